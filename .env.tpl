@@ -1,0 +1,63 @@
+# Every setting of the gateway, with its default. Copy to .env and change what you need; what is commented out is as
+# shown. Any of them can be read from a file instead: NAME_FILE=/run/secrets/name. docs/configuration.md says more.
+
+# Which settings: gateway_project.settings.local (manage.py's default) or gateway_project.settings.production
+# DJANGO_SETTINGS_MODULE=gateway_project.settings.local
+
+# --- The relay, with the names that Manage uses, too -----------------------------------------------------------------
+# Host name of the relay namespace, with :port where it is not 443. Empty on a developer's machine: the emulator.
+# AZURE_RELAY_NAMESPACE=
+# Name of the hybrid connection in it.
+# AZURE_RELAY_HYBRID_CONNECTION=
+# Name and key of a shared access policy with the right Listen. Both empty: Entra ID (DefaultAzureCredential).
+# AZURE_RELAY_KEY_NAME=
+# AZURE_RELAY_SHARED_ACCESS_KEY=
+# Speak ws:// instead of wss://: only to an emulator on a loopback address; production refuses it.
+# AZURE_RELAY_PLAIN_WEBSOCKET=False
+# Senders served at once; more are told 503.
+# RELAY_MAX_RENDEZVOUS=64
+# How long SIGTERM waits for the senders in hand. Seconds.
+# RELAY_STOP_GRACE_SECONDS=20
+
+# --- The worklist ----------------------------------------------------------------------------------------------------
+# AE title by which modalities call the gateway.
+# MWL_AE_TITLE=GATEWAY_MWL
+# Address and port to listen on. Empty: 127.0.0.1 with local settings, 0.0.0.0 in production.
+# MWL_HOST=
+# MWL_PORT=11112
+# Associations at once; more are rejected.
+# MWL_MAX_ASSOCIATIONS=60
+# Items in one answer; far above a day's list.
+# MWL_MAX_ROWS=500
+
+# --- The database ----------------------------------------------------------------------------------------------------
+# postgres://user:password@host:5432/name or sqlite:////path/to/file. Empty: gateway.sqlite3 beside manage.py; production
+# wants it set.
+# DATABASE_URL=
+# How long to wait for a connection or a lock. Seconds, under the 30 that Manage waits.
+# DATABASE_WAIT_SECONDS=10
+
+# --- The web server --------------------------------------------------------------------------------------------------
+# Signs sessions. Production: 50 characters or more.
+# SECRET_KEY=
+# Names by which the web server is called, with commas between them.
+# ALLOWED_HOSTS=
+# Origins of a proxy in front of it, such as https://gateway.hospital.nhs.uk
+# CSRF_TRUSTED_ORIGINS=
+# WEB_HOST=127.0.0.1
+# WEB_PORT=8000
+# Send browsers from http to https (production).
+# SECURE_SSL_REDIRECT=True
+# Believe a proxy that says X-Forwarded-Proto: https (production). Only behind a proxy that sets it itself.
+# TRUST_X_FORWARDED_PROTO=False
+
+# --- All of it -------------------------------------------------------------------------------------------------------
+# The clinic's time zone: today, and what DICOM's times mean.
+# TIME_ZONE=Europe/London
+# LOG_LEVEL=INFO
+# readable or json. Empty: readable with local settings, json in production.
+# LOG_FORMAT=
+# Django's debug pages (local settings only). They show patient data.
+# DEBUG=False
+# The port of the relay emulator (local settings only).
+# RELAY_EMULATOR_PORT=9350

@@ -1,0 +1,68 @@
+# What can be done here; `make help` prints it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MANAGE := $(BIN)/python manage.py
+.DEFAULT_GOAL := help
+.PHONY: help run test test-sqlite test-postgresql lint format schema requirements check-image benchmark clean
+
+help: ## Print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+run: $(VENV)/.installed ## Run the whole gateway with its emulators; ONCE=1 plays the main job on free ports and stops
+	@$(MANAGE) run_gateway $(if $(ONCE),--once)
+
+test: test-sqlite test-postgresql ## Run all the tests, on SQLite and on PostgreSQL
+
+test-sqlite: $(VENV)/.installed-dev ## Run all the tests on SQLite
+	@tools/install_test_tools
+	$(BIN)/pytest $(ARGS)
+
+test-postgresql: $(VENV)/.installed-dev ## Run all the tests on a PostgreSQL server of their own
+	@tools/install_test_tools
+	tools/with_postgresql $(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev ## Check style, types, import contracts, migrations and the production settings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(MANAGE) makemigrations --check --dry-run
+	tools/check_deploy $(BIN)/python
+
+format: $(VENV)/.installed-dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schema: $(VENV)/.installed ## Export the contract's JSON Schemas to build/
+	@mkdir -p build
+	@$(MANAGE) export_schema gateway_action > build/gateway_action_v1.schema.json
+	@$(MANAGE) export_schema gateway_reply > build/gateway_reply_v1.schema.json
+	@ls build/*.schema.json
+
+requirements: $(VENV)/.installed-dev ## Compile the pinned requirements from the .in files
+	@$(BIN)/pip install --quiet uv
+	tools/compile_requirements $(BIN)/uv
+
+check-image: ## Build the container image without Docker (buildah, as root) and run its commands
+	tools/check_image
+
+benchmark: $(VENV)/.installed-dev ## Measure: actions a second, and a C-FIND's cost by size of the table
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove the virtual environment, caches and the local database
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache *.sqlite3*
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed; this is $$($(PYTHON) --version). Name another: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt | $(BIN)/python
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt | $(BIN)/python
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@ $(VENV)/.installed

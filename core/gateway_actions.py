@@ -1,0 +1,296 @@
+"""Owns the contract with Manage: what a GatewayAction is, and what its replies and refusals look like.
+
+The rules are in schemas/gateway_action_v1.schema.json, the file that is shared with Manage; the words of
+docs/gateway-actions.md explain them. Pure: neither sockets nor the database.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import ValidationError
+
+from core import value_representations as vr
+
+SCHEMA_VERSION = 1
+MAX_FRAME_BYTES = 1024 * 1024
+MAX_DEPTH = 64
+SCHEMA_NAMES = ("gateway_action", "gateway_reply")
+SCHEMAS = Path(__file__).parent / "schemas"
+WORKLIST_STATUSES = ("SCHEDULED", "IN PROGRESS", "COMPLETED", "DISCONTINUED")
+
+#: What a refusal may quote of a date or a time: no letters, so that no name put in the wrong place comes back.
+QUOTABLE = re.compile(r"[0-9.:/ -]{0,16}")
+
+Reply = dict[str, Any]
+
+
+class ErrorCode(StrEnum):
+    """The `code` of a reply whose status is `error`."""
+
+    INVALID_JSON = "invalid_json"
+    INVALID_ACTION = "invalid_action"
+    UNSUPPORTED_ACTION = "unsupported_action"
+    UNSUPPORTED_SCHEMA_VERSION = "unsupported_schema_version"
+    ACTION_ID_REUSED = "action_id_reused"
+    ACCESSION_CONFLICT = "accession_conflict"
+    NOT_FOUND = "not_found"
+    INVALID_TRANSITION = "invalid_transition"
+    TOO_LARGE = "too_large"
+    TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
+    INTERNAL_ERROR = "internal_error"
+
+
+#: Failures that say nothing about the action itself: the same action_id again tries again.
+PASSING_ERRORS = frozenset({ErrorCode.TEMPORARILY_UNAVAILABLE, ErrorCode.INTERNAL_ERROR})
+
+
+class ActionRefused(Exception):
+    """The action is not done. `code` and `message` become the reply; the message may name fields, never a person."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True)
+class GatewayAction:
+    """One action as it came, with what this end reads in it."""
+
+    payload: Mapping[str, Any] = field(repr=False)
+    action_type: str
+    action_id: str | None
+
+    @property
+    def worklist_item(self) -> Mapping[str, Any]:
+        """`parameters.worklist_item`; empty where the payload has none."""
+        parameters = self.payload.get("parameters")
+        item = parameters.get("worklist_item") if isinstance(parameters, Mapping) else None
+        return item if isinstance(item, Mapping) else {}
+
+    @property
+    def accession_number(self) -> str:
+        """The accession number the action is about, without insignificant spaces; empty where there is no legal one."""
+        value = self.worklist_item.get("accession_number")
+        return value.strip() if isinstance(value, str) and vr.is_text(value) and len(value) <= 16 else ""
+
+    @property
+    def source_system(self) -> str:
+        """Who made the action, as far as it can be shown; `unknown` otherwise."""
+        value = self.payload.get("source_system")
+        return value[:64] if isinstance(value, str) and vr.is_text(value) else "unknown"
+
+
+Handler = Callable[[GatewayAction], Reply]
+
+
+def echo(action: GatewayAction) -> Reply:
+    """The proof that a path carries traffic: the action as received."""
+    return {"status": "echo", "payload": dict(action.payload)}
+
+
+def error_reply(refusal: ActionRefused, action_id: str | None = None) -> Reply:
+    """The reply that tells a support engineer why an action was not done."""
+    reply: Reply = {"status": "error", "code": refusal.code.value, "message": refusal.message}
+    return reply if action_id is None else {**reply, "action_id": action_id}
+
+
+def to_text(reply: Mapping[str, Any]) -> str:
+    """A reply or payload as one line of JSON."""
+    return json.dumps(reply, ensure_ascii=False, separators=(",", ":"))
+
+
+def fingerprint(payload: Mapping[str, Any]) -> str:
+    """SHA-256 in hex over the payload's meaning: the order of keys and white space do not count."""
+    canonical = json.dumps(payload, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+# From a frame to an object ------------------------------------------------------------------------------------------
+
+
+def parse(frame: str | bytes) -> dict[str, Any]:
+    """The JSON object in a frame; ActionRefused with `too_large` or `invalid_json` where there is none.
+
+    Stricter than json.loads where two readers could understand different things, or a database could not keep it:
+    duplicate keys, NaN, numbers beyond a double, half a surrogate pair.
+    """
+    raw = frame if isinstance(frame, bytes) else frame.encode(errors="surrogatepass")
+    if len(raw) > MAX_FRAME_BYTES:
+        raise ActionRefused(ErrorCode.TOO_LARGE, f"The frame has {len(raw)} bytes; the limit is {MAX_FRAME_BYTES}")
+    try:
+        value = json.loads(
+            raw.decode(),
+            object_pairs_hook=_object_without_duplicates,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
+        _refuse_depth(value)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError:
+        raise _invalid_json("is not UTF-8") from None
+    except UnicodeEncodeError:
+        raise _invalid_json("has half a surrogate pair") from None
+    except json.JSONDecodeError as error:
+        raise _invalid_json(f"is not JSON: {error.msg} at character {error.pos}") from None
+    except RecursionError:
+        raise _invalid_json(f"is nested deeper than {MAX_DEPTH} levels") from None
+    except ValueError as error:  # ours, below, and Python's on an integer of thousands of digits
+        raise _invalid_json(error.args[0] if isinstance(error, _Unacceptable) else "has an endless number") from None
+    if not isinstance(value, dict):
+        raise _invalid_json("is JSON, but no object")
+    return value
+
+
+class _Unacceptable(ValueError):
+    """JSON that this contract does not take; the text has no value of the frame in it."""
+
+
+def _invalid_json(what: str) -> ActionRefused:
+    return ActionRefused(ErrorCode.INVALID_JSON, f"The frame {what}")
+
+
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Unacceptable("has a key twice in one object")
+    return found
+
+
+def _refuse_constant(name: str) -> float:
+    raise _Unacceptable(f"has {name}, which is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise _Unacceptable("has a number that is too large")
+    return number
+
+
+def _refuse_depth(value: Any) -> None:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise _Unacceptable(f"is nested deeper than {MAX_DEPTH} levels")
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+
+
+# From an object to an action ----------------------------------------------------------------------------------------
+
+
+def known_action_id(payload: Mapping[str, Any]) -> str | None:
+    """The action_id, when there is one by which an action can be known again."""
+    value = payload.get("action_id")
+    usable = isinstance(value, str) and 1 <= len(value) <= 100 and not vr.CONTROL_CHARACTERS.search(value)
+    return value if usable else None
+
+
+def validate(payload: Mapping[str, Any]) -> None:
+    """Hold a payload against the schema; ActionRefused with `invalid_action` names each path and the rule it breaks."""
+    version = payload.get("schema_version")
+    if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA_VERSION:
+        raise ActionRefused(
+            ErrorCode.UNSUPPORTED_SCHEMA_VERSION,
+            f"schema_version {version} is not supported: this gateway knows versions up to {SCHEMA_VERSION}",
+        )
+    errors = sorted(action_validator().iter_errors(payload), key=lambda error: error.json_path)
+    if errors:
+        complaints = [complaint for error in errors for complaint in _complaints(error)]
+        raise ActionRefused(ErrorCode.INVALID_ACTION, "; ".join(dict.fromkeys(complaints)))
+
+
+def schema_text(name: str) -> str:
+    """The schema file of one of SCHEMA_NAMES, as it is shared."""
+    return (SCHEMAS / f"{name}_v{SCHEMA_VERSION}.schema.json").read_text(encoding="utf-8")
+
+
+@cache
+def load_schema(name: str) -> dict[str, Any]:
+    """The schema of one of SCHEMA_NAMES."""
+    schema: dict[str, Any] = json.loads(schema_text(name))
+    return schema
+
+
+@cache
+def action_validator() -> Draft202012Validator:
+    """The validator of an action, with the DICOM formats checked."""
+    return Draft202012Validator(load_schema("gateway_action"), format_checker=FORMATS)
+
+
+FORMATS = FormatChecker(formats=())
+
+
+def _format(name: str, holds: Callable[[str], Any]) -> None:
+    """Register a format: `holds` is false, or raises ValueError, for a text that is not of it."""
+    FORMATS.checks(name, raises=ValueError)(lambda value: not isinstance(value, str) or bool(holds(value)))
+
+
+def _birth_date(text: str) -> bool:
+    if vr.parse_da(text) > date.today():  # noqa: DTZ011 - the process runs in the clinic's time zone
+        raise ValueError("is in the future")
+    return True
+
+
+_format("birth-date", _birth_date)
+_format("dicom-ae", vr.is_ae)
+_format("dicom-cs", vr.is_cs)
+_format("dicom-da", vr.parse_da)
+_format("dicom-ds", vr.is_ds)
+_format("dicom-lt", vr.is_long_text)
+_format("dicom-pn", vr.is_pn)
+_format("dicom-text", vr.is_text)
+_format("dicom-tm", lambda text: vr.parse_tm(text) is not None)
+_format("dicom-ui", vr.is_ui)
+_format("no-control-characters", lambda text: not vr.CONTROL_CHARACTERS.search(text))
+_format("worklist-status", lambda text: text.upper() in WORKLIST_STATUSES)
+
+
+def _complaints(error: ValidationError) -> Iterator[str]:
+    """`path: rule` for one error of the validator. Of values only dates and times are quoted, as it has to be."""
+    path = error.json_path.removeprefix("$.")
+    if error.validator == "anyOf":  # an optional text: the first branch is the one that was meant
+        for inner in error.context or ():
+            if inner.schema_path[0] == 0:
+                yield f"{path}: {_rule(inner)}"
+    elif error.validator == "required":
+        required, instance = cast("list[str]", error.validator_value), cast("dict[str, Any]", error.instance)
+        for name in required:
+            if name not in instance:
+                yield f"{name if path == '$' else f'{path}.{name}'}: is required"
+    else:
+        yield f"{path}: {_rule(error)}"
+
+
+def _rule(error: ValidationError) -> str:
+    rule: Any = error.validator_value
+    value: Any = error.instance
+    if isinstance(error.cause, ValueError):
+        shown = value if QUOTABLE.fullmatch(value) else "…"
+        return f"'{shown}' {error.cause}"
+    if error.validator == "type":
+        wanted = rule if isinstance(rule, list) else [rule]
+        return f"is not of type {' or '.join(wanted)}"
+    if error.validator == "maxLength":
+        return f"has {len(value)} characters, at most {rule} are allowed"
+    if error.validator == "minLength":
+        return "is empty"
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    if error.validator == "format" and schema.get("format") == "worklist-status":
+        return f"is not one of {', '.join(WORKLIST_STATUSES)}"
+    return f"is not {schema.get('title') or f'valid ({error.validator})'}"

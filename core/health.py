@@ -1,0 +1,154 @@
+"""Owns how a daemon says that it lives, and what the gateway says of its own health."""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from core.database import UNAVAILABLE, borrowed_connection
+from core.gateway_actions import GatewayAction, Reply
+from core.models import Heartbeat
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 5
+#: A daemon that has not said anything for this long is taken for dead.
+STALE_AFTER = timedelta(seconds=30)
+#: Role → the states in which it does its work.
+WORKING_STATES = {"relay_listener": {"online"}, "mwl_scp": {"listening"}}
+
+_started = time.monotonic()
+
+
+@cache
+def version() -> str:
+    """The gateway's version: pyproject.toml's."""
+    for line in (Path(settings.BASE_DIR) / "pyproject.toml").read_text().splitlines():
+        if line.startswith("version = "):
+            return line.split('"')[1]
+    return "unknown"
+
+
+def instance_name() -> str:
+    """`host:process id` of this process."""
+    return f"{socket.gethostname()[:80]}:{os.getpid()}"
+
+
+class Pulse:
+    """Writes one daemon's heartbeat row every few seconds, and at once when its state changes, from its own thread.
+
+    A database that is away costs beats, never the daemon.
+    """
+
+    def __init__(self, role: str, state: str) -> None:
+        self.role = role
+        self.state = state
+        self.details: dict[str, Any] = {}
+        self.started_at = self.state_since = timezone.now()
+        self._woken = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._beat_until_stopped, name=f"{role}-pulse", daemon=True)
+
+    def start(self) -> "Pulse":
+        """Begin to beat."""
+        self._thread.start()
+        return self
+
+    def set_state(self, state: str, **details: Any) -> None:
+        """Say what the daemon does now; `details` must be JSON and hold no personal data."""
+        if state != self.state:
+            self.state, self.state_since = state, timezone.now()
+        self.details = details
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Write the last state, then end; the row of a daemon that ended by itself goes."""
+        self._stopping = True
+        self._woken.set()
+        self._thread.join(timeout=2 * BEAT_SECONDS)
+
+    def _beat_until_stopped(self) -> None:
+        while True:
+            self._woken.clear()
+            with borrowed_connection():
+                self._write()
+            if self._stopping:
+                return
+            self._woken.wait(BEAT_SECONDS)
+
+    def _write(self) -> None:
+        rows = Heartbeat.objects.filter(role=self.role, instance=instance_name())
+        try:
+            if self._stopping:
+                rows.delete()
+                return
+            Heartbeat.objects.update_or_create(
+                role=self.role,
+                instance=instance_name(),
+                defaults={
+                    "state": self.state,
+                    "state_since": self.state_since,
+                    "started_at": self.started_at,
+                    "beat_at": timezone.now(),
+                    "details": self.details,
+                },
+            )
+        except DatabaseError as error:
+            logger.warning("heartbeat not written", extra={"role": self.role, "error": type(error).__name__})
+
+
+def check_database() -> dict[str, Any]:
+    """Whether the database answers."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except UNAVAILABLE as error:
+        return {"ok": False, "error": f"the database does not answer ({type(error).__name__})"}
+    return {"ok": True}
+
+
+def check_role(role: str, now: datetime | None = None) -> dict[str, Any]:
+    """Whether a process of this role has beaten lately, and does its work."""
+    now = now or timezone.now()
+    try:
+        latest = Heartbeat.objects.filter(role=role, beat_at__gte=now - STALE_AFTER).order_by("-beat_at")
+        beats = list(latest)
+    except DatabaseError as error:
+        return {"ok": False, "error": f"no heartbeat can be read ({type(error).__name__})"}
+    working = [beat for beat in beats if beat.state in WORKING_STATES[role]]
+    if not beats:
+        return {"ok": False, "error": f"no sign of life for {STALE_AFTER.seconds} s: is the process running?"}
+    shown = (working or beats)[0]
+    return {"ok": bool(working), "state": shown.state, "since": shown.state_since.isoformat(timespec="seconds")}
+
+
+CHECKS: dict[str, Callable[[], dict[str, Any]]] = {
+    "database": check_database,
+    "relay_listener": lambda: check_role("relay_listener"),
+    "mwl_scp": lambda: check_role("mwl_scp"),
+}
+
+
+def health(action: GatewayAction) -> Reply:
+    """The reply to the `health` probe."""
+    checks = {name: check() for name, check in CHECKS.items()}
+    return {
+        "status": "ok",
+        "action_id": action.action_id,
+        "health": {
+            "healthy": all(check["ok"] for check in checks.values()),
+            "version": version(),
+            "listener_uptime_seconds": int(time.monotonic() - _started),
+            "checks": checks,
+        },
+    }

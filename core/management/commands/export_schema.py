@@ -1,0 +1,23 @@
+"""Prints one of the contract's JSON Schemas: the file that is shared with Manage."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from core.gateway_actions import SCHEMA_NAMES, schema_text
+
+
+class Command(BaseCommand):
+    """`python manage.py export_schema gateway_action`"""
+
+    help = __doc__
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Which one."""
+        parser.add_argument("name", choices=SCHEMA_NAMES)
+
+    def handle(self, *args: Any, name: str, **options: Any) -> None:
+        """Print it as it stands."""
+        self.stdout.write(schema_text(name), ending="")

@@ -1,0 +1,35 @@
+"""Serves the admin over HTTP (ASGI, uvicorn) until SIGTERM or SIGINT."""
+
+import socket
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from core.daemon import stop_event
+
+
+class Command(BaseCommand):
+    """`python manage.py run_web`"""
+
+    help = __doc__
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Serve; exit 2 when the port is taken."""
+        host, port = settings.WEB_HOST, settings.WEB_PORT
+        try:
+            listening = socket.create_server((host, port), backlog=128)
+        except OSError as error:
+            problem = f"The web server cannot listen on {host}:{port} ({error.strerror}); another port goes in WEB_PORT"
+            raise CommandError(problem, returncode=2) from None
+        # No access log: a search term stands in the query, and a query in an access log.
+        config = uvicorn.Config(
+            settings.ASGI_APPLICATION,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        with stop_event():  # uvicorn raises the signal that ended it once more; here it ends nothing else
+            uvicorn.Server(config).run(sockets=[listening])

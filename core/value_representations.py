@@ -1,0 +1,100 @@
+"""Owns what a DICOM text value may look like: PS3.5 section 6.2, table 6.2-1, and annex B for UIDs. Pure.
+
+Every `is_…` answers whether a text is a legal, non-empty value of that VR. The parsers raise ValueError with the
+rule as its text. Lengths are counted in characters, as PS3.5 section 6.1.2 has it.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import date, time
+
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL_CHARACTERS_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
+DA = re.compile(r"[0-9]{8}")
+TM = re.compile(r"([01][0-9]|2[0-3])(?:([0-5][0-9])(?:([0-5][0-9])(?:\.([0-9]{1,6}))?)?)?")
+CS = re.compile(r"[A-Z0-9_ ]*[A-Z0-9_][A-Z0-9_ ]*")
+UI = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+DS = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
+PN_GROUPS, PN_COMPONENTS, PN_GROUP_LENGTH = 3, 5, 64
+
+
+def parse_da(text: str) -> date:
+    """`YYYYMMDD` as a date; ValueError when it is anything else, or a day that does not exist."""
+    if not DA.fullmatch(text):
+        raise ValueError("is not a date (YYYYMMDD)")
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError:
+        raise ValueError("is not a date (YYYYMMDD)") from None
+
+
+def parse_tm(text: str) -> time:
+    """`HH`, `HHMM`, `HHMMSS` or `HHMMSS.F` to `.FFFFFF` as a time; ValueError when it is anything else."""
+    match = TM.fullmatch(text)
+    if not match:
+        raise ValueError("is not a time (HHMMSS)")
+    hour, minute, second, fraction = match.groups()
+    return time(int(hour), int(minute or 0), int(second or 0), int((fraction or "0").ljust(6, "0")))
+
+
+def format_da(value: date) -> str:
+    """The date as `YYYYMMDD`."""
+    return f"{value.year:04}{value.month:02}{value.day:02}"
+
+
+def format_tm(value: time) -> str:
+    """The time as exactly `HHMMSS`: some modalities take nothing longer or shorter."""
+    return value.strftime("%H%M%S")
+
+
+def is_text(text: str) -> bool:
+    """SH, LO: no backslash (it separates values), no control character, not only spaces."""
+    return bool(text.strip()) and "\\" not in text and not CONTROL_CHARACTERS.search(text)
+
+
+def is_long_text(text: str) -> bool:
+    """LT: as SH, but lines and tabs are its own, and the backslash separates nothing."""
+    return bool(text.strip()) and not CONTROL_CHARACTERS_BUT_LINES.search(text)
+
+
+def is_ae(text: str) -> bool:
+    """AE: 1 to 16 characters of the default repertoire."""
+    return is_text(text) and text.isascii() and len(text) <= 16
+
+
+def is_cs(text: str) -> bool:
+    """CS: upper-case letters, digits, space and underscore."""
+    return bool(CS.fullmatch(text))
+
+
+def is_ui(text: str) -> bool:
+    """UI: PS3.5 section 9.1."""
+    return bool(UI.fullmatch(text)) and len(text) <= 64
+
+
+def is_ds(text: str) -> bool:
+    """DS: a decimal number."""
+    return bool(DS.fullmatch(text)) and len(text) <= 16
+
+
+def is_pn(text: str) -> bool:
+    """PN: up to 3 component groups of up to 5 components, 64 characters a group, and somebody's name in it."""
+    groups = text.split("=")
+    return (
+        is_text(text)
+        and bool(text.strip(" ^="))
+        and len(groups) <= PN_GROUPS
+        and all(len(group) <= PN_GROUP_LENGTH and group.count("^") < PN_COMPONENTS for group in groups)
+    )
+
+
+IS_VALUE: dict[str, Callable[[str], bool]] = {
+    "AE": is_ae,
+    "CS": is_cs,
+    "DS": is_ds,
+    "LO": is_text,
+    "LT": is_long_text,
+    "PN": is_pn,
+    "SH": is_text,
+    "UI": is_ui,
+}

@@ -1,0 +1,9 @@
+"""The web server's application (ASGI)."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings.production")
+
+application = get_asgi_application()

@@ -1,0 +1,187 @@
+"""Owns every setting: the only module that reads the environment (django-environ).
+
+`SETTINGS` is the table of what may be set, with types and defaults. `.env.tpl` and docs/configuration.md list
+the same names; a test compares the three. Any of them can also be given as a file, Docker's way: with
+`AZURE_RELAY_SHARED_ACCESS_KEY_FILE=/run/secrets/relay_key` the value is read from there.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+
+SETTINGS: dict[str, tuple[Any, Any]] = {
+    "SECRET_KEY": (str, ""),
+    "ALLOWED_HOSTS": (list, []),
+    "CSRF_TRUSTED_ORIGINS": (list, []),
+    "DEBUG": (bool, False),
+    "DATABASE_URL": (str, ""),
+    "DATABASE_WAIT_SECONDS": (int, 10),
+    "LOG_LEVEL": (str, "INFO"),
+    "LOG_FORMAT": (str, ""),
+    "TIME_ZONE": (str, "Europe/London"),
+    "AZURE_RELAY_NAMESPACE": (str, ""),
+    "AZURE_RELAY_HYBRID_CONNECTION": (str, ""),
+    "AZURE_RELAY_KEY_NAME": (str, ""),
+    "AZURE_RELAY_SHARED_ACCESS_KEY": (str, ""),
+    "AZURE_RELAY_PLAIN_WEBSOCKET": (bool, False),
+    "RELAY_MAX_RENDEZVOUS": (int, 64),
+    "RELAY_STOP_GRACE_SECONDS": (int, 20),
+    "MWL_AE_TITLE": (str, "GATEWAY_MWL"),
+    "MWL_HOST": (str, ""),
+    "MWL_PORT": (int, 11112),
+    "MWL_MAX_ASSOCIATIONS": (int, 60),
+    "MWL_MAX_ROWS": (int, 500),
+    "WEB_HOST": (str, "127.0.0.1"),
+    "WEB_PORT": (int, 8000),
+    "SECURE_SSL_REDIRECT": (bool, True),
+    "TRUST_X_FORWARDED_PROTO": (bool, False),
+    "RELAY_EMULATOR_PORT": (int, 9350),
+}
+
+environ.Env.read_env(BASE_DIR / ".env")
+env = environ.FileAwareEnv(**SETTINGS)
+
+PRODUCTION = False
+
+# Web ------------------------------------------------------------------------------------------------------------
+SECRET_KEY = env("SECRET_KEY")
+DEBUG = False
+ALLOWED_HOSTS = env("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = env("CSRF_TRUSTED_ORIGINS")
+WEB_HOST = env("WEB_HOST")
+WEB_PORT = env("WEB_PORT")
+ROOT_URLCONF = "gateway_project.urls"
+ASGI_APPLICATION = "gateway_project.asgi:application"
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # the admin's files come out of Django's package: no collectstatic, no volume
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "core",
+    "relay",
+    "worklist",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# Times: what is on the wire is clinic-local wall clock and stored as it came; what we stamp ourselves is UTC.
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = env("TIME_ZONE")
+USE_I18N = False
+USE_TZ = True
+
+# Database -------------------------------------------------------------------------------------------------------
+# IMMEDIATE: a deferred transaction that turns from reader to writer fails at once with "database is locked".
+# synchronous=FULL: only then does what we answered `created` to survive a power cut.
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": env("DATABASE_WAIT_SECONDS"),
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+}
+# The sender gives up after 30 s: waiting longer than that for a lock helps nobody.
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": env("DATABASE_WAIT_SECONDS"),
+    "options": f"-c lock_timeout={env('DATABASE_WAIT_SECONDS')}s",
+}
+
+
+def database(url: str) -> dict[str, Any]:
+    """Django's settings for one DATABASE_URL, with the options that make its commits durable and its waits short."""
+    config: dict[str, Any] = environ.Env.db_url_config(url)
+    ours = SQLITE_OPTIONS if config["ENGINE"].endswith("sqlite3") else POSTGRESQL_OPTIONS
+    return {**config, "OPTIONS": {**ours, **config.get("OPTIONS", {})}}
+
+
+DATABASES = {"default": database(env("DATABASE_URL") or f"sqlite:///{BASE_DIR / 'gateway.sqlite3'}")}
+DATABASE_URL_IS_SET = bool(env("DATABASE_URL"))
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Relay ----------------------------------------------------------------------------------------------------------
+GATEWAY_ACTIONS = "gateway_project.actions"
+AZURE_RELAY_NAMESPACE = env("AZURE_RELAY_NAMESPACE")
+AZURE_RELAY_HYBRID_CONNECTION = env("AZURE_RELAY_HYBRID_CONNECTION")
+AZURE_RELAY_KEY_NAME = env("AZURE_RELAY_KEY_NAME")
+AZURE_RELAY_SHARED_ACCESS_KEY = env("AZURE_RELAY_SHARED_ACCESS_KEY")
+AZURE_RELAY_PLAIN_WEBSOCKET = env("AZURE_RELAY_PLAIN_WEBSOCKET")
+RELAY_MAX_RENDEZVOUS = env("RELAY_MAX_RENDEZVOUS")
+RELAY_STOP_GRACE_SECONDS = env("RELAY_STOP_GRACE_SECONDS")
+
+# Worklist -------------------------------------------------------------------------------------------------------
+MWL_AE_TITLE = env("MWL_AE_TITLE")
+MWL_HOST = env("MWL_HOST") or "127.0.0.1"
+MWL_PORT = env("MWL_PORT")
+MWL_MAX_ASSOCIATIONS = env("MWL_MAX_ASSOCIATIONS")
+MWL_MAX_ROWS = env("MWL_MAX_ROWS")
+
+
+# Logging: one handler, one formatter, both with core.redaction in them ---------------------------------------------
+def logging_config(log_format: str, level: str) -> dict[str, Any]:
+    """The whole logging configuration; `log_format` is `json` or `readable`."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {
+            "correlation": {"()": "core.correlation.CorrelationFilter"},
+            "libraries": {"()": "core.redaction.LibraryFilter"},
+        },
+        "formatters": {
+            "json": {"()": "core.redaction.JsonFormatter"},
+            "readable": {"()": "core.redaction.ReadableFormatter"},
+        },
+        "handlers": {
+            "stdout": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stdout",
+                "filters": ["correlation", "libraries"],
+                "formatter": log_format,
+            },
+        },
+        "root": {"handlers": ["stdout"], "level": level},
+        "loggers": {"django": {"handlers": [], "level": "NOTSET", "propagate": True}},
+    }
+
+
+LOGGING = logging_config(env("LOG_FORMAT") or "readable", env("LOG_LEVEL").upper())

@@ -1,0 +1,21 @@
+"""Settings for a hospital: nothing insecure by default, and no `nonprod`. core/checks.py refuses what is missing."""
+
+from .base import *  # noqa: F403
+from .base import env, logging_config
+
+PRODUCTION = True
+
+MWL_HOST = env("MWL_HOST") or "0.0.0.0"  # noqa: S104 - modalities come over the hospital's network
+LOGGING = logging_config(env("LOG_FORMAT") or "json", env("LOG_LEVEL").upper())
+
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True
+SESSION_COOKIE_AGE = 12 * 60 * 60  # a working day
+SECURE_SSL_REDIRECT = env("SECURE_SSL_REDIRECT")
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
+SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+SECURE_HSTS_PRELOAD = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+if env("TRUST_X_FORWARDED_PROTO"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

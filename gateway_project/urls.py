@@ -1,0 +1,18 @@
+"""Which address shows what."""
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.views.generic import RedirectView
+
+
+def alive(request: HttpRequest) -> HttpResponse:
+    """200 as soon as the web server answers; it looks at nothing else."""
+    return HttpResponse("alive\n", content_type="text/plain")
+
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("healthz", alive, name="alive"),
+    path("admin/", admin.site.urls),
+]

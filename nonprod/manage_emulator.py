@@ -1,0 +1,71 @@
+"""Manage breast screening as the gateway sees it: builds actions, sends each as one text frame, reads the reply."""
+
+import json
+import secrets
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from relay.configuration import configured_address, configured_tokens
+from relay.hybrid_connection.sender import send
+
+#: Manage gives up after this many seconds, both for joining and for the reply.
+PATIENCE = 30.0
+CONFIRMED = {"created", "processed", "exists", "updated"}
+#: A name that ASCII does not hold, nor ISO_IR 100: it must survive to the modality.
+NAME = "O'BRIEN-ŁUKASZ^ZOË"
+
+
+def create_item_action(
+    action_type: str = "worklist.create_item",
+    accession_number: str = "",
+    name: str = NAME,
+    nhs_number: str = "9990000018",
+    station_ae_title: str = "",
+) -> dict[str, Any]:
+    """An action as Manage makes it, for an appointment now; a new accession number each time unless one is given."""
+    now = datetime.now().astimezone()
+    scheduled = {"date": f"{now:%Y%m%d}", "time": f"{now:%H%M}00"}
+    if station_ae_title:
+        scheduled["station_ae_title"] = station_ae_title
+    item = {
+        "accession_number": accession_number or f"ACC{now:%Y%m%d}{secrets.token_hex(2).upper()}",
+        "participant": {"nhs_number": nhs_number, "name": name, "birth_date": "19700321", "sex": "F"},
+        "scheduled": scheduled,
+        "procedure": {"modality": "MG", "study_description": "Screening Mammography"},
+    }
+    reference = {"appointment_id": str(uuid.uuid4()), "participant_id": nhs_number}
+    return _action(action_type, {"worklist_item": item}, source_reference=reference)
+
+
+def update_status_action(accession_number: str, status: str) -> dict[str, Any]:
+    """An action that moves an item to another status."""
+    item = {"accession_number": accession_number, "status": status}
+    return _action("worklist.update_status", {"worklist_item": item})
+
+
+def echo_action() -> dict[str, Any]:
+    """Manage's own echo: without an action_id."""
+    return {"action_type": "echo", "timestamp": datetime.now(UTC).isoformat()}
+
+
+def _action(action_type: str, parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "action_id": str(uuid.uuid4()),
+        "action_type": action_type,
+        "timestamp": datetime.now(UTC).isoformat(),
+        "source_system": "manage-breast-screening",
+        **more,
+        "parameters": parameters,
+    }
+
+
+async def send_action(action: dict[str, Any], patience: float = PATIENCE) -> str:
+    """The reply's text; HybridConnectionError when the action could not be brought to a listener and back."""
+    return await send(configured_address(), configured_tokens(), json.dumps(action), patience)
+
+
+def is_confirmed(reply: str) -> bool:
+    """Whether Manage counts the action as done."""
+    return json.loads(reply).get("status") in CONFIRMED

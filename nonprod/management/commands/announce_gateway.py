@@ -1,0 +1,55 @@
+"""Prints where everything is once each part answers, and then waits: the last process of `make run`."""
+
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from core.daemon import stop_event
+from nonprod.local_gateway import NotReady, wait_until_ready
+from nonprod.management.commands.run_gateway import ADMIN_PASSWORD, ADMIN_USER
+
+TEXT = """
+The gateway is ready.
+
+  Admin          http://127.0.0.1:{web}/admin/  ({user} / {password}, unless you have changed it)
+  Relay          {namespace}, hybrid connection {path}; its state: http://{namespace}/$emulator
+  DICOM          127.0.0.1:{mwl}, AE title {ae_title}
+
+  Send an action:  .venv/bin/python manage.py send_gateway_action
+  Query the list:  .venv/bin/python manage.py query_worklist
+
+Ctrl-C stops all of it.
+"""
+
+
+class Command(BaseCommand):
+    """`python manage.py announce_gateway`"""
+
+    help = __doc__
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Wait for the parts, announce them, wait for the end."""
+        with stop_event() as stopping:
+            self._announce(stopping)
+            stopping.wait()
+
+    def _announce(self, stopping: threading.Event) -> None:
+        try:
+            wait_until_ready()
+        except NotReady as error:
+            if not stopping.is_set():
+                raise CommandError(str(error)) from None
+            return
+        self.stdout.write(
+            TEXT.format(
+                web=settings.WEB_PORT,
+                user=ADMIN_USER,
+                password=ADMIN_PASSWORD,
+                namespace=settings.AZURE_RELAY_NAMESPACE,
+                path=settings.AZURE_RELAY_HYBRID_CONNECTION,
+                mwl=settings.MWL_PORT,
+                ae_title=settings.MWL_AE_TITLE,
+            )
+        )

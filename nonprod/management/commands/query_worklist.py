@@ -1,0 +1,39 @@
+"""Asks a worklist server as a mammography unit does, and prints what its console would show."""
+
+from argparse import ArgumentParser
+from datetime import date
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from core.value_representations import parse_da
+from nonprod.modality_emulator import Modality, NoAnswer, broad_query, console
+
+
+class Command(BaseCommand):
+    """`python manage.py query_worklist`"""
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Whom to ask, and for what."""
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=settings.MWL_PORT)
+        parser.add_argument("--called", default=settings.MWL_AE_TITLE, help="AE title of the worklist server")
+        parser.add_argument("--calling", default="MAMMO1", help="AE title of the modality")
+        parser.add_argument("--date", default=f"{date.today():%Y%m%d}", help="YYYYMMDD; today unless given, '' for any")  # noqa: DTZ011
+        parser.add_argument("--modality", default="MG", help="MG unless given, '' for any")
+        parser.add_argument("--any-station", action="store_true", help="not this modality's own list only")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """C-ECHO, C-FIND, table."""
+        modality = Modality(options["host"], options["port"], options["called"], options["calling"])
+        station = "" if options["any_station"] else options["calling"]
+        try:
+            day = parse_da(options["date"]) if options["date"] else None
+            modality.echo()
+            rows = modality.query(broad_query(station, day, options["modality"]))
+        except (NoAnswer, ValueError) as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(console(rows))

@@ -1,0 +1,59 @@
+"""Sends one action through the relay, as Manage does, and prints the reply.
+
+Without a FILE it makes a worklist.create_item for an appointment now, with a new accession number. FILE holds an action
+as JSON; `-` is standard input. Exits 1 unless Manage would count the action as confirmed.
+"""
+
+import asyncio
+import json
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from nonprod import manage_emulator
+from relay.hybrid_connection.websocket import HybridConnectionError
+
+
+class Command(BaseCommand):
+    """`python manage.py send_gateway_action`"""
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """What to send."""
+        parser.add_argument("file", nargs="?", metavar="FILE")
+        parser.add_argument("--type", default="worklist.create_item", help="worklist.create_item, echo, health, …")
+        parser.add_argument("--accession", default="", help="accession number")
+        parser.add_argument("--name", default=manage_emulator.NAME, help="FAMILY^GIVEN")
+        parser.add_argument("--nhs-number", default="9990000018")
+        parser.add_argument("--station", default="", help="AE title of the modality; any when empty")
+        parser.add_argument("--status", default="", help="with --type worklist.update_status")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Send it."""
+        try:
+            reply = asyncio.run(manage_emulator.send_action(_action(options)))
+        except HybridConnectionError as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(reply)
+        if not manage_emulator.is_confirmed(reply) and json.loads(reply)["status"] not in ("echo", "ok"):
+            raise CommandError("Manage would record this action as failed")
+
+
+def _action(options: dict[str, Any]) -> dict[str, Any]:
+    if options["file"]:
+        text = sys.stdin.read() if options["file"] == "-" else Path(options["file"]).read_text(encoding="utf-8")
+        action: dict[str, Any] = json.loads(text)
+        return action
+    match options["type"]:
+        case "worklist.update_status":
+            return manage_emulator.update_status_action(options["accession"], options["status"])
+        case "echo" | "health" as probe:
+            return {**manage_emulator.echo_action(), "action_type": probe}
+        case kind:
+            return manage_emulator.create_item_action(
+                kind, options["accession"], options["name"], options["nhs_number"], options["station"]
+            )

@@ -1,0 +1,204 @@
+"""Owns what happens to one frame: text → GatewayAction → once-only handler → reply text.
+
+An action's row, its effects and its reply are one transaction; the reply goes out after it has committed. Whoever
+sends the same action again, at whatever instant and to whatever process, gets that reply.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from core import value_representations as vr
+from core.correlation import correlated, correlation_id, new_correlation_id
+from core.database import UNAVAILABLE, borrowed_connection
+from core.gateway_actions import (
+    PASSING_ERRORS,
+    ActionRefused,
+    ErrorCode,
+    GatewayAction,
+    Handler,
+    Reply,
+    error_reply,
+    fingerprint,
+    known_action_id,
+    parse,
+    to_text,
+    validate,
+)
+from relay.models import ReceivedAction, Resend
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply's text, its `outcome` (the status, or the code of a failure) and `how` it came about."""
+
+    text: str
+    outcome: str
+    how: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One frame's arrival: what, on which connection, and when (monotonic seconds)."""
+
+    frame: str | bytes
+    connection: str
+    started: float
+
+    @property
+    def milliseconds(self) -> int:
+        """How long ago it came."""
+        return int((time.monotonic() - self.started) * 1000)
+
+
+@dataclass(frozen=True)
+class Dispatcher:
+    """Executes frames with the handlers it is given: `actions` once and recorded, `probes` afresh and untraced."""
+
+    actions: Mapping[str, Handler]
+    probes: Mapping[str, Handler]
+
+    def dispatch(self, frame: str | bytes, connection: str, correlation: str = "") -> str:
+        """The reply text to one frame. It never raises: every failure has a reply.
+
+        `connection` is where it came from, for the record; `correlation` the id it goes by, made here when empty.
+        """
+        delivery = Delivery(frame, connection, time.monotonic())
+        with correlated(correlation or new_correlation_id()), borrowed_connection():
+            action = None
+            try:
+                payload = parse(frame)
+                action = GatewayAction(payload, _action_type(payload), known_action_id(payload))
+                answer = self._answer(action, delivery)
+            except ActionRefused as refusal:
+                answer = _refused(refusal, action)
+            except UNAVAILABLE as error:
+                logger.error("the database cannot take it now", extra={"error": type(error).__name__})
+                answer = _refused(_unavailable(), action)
+            except Exception:  # the outermost edge of one frame
+                logger.exception("dispatching failed")
+                answer = _refused(_internal_error(), action)
+            self._log(action, answer, delivery)
+            return answer.text
+
+    def _answer(self, action: GatewayAction, delivery: Delivery) -> Answer:
+        if action.action_type in self.probes:
+            validate(action.payload)
+            return _answered(self.probes[action.action_type](action), "probed")
+        if "action_id" not in action.payload:  # nothing to record it under, and nothing that may be done without one
+            return _answered(self._handler(action)(action), "executed")
+        return self._answer_once(action, delivery)
+
+    def _handler(self, action: GatewayAction) -> Handler:
+        """What executes an action that keeps the contract; ActionRefused for any other."""
+        validate(action.payload)
+        handler = self.actions.get(action.action_type)
+        if handler is None:
+            raise ActionRefused(ErrorCode.UNSUPPORTED_ACTION, f"Unsupported action: {_printable(action.action_type)}")
+        return handler
+
+    def _answer_once(self, action: GatewayAction, delivery: Delivery) -> Answer:
+        received = _received(action, delivery)
+        with transaction.atomic():
+            row = received.claim()
+            if row.pk == received.pk:
+                return self._execute_and_record(row, action, delivery)
+            if row.fingerprint != received.fingerprint:
+                answer, how = _refused(_reused(), action), Resend.Answer.REFUSED
+            elif row.is_final:
+                answer, how = Answer(row.reply, row.outcome, "repeated"), Resend.Answer.REPEATED
+            else:
+                answer, how = self._execute_and_record(row, action, delivery), Resend.Answer.RETRIED
+            row.keep_resend(received, how, answer.text, delivery.milliseconds)
+            return answer
+
+    def _execute_and_record(self, row: ReceivedAction, action: GatewayAction, delivery: Delivery) -> Answer:
+        answer = self._execute(action)
+        row.outcome, row.reply = answer.outcome, answer.text
+        row.is_final = answer.outcome not in PASSING_ERRORS
+        row.duration_ms = delivery.milliseconds
+        row.save()
+        return answer
+
+    def _execute(self, action: GatewayAction) -> Answer:
+        """Run the handler inside a savepoint: where it fails, its effects go and the row stays."""
+        try:
+            with transaction.atomic():
+                return _answered(self._handler(action)(action), "executed")
+        except ActionRefused as refusal:
+            return _refused(refusal, action)
+        except UNAVAILABLE:
+            raise
+        except Exception:  # a bug in a handler costs this action only, and leaves its traceback in the log
+            logger.exception("handler failed", extra={"action_type": action.action_type})
+            return _refused(_internal_error(), action)
+
+    def _log(self, action: GatewayAction | None, answer: Answer, delivery: Delivery) -> None:
+        known = action is not None and (action.action_type in self.actions or action.action_type in self.probes)
+        fields = {
+            "action_id": action.action_id if action else None,
+            "action_type": action.action_type if action and known else "unknown",
+            "outcome": answer.outcome,
+            "how": answer.how,
+            "connection": delivery.connection,
+            "ms": delivery.milliseconds,
+        }
+        logger.info("action answered", extra=fields)
+
+
+def _received(action: GatewayAction, delivery: Delivery) -> ReceivedAction:
+    frame = delivery.frame
+    return ReceivedAction(
+        action_id=action.action_id,
+        action_type=_printable(action.action_type)[:64],
+        accession_number=action.accession_number,
+        source_system=action.source_system,
+        payload=frame if isinstance(frame, str) else frame.decode(),
+        fingerprint=fingerprint(action.payload),
+        connection=delivery.connection[:200],
+        correlation_id=correlation_id(),
+        received_at=timezone.now(),
+    )
+
+
+def _answered(reply: Reply, how: str) -> Answer:
+    return Answer(to_text(reply), str(reply.get("code") or reply["status"]), how)
+
+
+def _refused(refusal: ActionRefused, action: GatewayAction | None) -> Answer:
+    return _answered(error_reply(refusal, action.action_id if action else None), "refused")
+
+
+def _reused() -> ActionRefused:
+    return ActionRefused(
+        ErrorCode.ACTION_ID_REUSED, "This action_id was used before, for an action with a different payload"
+    )
+
+
+def _unavailable() -> ActionRefused:
+    return ActionRefused(
+        ErrorCode.TEMPORARILY_UNAVAILABLE,
+        f"The gateway's database cannot take the action now: send it again later (correlation id {correlation_id()})",
+    )
+
+
+def _internal_error() -> ActionRefused:
+    return ActionRefused(
+        ErrorCode.INTERNAL_ERROR, f"A fault in the gateway: its log has it under correlation id {correlation_id()}"
+    )
+
+
+def _action_type(payload: Mapping[str, Any]) -> str:
+    value = payload.get("action_type")
+    return value if isinstance(value, str) else ""
+
+
+def _printable(text: str) -> str:
+    return vr.CONTROL_CHARACTERS.sub("?", text)[:100]

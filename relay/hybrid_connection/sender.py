@@ -1,0 +1,28 @@
+"""Owns the other end: sends one text through a hybrid connection and takes the one that comes back."""
+
+import asyncio
+
+from websockets.exceptions import ConnectionClosed
+
+from relay.hybrid_connection.address import HybridConnectionAddress
+from relay.hybrid_connection.tokens import TokenProvider
+from relay.hybrid_connection.websocket import HybridConnectionError, open_websocket, token_header
+
+
+async def send(address: HybridConnectionAddress, tokens: TokenProvider, text: str, patience: float = 30.0) -> str:
+    """The reply to `text`; at most `patience` seconds to be joined by a listener, and as many for the reply.
+
+    HybridConnectionError names the phase that failed: joining, or waiting for the reply.
+    """
+    token = await asyncio.to_thread(tokens.token, address.audience)
+    phase = f"sending to {address.namespace}/{address.path}"
+    websocket = await open_websocket(address.connect_url, phase, headers=token_header(token), open_timeout=patience)
+    async with websocket:
+        try:
+            await websocket.send(text)
+            async with asyncio.timeout(patience):
+                return await websocket.recv(decode=True)
+        except TimeoutError:
+            raise HybridConnectionError(phase, f"joined a listener, but no reply in {patience:g} s") from None
+        except ConnectionClosed as error:
+            raise HybridConnectionError(phase, f"the listener went without a reply ({error.code})") from None

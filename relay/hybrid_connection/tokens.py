@@ -1,0 +1,65 @@
+"""Owns the tokens that open a hybrid connection (Hybrid Connections protocol: shared access signature; Entra ID)."""
+
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+from urllib.parse import quote
+
+ENTRA_ID_SCOPE = "https://relay.azure.net/.default"
+HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Token:
+    """The value of the ServiceBusAuthorization header, and when it ends (Unix seconds)."""
+
+    value: str = field(repr=False)
+    expires_at: float
+
+
+class TokenProvider(Protocol):
+    """Whatever can give a token for an audience. It may take its time: it is called outside the event loop."""
+
+    def token(self, audience: str) -> Token:
+        """A token that is good from now on."""
+
+
+def sign(audience: str, key_name: str, key: str, expires_at: int) -> str:
+    """A shared access signature over `audience`, a resource URI that is not encoded yet."""
+    resource = quote(audience, safe="")
+    signature = hmac.new(key.encode(), f"{resource}\n{expires_at}".encode(), hashlib.sha256).digest()
+    encoded = quote(base64.b64encode(signature), safe="")
+    return f"SharedAccessSignature sr={resource}&sig={encoded}&se={expires_at}&skn={quote(key_name, safe='')}"
+
+
+@dataclass(frozen=True)
+class SharedAccessKey:
+    """Signs its own tokens with the key of an authorization policy."""
+
+    name: str
+    key: str = field(repr=False)
+    lifetime: float = HOUR
+    clock: Callable[[], float] = time.time
+
+    def token(self, audience: str) -> Token:
+        """A token that ends `lifetime` seconds from now."""
+        expires_at = int(self.clock() + self.lifetime)
+        return Token(sign(audience, self.name, self.key, expires_at), expires_at)
+
+
+class EntraId:
+    """Gets its tokens from Entra ID: managed identity, environment, Azure CLI, as DefaultAzureCredential finds them."""
+
+    def __init__(self) -> None:
+        from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - slow, and of no use where there is a key
+
+        self._credential = DefaultAzureCredential()
+
+    def token(self, audience: str) -> Token:
+        """A token for Azure Relay as a whole; the role assignment decides what it opens."""
+        token = self._credential.get_token(ENTRA_ID_SCOPE)
+        return Token(f"Bearer {token.token}", token.expires_on)

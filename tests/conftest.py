@@ -1,0 +1,35 @@
+"""Fixtures for all tests: processes, and a relay emulator."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from django.conf import settings
+
+from nonprod.relay_emulator import Policy, RelayEmulator
+from relay.hybrid_connection.address import HybridConnectionAddress
+from relay.hybrid_connection.tokens import SharedAccessKey
+from tests.processes import Start, processes
+
+PATH = "test-gateway"
+KEYS = SharedAccessKey("test-policy", "test-key-0123456789")
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts the gateway's commands as processes."""
+    with processes() as starter:
+        yield starter
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[RelayEmulator]:
+    """A relay emulator in this process, with the hybrid connection and policy of the test settings."""
+    assert settings.AZURE_RELAY_HYBRID_CONNECTION == PATH
+    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as running:
+        yield running
+
+
+@pytest.fixture
+def address(emulator: RelayEmulator) -> HybridConnectionAddress:
+    """The emulator's hybrid connection."""
+    return HybridConnectionAddress(emulator.namespace, PATH, plain=True)

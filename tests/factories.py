@@ -1,0 +1,52 @@
+"""Makes payloads and items for the tests: valid unless a test says otherwise."""
+
+import copy
+from datetime import date, time
+from typing import Any
+
+import factory
+
+from nonprod.manage_emulator import create_item_action
+from worklist.models import WorklistItem
+
+
+def payload(**item_changes: Any) -> dict[str, Any]:
+    """A worklist.create_item, its own in action_id and accession number; `participant__name=…` changes one value,
+    and None takes it out."""
+    action = create_item_action()
+    for path, value in item_changes.items():
+        set_at(action["parameters"]["worklist_item"], path, value)
+    return action
+
+
+def set_at(item: dict[str, Any], path: str, value: Any) -> None:
+    """Set `participant__name` and the like; None removes the key."""
+    *parents, last = path.split("__")
+    for parent in parents:
+        item = item.setdefault(parent, {})
+    if value is None:
+        item.pop(last, None)
+    else:
+        item[last] = copy.deepcopy(value)
+
+
+class WorklistItemFactory(factory.django.DjangoModelFactory[WorklistItem]):
+    """A woman at half past two."""
+
+    class Meta:
+        model = WorklistItem
+
+    accession_number = factory.Sequence(lambda n: f"ACC{n:06}")
+    patient_id = factory.Sequence(lambda n: f"999{n:07}")
+    patient_name = "SMITH^JANE"
+    patient_birth_date = date(1970, 3, 21)
+    patient_sex = "F"
+    scheduled_date = date(2026, 11, 23)
+    scheduled_time = time(14, 30)
+    station_ae_title = "MAMMO1"
+    modality = "MG"
+    study_description = "Screening Mammography"
+    study_instance_uid = factory.Sequence(lambda n: f"2.25.{n + 1}")
+    requested_procedure_id = factory.Sequence(lambda n: f"RP{n:014}")
+    scheduled_procedure_step_id = factory.Sequence(lambda n: f"SP{n:014}")
+    correlation_id = factory.Sequence(lambda n: f"correlation-{n}")

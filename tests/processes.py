@@ -1,0 +1,103 @@
+"""Starts the gateway's commands as real processes against the test database, and waits for what they say."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+PATIENCE = 30.0
+
+
+def database_url() -> str:
+    """The DATABASE_URL of the test database, for other processes."""
+    config = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{config['NAME']}"
+    return f"postgres://{config['USER']}@{config['HOST']}:{config['PORT']}/{config['NAME']}"
+
+
+class Process:
+    """A command that runs, and everything it has written."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments],
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "DATABASE_URL": database_url(), **environment},
+            cwd=settings.BASE_DIR,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._new: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self.lines.append(line)
+            self._new.put(line)
+        self._new.put(None)
+
+    @property
+    def output(self) -> str:
+        """All that it has written."""
+        return "".join(self.lines)
+
+    def wait_for(self, text: str) -> str:
+        """The next line with this text in it; fails with the whole output when the process ends without one."""
+        while (line := self._new.get(timeout=PATIENCE)) is not None:
+            if text in line:
+                return line
+        raise AssertionError(f"ended without {text!r}:\n{self.output}")
+
+    def wait_for_field(self, text: str, field: str) -> Any:
+        """The value of a field of the next JSON log line with this text in it."""
+        return json.loads(self.wait_for(text))[field]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, return the exit status."""
+        self._process.send_signal(number)
+        return self.exit_status()
+
+    def exit_status(self) -> int:
+        """Wait for the end."""
+        status = self._process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return status
+
+    def kill(self) -> None:
+        """End it, if it has not ended."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self.exit_status()
+
+
+Start = Callable[..., Process]
+
+
+@contextmanager
+def processes() -> Iterator[Start]:
+    """Gives a function that starts `manage.py COMMAND` with an environment; all are ended with the block."""
+    started: list[Process] = []
+
+    def start(*command: str, program: str = "manage.py", **environment: str) -> Process:
+        process = Process([program, *command], {"LOG_FORMAT": "json", **environment})
+        started.append(process)
+        return process
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()

@@ -1,0 +1,1 @@
+"""The DICOM wire: with `nonprod`, the only code that knows pynetdicom."""
