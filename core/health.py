@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.db.models import Q
 from django.utils import timezone
 
 from core.database import UNAVAILABLE, borrowed_connection
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 BEAT_SECONDS = 5
 #: A daemon that has not said anything for this long is taken for dead.
 STALE_AFTER = timedelta(seconds=30)
+#: The rows of processes that were killed are looked at by people for this long.
+FORGOTTEN_AFTER = timedelta(days=1)
 #: Role → the states in which it does its work.
 WORKING_STATES = {"relay_listener": {"online"}, "mwl_scp": {"listening"}}
 
@@ -72,7 +75,7 @@ class Pulse:
         self._woken.set()
 
     def stop(self) -> None:
-        """Write the last state, then end; the row of a daemon that ended by itself goes."""
+        """End; the row of a daemon that ends by itself goes."""
         self._stopping = True
         self._woken.set()
         self._thread.join(timeout=2 * BEAT_SECONDS)
@@ -80,17 +83,19 @@ class Pulse:
     def _beat_until_stopped(self) -> None:
         while True:
             self._woken.clear()
+            ending = self._stopping
             with borrowed_connection():
-                self._write()
-            if self._stopping:
+                self._write(ending)
+            if ending:
                 return
             self._woken.wait(BEAT_SECONDS)
 
-    def _write(self) -> None:
-        rows = Heartbeat.objects.filter(role=self.role, instance=instance_name())
+    def _write(self, ending: bool) -> None:
+        mine = Q(instance=instance_name())
+        forgotten = Q(beat_at__lt=timezone.now() - FORGOTTEN_AFTER)
         try:
-            if self._stopping:
-                rows.delete()
+            Heartbeat.objects.filter(mine | forgotten if ending else forgotten, role=self.role).delete()
+            if ending:
                 return
             Heartbeat.objects.update_or_create(
                 role=self.role,

@@ -54,8 +54,9 @@ def describe_traceback(error: BaseException) -> str:
     """The frames and the exceptions of a chain, oldest first, without a value of any of them."""
     earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     before = f"{describe_traceback(earlier)}\nand then:\n" if earlier else ""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    return f"{before}{frames}{describe_exception(error)}"
+    frames = traceback.extract_tb(error.__traceback__)
+    places = "".join(f"  {frame.filename}, line {frame.lineno}, in {frame.name}\n" for frame in frames)
+    return f"{before}{places}{describe_exception(error)}"
 
 
 def extras(record: logging.LogRecord) -> dict[str, Any]:
@@ -77,9 +78,12 @@ class ReadableFormatter(logging.Formatter):
         tail = " ".join(f"{key}={value}" for key, value in pairs.items() if value != "")
         return f"{super().formatMessage(record)} {tail}".rstrip()
 
-    def formatException(self, ei: Any) -> str:
-        """Without values."""
-        return describe_traceback(ei[1])
+    def format(self, record: logging.LogRecord) -> str:
+        """The line and, below it, the traceback; not the one that another formatter may have left in the record."""
+        record.message = record.getMessage()
+        record.asctime = self.formatTime(record, self.datefmt)
+        error = record.exc_info[1] if record.exc_info else None
+        return self.formatMessage(record) + (f"\n{describe_traceback(error)}" if error else "")
 
 
 class JsonFormatter(logging.Formatter):

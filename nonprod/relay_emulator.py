@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 from weakref import WeakKeyDictionary
 
@@ -80,6 +81,7 @@ class RelayEmulator:
         self.channels: dict[str, list[Channel]] = {path.lower(): [] for path in paths}
         self.waiting: dict[str, Rendezvous] = {}
         self.counts = {"accepted": 0, "joined": 0, "rejected": 0, "renewed": 0}
+        self.responses: list[dict[str, Any]] = []
         self.changed = asyncio.Condition()
         self.rendezvous_seconds = rendezvous_seconds
         self._asked_port = port
@@ -100,6 +102,8 @@ class RelayEmulator:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        for rendezvous in self.waiting.values():
+            rendezvous.joined.set_exception(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The service is going down"))
         self._server.close()
         await self._server.wait_closed()
 
@@ -113,10 +117,14 @@ class RelayEmulator:
         """What belongs into AZURE_RELAY_NAMESPACE."""
         return f"127.0.0.1:{self.port}"
 
-    async def listeners(self, path: str, count: int) -> None:
-        """Wait until so many listeners are there."""
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something that is asked of this emulator holds."""
         async with self.changed:
-            await self.changed.wait_for(lambda: len(self.channels[path.lower()]) == count)
+            await self.changed.wait_for(holds)
+
+    async def _tell(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
 
     def state(self) -> dict[str, object]:
         """What the page at /$emulator shows."""
@@ -228,7 +236,8 @@ class RelayEmulator:
             while True:
                 async with asyncio.timeout(channel.expires_at - time.time()):
                     text = await websocket.recv()
-                self._renew(channel, path, text)
+                self._take(channel, path, json.loads(text))
+                await self._tell()
         except TimeoutError:
             await websocket.close(1008, "The token has expired")
         except Refused as refusal:
@@ -239,15 +248,15 @@ class RelayEmulator:
             await self._change(path, channel, here=False)
 
     async def _change(self, path: str, channel: Channel, *, here: bool) -> None:
-        async with self.changed:
-            (self.channels[path].append if here else self.channels[path].remove)(channel)
-            self.changed.notify_all()
+        (self.channels[path].append if here else self.channels[path].remove)(channel)
+        await self._tell()
 
-    def _renew(self, channel: Channel, path: str, text: str | bytes) -> None:
-        message = json.loads(text)
+    def _take(self, channel: Channel, path: str, message: dict[str, Any]) -> None:
         if "renewToken" in message:
             channel.expires_at = check_token(message["renewToken"]["token"], self.policies, path, "Listen")
             self.counts["renewed"] += 1
+        if "response" in message:
+            self.responses.append(message["response"])
 
 
 def check_token(token: str, policies: Mapping[str, Policy], path: str, right: str, now: float | None = None) -> float:

@@ -33,7 +33,7 @@ class ResendInline(admin.TabularInline):  # type: ignore[type-arg]
 class ReceivedActionAdmin(RecordAdmin):
     """What came, what was answered, how long it took, how often it came again."""
 
-    personal_fields = frozenset({"payload_as_text"})
+    personal_fields = frozenset({"payload_as_text", "payload", "fingerprint", "reply", "resends"})
     personal_permission = "relay.view_payload"
 
     list_display = (

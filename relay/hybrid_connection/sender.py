@@ -24,5 +24,5 @@ async def send(address: HybridConnectionAddress, tokens: TokenProvider, text: st
                 return await websocket.recv(decode=True)
         except TimeoutError:
             raise HybridConnectionError(phase, f"joined a listener, but no reply in {patience:g} s") from None
-        except ConnectionClosed as error:
-            raise HybridConnectionError(phase, f"the listener went without a reply ({error.code})") from None
+        except ConnectionClosed:
+            raise HybridConnectionError(phase, f"the listener went without a reply ({websocket.close_code})") from None

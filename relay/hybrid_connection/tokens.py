@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ class SharedAccessKey:
 
     def token(self, audience: str) -> Token:
         """A token that ends `lifetime` seconds from now."""
-        expires_at = int(self.clock() + self.lifetime)
+        expires_at = math.ceil(self.clock() + self.lifetime)
         return Token(sign(audience, self.name, self.key, expires_at), expires_at)
 
 

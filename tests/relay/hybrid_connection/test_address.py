@@ -1,0 +1,56 @@
+"""Hybrid Connections protocol: roles and addresses."""
+
+import pytest
+
+from relay.hybrid_connection.address import HybridConnectionAddress, is_loopback, rejecting
+
+AZURE = "hospital.servicebus.windows.net"
+
+
+class TestHybridConnectionAddress:
+    def test_a_listener_and_a_sender_go_to_the_hc_path_over_tls(self) -> None:
+        address = HybridConnectionAddress(AZURE, "gateway")
+        assert address.listen_url == f"wss://{AZURE}/$hc/gateway?sb-hc-action=listen"
+        assert address.connect_url == f"wss://{AZURE}/$hc/gateway?sb-hc-action=connect"
+
+    def test_a_port_belongs_to_the_namespace(self) -> None:
+        address = HybridConnectionAddress(f"{AZURE}:8443", "gateway")
+        assert address.host == AZURE
+        assert address.listen_url.startswith(f"wss://{AZURE}:8443/$hc/")
+
+    def test_the_path_is_encoded_segment_by_segment(self) -> None:
+        address = HybridConnectionAddress(AZURE, "/clinic 1/gätewäy/")
+        assert "/$hc/clinic%201/g%C3%A4tew%C3%A4y?" in address.listen_url
+
+    def test_tokens_are_signed_over_the_http_address(self) -> None:
+        assert HybridConnectionAddress(AZURE, "gateway").audience == f"http://{AZURE}/gateway"
+
+    @pytest.mark.parametrize("namespace", ["", "https://x.net", "x.net/path", "x.net:port", "x.net:99999", "x y"])
+    def test_a_namespace_is_a_host_name_and_no_url(self, namespace: str) -> None:
+        with pytest.raises(ValueError, match="is not a relay namespace"):
+            HybridConnectionAddress(namespace, "gateway")
+
+    def test_a_hybrid_connection_has_a_name(self) -> None:
+        with pytest.raises(ValueError, match="is empty"):
+            HybridConnectionAddress(AZURE, "/")
+
+    def test_plain_websockets_are_for_loopback_only(self) -> None:
+        assert HybridConnectionAddress("127.0.0.1:9350", "g", plain=True).listen_url.startswith("ws://127.0.0.1:9350/")
+        with pytest.raises(ValueError, match="loopback"):
+            HybridConnectionAddress(AZURE, "g", plain=True)
+
+
+class TestRejecting:
+    def test_status_and_description_are_added_to_the_address_as_it_stands(self) -> None:
+        rendezvous = "wss://g1:443/$hc/p%2Fq?sb-hc-action=accept&sb-hc-id=a%20b"
+        expected = f"{rendezvous}&sb-hc-statusCode=503&sb-hc-statusDescription=too+busy+%26+tired"
+        assert rejecting(rendezvous, 503, "too busy & tired") == expected
+
+
+class TestIsLoopback:
+    @pytest.mark.parametrize(
+        ("host", "expected"),
+        [("localhost", True), ("127.0.0.9", True), ("[::1]", True), ("10.0.0.1", False), ("localhost.example", False)],
+    )
+    def test_only_this_machine_is_loopback(self, host: str, expected: bool) -> None:
+        assert is_loopback(host) is expected

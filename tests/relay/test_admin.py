@@ -1,0 +1,84 @@
+"""How received actions are shown, and to whom."""
+
+import json
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.urls import reverse
+
+from relay.configuration import configured_dispatcher
+from relay.models import ReceivedAction
+from tests.factories import payload
+
+pytestmark = pytest.mark.django_db
+
+
+def client_of(group: str) -> Client:
+    """Somebody of that group, logged in."""
+    user = User.objects.create_user(group, password="x", is_staff=True)
+    user.groups.add(Group.objects.get(name=group))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def action() -> ReceivedAction:
+    """An action that was executed and came again."""
+    frame = json.dumps(payload(accession_number="ACC1", participant__name="SMITH^JANE"))
+    for _ in range(2):
+        configured_dispatcher().dispatch(frame, "test#1")
+    return ReceivedAction.objects.get()
+
+
+def page(client: Client, action: ReceivedAction) -> str:
+    """The page of one action."""
+    response = client.get(reverse("admin:relay_receivedaction_change", args=[action.pk]))
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+class TestReceivedActionPage:
+    def test_clinic_sees_payload_reply_timing_item_and_resends(self, action: ReceivedAction) -> None:
+        shown = page(client_of("clinic"), action)
+        assert "SMITH^JANE" in shown
+        assert "&quot;status&quot;: &quot;created&quot;" in shown
+        assert reverse("admin:worklist_worklistitem_changelist") + "?accession_number=ACC1" in shown
+        assert "the first reply again" in shown
+
+    def test_support_sees_all_but_the_payload(self, action: ReceivedAction) -> None:
+        shown = page(client_of("support"), action)
+        assert "SMITH" not in shown
+        assert "9990000018" not in shown
+        assert "&quot;status&quot;: &quot;created&quot;" in shown
+
+    def test_support_does_not_see_the_value_that_a_refusal_quotes(self) -> None:
+        frame = json.dumps(payload(participant__birth_date="19701345"))
+        configured_dispatcher().dispatch(frame, "test#1")
+        shown = page(client_of("support"), ReceivedAction.objects.get())
+        assert "19701345" not in shown
+        assert "is not a date (YYYYMMDD)" in shown
+
+    def test_nobody_can_change_or_delete_it(self, action: ReceivedAction, admin_client: Client) -> None:
+        shown = page(admin_client, action)
+        assert 'name="_save"' not in shown
+        assert "deletelink" not in shown
+        url = reverse("admin:relay_receivedaction_delete", args=[action.pk])
+        assert admin_client.post(url, {"post": "yes"}).status_code == 403
+
+
+class TestReceivedActionList:
+    @pytest.mark.parametrize(
+        "query",
+        ["", "?q=ACC1", "?outcome=created", "?action_type=worklist.create_item", "?received_at__year=2026"],
+    )
+    def test_search_filters_and_dates_answer(self, action: ReceivedAction, admin_client: Client, query: str) -> None:
+        response = admin_client.get(reverse("admin:relay_receivedaction_changelist") + query)
+        assert response.status_code == 200
+        assert str(action) in response.content.decode()
+
+    @pytest.mark.parametrize("field", ["payload", "reply", "fingerprint", "resends__payload"])
+    def test_support_cannot_guess_the_payload_by_a_lookup(self, action: ReceivedAction, field: str) -> None:
+        url = reverse("admin:relay_receivedaction_changelist") + f"?{field}__contains=SMITH"
+        assert client_of("support").get(url).status_code == 400

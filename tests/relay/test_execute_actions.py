@@ -1,0 +1,93 @@
+"""Actions that were handed over as a file."""
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from core.models import AuditLog
+from relay.management.commands.execute_actions import members
+from relay.models import ReceivedAction
+from tests.factories import payload
+from worklist.models import WorklistItem
+
+
+def execute(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """The replies, and what the command complained of."""
+    output, complaint = StringIO(), ""
+    try:
+        call_command("execute_actions", str(path), stdout=output)
+    except CommandError as error:
+        complaint = str(error)
+    return [json.loads(line) for line in output.getvalue().splitlines()], complaint
+
+
+def file_with(folder: Path, content: str | bytes) -> Path:
+    """A file."""
+    path = folder / "actions.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.django_db
+class TestExecuteActions:
+    def test_each_action_is_executed_and_answered_in_its_line(self, tmp_path: Path) -> None:
+        actions = [payload(), payload(), {"action_type": "echo"}]
+        replies, complaint = execute(file_with(tmp_path, json.dumps(actions)))
+        assert [reply["status"] for reply in replies] == ["created", "created", "echo"]
+        assert complaint == ""
+        assert WorklistItem.objects.count() == 2
+
+    def test_the_file_may_be_executed_again(self, tmp_path: Path) -> None:
+        file = file_with(tmp_path, json.dumps([payload(), payload()]))
+        assert execute(file) == execute(file)
+        assert (WorklistItem.objects.count(), AuditLog.objects.count()) == (2, 2)
+
+    def test_a_wrong_one_does_not_stop_the_others_and_is_counted(self, tmp_path: Path) -> None:
+        file = file_with(tmp_path, json.dumps([payload(), {"action_type": "nonsense"}, 5, payload()]))
+        replies, complaint = execute(file)
+        assert [reply.get("code", "fine") for reply in replies] == [
+            "fine",
+            "unsupported_action",
+            "invalid_json",
+            "fine",
+        ]
+        assert complaint == "2 of 4 actions failed"
+
+    def test_the_row_says_where_in_which_file_it_stood(self, tmp_path: Path) -> None:
+        execute(file_with(tmp_path, json.dumps([{"action_type": "echo"}, payload()])))
+        assert ReceivedAction.objects.get().connection == "file:actions.json#2"
+
+    def test_the_payload_is_kept_as_it_stands_in_the_file(self, tmp_path: Path) -> None:
+        member = '{ "action_id":"1", "action_type" : "x", "n": 1.50 }'
+        execute(file_with(tmp_path, f"\n[ {member} ,{member}]\n"))
+        assert ReceivedAction.objects.get().payload == member
+
+    @pytest.mark.parametrize(
+        ("content", "complaint"),
+        [
+            (b"\xff", "is not UTF-8"),
+            ("[1,", "is not JSON"),
+            ('{"name": "SMITH"}', "does not hold a JSON list of actions"),
+            ('[{"name": SMITH}]', "is not JSON"),
+        ],
+    )
+    def test_a_file_that_is_no_list_says_why_and_quotes_nothing(
+        self, tmp_path: Path, content: str | bytes, complaint: str
+    ) -> None:
+        replies, said = execute(file_with(tmp_path, content))
+        assert replies == []
+        assert complaint in said
+        assert "SMITH" not in said
+
+    def test_a_file_that_is_not_there_says_so(self, tmp_path: Path) -> None:
+        assert "No such file" in execute(tmp_path / "missing.json")[1]
+
+
+class TestMembers:
+    @pytest.mark.parametrize("text", ["[]", " [ ] ", '[1, "a,]", {"b": [2]}]', "[[],[[]]]", "[\n1\t,\r2 ]"])
+    def test_the_texts_of_the_members_are_those_of_the_list(self, text: str) -> None:
+        assert [json.loads(member) for member in members(text)] == json.loads(text)
