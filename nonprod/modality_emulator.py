@@ -61,10 +61,12 @@ class Modality:
         found = []
         try:
             for status, response in association.send_c_find(identifier, ModalityWorklistInformationFind):
-                if status.get("Status") in (0xFF00, 0xFF01) and response is not None:
+                if "Status" not in status:
+                    raise NoAnswer("the association broke before the C-FIND was answered")
+                if status.Status in (0xFF00, 0xFF01) and response is not None:
                     found.append(response)
-                elif status.get("Status") != 0x0000:
-                    raise NoAnswer(f"C-FIND ended with {status.get('Status', 0):04X} {status.get('ErrorComment', '')}")
+                elif status.Status != 0x0000:
+                    raise NoAnswer(f"C-FIND ended with {status.Status:04X} {status.get('ErrorComment', '')}")
         finally:
             association.release()
         return found

@@ -29,9 +29,10 @@ class Command(BaseCommand):
 
     async def serve(self) -> None:
         """The emulator with one hybrid connection."""
+        stopping = stop_event_of_loop()
         policies = {settings.AZURE_RELAY_KEY_NAME: Policy(settings.AZURE_RELAY_SHARED_ACCESS_KEY)}
         paths = [settings.AZURE_RELAY_HYBRID_CONNECTION]
         async with RelayEmulator(paths, policies, settings.RELAY_EMULATOR_PORT) as emulator:
             logger.info("relay emulator listening", extra={"namespace": emulator.namespace})
-            await stop_event_of_loop().wait()
+            await stopping.wait()
         logger.info("relay emulator stopped")

@@ -31,6 +31,7 @@ class Command(BaseCommand):
 
     async def listen(self) -> None:
         """Wire the listener to the dispatcher, and its state to the heartbeat."""
+        stopping = stop_event_of_loop()
         address = configured_address()
         pulse = Pulse("relay_listener", "starting").start()
         listener = Listener(
@@ -45,7 +46,7 @@ class Command(BaseCommand):
         self.connection = f"{address.namespace}/{address.path}"
         self.workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="action")
         try:
-            await listener.run(stop_event_of_loop())
+            await listener.run(stopping)
         finally:
             self.workers.shutdown(wait=False, cancel_futures=True)
             await asyncio.to_thread(pulse.stop)

@@ -1,0 +1,107 @@
+"""An action goes in at one end, a modality sees it at the other: with real processes, and DCMTK as the modality."""
+
+import json
+
+import pytest
+
+from relay.models import ReceivedAction
+from tests.factories import payload
+from tests.system.conftest import Gateway
+from worklist.models import WorklistItem
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("findscu")]
+
+PARTS = ("run_relay_emulator", "run_relay_listener", "run_mwl_scp")
+STEP = "ScheduledProcedureStepSequence[0]"
+
+
+def query(*keys: str) -> list[str]:
+    """The query of a mammography unit: AE title, date, modality, name."""
+    return [
+        "SpecificCharacterSet=ISO_IR 192",
+        "PatientName",
+        "PatientID",
+        "AccessionNumber",
+        "StudyInstanceUID",
+        f"{STEP}.ScheduledStationAETitle=MAMMO1",
+        f"{STEP}.ScheduledProcedureStepStartDate=20261123",
+        f"{STEP}.ScheduledProcedureStepStartTime",
+        f"{STEP}.Modality=MG",
+        *keys,
+    ]
+
+
+def scheduled() -> dict[str, object]:
+    """An action for MAMMO1 on a day of its own."""
+    changes = {"scheduled__date": "20261123", "scheduled__time": "1430", "scheduled__station_ae_title": "MAMMO1"}
+    return payload(accession_number="ACC1", participant__name="O'BRIEN-ŁUKASZ^ZOË", **changes)
+
+
+class TestMainJob:
+    def test_what_manage_sends_a_modality_sees_by_an_independent_client(self, gateway: Gateway) -> None:
+        gateway.run(*PARTS)
+        assert gateway.reply(scheduled())["status"] == "created"
+        shown = gateway.findscu(*query())
+        assert "O'BRIEN-ŁUKASZ^ZOË" in shown
+        assert "[ACC1]" in shown
+        assert "[143000]" in shown
+        assert shown.count("Find Response: ") + shown.count("(Pending)") >= 1
+
+    def test_another_rooms_modality_does_not(self, gateway: Gateway) -> None:
+        gateway.run(*PARTS)
+        gateway.reply(scheduled())
+        keys = [key.replace("MAMMO1", "MAMMO2") for key in query()]
+        assert "ŁUKASZ" not in gateway.findscu(*keys, calling="MAMMO2")
+
+    def test_one_who_did_not_attend_leaves_the_list(self, gateway: Gateway) -> None:
+        gateway.run(*PARTS)
+        gateway.reply(scheduled())
+        item = {"accession_number": "ACC1", "status": "discontinued"}
+        update = {"action_id": "u1", "action_type": "worklist.update_status", "parameters": {"worklist_item": item}}
+        assert gateway.reply(update) == {"status": "updated", "accession_number": "ACC1", "action_id": "u1"}
+        assert "ŁUKASZ" not in gateway.findscu(*query())
+
+    def test_the_correlation_id_goes_from_the_accept_to_the_row_and_to_the_answer_that_shows_it(
+        self, gateway: Gateway
+    ) -> None:
+        gateway.run(*PARTS)
+        gateway.reply(scheduled())
+        accepted = gateway.processes["run_relay_listener"].wait_for_field("rendezvous accepted", "correlation_id")
+        answered = gateway.processes["run_relay_listener"].wait_for_field("action answered", "correlation_id")
+        gateway.findscu(*query())
+        shown = gateway.processes["run_mwl_scp"].wait_for_field("worklist query answered", "shown")
+        rows = (ReceivedAction.objects.get().correlation_id, WorklistItem.objects.get().correlation_id)
+        assert {accepted, answered, shown, *rows} == {accepted}
+
+    def test_health_tells_of_both_daemons(self, gateway: Gateway) -> None:
+        gateway.run(*PARTS)
+        reply = gateway.reply({"action_type": "health", "action_id": "h1"})
+        assert reply["health"]["healthy"] is True, reply
+        gateway.processes["run_mwl_scp"].stop()
+        reply = gateway.reply({"action_type": "health"})
+        assert reply["health"]["checks"]["mwl_scp"]["ok"] is False
+
+
+class TestStopping:
+    @pytest.mark.parametrize("name", ["run_relay_emulator", "run_relay_listener", "run_mwl_scp", "run_web"])
+    def test_every_part_ends_with_0_on_sigterm_and_says_nothing_bad(self, gateway: Gateway, name: str) -> None:
+        parts = ["run_relay_emulator"] if name == "run_relay_listener" else []
+        gateway.run(*parts, name)
+        process = gateway.processes[name]
+        assert process.stop() == 0
+        assert "Traceback" not in process.output
+        assert [line for line in process.lines if json.loads(line)["level"] in ("ERROR", "CRITICAL")] == []
+
+    @pytest.mark.parametrize(
+        ("name", "setting"),
+        [("run_relay_emulator", "RELAY_EMULATOR_PORT"), ("run_mwl_scp", "MWL_PORT"), ("run_web", "WEB_PORT")],
+    )
+    def test_a_taken_port_is_one_sentence_with_the_port_and_the_setting_and_exit_2(
+        self, gateway: Gateway, name: str, setting: str
+    ) -> None:
+        gateway.run(name)
+        second = gateway.start(name, **gateway.environment)
+        assert second.exit_status() == 2
+        assert len(second.lines) == 1
+        assert gateway.environment[setting] in second.output
+        assert setting in second.output

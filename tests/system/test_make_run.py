@@ -1,0 +1,68 @@
+"""What a newcomer starts: `make run`, with and without ONCE=1."""
+
+import os
+import pty
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from nonprod.local_gateway import PORT_SETTINGS, free_ports
+from tests.processes import Start, database_url
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def ports() -> dict[str, str]:
+    """Free ports for all parts."""
+    return dict(zip(PORT_SETTINGS, map(str, free_ports(len(PORT_SETTINGS))), strict=True))
+
+
+class TestOnce:
+    def test_every_step_holds_and_the_list_is_printed(self, start: Start) -> None:
+        process = start("run_gateway", "--once")
+        assert process.exit_status() == 0, process.output
+        assert process.output.count("✓") == 4
+        assert "O'BRIEN-ŁUKASZ^ZOË" in process.output
+
+
+class TestRun:
+    def test_it_says_where_everything_is_and_an_interrupt_ends_all_with_0(self, start: Start) -> None:
+        chosen = ports()
+        process = start("run_gateway", **chosen)
+        for expected in (f":{chosen['WEB_PORT']}/admin/", chosen["RELAY_EMULATOR_PORT"], chosen["MWL_PORT"]):
+            process.wait_for(expected)
+        process.wait_for("Ctrl-C stops all of it")
+        assert process.stop(signal.SIGINT) == 0
+        for port in chosen.values():
+            socket.create_server(("127.0.0.1", int(port))).close()
+
+    def test_a_taken_port_is_told_with_its_setting(self, start: Start) -> None:
+        chosen = ports()
+        with socket.create_server(("127.0.0.1", int(chosen["MWL_PORT"]))):
+            process = start("run_gateway", **chosen)
+            assert process.exit_status() == 2
+        assert f"Port {chosen['MWL_PORT']} is taken" in process.output
+        assert "MWL_PORT=" in process.output
+
+    def test_ctrl_c_at_a_terminal_ends_make_with_0_too(self, project: Path) -> None:
+        pid, terminal = pty.fork()
+        if pid == 0:
+            environment = {**os.environ, **ports(), "DATABASE_URL": database_url()}
+            python = sys.executable
+            # `make run` without the installation: a make above, as a newcomer has it
+            recipe = f"run: ; @cd {project} && {python} manage.py run_gateway\n"
+            os.execvpe("make", ["make", "--eval", recipe, "-f", "/dev/null", "run"], environment)
+        written = b""
+        while b"Ctrl-C stops" not in written:
+            written += os.read(terminal, 4096)
+        os.write(terminal, b"\x03")
+        try:
+            while os.read(terminal, 4096):
+                pass
+        except OSError:  # the terminal's other end is closed: all of them are gone
+            pass
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
