@@ -1,6 +1,7 @@
-"""Registers core's system checks."""
+"""Registers core's system checks, and keeps patients out of what a crash says."""
 
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class CoreConfig(AppConfig):
@@ -9,4 +10,7 @@ class CoreConfig(AppConfig):
     name = "core"
 
     def ready(self) -> None:
-        from core import checks  # noqa: F401
+        from core import checks, redaction  # noqa: F401
+
+        if settings.PRODUCTION:
+            redaction.log_uncaught_exceptions()

@@ -42,9 +42,14 @@ def version() -> str:
     return "unknown"
 
 
+def host_name() -> str:
+    """This machine's name, or this container's, as an instance's name begins."""
+    return socket.gethostname()[:80]
+
+
 def instance_name() -> str:
     """`host:process id` of this process."""
-    return f"{socket.gethostname()[:80]}:{os.getpid()}"
+    return f"{host_name()}:{os.getpid()}"
 
 
 class Pulse:
@@ -122,11 +127,12 @@ def check_database() -> dict[str, Any]:
     return {"ok": True}
 
 
-def check_role(role: str, now: datetime | None = None) -> dict[str, Any]:
-    """Whether a process of this role has beaten lately, and does its work."""
+def check_role(role: str, now: datetime | None = None, host: str = "") -> dict[str, Any]:
+    """Whether a process of this role, on this host if one is named, has beaten lately and does its work."""
     now = now or timezone.now()
+    mine = Q(instance__startswith=f"{host}:") if host else Q()
     try:
-        latest = Heartbeat.objects.filter(role=role, beat_at__gte=now - STALE_AFTER).order_by("-beat_at")
+        latest = Heartbeat.objects.filter(mine, role=role, beat_at__gte=now - STALE_AFTER).order_by("-beat_at")
         beats = list(latest)
     except DatabaseError as error:
         return {"ok": False, "error": f"no heartbeat can be read ({type(error).__name__})"}

@@ -8,17 +8,25 @@ quote whole rows.
 
 import json
 import logging
+import re
+import sys
+import threading
 import time
 import traceback
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
+logger = logging.getLogger(__name__)
+
 OUR_PACKAGES = ("core", "dashboard", "gateway_project", "nonprod", "relay", "worklist")
 #: Exceptions whose text names hosts, files and error numbers only.
 QUOTABLE_EXCEPTIONS: tuple[type[BaseException], ...] = (OSError, ImproperlyConfigured, ImportError, AssertionError)
 #: Loggers whose lines can quote values at any level: only warnings are kept, and of their text where it came from.
-UNQUOTABLE_LOGGERS = ("py.warnings", "pydicom", "pynetdicom", "django.db.backends", "websockets")
+UNQUOTABLE_LOGGERS = ("asyncio", "django.db.backends", "py.warnings", "pydicom", "pynetdicom", "websockets")
+
+#: How `logging.captureWarnings` begins a line: file, line, category.
+WARNING_PLACE = re.compile(r"[^:\n]+:\d+: \w+(?=:)")
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "correlation_id", "taskName"}
 
@@ -38,8 +46,14 @@ class LibraryFilter(logging.Filter):
         if record.levelno < (logging.WARNING if unquotable else logging.INFO):
             return False
         if unquotable:
-            record.msg, record.args = f"{record.module}.{record.funcName}, line {record.lineno}", None
+            record.msg, record.args = _place_of(record), None
         return True
+
+
+def _place_of(record: logging.LogRecord) -> str:
+    """Where an unquotable line came from; of a warning that is told in its own text, before its words."""
+    warning = WARNING_PLACE.match(record.getMessage()) if record.name == "py.warnings" else None
+    return warning[0] if warning else f"{record.module}.{record.funcName}, line {record.lineno}"
 
 
 def describe_exception(error: BaseException | None) -> str:
@@ -104,3 +118,14 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1]:
             line["traceback"] = describe_traceback(record.exc_info[1])
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def log_uncaught_exceptions() -> None:
+    """What ends this process or one of its threads goes into the log, and not with all its words to stderr."""
+    logging.raiseExceptions = False  # logging's own failures would print the arguments of the line
+
+    def log(error: BaseException | None, thread: str) -> None:
+        logger.critical("uncaught exception", exc_info=error, extra={"where": thread})
+
+    sys.excepthook = lambda _type, error, _traceback: log(error, "main")
+    threading.excepthook = lambda args: log(args.exc_value, args.thread.name if args.thread else "")

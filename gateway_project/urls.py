@@ -11,6 +11,10 @@ def alive(request: HttpRequest) -> HttpResponse:
     return HttpResponse("alive\n", content_type="text/plain")
 
 
+admin.site.site_header = admin.site.site_title = "Screening gateway"
+admin.site.index_title = "What came in, and what the machines are shown"
+admin.site.enable_nav_sidebar = False  # its width is wanted for the lists
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("healthz", alive, name="alive"),

@@ -1,5 +1,7 @@
-"""Fixtures for all tests: processes, and a relay emulator."""
+"""Fixtures for all tests: processes, a relay emulator, DCMTK."""
 
+import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -33,3 +35,11 @@ async def emulator() -> AsyncIterator[RelayEmulator]:
 def address(emulator: RelayEmulator) -> HybridConnectionAddress:
     """The emulator's hybrid connection."""
     return HybridConnectionAddress(emulator.namespace, PATH, plain=True)
+
+
+@pytest.fixture(scope="session")
+def findscu() -> None:
+    """DCMTK is there; without it the test is skipped, but never in CI."""
+    if not shutil.which("findscu"):
+        reason = "DCMTK's findscu is not installed: apt-get install dcmtk"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)

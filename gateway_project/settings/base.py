@@ -5,6 +5,7 @@ the same names; a test compares the three. Any of them can also be given as a fi
 `AZURE_RELAY_SHARED_ACCESS_KEY_FILE=/run/secrets/relay_key` the value is read from there.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # Times: what is on the wire is clinic-local wall clock and stored as it came; what we stamp ourselves is UTC.
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = env("TIME_ZONE")
+FORMAT_MODULE_PATH = "gateway_project.formats"
 USE_I18N = False
 USE_TZ = True
 
@@ -184,4 +186,5 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
     }
 
 
+logging.captureWarnings(capture=True)  # a library's warning may quote a value, and would go to stderr past the handler
 LOGGING = logging_config(env("LOG_FORMAT") or "readable", env("LOG_LEVEL").upper())

@@ -4,11 +4,17 @@ import io
 import json
 import logging
 import logging.config
+import re
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from gateway_project.settings.base import logging_config
+from tests.gateway_project.test_settings import GOOD as PRODUCTION
+from tests.processes import Start
 
 
 class Log:
@@ -31,7 +37,11 @@ def log(request: pytest.FixtureRequest) -> Iterator[Log]:
     """The gateway's logging at DEBUG, as JSON unless the test asks otherwise."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    yield Log(getattr(request, "param", "json"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=True)
+        yield Log(getattr(request, "param", "json"))
+        logging.captureWarnings(capture=False)
     root.handlers, root.level = handlers, level
 
 
@@ -102,6 +112,11 @@ class TestLibraries:
         assert "SMITH" not in log.text
         assert "test_redaction" in log.text
 
+    def test_of_a_warning_file_line_and_category_are_shown(self, log: Log) -> None:
+        warnings.warn("The value SMITH^JANE is wrong", UserWarning, stacklevel=1)
+        message = json.loads(log.text)["message"]
+        assert re.fullmatch(r".*test_redaction\.py:\d+: UserWarning", message)
+
     def test_an_exception_given_as_the_message_is_not_quoted(self, log: Log) -> None:
         logging.getLogger("pynetdicom.dimse").exception(ValueError("SMITH^JANE"))
         assert "SMITH" not in log.text
@@ -110,3 +125,24 @@ class TestLibraries:
         logging.getLogger("uvicorn.error").info("Started", extra={"request": "GET /?q=SMITH"})
         assert json.loads(log.text)["message"] == "Started"
         assert "SMITH" not in log.text
+
+
+CRASH = """
+import threading, django
+django.setup()
+def crash(): raise KeyError("SM" "ITH^JANE")
+thread = threading.Thread(target=crash); thread.start(); thread.join()
+crash()
+"""
+
+
+@pytest.mark.django_db
+class TestUncaughtExceptions:
+    def test_in_production_a_crash_is_logged_without_its_words(self, start: Start, tmp_path: Path) -> None:
+        program = tmp_path / "crash.py"
+        program.write_text(CRASH)
+        process = start(program=str(program), **PRODUCTION, PYTHONPATH=str(settings.BASE_DIR))
+        assert process.exit_status() == 1
+        assert [json.loads(line)["message"] for line in process.lines] == ["uncaught exception"] * 2
+        assert "KeyError" in process.output
+        assert "SMITH" not in process.output

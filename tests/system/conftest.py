@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,14 +80,6 @@ class Gateway:
 def gateway(start: Start) -> Gateway:
     """A gateway of which the test starts what it needs."""
     return Gateway(start)
-
-
-@pytest.fixture(scope="session")
-def findscu() -> None:
-    """DCMTK is there; without it the test is skipped, but never in CI."""
-    if not shutil.which("findscu"):
-        reason = "DCMTK's findscu is not installed: apt-get install dcmtk"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
 @pytest.fixture

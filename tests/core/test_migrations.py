@@ -1,0 +1,23 @@
+"""Migrations in line."""
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Group
+
+
+class TestMigrations:
+    @pytest.mark.parametrize("app", ["core", "relay", "worklist"])
+    def test_max_migration_names_the_newest(self, app: str) -> None:
+        newest = max(path.stem for path in Path(app, "migrations").glob("0*.py"))
+        assert Path(app, "migrations", "max_migration.txt").read_text().strip() == newest
+
+    @pytest.mark.django_db
+    def test_the_groups_differ_in_what_tells_who_somebody_is(self) -> None:
+        support, clinic = (
+            set(Group.objects.get(name=name).permissions.values_list("codename", flat=True))
+            for name in ("support", "clinic")
+        )
+        assert support < clinic
+        assert clinic - support == {"view_payload", "view_patient_data"}
+        assert not [name for name in clinic if not name.startswith("view_")]

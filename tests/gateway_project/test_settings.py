@@ -1,0 +1,63 @@
+"""Production refuses what is insecure or missing, and says which and how."""
+
+import pytest
+
+from tests.processes import Process, Start
+
+GOOD = {
+    "DJANGO_SETTINGS_MODULE": "gateway_project.settings.production",
+    "SECRET_KEY": "0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "ALLOWED_HOSTS": "gateway.hospital.example",
+    "DATABASE_URL": "postgres://gateway@127.0.0.1/gateway",
+    "AZURE_RELAY_NAMESPACE": "hospital.servicebus.windows.net",
+    "AZURE_RELAY_HYBRID_CONNECTION": "gateway",
+    "AZURE_RELAY_KEY_NAME": "listen",
+    "AZURE_RELAY_SHARED_ACCESS_KEY": "hunter2-is-secret",
+}
+
+pytestmark = pytest.mark.django_db
+
+
+def ended(start: Start, *command: str, **changes: str) -> Process:
+    """A command with production settings, after its end."""
+    process = start(*command, **{**GOOD, **changes})
+    process.exit_status()
+    return process
+
+
+class TestProduction:
+    def test_with_all_that_is_needed_nothing_is_complained_of(self, start: Start) -> None:
+        process = ended(start, "check", "--deploy", "--fail-level", "WARNING")
+        assert "no issues" in process.output
+
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("SECRET_KEY", "", "core.E001"),
+            ("SECRET_KEY", "short", "core.E001"),
+            ("SECRET_KEY", "a" * 80, "core.E001"),
+            ("ALLOWED_HOSTS", "", "core.E002"),
+            ("ALLOWED_HOSTS", "*", "core.E002"),
+            ("DATABASE_URL", "", "core.E005"),
+            ("AZURE_RELAY_NAMESPACE", "", "relay.E001"),
+            ("AZURE_RELAY_PLAIN_WEBSOCKET", "true", "relay.E003"),
+            ("MWL_AE_TITLE", "MORE_THAN_SIXTEEN", "worklist.E001"),
+            ("MWL_PORT", "0", "worklist.E002"),
+        ],
+    )
+    def test_no_daemon_starts_with_a_wrong_setting(self, start: Start, name: str, value: str, expected: str) -> None:
+        process = ended(start, "run_mwl_scp", **{name: value})
+        assert process.exit_status() == 1
+        assert expected in process.output
+        assert "HINT" in process.output
+        assert "hunter2" not in process.output
+
+    def test_the_commands_of_nonprod_are_not_there(self, start: Start) -> None:
+        assert "Unknown command" in ended(start, "run_relay_emulator").output
+
+    def test_a_secret_can_come_from_a_file(self, start: Start, tmp_path_factory: pytest.TempPathFactory) -> None:
+        file = tmp_path_factory.mktemp("secrets") / "key"
+        file.write_text(GOOD["SECRET_KEY"])
+        environment = {name: value for name, value in GOOD.items() if name != "SECRET_KEY"}
+        process = start("check", **environment, SECRET_KEY_FILE=str(file))
+        assert process.exit_status() == 0, process.output
