@@ -1,5 +1,9 @@
 """Settings for the tests: local ones, with whatever DATABASE_URL names, and nothing of a developer's `.env` besides."""
 
+from os import getpid
+from pathlib import Path
+from tempfile import gettempdir
+
 from .base import BASE_DIR, SETTINGS, database, env
 from .local import *  # noqa: F403
 
@@ -7,8 +11,8 @@ SECRET_KEY = "only-for-tests"  # noqa: S105
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES = {"default": database(env("DATABASE_URL") or f"sqlite:///{BASE_DIR / 'test.sqlite3'}")}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    # A file, not memory: the tests start real processes that open the same database.
-    DATABASES["default"]["TEST"] = {"NAME": str(BASE_DIR / "test.sqlite3")}
+    # A file, not memory: the tests start real processes that open the same database. One for each run of the tests.
+    DATABASES["default"]["TEST"] = {"NAME": str(Path(gettempdir()) / f"gateway-test-{getpid()}.sqlite3")}
 AZURE_RELAY_HYBRID_CONNECTION = "test-gateway"
 AZURE_RELAY_KEY_NAME = "test-policy"
 AZURE_RELAY_SHARED_ACCESS_KEY = "test-key-0123456789"

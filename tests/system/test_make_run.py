@@ -5,6 +5,8 @@ import pty
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -55,14 +57,18 @@ class TestRun:
             # `make run` without the installation: a make above, as a newcomer has it
             recipe = f"run: ; @cd {project} && {python} manage.py run_gateway\n"
             os.execvpe("make", ["make", "--eval", recipe, "-f", "/dev/null", "run"], environment)
-        written = b""
-        while b"Ctrl-C stops" not in written:
-            written += os.read(terminal, 4096)
-        os.write(terminal, b"\x03")
-        try:
-            while os.read(terminal, 4096):
-                pass
-        except OSError:  # the terminal's other end is closed: all of them are gone
-            pass
+        written = ""
+        for piece in pieces(terminal):
+            written += piece
+            if "Ctrl-C stops" in piece:
+                os.write(terminal, b"\x03")
+        assert "Ctrl-C stops" in written, written
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 0
+
+
+def pieces(terminal: int) -> Iterator[str]:
+    """What comes out of a terminal, until its other end is closed: all who had it are gone."""
+    with suppress(OSError):
+        while piece := os.read(terminal, 65536):
+            yield piece.decode(errors="replace")

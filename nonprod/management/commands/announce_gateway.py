@@ -7,7 +7,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from core.daemon import stop_event
-from nonprod.local_gateway import NotReady, wait_until_ready
+from gateway_project.settings.base import SETTINGS
+from nonprod.local_gateway import PORT_SETTINGS, NotReady, wait_until_ready
 from nonprod.management.commands.run_gateway import ADMIN_PASSWORD, ADMIN_USER
 
 TEXT = """
@@ -17,11 +18,18 @@ The gateway is ready.
   Relay          {namespace}, hybrid connection {path}; its state: http://{namespace}/$emulator
   DICOM          127.0.0.1:{mwl}, AE title {ae_title}
 
-  Send an action:  .venv/bin/python manage.py send_gateway_action
-  Query the list:  .venv/bin/python manage.py query_worklist
+  Send an action:  {manage} send_gateway_action
+  Query the list:  {manage} query_worklist
 
 Ctrl-C stops all of it.
 """
+
+
+def _manage() -> str:
+    """How to call manage.py from another terminal: with the ports that are not the usual ones."""
+    chosen = {name: getattr(settings, name) for name in PORT_SETTINGS}
+    unusual = [f"{name}={port} " for name, port in chosen.items() if port != SETTINGS[name][1]]
+    return f"{''.join(unusual)}.venv/bin/python manage.py"
 
 
 class Command(BaseCommand):
@@ -51,5 +59,6 @@ class Command(BaseCommand):
                 path=settings.AZURE_RELAY_HYBRID_CONNECTION,
                 mwl=settings.MWL_PORT,
                 ae_title=settings.MWL_AE_TITLE,
+                manage=_manage(),
             )
         )

@@ -1,0 +1,47 @@
+"""A store that cannot take an action now: locked by somebody else, for longer than anyone waits."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from django.db import connection, transaction
+
+from tests.factories import payload
+from tests.processes import Process, Start
+from worklist.models import WorklistItem
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def locked_database() -> Iterator[None]:
+    """Somebody else is writing, and does not end."""
+    if connection.vendor == "sqlite":
+        with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+    else:
+        with transaction.atomic():
+            connection.cursor().execute("LOCK TABLE relay_receivedaction IN ACCESS EXCLUSIVE MODE")
+            yield
+
+
+class TestStoreAway:
+    def execute(self, start: Start, file: Path) -> Process:
+        """Execute a file of actions, waiting no longer than a second for a lock."""
+        process = start("execute_actions", str(file), DATABASE_WAIT_SECONDS="1")
+        process.exit_status()
+        return process
+
+    def test_the_sender_is_told_to_come_again_and_then_it_is_done(self, start: Start, tmp_path: Path) -> None:
+        file = tmp_path / "actions.json"
+        file.write_text(json.dumps([payload()]))
+        with locked_database():
+            told = self.execute(start, file)
+        assert '"code":"temporarily_unavailable"' in told.output
+        assert told.exit_status() == 1
+        assert not WorklistItem.objects.exists()
+        assert '"status":"created"' in self.execute(start, file).output
