@@ -13,7 +13,7 @@ from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.control_channel import Accept, Request, Unrecognised
 from relay.hybrid_connection.reconnection import Backoff
 from relay.hybrid_connection.rendezvous import Answer, meet, reject
-from relay.hybrid_connection.tokens import Token, TokenProvider
+from relay.hybrid_connection.tokens import Token, TokenError, TokenProvider
 from relay.hybrid_connection.websocket import ClientConnection, HybridConnectionError, open_websocket, token_header
 
 logger = logging.getLogger(__name__)
@@ -124,8 +124,8 @@ class Listener:
     async def _fresh_token(self) -> Token:
         try:
             return await asyncio.to_thread(self.tokens.token, self.address.audience)
-        except Exception as error:  # whatever a credential raises: none of its words, they may quote the secret
-            raise HybridConnectionError("getting a token", type(error).__name__) from error
+        except TokenError as error:
+            raise HybridConnectionError("getting a token", str(error)) from None
 
     async def _finish_meetings(self) -> None:
         if self._meetings:

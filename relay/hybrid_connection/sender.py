@@ -5,7 +5,7 @@ import asyncio
 from websockets.exceptions import ConnectionClosed
 
 from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.tokens import TokenProvider
+from relay.hybrid_connection.tokens import TokenError, TokenProvider
 from relay.hybrid_connection.websocket import HybridConnectionError, open_websocket, token_header
 
 
@@ -14,8 +14,11 @@ async def send(address: HybridConnectionAddress, tokens: TokenProvider, text: st
 
     HybridConnectionError names the phase that failed: joining, or waiting for the reply.
     """
-    token = await asyncio.to_thread(tokens.token, address.audience)
     phase = f"sending to {address.namespace}/{address.path}"
+    try:
+        token = await asyncio.to_thread(tokens.token, address.audience)
+    except TokenError as error:
+        raise HybridConnectionError(phase, str(error)) from None
     websocket = await open_websocket(address.connect_url, phase, headers=token_header(token), open_timeout=patience)
     async with websocket:
         try:

@@ -22,11 +22,15 @@ class Token:
     expires_at: float
 
 
+class TokenError(Exception):
+    """There is no token to be had now; the text says what to look at, and has no word of the credential's own."""
+
+
 class TokenProvider(Protocol):
     """Whatever can give a token for an audience. It may take its time: it is called outside the event loop."""
 
     def token(self, audience: str) -> Token:
-        """A token that is good from now on."""
+        """A token that is good from now on; TokenError when there is none."""
 
 
 def sign(audience: str, key_name: str, key: str, expires_at: int) -> str:
@@ -56,11 +60,18 @@ class EntraId:
     """Gets its tokens from Entra ID: managed identity, environment, Azure CLI, as DefaultAzureCredential finds them."""
 
     def __init__(self) -> None:
-        from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - slow, and of no use where there is a key
+        # Imported here: slow, and of no use where there is a key.
+        from azure.core.exceptions import AzureError  # noqa: PLC0415
+        from azure.identity import DefaultAzureCredential  # noqa: PLC0415
 
+        self._error = AzureError
         self._credential = DefaultAzureCredential()
 
     def token(self, audience: str) -> Token:
         """A token for Azure Relay as a whole; the role assignment decides what it opens."""
-        token = self._credential.get_token(ENTRA_ID_SCOPE)
+        try:
+            token = self._credential.get_token(ENTRA_ID_SCOPE)
+        except self._error as error:
+            problem = f"Entra ID gave none ({type(error).__name__}): is there a managed identity, or AZURE_CLIENT_ID?"
+            raise TokenError(problem) from None
         return Token(f"Bearer {token.token}", token.expires_on)

@@ -13,7 +13,7 @@ from relay.hybrid_connection.listener import Listener
 from relay.hybrid_connection.reconnection import Backoff
 from relay.hybrid_connection.rendezvous import Answer
 from relay.hybrid_connection.sender import send
-from relay.hybrid_connection.tokens import SharedAccessKey, Token
+from relay.hybrid_connection.tokens import SharedAccessKey, Token, TokenError
 from relay.hybrid_connection.websocket import ClientConnection, HybridConnectionError, open_websocket, token_header
 from tests.conftest import KEYS, PATH
 
@@ -169,17 +169,17 @@ class TestComingBack:
         assert "TrackingId:" in reason
         assert "wrong" not in reason
 
-    async def test_a_credential_that_fails_is_told_without_its_words(self, address: HybridConnectionAddress) -> None:
+    async def test_a_credential_that_gives_no_token_is_told(self, address: HybridConnectionAddress) -> None:
         class Broken:
             def token(self, audience: str) -> Token:
-                raise RuntimeError("client_secret=hunter2")
+                raise TokenError("Entra ID gave none")
 
         states, stopping = States(), asyncio.Event()
         running = asyncio.create_task(Listener(address, Broken(), upper, AT_ONCE, on_state=states).run(stopping))
         reason = await states.reached("offline")
         stopping.set()
         await running
-        assert reason == "getting a token: RuntimeError"
+        assert reason == "getting a token: Entra ID gave none"
 
     async def test_a_rendezvous_goes_on_while_the_channel_is_lost(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
