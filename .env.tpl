@@ -34,7 +34,7 @@
 # postgres://user:password@host:5432/name or sqlite:////path/to/file. Empty: gateway.sqlite3 beside manage.py; production
 # wants it set.
 # DATABASE_URL=
-# How long to wait for a connection or a lock. Seconds, under the 30 that Manage waits.
+# How long to wait for a connection, a lock, or a place at the database. Seconds, 1 to 12.
 # DATABASE_WAIT_SECONDS=10
 
 # --- The web server --------------------------------------------------------------------------------------------------

@@ -9,9 +9,20 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 @register
-def check_production_settings(**kwargs: Any) -> Sequence[CheckMessage]:
-    """Nothing to say outside production: local settings are insecure on purpose, and on loopback."""
-    return list(_complaints()) if settings.PRODUCTION else []
+def check_core_settings(**kwargs: Any) -> Sequence[CheckMessage]:
+    """Nothing of security outside production: local settings are insecure on purpose, and on loopback."""
+    return [*_complaints_of_ranges(), *(_complaints() if settings.PRODUCTION else ())]
+
+
+def _complaints_of_ranges() -> Iterator[CheckMessage]:
+    if not 1 <= settings.DATABASE_WAIT_SECONDS <= 12:
+        yield Error(
+            f"DATABASE_WAIT_SECONDS is {settings.DATABASE_WAIT_SECONDS}",
+            hint="From 1 to 12: an action may wait twice so long, and its sender waits 30 seconds.",
+            id="core.E006",
+        )
+    if not 1 <= settings.WEB_PORT <= 65535:
+        yield Error(f"WEB_PORT is no port: {settings.WEB_PORT}", hint="From 1 to 65535.", id="core.E007")
 
 
 def _complaints() -> Iterator[CheckMessage]:

@@ -4,6 +4,7 @@ Django keeps a connection per thread. Listener and SCP work in threads that come
 would leave an open connection behind.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,32 @@ from django.db import InterfaceError, OperationalError, connections, reset_queri
 
 #: What Django raises when the store cannot take it now: locked, full, away. The same request may succeed later.
 UNAVAILABLE = (OperationalError, InterfaceError)
+
+
+class StoreBusy(Exception):
+    """Too many are at the store already, and none of them left in time."""
+
+
+class StoreGate:
+    """Lets so many in at once; more wait at most `wait_seconds` and then get StoreBusy.
+
+    A store that is locked or away keeps everybody who is in for as long as they wait themselves. Those at the gate are
+    told in time, and those who need no store are not kept at all.
+    """
+
+    def __init__(self, at_once: int, wait_seconds: float) -> None:
+        self._places = threading.BoundedSemaphore(at_once)
+        self._wait_seconds = wait_seconds
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """One place at the store."""
+        if not self._places.acquire(timeout=self._wait_seconds):
+            raise StoreBusy
+        try:
+            yield
+        finally:
+            self._places.release()
 
 
 @contextmanager

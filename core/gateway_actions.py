@@ -13,7 +13,7 @@ from datetime import date
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
@@ -27,8 +27,8 @@ SCHEMA_NAMES = ("gateway_action", "gateway_reply")
 SCHEMAS = Path(__file__).parent / "schemas"
 WORKLIST_STATUSES = ("SCHEDULED", "IN PROGRESS", "COMPLETED", "DISCONTINUED")
 
-#: What a refusal may quote of a date or a time: no letters, so that no name put in the wrong place comes back.
-QUOTABLE = re.compile(r"[0-9.:/ -]{0,16}")
+#: What a refusal may quote of a date or a time: no name and no NHS number that was put in the wrong place.
+QUOTABLE = re.compile(r"[0-9]{0,8}|[0-9]{1,4}([-./:][0-9]{1,2}){1,2}")
 
 Reply = dict[str, Any]
 
@@ -204,15 +204,17 @@ def known_action_id(payload: Mapping[str, Any]) -> str | None:
 def validate(payload: Mapping[str, Any]) -> None:
     """Hold a payload against the schema; ActionRefused with `invalid_action` names each path and the rule it breaks."""
     version = payload.get("schema_version")
-    if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA_VERSION:
+    if _is_whole(version) and version > SCHEMA_VERSION:
         raise ActionRefused(
             ErrorCode.UNSUPPORTED_SCHEMA_VERSION,
-            f"schema_version {version} is not supported: this gateway knows versions up to {SCHEMA_VERSION}",
+            f"schema_version {version:g} is not supported: this gateway knows versions up to {SCHEMA_VERSION}",
         )
-    errors = sorted(action_validator().iter_errors(payload), key=lambda error: error.json_path)
-    if errors:
-        complaints = [complaint for error in errors for complaint in _complaints(error)]
-        raise ActionRefused(ErrorCode.INVALID_ACTION, "; ".join(dict.fromkeys(complaints)))
+    complaints: dict[str, str] = {}
+    for error in sorted(action_validator().iter_errors(payload), key=_severity):
+        for path, rule in _complaints(error):
+            complaints.setdefault(path, f"{path}: {rule}")
+    if complaints:
+        raise ActionRefused(ErrorCode.INVALID_ACTION, "; ".join(complaints[path] for path in sorted(complaints)))
 
 
 def schema_text(name: str) -> str:
@@ -261,20 +263,40 @@ _format("no-control-characters", lambda text: not vr.CONTROL_CHARACTERS.search(t
 _format("worklist-status", lambda text: text.upper() in WORKLIST_STATUSES)
 
 
-def _complaints(error: ValidationError) -> Iterator[str]:
-    """`path: rule` for one error of the validator. Of values only dates and times are quoted, as it has to be."""
+def _is_whole(value: Any) -> TypeGuard[int | float]:
+    """An integer as JSON Schema has it: 2.0 is one."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+
+
+#: Of several rules that one value breaks the first of these is told.
+SEVERITY = ("required", "type", "minLength", "maxLength", "format", "pattern")
+
+
+def _severity(error: ValidationError) -> int:
+    return SEVERITY.index(str(error.validator)) if error.validator in SEVERITY else len(SEVERITY)
+
+
+def _complaints(error: ValidationError) -> Iterator[tuple[str, str]]:
+    """Path and broken rule for one error of the validator. Of values only dates and times are quoted, if at all."""
     path = error.json_path.removeprefix("$.")
-    if error.validator == "anyOf":  # an optional text: the first branch is the one that was meant
-        for inner in error.context or ():
-            if inner.schema_path[0] == 0:
-                yield f"{path}: {_rule(inner)}"
-    elif error.validator == "required":
+    if error.validator == "required":
         required, instance = cast("list[str]", error.validator_value), cast("dict[str, Any]", error.instance)
         for name in required:
             if name not in instance:
-                yield f"{name if path == '$' else f'{path}.{name}'}: is required"
+                yield (name if path == "$" else f"{path}.{name}"), "is required"
+    elif error.validator == "anyOf" and not _title(error):
+        yield from _complaints_of_branches(path, error)
     else:
-        yield f"{path}: {_rule(error)}"
+        yield path, _rule(error)
+
+
+def _complaints_of_branches(path: str, error: ValidationError) -> Iterator[tuple[str, str]]:
+    """Of an optional value: what is wrong in the branch that takes its type."""
+    meant = [inner for inner in error.context or () if inner.validator not in ("type", "enum")]
+    for inner in sorted(meant, key=_severity):
+        yield from _complaints(inner)
+    if not meant:
+        yield path, "is not of type string"
 
 
 def _rule(error: ValidationError) -> str:
@@ -290,7 +312,8 @@ def _rule(error: ValidationError) -> str:
         return f"has {len(value)} characters, at most {rule} are allowed"
     if error.validator == "minLength":
         return "is empty"
-    schema = error.schema if isinstance(error.schema, dict) else {}
-    if error.validator == "format" and schema.get("format") == "worklist-status":
-        return f"is not one of {', '.join(WORKLIST_STATUSES)}"
-    return f"is not {schema.get('title') or f'valid ({error.validator})'}"
+    return f"is not {_title(error) or f'valid ({error.validator})'}"
+
+
+def _title(error: ValidationError) -> str:
+    return str(error.schema.get("title", "")) if isinstance(error.schema, dict) else ""

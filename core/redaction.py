@@ -16,12 +16,13 @@ import traceback
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import SystemCheckError
 
 logger = logging.getLogger(__name__)
 
 OUR_PACKAGES = ("core", "dashboard", "gateway_project", "nonprod", "relay", "worklist")
-#: Exceptions whose text names hosts, files and error numbers only.
-QUOTABLE_EXCEPTIONS: tuple[type[BaseException], ...] = (OSError, ImproperlyConfigured, ImportError, AssertionError)
+#: Exceptions whose text names hosts, files, settings and error numbers only.
+QUOTABLE_EXCEPTIONS: tuple[type[BaseException], ...] = (OSError, ImproperlyConfigured, ImportError, SystemCheckError)
 #: Loggers whose lines can quote values at any level: only warnings are kept, and of their text where it came from.
 UNQUOTABLE_LOGGERS = ("asyncio", "django.db.backends", "py.warnings", "pydicom", "pynetdicom", "websockets")
 

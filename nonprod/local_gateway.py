@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,8 @@ from django.conf import settings
 from honcho.environ import parse_procfile
 from honcho.manager import SIGNALS, Manager
 
+from core.database import borrowed_connection
+from core.health import check_role
 from nonprod.manage_emulator import echo_action, send_action
 from nonprod.modality_emulator import Modality, NoAnswer
 from relay.hybrid_connection.websocket import HybridConnectionError
@@ -30,12 +33,22 @@ class NotReady(Exception):
 
 
 def taken_ports() -> list[str]:
-    """A sentence for each configured port that something else has."""
+    """A sentence for each configured port that cannot be had."""
+    ports = {name: int(getattr(settings, name)) for name in PORT_SETTINGS if name in listening_settings()}
+    twice = [name for name, port in ports.items() if list(ports.values()).count(port) > 1]
+    if twice:
+        return [f"{' and '.join(twice)} are the same port: each part needs its own"]
+    other = dict(zip(ports, free_ports(len(ports)), strict=True))
     return [
-        f"Port {getattr(settings, name)} is taken; set another one: {name}={getattr(settings, name) + 1000} make run"
-        for name in PORT_SETTINGS
-        if not _is_free(getattr(settings, name))
+        f"Port {port} is taken; set another one: {name}={other[name]} make run"
+        for name, port in ports.items()
+        if not _is_free(port)
     ]
+
+
+def listening_settings() -> set[str]:
+    """The port settings of the parts that run here: with a real relay there is no emulator."""
+    return set(PORT_SETTINGS) - (set() if settings.RELAY_IS_EMULATED else {"RELAY_EMULATOR_PORT"})
 
 
 def _is_free(port: int) -> bool:
@@ -100,22 +113,23 @@ def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
 
 
 def _processes() -> dict[str, str]:
-    procfile = parse_procfile((settings.BASE_DIR / "Procfile").read_text())
-    return dict(procfile.processes)
+    processes = dict(parse_procfile((settings.BASE_DIR / "Procfile").read_text()).processes)
+    if not settings.RELAY_IS_EMULATED:
+        del processes["relay-emulator"]
+    return processes
 
 
-def wait_until_ready() -> None:
-    """Return when every part has answered: an echo through the relay, a C-ECHO, an HTTP request; else NotReady."""
+def wait_until_ready(stopping: threading.Event) -> None:
+    """Return when every part has answered, or when it is time to stop; NotReady says which part does not answer."""
     deadline = time.monotonic() + READY_SECONDS
     for name, answers in (
         ("relay and listener", _relay_answers),
         ("worklist", _worklist_answers),
         ("web", _web_answers),
     ):
-        while not _quietly(answers):
+        while not _quietly(answers) and not stopping.wait(0.2):
             if time.monotonic() > deadline:
                 raise NotReady(f"no answer from: {name}")
-            time.sleep(0.2)
 
 
 def _quietly(answers: Callable[[], bool]) -> bool:
@@ -126,6 +140,10 @@ def _quietly(answers: Callable[[], bool]) -> bool:
 
 
 def _relay_answers() -> bool:
+    """An echo there and back; at a real relay, where our key may listen only, the listener's word that it is online."""
+    if not settings.RELAY_IS_EMULATED:
+        with borrowed_connection():
+            return bool(check_role("relay_listener")["ok"])
     return bool(json.loads(asyncio.run(send_action(echo_action(), patience=5.0)))["status"] == "echo")
 
 

@@ -30,6 +30,8 @@ from websockets.http11 import Request, Response
 LISTENERS_AT_MOST = 25
 RENDEZVOUS_SECONDS = 30.0
 RIGHTS = frozenset({"Listen", "Send", "Manage"})
+#: Of a resource URI; clients differ.
+SCHEMES = {"http", "https", "sb", "ws", "wss"}
 RIGHT_FOR = {"listen": "Listen", "connect": "Send"}
 #: Codes that may not be sent in a close frame.
 UNSENDABLE = {1005, 1006, 1015, None}
@@ -170,7 +172,10 @@ class RelayEmulator:
     def _authorise(self, path: str, action: str, query: Mapping[str, str], headers: Headers) -> float:
         """When the token ends; Refused with 401 or 403 where it opens nothing."""
         token = query.get("sb-hc-token") or headers.get("ServiceBusAuthorization") or ""
-        return check_token(token, self.policies, path, RIGHT_FOR[action])
+        return self._check(token, path, RIGHT_FOR[action])
+
+    def _check(self, token: str, path: str, right: str) -> float:
+        return check_token(token, self.policies, f"{self.namespace}/{path}", right)
 
     def _refuse_a_crowd(self, path: str) -> None:
         if len(self.channels[path]) >= LISTENERS_AT_MOST:
@@ -178,15 +183,10 @@ class RelayEmulator:
 
     async def _bring_together(self, websocket: ServerConnection, path: str, request: Request) -> Response | None:
         """Call a listener, and keep the sender's handshake open until one has come or refused."""
-        if not self.channels[path]:
-            raise Refused(HTTPStatus.NOT_FOUND, "There are no listeners connected for the endpoint")
         identifier = f"{uuid.uuid4()}_G1"
         rendezvous = self.waiting[identifier] = Rendezvous(asyncio.get_running_loop().create_future())
-        channel = random.choice(self.channels[path])  # noqa: S311
         try:
-            with suppress(ConnectionClosed):
-                await channel.websocket.send(json.dumps(self._accept_message(path, identifier, request)))
-                self.counts["accepted"] += 1
+            await self._call_a_listener(path, json.dumps(self._accept_message(path, identifier, request)))
             async with asyncio.timeout(self.rendezvous_seconds):
                 outcome = await rendezvous.joined
         except TimeoutError:
@@ -197,6 +197,18 @@ class RelayEmulator:
             return outcome
         self._plans[websocket] = partial(self._relay, rendezvous, websocket, outcome)
         return None
+
+    async def _call_a_listener(self, path: str, accept: str) -> None:
+        """Send an accept on any channel that is open: one that is closing takes none."""
+        channels = self.channels[path].copy()
+        random.shuffle(channels)
+        for channel in channels:
+            with suppress(ConnectionClosed):
+                await channel.websocket.send(accept)
+                self.counts["accepted"] += 1
+                await self._tell()
+                return
+        raise Refused(HTTPStatus.NOT_FOUND, "There are no listeners connected for the endpoint")
 
     def _accept_message(self, path: str, identifier: str, request: Request) -> dict[str, object]:
         private = {"servicebusauthorization", "authorization"}
@@ -253,14 +265,19 @@ class RelayEmulator:
 
     def _take(self, channel: Channel, path: str, message: dict[str, Any]) -> None:
         if "renewToken" in message:
-            channel.expires_at = check_token(message["renewToken"]["token"], self.policies, path, "Listen")
+            channel.expires_at = self._check(message["renewToken"]["token"], path, "Listen")
             self.counts["renewed"] += 1
         if "response" in message:
             self.responses.append(message["response"])
 
 
-def check_token(token: str, policies: Mapping[str, Policy], path: str, right: str, now: float | None = None) -> float:
-    """When a shared access signature ends; Refused with 401 (no good) or 403 (good, but not for this)."""
+def check_token(
+    token: str, policies: Mapping[str, Policy], address: str, right: str, now: float | None = None
+) -> float:
+    """When a shared access signature ends; Refused with 401 (no good) or 403 (good, but not for this).
+
+    `address` is what is asked for, as namespace/path.
+    """
     if not token:
         raise Refused(HTTPStatus.UNAUTHORIZED, "MissingToken: Relay security token is required")
     kind, _, rest = token.partition(" ")
@@ -272,7 +289,7 @@ def check_token(token: str, policies: Mapping[str, Policy], path: str, right: st
         raise Refused(HTTPStatus.UNAUTHORIZED, "InvalidSignature: The token has an invalid signature")
     if int(parts["se"]) <= (time.time() if now is None else now):
         raise Refused(HTTPStatus.UNAUTHORIZED, "ExpiredToken: The token is expired")
-    if not _covers(unquote(parts["sr"]), path) or not {right, "Manage"} & policy.rights:
+    if not _covers(unquote(parts["sr"]), address) or not {right, "Manage"} & policy.rights:
         raise Refused(HTTPStatus.FORBIDDEN, f"The token does not give the right to {right} here")
     return float(parts["se"])
 
@@ -284,10 +301,13 @@ def _is_signed(parts: Mapping[str, str], key: str) -> bool:
     return hmac.compare_digest(unquote(parts["sig"]).encode(), expected)
 
 
-def _covers(audience: str, path: str) -> bool:
-    """The audience's path, segment by segment, begins the path that is asked for; scheme and host do not count here."""
-    wanted = [segment for segment in urlsplit(audience.lower()).path.split("/") if segment]
-    return path.lower().split("/")[: len(wanted)] == wanted
+def _covers(audience: str, address: str) -> bool:
+    """The audience is the address that is asked for, or above it segment by segment; scheme, case, port and a slash at
+    the end do not count."""
+    scheme, _, rest = audience.lower().partition("://")
+    host, *wanted = [segment for segment in rest.split("/") if segment] or [""]
+    asked_host, *asked = address.lower().split("/")
+    return scheme in SCHEMES and host.split(":")[0] == asked_host.split(":")[0] and asked[: len(wanted)] == wanted
 
 
 async def _join(sender: ServerConnection, listener: ServerConnection) -> None:

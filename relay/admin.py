@@ -12,15 +12,16 @@ from django.utils.safestring import SafeString
 from core.admin import RecordAdmin
 from relay.models import ReceivedAction, Resend
 
-QUOTED = re.compile(r"'[^']*'")
+VIEW_PAYLOAD = "relay.view_payload"
+#: What a refusal says in the sender's own words.
+QUOTED = re.compile(r"'[^']*'|(?<=Unsupported action: ).*", re.DOTALL)
 
 
 class ResendInline(admin.TabularInline):  # type: ignore[type-arg]
     """Each time that the action came again."""
 
     model = Resend
-    fields = ("received_at", "answer", "connection", "correlation_id", "duration_ms")
-    readonly_fields = fields
+    readonly_fields = ("received_at", "answer", "duration_ms", "correlation_id", "reply_as_text", "payload_as_text")
     can_delete = False
     extra = 0
 
@@ -28,13 +29,28 @@ class ResendInline(admin.TabularInline):  # type: ignore[type-arg]
         """Never."""
         return False
 
+    def get_fields(self, request: Any, obj: Any = None) -> Any:
+        """Without the payload for whoever may not see it."""
+        hidden = set() if request.user.has_perm(VIEW_PAYLOAD) else {"payload_as_text"}
+        return [name for name in self.readonly_fields if name not in hidden]
+
+    @admin.display(description="payload, where it differs")
+    def payload_as_text(self, resend: Resend) -> SafeString | str:
+        """The frame that was refused, indented."""
+        return _preformatted(json.loads(resend.payload)) if resend.payload else "-"
+
+    @admin.display(description="reply")
+    def reply_as_text(self, resend: Resend) -> SafeString:
+        """The reply, without what a refusal quotes."""
+        return _reply(resend.reply)
+
 
 @admin.register(ReceivedAction)
 class ReceivedActionAdmin(RecordAdmin):
     """What came, what was answered, how long it took, how often it came again."""
 
     personal_fields = frozenset({"payload_as_text", "payload", "fingerprint", "reply", "resends"})
-    personal_permission = "relay.view_payload"
+    personal_permission = VIEW_PAYLOAD
 
     list_display = (
         "received_at",
@@ -50,6 +66,7 @@ class ReceivedActionAdmin(RecordAdmin):
     search_fields = ("=action_id", "=accession_number", "=correlation_id")
     search_help_text = "Action id, accession number or correlation id, whole."
     date_hierarchy = "received_at"
+    linked_by = ("accession_number",)
     inlines = (ResendInline,)
     fieldsets = (
         (None, {"fields": ("action_id", "action_type", "accession_number", "worklist_item", "source_system")}),
@@ -72,13 +89,16 @@ class ReceivedActionAdmin(RecordAdmin):
 
     @admin.display(description="reply")
     def reply_as_text(self, action: ReceivedAction) -> SafeString | str:
-        """The reply, with the values that a refusal quotes taken out: this is shown to support, too."""
-        if not action.reply:
-            return "-"
-        reply = json.loads(action.reply)
-        if "message" in reply:
-            reply["message"] = QUOTED.sub("'…'", reply["message"])
-        return _preformatted(reply)
+        """The reply, without what a refusal quotes."""
+        return _reply(action.reply) if action.reply else "-"
+
+
+def _reply(text: str) -> SafeString:
+    """A reply, indented; the values that a refusal quotes are taken out, as it is shown to support, too."""
+    reply = json.loads(text)
+    if "message" in reply:
+        reply["message"] = QUOTED.sub("…", reply["message"])
+    return _preformatted(reply)
 
 
 def _preformatted(value: Any) -> SafeString:

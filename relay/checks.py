@@ -43,6 +43,18 @@ def _complaints() -> Iterator[CheckMessage]:
             hint="Set both for a shared access key, or neither for Entra ID.",
             id="relay.E004",
         )
+    if not 1 <= settings.RELAY_MAX_RENDEZVOUS <= 1000:
+        yield Error(
+            f"RELAY_MAX_RENDEZVOUS is {settings.RELAY_MAX_RENDEZVOUS}",
+            hint="From 1 to 1000 senders are served at once; the default is 64.",
+            id="relay.E006",
+        )
+    if not 0 <= settings.RELAY_STOP_GRACE_SECONDS <= 300:
+        yield Error(
+            f"RELAY_STOP_GRACE_SECONDS is {settings.RELAY_STOP_GRACE_SECONDS}",
+            hint="From 0 to 300 seconds; the default is 20.",
+            id="relay.E007",
+        )
     if settings.PRODUCTION and settings.AZURE_RELAY_PLAIN_WEBSOCKET:
         yield Error(
             "AZURE_RELAY_PLAIN_WEBSOCKET is on in production",

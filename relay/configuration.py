@@ -4,9 +4,13 @@ from importlib import import_module
 
 from django.conf import settings
 
+from core.database import StoreGate
 from relay.dispatcher import Dispatcher
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.tokens import EntraId, SharedAccessKey, TokenProvider
+
+#: Each has a database connection while it is executed.
+ACTIONS_AT_ONCE = 8
 
 
 def configured_address() -> HybridConnectionAddress:
@@ -28,4 +32,5 @@ def configured_tokens() -> TokenProvider:
 def configured_dispatcher() -> Dispatcher:
     """The dispatcher with the tables of the module that GATEWAY_ACTIONS names, as ROOT_URLCONF names urls.py."""
     tables = import_module(settings.GATEWAY_ACTIONS)
-    return Dispatcher(tables.ACTIONS, tables.PROBES)
+    gate = StoreGate(ACTIONS_AT_ONCE, settings.DATABASE_WAIT_SECONDS)
+    return Dispatcher(tables.ACTIONS, tables.PROBES, gate)

@@ -7,7 +7,7 @@ sends the same action again, at whatever instant and to whatever process, gets t
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from core import value_representations as vr
 from core.correlation import correlated, correlation_id, new_correlation_id
-from core.database import UNAVAILABLE, borrowed_connection
+from core.database import UNAVAILABLE, StoreBusy, StoreGate, borrowed_connection
 from core.gateway_actions import (
     PASSING_ERRORS,
     ActionRefused,
@@ -64,6 +64,7 @@ class Dispatcher:
 
     actions: Mapping[str, Handler]
     probes: Mapping[str, Handler]
+    gate: StoreGate = field(default_factory=lambda: StoreGate(at_once=8, wait_seconds=10))
 
     def dispatch(self, frame: str | bytes, connection: str, correlation: str = "") -> str:
         """The reply text to one frame. It never raises: every failure has a reply.
@@ -71,7 +72,7 @@ class Dispatcher:
         `connection` is where it came from, for the record; `correlation` the id it goes by, made here when empty.
         """
         delivery = Delivery(frame, connection, time.monotonic())
-        with correlated(correlation or new_correlation_id()), borrowed_connection():
+        with correlated(correlation or new_correlation_id()):
             action = None
             try:
                 payload = parse(frame)
@@ -79,7 +80,7 @@ class Dispatcher:
                 answer = self._answer(action, delivery)
             except ActionRefused as refusal:
                 answer = _refused(refusal, action)
-            except UNAVAILABLE as error:
+            except (*UNAVAILABLE, StoreBusy) as error:
                 logger.error("the database cannot take it now", extra={"error": type(error).__name__})
                 answer = _refused(_unavailable(), action)
             except Exception:  # the outermost edge of one frame
@@ -91,7 +92,8 @@ class Dispatcher:
     def _answer(self, action: GatewayAction, delivery: Delivery) -> Answer:
         if action.action_type in self.probes:
             validate(action.payload)
-            return _answered(self.probes[action.action_type](action), "probed")
+            with borrowed_connection():
+                return _answered(self.probes[action.action_type](action), "probed")
         if "action_id" not in action.payload:  # nothing to record it under, and nothing that may be done without one
             return _answered(self._handler(action)(action), "executed")
         return self._answer_once(action, delivery)
@@ -105,8 +107,8 @@ class Dispatcher:
         return handler
 
     def _answer_once(self, action: GatewayAction, delivery: Delivery) -> Answer:
-        received = _received(action, delivery)
-        with transaction.atomic():
+        received = _received(action, delivery, known=self._knows(action))
+        with self.gate.entered(), borrowed_connection(), transaction.atomic():
             row = received.claim()
             if row.pk == received.pk:
                 return self._execute_and_record(row, action, delivery)
@@ -140,11 +142,13 @@ class Dispatcher:
             logger.exception("handler failed", extra={"action_type": action.action_type})
             return _refused(_internal_error(), action)
 
+    def _knows(self, action: GatewayAction) -> bool:
+        return action.action_type in self.actions or action.action_type in self.probes
+
     def _log(self, action: GatewayAction | None, answer: Answer, delivery: Delivery) -> None:
-        known = action is not None and (action.action_type in self.actions or action.action_type in self.probes)
         fields = {
             "action_id": action.action_id if action else None,
-            "action_type": action.action_type if action and known else "unknown",
+            "action_type": action.action_type if action and self._knows(action) else "unsupported",
             "outcome": answer.outcome,
             "how": answer.how,
             "connection": delivery.connection,
@@ -153,11 +157,12 @@ class Dispatcher:
         logger.info("action answered", extra=fields)
 
 
-def _received(action: GatewayAction, delivery: Delivery) -> ReceivedAction:
+def _received(action: GatewayAction, delivery: Delivery, *, known: bool) -> ReceivedAction:
+    """The row to be; an action type that is none of ours may hold anything, and stays in the payload."""
     frame = delivery.frame
     return ReceivedAction(
         action_id=action.action_id,
-        action_type=_printable(action.action_type)[:64],
+        action_type=action.action_type if known else "unsupported",
         accession_number=action.accession_number,
         source_system=action.source_system,
         payload=frame if isinstance(frame, str) else frame.decode(),

@@ -39,6 +39,7 @@ class WorklistItemAdmin(RecordAdmin):
     )
     search_help_text = "Accession number, Study Instance UID, procedure ids or correlation id, whole."
     date_hierarchy = "scheduled_date"
+    linked_by = ("accession_number",)
     fieldsets = (
         (None, {"fields": ("accession_number", "status", "received_actions", "correlation_id")}),
         (

@@ -28,6 +28,12 @@ def _complaints() -> Iterator[CheckMessage]:
             hint="11112 is DICOM's own; below 1024 needs a privilege.",
             id="worklist.E002",
         )
+    if settings.MWL_MAX_ASSOCIATIONS < 1:
+        yield Error(
+            f"MWL_MAX_ASSOCIATIONS is {settings.MWL_MAX_ASSOCIATIONS}: no modality could connect",
+            hint="At least 1; the default is 60.",
+            id="worklist.E004",
+        )
     if settings.MWL_MAX_ROWS < 100:
         yield Error(
             f"MWL_MAX_ROWS is {settings.MWL_MAX_ROWS}: a modality would lose women off its list",

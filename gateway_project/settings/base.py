@@ -6,10 +6,12 @@ the same names; a test compares the three. Any of them can also be given as a fi
 """
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
@@ -43,7 +45,25 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
 }
 
 environ.Env.read_env(BASE_DIR / ".env")
-env = environ.FileAwareEnv(**SETTINGS)
+_environment = environ.FileAwareEnv(**SETTINGS)
+
+
+def env(name: str) -> Any:
+    """The value of a setting; ImproperlyConfigured names it when its text is not of its type."""
+    try:
+        value = _environment(name)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} is not of type {SETTINGS[name][0].__name__}") from None
+    return value.strip() if isinstance(value, str) else value  # a file with a secret may end its line
+
+
+def one_of(name: str, *choices: str) -> str:
+    """The value of a setting that has only some; ImproperlyConfigured names them for any other."""
+    value = str(env(name))
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} is not one of {', '.join(filter(None, choices))}")
+    return value
+
 
 PRODUCTION = False
 
@@ -126,18 +146,24 @@ SQLITE_OPTIONS = {
 # The sender gives up after 30 s: waiting longer than that for a lock helps nobody.
 POSTGRESQL_OPTIONS = {
     "connect_timeout": env("DATABASE_WAIT_SECONDS"),
-    "options": f"-c lock_timeout={env('DATABASE_WAIT_SECONDS')}s",
+    # Whatever the server's own default is: a commit that has been answered survives a power cut.
+    "options": f"-c lock_timeout={env('DATABASE_WAIT_SECONDS')}s -c synchronous_commit=on",
 }
 
 
 def database(url: str) -> dict[str, Any]:
     """Django's settings for one DATABASE_URL, with the options that make its commits durable and its waits short."""
-    config: dict[str, Any] = environ.Env.db_url_config(url)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is told below
+        config: dict[str, Any] = environ.Env.db_url_config(url)
+    if "ENGINE" not in config:
+        raise ImproperlyConfigured("DATABASE_URL is no database URL, such as postgres://user:password@host:5432/name")
     ours = SQLITE_OPTIONS if config["ENGINE"].endswith("sqlite3") else POSTGRESQL_OPTIONS
     return {**config, "OPTIONS": {**ours, **config.get("OPTIONS", {})}}
 
 
 DATABASES = {"default": database(env("DATABASE_URL") or f"sqlite:///{BASE_DIR / 'gateway.sqlite3'}")}
+DATABASE_WAIT_SECONDS = env("DATABASE_WAIT_SECONDS")
 DATABASE_URL_IS_SET = bool(env("DATABASE_URL"))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -148,6 +174,7 @@ AZURE_RELAY_HYBRID_CONNECTION = env("AZURE_RELAY_HYBRID_CONNECTION")
 AZURE_RELAY_KEY_NAME = env("AZURE_RELAY_KEY_NAME")
 AZURE_RELAY_SHARED_ACCESS_KEY = env("AZURE_RELAY_SHARED_ACCESS_KEY")
 AZURE_RELAY_PLAIN_WEBSOCKET = env("AZURE_RELAY_PLAIN_WEBSOCKET")
+RELAY_IS_EMULATED = False
 RELAY_MAX_RENDEZVOUS = env("RELAY_MAX_RENDEZVOUS")
 RELAY_STOP_GRACE_SECONDS = env("RELAY_STOP_GRACE_SECONDS")
 
@@ -174,17 +201,19 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
             "readable": {"()": "core.redaction.ReadableFormatter"},
         },
         "handlers": {
-            "stdout": {
+            "stderr": {
                 "class": "logging.StreamHandler",
-                "stream": "ext://sys.stdout",
+                "stream": "ext://sys.stderr",  # standard output is for what a command is asked to print
                 "filters": ["correlation", "libraries"],
                 "formatter": log_format,
             },
         },
-        "root": {"handlers": ["stdout"], "level": level},
+        "root": {"handlers": ["stderr"], "level": level},
         "loggers": {"django": {"handlers": [], "level": "NOTSET", "propagate": True}},
     }
 
 
+LOG_FORMAT = one_of("LOG_FORMAT", "", "readable", "json")
+LOG_LEVEL = one_of("LOG_LEVEL", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 logging.captureWarnings(capture=True)  # a library's warning may quote a value, and would go to stderr past the handler
-LOGGING = logging_config(env("LOG_FORMAT") or "readable", env("LOG_LEVEL").upper())
+LOGGING = logging_config(LOG_FORMAT or "readable", LOG_LEVEL)

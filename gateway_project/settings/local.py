@@ -19,3 +19,4 @@ if not env("AZURE_RELAY_NAMESPACE"):
     AZURE_RELAY_KEY_NAME = env("AZURE_RELAY_KEY_NAME") or "RootManageSharedAccessKey"
     AZURE_RELAY_SHARED_ACCESS_KEY = env("AZURE_RELAY_SHARED_ACCESS_KEY") or "emulator-key-that-is-no-secret"
     AZURE_RELAY_PLAIN_WEBSOCKET = True
+    RELAY_IS_EMULATED = True

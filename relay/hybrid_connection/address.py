@@ -5,7 +5,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-NAMESPACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+)(:(?P<port>[0-9]{1,5}))?")
+LABEL = r"[A-Za-z0-9-]{1,63}"
+NAMESPACE = re.compile(rf"(?P<host>\[[0-9A-Fa-f:]+\]|{LABEL}(?:\.{LABEL})*)(:(?P<port>[0-9]{{1,5}}))?")
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def read(text: str | bytes) -> Event:
     """What one frame on the control channel asks for. It never raises: the service may send what we do not know."""
     try:
         message = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Unrecognised("no JSON")
     if not isinstance(message, dict) or not message:
         return Unrecognised("no object")

@@ -18,6 +18,8 @@ from relay.hybrid_connection.websocket import ClientConnection, HybridConnection
 
 logger = logging.getLogger(__name__)
 
+CLOSING_SECONDS = 5.0
+
 StateListener = Callable[[str, str], None]
 
 
@@ -40,43 +42,48 @@ class Listener:
     clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
+        self._channel: ClientConnection | None = None
         self._meetings: set[asyncio.Task[None]] = set()
         self._seen_unrecognised: set[str] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Listen until `stopping` is set; then let the senders in hand finish, at most `stop_grace` seconds."""
-        keeping = asyncio.create_task(self._keep_listening(), name="control-channel")
-        waiting = asyncio.create_task(stopping.wait(), name="stopping")
-        try:
-            await asyncio.wait({keeping, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if keeping.done():
-                keeping.result()
-        finally:
-            await _cancel(keeping, waiting)
-            await self._finish_meetings()
-            self.on_state("offline", "stopped")
+        keeping = asyncio.create_task(self._keep_listening(stopping), name="control-channel")
+        await stopping.wait()
+        if self._channel:
+            # The senders that were called before the service hears of it are met: the loop reads on until it closes.
+            await self._channel.close()
+            await asyncio.wait({keeping}, timeout=CLOSING_SECONDS)
+        await _cancel(keeping)
+        await self._finish_meetings()
+        self.on_state("offline", "stopped")
 
-    async def _keep_listening(self) -> None:
+    async def _keep_listening(self, stopping: asyncio.Event) -> None:
         failures = 0
-        while True:
+        while not stopping.is_set():
             opened_at = time.monotonic()
             try:
                 await self._listen_once()
             except HybridConnectionError as error:
-                lived = time.monotonic() - opened_at
-                failures = 1 if lived >= self.backoff.forgiven_after else failures + 1
-                delay = self.backoff.delay(failures)
-                self.on_state("offline", str(error))
-                logger.warning(
-                    "listener offline", extra={"reason": str(error), "next_attempt_in_seconds": round(delay, 1)}
-                )
-                await asyncio.sleep(delay)
+                reason = str(error)
+            except Exception as error:  # the outermost edge: nothing at all may end the listener
+                logger.exception("control channel failed")
+                reason = type(error).__name__
+            if stopping.is_set():
+                return
+            lived = time.monotonic() - opened_at
+            failures = 1 if lived >= self.backoff.forgiven_after else failures + 1
+            delay = self.backoff.delay(failures)
+            self.on_state("offline", reason)
+            logger.warning("listener offline", extra={"reason": reason, "next_attempt_in_seconds": round(delay, 1)})
+            await asyncio.sleep(delay)
 
     async def _listen_once(self) -> None:
         self.on_state("connecting", "")
         token = await self._fresh_token()
         phase = f"listening on {self.address.namespace}/{self.address.path}"
         websocket = await open_websocket(self.address.listen_url, phase, headers=token_header(token))
+        self._channel = websocket
         self.on_state("online", "")
         logger.info("listener online", extra={"namespace": self.address.namespace, "path": self.address.path})
         renewing = asyncio.create_task(self._keep_renewing(websocket, token), name="token-renewal")
@@ -86,6 +93,7 @@ class Listener:
         except ConnectionClosed:
             pass  # told below, as an orderly close is
         finally:
+            self._channel = None
             await _cancel(renewing)
             await websocket.close()
         raise HybridConnectionError(
@@ -134,7 +142,7 @@ class Listener:
             await _cancel(*late)
 
 
-async def _cancel(*tasks: asyncio.Task[None] | asyncio.Task[bool]) -> None:
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -51,6 +51,8 @@ def explain_failure(error: BaseException) -> str:
         (TimeoutError, "no answer in time: does the firewall let port 443 out?"),
         (ConnectionRefusedError, "connection refused: nothing listens there"),
         (OSError, "the network failed"),
+        (UnicodeError, "the host name is none: check AZURE_RELAY_NAMESPACE"),
+        ((ValueError, ImportError), "the address or the proxy is none that can be used: check HTTPS_PROXY"),
     ):
         if isinstance(error, kind):
             return f"{sentence} ({type(error).__name__})"

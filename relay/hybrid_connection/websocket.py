@@ -80,5 +80,10 @@ async def open_websocket(
         response = error.response
         detail = response.body.decode(errors="replace") if response.body else response.reason_phrase
         raise HybridConnectionError(phase, explain_status(response.status_code, detail), response.status_code) from None
-    except (OSError, WebSocketException) as error:
+    except (
+        OSError,
+        WebSocketException,
+        ValueError,
+        ImportError,
+    ) as error:
         raise HybridConnectionError(phase, explain_failure(error)) from None

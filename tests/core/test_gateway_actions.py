@@ -98,11 +98,16 @@ class TestValidate:
             ("participant__name", "X" * 65, "participant.name: is not DICOM PN"),
             ("participant__name", "A\nB", "participant.name: is not DICOM PN"),
             ("participant__nhs_number", "9" * 65, "participant.nhs_number: has 65 characters, at most 64"),
-            ("participant__weight", "heavy", "participant.weight: is not valid (format)"),
+            ("participant__weight", "heavy", "participant.weight: is not a weight in kg"),
             ("procedure__modality", "mg", "procedure.modality: is not DICOM CS"),
             ("procedure__modality", None, "procedure.modality: is required"),
             ("procedure__study_description", "X" * 65, "procedure.study_description: has 65 characters"),
-            ("procedure__protocol_code", {"code": "X" * 17}, "procedure.protocol_code"),
+            ("procedure__protocol_code", {"code": "X" * 17}, "procedure.protocol_code.code: has 17 characters"),
+            ("procedure__study_description", 5, "procedure.study_description: is not of type string"),
+            ("participant__weight", -3, "participant.weight: is not a weight in kg"),
+            ("participant__weight", 1e300, "participant.weight: is not a weight in kg"),
+            ("participant__birth_date", "9990000018", "participant.birth_date: '…' is not a date"),
+            ("participant__birth_date", "1970-03-21", "participant.birth_date: '1970-03-21' is not a date"),
             ("scheduled__station_ae_title", "MÜLLER", "scheduled.station_ae_title: is not DICOM AE"),
             ("study_instance_uid", "1.02", "study_instance_uid: is not DICOM UI"),
         ],
@@ -161,7 +166,7 @@ class TestValidate:
         gateway_actions.validate({"action_type": "echo"})
         gateway_actions.validate({"action_type": "health"})
 
-    @pytest.mark.parametrize("version", [2, 99])
+    @pytest.mark.parametrize("version", [2, 99, 2.0, 1e3])
     def test_a_higher_schema_version_is_refused(self, version: int) -> None:
         with pytest.raises(ActionRefused) as refused:
             gateway_actions.validate({**payload(), "schema_version": version})
@@ -177,7 +182,7 @@ class TestValidate:
 
     def test_an_unknown_status_is_told_the_known_ones(self) -> None:
         assert complaint_about(update("DONE")) == (
-            f"{ITEM}.status: is not one of SCHEDULED, IN PROGRESS, COMPLETED, DISCONTINUED"
+            f"{ITEM}.status: is not one of SCHEDULED, IN PROGRESS, COMPLETED, DISCONTINUED, in any case"
         )
 
 
@@ -222,6 +227,31 @@ class TestSchemas:
         failure = gateway_actions.load_schema("gateway_reply")["oneOf"][-1]
         codes = {code["const"] for code in failure["properties"]["code"]["oneOf"]}
         assert codes == {code.value for code in ErrorCode}
+
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            ("accession_number", "A\\B"),
+            ("accession_number", "  "),
+            ("participant__birth_date", "yesterday"),
+            ("participant__birth_date", "19701345"),
+            ("participant__name", "^^"),
+            ("participant__name", "X" * 65),
+            ("participant__name", "A^B^C^D^E^F"),
+            ("participant__name", "A=B=C=D"),
+            ("scheduled__time", "late"),
+            ("scheduled__time", "2460"),
+            ("scheduled__station_ae_title", "MÜLLER"),
+            ("procedure__modality", "mg"),
+            ("study_instance_uid", "1.02"),
+        ],
+    )
+    def test_by_itself_without_our_formats_it_refuses_the_same(self, path: str, value: str) -> None:
+        schema = Draft202012Validator(gateway_actions.load_schema("gateway_action"))
+        assert schema.is_valid(payload())
+        assert not schema.is_valid(payload(**{path: value}))
+        assert not schema.is_valid(update("BANANA"))
+        assert schema.is_valid(update("in progress"))
 
 
 class TestGatewayAction:

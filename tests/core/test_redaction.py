@@ -23,7 +23,7 @@ class Log:
     def __init__(self, log_format: str) -> None:
         config = logging_config(log_format, "DEBUG")
         self.stream = io.StringIO()
-        config["handlers"]["stdout"]["stream"] = self.stream
+        config["handlers"]["stderr"]["stream"] = self.stream
         logging.config.dictConfig(config)
 
     @property

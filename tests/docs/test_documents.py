@@ -40,7 +40,7 @@ class TestSettings:
 
     def test_every_setting_is_read_somewhere_and_none_that_is_not_in_the_table(self) -> None:
         sources = "".join(path.read_text() for path in Path("gateway_project/settings").glob("*.py"))
-        assert set(re.findall(r"\benv\(\"(\w+)\"\)", sources)) == set(SETTINGS)
+        assert set(re.findall(r"\b(?:env|one_of)\(\"(\w+)\"", sources)) == set(SETTINGS)
 
     def test_every_check_is_in_configuration_md(self) -> None:
         sources = "".join(Path(f"{app}/checks.py").read_text() for app in ("core", "relay", "worklist"))

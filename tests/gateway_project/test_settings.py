@@ -1,9 +1,14 @@
 """Production refuses what is insecure or missing, and says which and how."""
 
+import shutil
+from pathlib import Path
+
 import pytest
+from django.conf import settings
 
 from tests.processes import Process, Start
 
+APPS = ("core", "relay", "worklist", "nonprod")
 GOOD = {
     "DJANGO_SETTINGS_MODULE": "gateway_project.settings.production",
     "SECRET_KEY": "0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
@@ -43,6 +48,9 @@ class TestProduction:
             ("AZURE_RELAY_PLAIN_WEBSOCKET", "true", "relay.E003"),
             ("MWL_AE_TITLE", "MORE_THAN_SIXTEEN", "worklist.E001"),
             ("MWL_PORT", "0", "worklist.E002"),
+            ("MWL_MAX_ASSOCIATIONS", "0", "worklist.E004"),
+            ("DATABASE_WAIT_SECONDS", "99", "core.E006"),
+            ("WEB_PORT", "99999", "core.E007"),
         ],
     )
     def test_no_daemon_starts_with_a_wrong_setting(self, start: Start, name: str, value: str, expected: str) -> None:
@@ -57,7 +65,36 @@ class TestProduction:
 
     def test_a_secret_can_come_from_a_file(self, start: Start, tmp_path_factory: pytest.TempPathFactory) -> None:
         file = tmp_path_factory.mktemp("secrets") / "key"
-        file.write_text(GOOD["SECRET_KEY"])
+        file.write_text(GOOD["SECRET_KEY"] + "\n")
         environment = {name: value for name, value in GOOD.items() if name != "SECRET_KEY"}
         process = start("check", **environment, SECRET_KEY_FILE=str(file))
         assert process.exit_status() == 0, process.output
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("MWL_PORT", "abc"), ("DATABASE_URL", "foo"), ("LOG_LEVEL", "LOUD"), ("LOG_FORMAT", "xml")]
+    )
+    def test_a_value_of_another_kind_is_told_by_its_name_in_one_line(self, start: Start, name: str, value: str) -> None:
+        process = ended(start, "run_mwl_scp", **{name: value})
+        assert process.exit_status() == 1
+        assert len(process.lines) == 1
+        assert name in process.output
+
+    def test_whatever_server_loads_the_application_runs_the_checks(self, start: Start) -> None:
+        program = ("-c", "import gateway_project.asgi")
+        assert start(*program[1:], program=program[0], **GOOD).exit_status() == 0
+        refused = start(*program[1:], program=program[0], **{**GOOD, "ALLOWED_HOSTS": "*"})
+        assert refused.exit_status() == 1
+        assert "core.E002" in refused.output
+
+
+class TestDotenv:
+    def test_a_dotenv_file_chooses_the_settings_too(self, start: Start, tmp_path: Path) -> None:
+        for app in APPS:
+            (tmp_path / app).symlink_to(Path(settings.BASE_DIR, app))
+        shutil.copy(Path(settings.BASE_DIR, "manage.py"), tmp_path)  # Python looks beside the file that a link names
+        shutil.copytree(Path(settings.BASE_DIR, "gateway_project"), tmp_path / "gateway_project")
+        lines = {**GOOD, "SECRET_KEY": "short"}
+        (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+        process = start("check", program=str(tmp_path / "manage.py"), DJANGO_SETTINGS_MODULE="", DATABASE_URL="")
+        assert process.exit_status() == 1
+        assert "core.E001" in process.output

@@ -92,17 +92,29 @@ class TestCheckToken:
         ["http://NS/Path/sub", "https://ns/path", "http://ns/path/", "http://ns/", "http://ns", "sb://ns/path"],
     )
     def test_all_spellings_of_the_audience_are_taken(self, audience: str) -> None:
-        assert check_token(token(audience), {KEYS.name: Policy(KEYS.key)}, "path/sub", "Listen") == FOREVER
+        assert check_token(token(audience), {KEYS.name: Policy(KEYS.key)}, "ns:9350/path/sub", "Listen") == FOREVER
 
     def test_lower_case_hex_is_taken_as_it_was_signed(self) -> None:
         signed = sign("x", KEYS.name, KEYS.key, FOREVER).replace("sr=x", "sr=y")
         with pytest.raises(Refused, match="InvalidSignature"):
-            check_token(signed, {KEYS.name: Policy(KEYS.key)}, "x", "Listen")
+            check_token(signed, {KEYS.name: Policy(KEYS.key)}, "ns/x", "Listen")
 
-    @pytest.mark.parametrize("audience", ["http://ns/pa", "http://ns/path/sub/deeper", "http://ns/other"])
+    @pytest.mark.parametrize(
+        "audience",
+        [
+            "http://ns/pa",
+            "http://ns/path/sub/deeper",
+            "http://ns/other",
+            "http://other/path",
+            "ftp://ns/",
+            "path",
+            "",
+            "http://[x/",
+        ],
+    )
     def test_an_audience_must_be_a_prefix_segment_by_segment(self, audience: str) -> None:
         with pytest.raises(Refused, match="right to Listen"):
-            check_token(token(audience), {KEYS.name: Policy(KEYS.key)}, "path/sub", "Listen")
+            check_token(token(audience), {KEYS.name: Policy(KEYS.key)}, "ns:9350/path/sub", "Listen")
 
 
 class TestRendezvous:

@@ -36,10 +36,14 @@ class TestCheckRelaySettings:
             ("AZURE_RELAY_HYBRID_CONNECTION", "", "relay.E002"),
             ("AZURE_RELAY_NAMESPACE", "https://hospital.servicebus.windows.net/", "relay.E003"),
             ("AZURE_RELAY_KEY_NAME", "", "relay.E004"),
+            ("RELAY_MAX_RENDEZVOUS", 0, "relay.E006"),
+            ("RELAY_STOP_GRACE_SECONDS", -5, "relay.E007"),
             ("AZURE_RELAY_SHARED_ACCESS_KEY", "", "relay.E004"),
         ],
     )
-    def test_each_wrong_setting_has_its_id(self, settings: Settings, name: str, value: str, expected: str) -> None:
+    def test_each_wrong_setting_has_its_id(
+        self, settings: Settings, name: str, value: str | int, expected: str
+    ) -> None:
         assert ids_with(settings, **{name: value}) == [expected]
 
     def test_plain_websockets_are_refused_in_production(self, settings: Settings) -> None:

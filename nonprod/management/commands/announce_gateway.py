@@ -8,14 +8,14 @@ from django.core.management.base import BaseCommand, CommandError
 
 from core.daemon import stop_event
 from gateway_project.settings.base import SETTINGS
-from nonprod.local_gateway import PORT_SETTINGS, NotReady, wait_until_ready
+from nonprod.local_gateway import PORT_SETTINGS, NotReady, listening_settings, wait_until_ready
 from nonprod.management.commands.run_gateway import ADMIN_PASSWORD, ADMIN_USER
 
 TEXT = """
 The gateway is ready.
 
   Admin          http://127.0.0.1:{web}/admin/  ({user} / {password}, unless you have changed it)
-  Relay          {namespace}, hybrid connection {path}; its state: http://{namespace}/$emulator
+  Relay          {namespace}, hybrid connection {path}{state}
   DICOM          127.0.0.1:{mwl}, AE title {ae_title}
 
   Send an action:  {manage} send_gateway_action
@@ -27,7 +27,7 @@ Ctrl-C stops all of it.
 
 def _manage() -> str:
     """How to call manage.py from another terminal: with the ports that are not the usual ones."""
-    chosen = {name: getattr(settings, name) for name in PORT_SETTINGS}
+    chosen = {name: getattr(settings, name) for name in PORT_SETTINGS if name in listening_settings()}
     unusual = [f"{name}={port} " for name, port in chosen.items() if port != SETTINGS[name][1]]
     return f"{''.join(unusual)}.venv/bin/python manage.py"
 
@@ -45,20 +45,22 @@ class Command(BaseCommand):
 
     def _announce(self, stopping: threading.Event) -> None:
         try:
-            wait_until_ready()
+            wait_until_ready(stopping)
         except NotReady as error:
-            if not stopping.is_set():
-                raise CommandError(str(error)) from None
+            raise CommandError(str(error)) from None
+        if stopping.is_set():
             return
+        namespace = settings.AZURE_RELAY_NAMESPACE
         self.stdout.write(
             TEXT.format(
                 web=settings.WEB_PORT,
                 user=ADMIN_USER,
                 password=ADMIN_PASSWORD,
-                namespace=settings.AZURE_RELAY_NAMESPACE,
+                namespace=namespace,
                 path=settings.AZURE_RELAY_HYBRID_CONNECTION,
                 mwl=settings.MWL_PORT,
                 ae_title=settings.MWL_AE_TITLE,
+                state=f"; its state: http://{namespace}/$emulator" if settings.RELAY_IS_EMULATED else "",
                 manage=_manage(),
             )
         )

@@ -1,5 +1,6 @@
 """Plays the main job against a gateway that runs on this machine; exits 0 only if every step held."""
 
+import threading
 import time
 from typing import Any
 
@@ -19,7 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Wait for the parts, then step by step."""
         try:
-            wait_until_ready()
+            wait_until_ready(threading.Event())
         except NotReady as error:
             raise CommandError(str(error)) from None
         job = MainJob(local_modality())

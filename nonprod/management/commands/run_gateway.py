@@ -30,7 +30,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         """Run; the exit status is the first part's that ended, 0 after Ctrl-C."""
-        sys.exit(self.play_once() if once else self.run())
+        try:
+            sys.exit(self.play_once() if once else self.run())
+        except KeyboardInterrupt:  # before the parts were started: nothing is running
+            sys.exit(0)
 
     def run(self) -> int:
         """On the configured ports, until Ctrl-C."""

@@ -16,9 +16,6 @@ from relay.hybrid_connection.listener import Listener
 
 logger = logging.getLogger(__name__)
 
-#: Actions executed at once; each has a database connection while it runs.
-WORKERS = 8
-
 
 class Command(BaseCommand):
     """`python manage.py run_relay_listener`"""
@@ -44,7 +41,7 @@ class Command(BaseCommand):
         )
         self.dispatch = configured_dispatcher().dispatch
         self.connection = f"{address.namespace}/{address.path}"
-        self.workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="action")
+        self.workers = ThreadPoolExecutor(settings.RELAY_MAX_RENDEZVOUS, thread_name_prefix="action")
         try:
             await listener.run(stopping)
         finally:

@@ -25,7 +25,9 @@ class TestHybridConnectionAddress:
     def test_tokens_are_signed_over_the_http_address(self) -> None:
         assert HybridConnectionAddress(AZURE, "gateway").audience == f"http://{AZURE}/gateway"
 
-    @pytest.mark.parametrize("namespace", ["", "https://x.net", "x.net/path", "x.net:port", "x.net:99999", "x y"])
+    @pytest.mark.parametrize(
+        "namespace", ["", "https://x.net", "x.net/path", "x.net:port", "x.net:99999", "x y", "x..net", "x" * 64]
+    )
     def test_a_namespace_is_a_host_name_and_no_url(self, namespace: str) -> None:
         with pytest.raises(ValueError, match="is not a relay namespace"):
             HybridConnectionAddress(namespace, "gateway")

@@ -33,6 +33,7 @@ class TestRead:
         [
             ("", "no JSON"),
             (b"\xff", "no JSON"),
+            ("[" * 100_000, "no JSON"),
             ("[]", "no object"),
             ("{}", "no object"),
             ("null", "no object"),

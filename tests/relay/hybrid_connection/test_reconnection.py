@@ -44,10 +44,13 @@ class TestExplainFailure:
             (TimeoutError(), "firewall"),
             (ConnectionRefusedError(), "nothing listens"),
             (ConnectionResetError(), "network failed"),
+            (UnicodeError("x"), "AZURE_RELAY_NAMESPACE"),
+            (ValueError("x"), "HTTPS_PROXY"),
+            (ImportError("x"), "HTTPS_PROXY"),
         ],
     )
     def test_each_kind_of_failure_has_its_sentence(self, error: Exception, hint: str) -> None:
         assert hint in explain_failure(error)
 
     def test_words_of_an_unknown_failure_are_not_repeated(self) -> None:
-        assert explain_failure(ValueError("wss://x?sb-hc-token=secret")) == "ValueError"
+        assert explain_failure(KeyError("wss://x?sb-hc-token=secret")) == "KeyError"
