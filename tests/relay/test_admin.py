@@ -47,6 +47,20 @@ class TestReceivedActionPage:
         assert reverse("admin:worklist_worklistitem_changelist") + "?accession_number=ACC1" in shown
         assert "the first reply again" in shown
 
+    def test_a_resend_that_was_refused_shows_its_reply_and_to_clinic_its_payload(self, action: ReceivedAction) -> None:
+        other = json.dumps({**json.loads(action.payload), "parameters": {"other": "JONES^ANN"}})
+        configured_dispatcher().dispatch(other, "test#2")
+        assert "JONES^ANN" in page(client_of("clinic"), action)
+        shown = page(client_of("support"), action)
+        assert "JONES^ANN" not in shown
+        assert "action_id_reused" in shown
+
+    def test_support_does_not_see_what_stands_where_an_action_type_should(self) -> None:
+        configured_dispatcher().dispatch(json.dumps({"action_id": "a1", "action_type": "SMITH^JANE"}), "test#1")
+        shown = page(client_of("support"), ReceivedAction.objects.get())
+        assert "SMITH" not in shown
+        assert "Unsupported action: …" in shown
+
     def test_support_sees_all_but_the_payload(self, action: ReceivedAction) -> None:
         shown = page(client_of("support"), action)
         assert "SMITH" not in shown

@@ -1,6 +1,9 @@
 """Actions that were handed over as a file."""
 
 import json
+import os
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from core.models import AuditLog
 from relay.management.commands.execute_actions import members
 from relay.models import ReceivedAction
 from tests.factories import payload
+from tests.processes import database_url
 from worklist.models import WorklistItem
 
 
@@ -73,6 +77,8 @@ class TestExecuteActions:
             ("[1,", "is not JSON"),
             ('{"name": "SMITH"}', "does not hold a JSON list of actions"),
             ('[{"name": SMITH}]', "is not JSON"),
+            ("[" * 100_000 + "]" * 100_000, "nesting without end"),
+            ("[" + "9" * 5000 + "]", "number"),
         ],
     )
     def test_a_file_that_is_no_list_says_why_and_quotes_nothing(
@@ -83,6 +89,10 @@ class TestExecuteActions:
         assert complaint in said
         assert "SMITH" not in said
 
+    def test_a_byte_order_mark_does_not_matter(self, tmp_path: Path) -> None:
+        replies, _ = execute(file_with(tmp_path, b"\xef\xbb\xbf" + json.dumps([payload()]).encode()))
+        assert replies[0]["status"] == "created"
+
     def test_a_file_that_is_not_there_says_so(self, tmp_path: Path) -> None:
         assert "No such file" in execute(tmp_path / "missing.json")[1]
 
@@ -91,3 +101,14 @@ class TestMembers:
     @pytest.mark.parametrize("text", ["[]", " [ ] ", '[1, "a,]", {"b": [2]}]', "[[],[[]]]", "[\n1\t,\r2 ]"])
     def test_the_texts_of_the_members_are_those_of_the_list(self, text: str) -> None:
         assert [json.loads(member) for member in members(text)] == json.loads(text)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestStandardOutput:
+    def test_it_has_the_replies_and_nothing_else(self, tmp_path: Path) -> None:
+        file = file_with(tmp_path, json.dumps([payload(), payload()]))
+        environment = {**os.environ, "DATABASE_URL": database_url(), "LOG_LEVEL": "DEBUG"}
+        command = [sys.executable, "manage.py", "execute_actions", str(file)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == ["created", "created"]
+        assert "action answered" in done.stderr

@@ -3,11 +3,14 @@
 import asyncio
 import json
 import urllib.request
+from http.cookiejar import CookieJar
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
+from django.contrib.auth.models import User
 
+from relay.models import ReceivedAction
 from tests.conftest import KEYS
 from tests.factories import payload
 from tests.system.conftest import Gateway
@@ -60,6 +63,15 @@ class TestLogs:
         assert found == []
 
     def search_the_admin(self, gateway: Gateway, term: str) -> None:
-        """A search term stands in the URL."""
-        url = f"http://127.0.0.1:{gateway.environment['WEB_PORT']}/admin/worklist/worklistitem/?q={term}"
-        assert urllib.request.urlopen(url).status == 200
+        """A search term stands in the URL; somebody who is logged in searches, and looks at an action."""
+        User.objects.create_superuser("admin", password="admin")
+        site = f"http://127.0.0.1:{gateway.environment['WEB_PORT']}/admin"
+        cookies = CookieJar()
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
+        browser.open(f"{site}/login/")
+        token = next(cookie.value for cookie in cookies if cookie.name == "csrftoken")
+        form = {"username": "admin", "password": "admin", "next": "/admin/", "csrfmiddlewaretoken": token}
+        browser.open(f"{site}/login/", urlencode(form).encode())
+        assert "0 results" in browser.open(f"{site}/worklist/worklistitem/?q={term}").read().decode()
+        shown = browser.open(f"{site}/relay/receivedaction/{ReceivedAction.objects.last().pk}/change/")  # type: ignore[union-attr]
+        assert "SECRETARY" in shown.read().decode()

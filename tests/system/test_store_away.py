@@ -1,16 +1,19 @@
 """A store that cannot take an action now: locked by somebody else, for longer than anyone waits."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
 from tests.factories import payload
 from tests.processes import Process, Start
+from tests.system.conftest import Gateway
 from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,6 +33,21 @@ def locked_database() -> Iterator[None]:
 
 
 class TestStoreAway:
+    def test_forty_senders_at_a_locked_store_are_all_told_in_time_and_an_echo_at_once(self, gateway: Gateway) -> None:
+        gateway.run("run_relay_emulator", "run_relay_listener", DATABASE_WAIT_SECONDS="1")
+
+        async def send_all() -> list[dict[str, Any]]:
+            actions = [asyncio.create_task(gateway.send(payload(accession_number=f"A{n}"))) for n in range(40)]
+            await asyncio.wait(actions, timeout=0.5)
+            echo = json.loads(await gateway.send({"action_type": "echo"}))
+            assert not all(action.done() for action in actions)
+            return [echo, *(json.loads(text) for text in await asyncio.gather(*actions))]
+
+        with locked_database():
+            echo, *replies = asyncio.run(send_all())
+        assert echo["status"] == "echo"
+        assert {reply["code"] for reply in replies} == {"temporarily_unavailable"}
+
     def execute(self, start: Start, file: Path) -> Process:
         """Execute a file of actions, waiting no longer than a second for a lock."""
         process = start("execute_actions", str(file), DATABASE_WAIT_SECONDS="1")

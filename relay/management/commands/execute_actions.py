@@ -47,7 +47,7 @@ class Command(BaseCommand):
 def read_frames(file: str) -> list[str]:
     """Each member of the JSON list in a file, as it stands there; CommandError says what is wrong with the file."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
         is_list = isinstance(json.loads(text), list)
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}") from None
@@ -55,6 +55,8 @@ def read_frames(file: str) -> list[str]:
         raise CommandError(f"{file} is not UTF-8") from None
     except json.JSONDecodeError as error:
         raise CommandError(f"{file} is not JSON: {error.msg} in line {error.lineno}") from None
+    except (ValueError, RecursionError) as error:
+        raise CommandError(f"{file} has a number or a nesting without end ({type(error).__name__})") from None
     if not is_list:
         raise CommandError(f"{file} does not hold a JSON list of actions")
     return list(members(text))

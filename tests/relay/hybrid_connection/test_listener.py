@@ -1,10 +1,14 @@
 """The listener on a real relay emulator."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
 
 from nonprod.relay_emulator import Policy, RelayEmulator
 from relay.hybrid_connection.address import HybridConnectionAddress
@@ -239,6 +243,14 @@ class TestControlChannel:
 
 
 class TestStopping:
+    async def test_senders_that_were_called_before_the_service_hears_of_it_are_met(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        async with listening(address):
+            sending = [asyncio.create_task(send(address, KEYS, f"n{number}")) for number in range(30)]
+            await emulator.until(lambda: emulator.counts["accepted"] == 30)
+        assert await asyncio.gather(*sending) == [f"N{number}" for number in range(30)]
+
     async def test_a_sender_in_hand_gets_its_reply_first(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
@@ -280,6 +292,36 @@ class TestStopping:
 
 
 class TestWebSocket:
+    async def test_the_token_follows_no_redirect(self, address: HybridConnectionAddress) -> None:
+        asked: list[str] = []
+
+        def redirect(websocket: ServerConnection, request: Request) -> Response:
+            asked.append(request.path)
+            return Response(302, "Found", Headers({"Location": "/elsewhere", "Content-Length": "0"}), b"")
+
+        async def nobody(websocket: ServerConnection) -> None:
+            """Never reached."""
+
+        async with serve(nobody, "127.0.0.1", 0, process_request=redirect) as server:
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(HybridConnectionError, match="302"):
+                await open_websocket(f"ws://127.0.0.1:{port}/first", "connecting")
+        assert asked == ["/first"]
+
+    async def test_no_compression_is_offered_and_no_frame_is_logged(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        logging.getLogger("websockets.server").setLevel(logging.INFO)  # the emulator's, in this process
+        async with listening(address) as _:
+            websocket = await connect(address)
+            assert "Sec-WebSocket-Extensions" not in websocket.request.headers  # type: ignore[union-attr]
+            await websocket.send("SMITH")
+            await websocket.recv()
+        logging.getLogger("websockets.server").setLevel(logging.NOTSET)
+        assert "SMITH" not in caplog.text
+        assert "SharedAccessSignature" not in caplog.text
+
     async def test_no_connection_without_tls_but_to_this_machine(self) -> None:
         with pytest.raises(HybridConnectionError, match="refused to connect without TLS"):
             await open_websocket("ws://relay.example/$hc/x", "rendezvous")
