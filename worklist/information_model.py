@@ -17,16 +17,20 @@ class Matching(Enum):
 
     NONE = "not matched"
     TEXT = "single value, wild card"
+    NHS_NUMBER = "single value, wild card; spaces inside an NHS number do not count"
     NAME = "single value, wild card; not case-sensitive"
     DATE = "single value, range"
     TIME = "single value, range; with a date range one period"
     UID = "single value, list"
-    STATUS = "single value; IN PROGRESS is found as STARTED, too"
+    STATUS = "single value, wild card; IN PROGRESS is found as STARTED, too"
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """One row of the table. `field` is the worklist item's; empty for what is always returned empty."""
+    """One row of the table. `field` is the worklist item's; empty for what is always returned empty.
+
+    `stand_ins` are fields of which the first that is not empty is shown where `field` is.
+    """
 
     keyword: str
     return_type: str
@@ -34,6 +38,7 @@ class Attribute:
     matching: Matching = Matching.NONE
     required: bool = False  # a required matching key of table K.6-1
     empty_matches: bool = False  # an item without a value is found by any
+    stand_ins: tuple[str, ...] = ()
 
     @property
     def tag(self) -> BaseTag:
@@ -62,7 +67,13 @@ STEP = (
     Attribute("ScheduledProcedureStepStartTime", "1", "scheduled_time", Matching.TIME, required=True),
     Attribute("Modality", "1", "modality", Matching.TEXT, required=True),
     Attribute("ScheduledPerformingPhysicianName", "2", "performing_physician_name", Matching.NAME, required=True),
-    Attribute("ScheduledProcedureStepDescription", "1C", "study_description", Matching.TEXT),
+    Attribute(
+        "ScheduledProcedureStepDescription",
+        "1C",
+        "study_description",
+        Matching.TEXT,
+        stand_ins=("protocol_code_meaning", "modality"),
+    ),
     Attribute("ScheduledProcedureStepID", "1", "scheduled_procedure_step_id", Matching.TEXT),
     Attribute("ScheduledStationName", "2", "station_name"),
     Attribute("ScheduledProcedureStepLocation", "2", "location"),
@@ -73,15 +84,18 @@ STEP = (
 
 ROOT = (
     Attribute("PatientName", "1", "patient_name", Matching.NAME, required=True),
-    Attribute("PatientID", "1", "patient_id", Matching.TEXT, required=True),
+    Attribute("PatientID", "1", "patient_id", Matching.NHS_NUMBER, required=True),
     Attribute("PatientBirthDate", "2", "patient_birth_date", Matching.DATE),
     Attribute("PatientSex", "2", "patient_sex", Matching.TEXT),
     Attribute("PatientWeight", "2", "patient_weight"),
+    Attribute("PatientSize", "3"),
     Attribute("PatientAddress", "3", "patient_address"),
     Attribute("PatientComments", "3", "patient_comments"),
     Attribute("AccessionNumber", "2", "accession_number", Matching.TEXT),
     Attribute("RequestedProcedureID", "1", "requested_procedure_id", Matching.TEXT),
-    Attribute("RequestedProcedureDescription", "1C", "study_description"),
+    Attribute(
+        "RequestedProcedureDescription", "1C", "study_description", stand_ins=("procedure_code_meaning", "modality")
+    ),
     Attribute("StudyInstanceUID", "1", "study_instance_uid", Matching.UID),
     Attribute("ReferencedStudySequence", "2"),
     Attribute("RequestedProcedurePriority", "2"),
@@ -89,6 +103,7 @@ ROOT = (
     Attribute("RequestingPhysician", "2"),
     Attribute("ReferringPhysicianName", "2"),
     Attribute("AdmissionID", "2"),
+    Attribute("IssuerOfAdmissionIDSequence", "3"),
     Attribute("CurrentPatientLocation", "2"),
     Attribute("ReferencedPatientSequence", "2"),
     Attribute("ConfidentialityConstraintOnPatientDataDescription", "2"),
@@ -108,5 +123,15 @@ SCHEDULED_PROTOCOL_CODE = CodeSequence(
 
 #: In a request these say how to read it, not what to look for.
 NO_KEYS = frozenset({"SpecificCharacterSet", "TimezoneOffsetFromUTC", "QueryRetrieveLevel"})
-#: Word on the wire → word in the database; PS3.3 section C.4.10 has no IN PROGRESS for a scheduled step.
-STATUS_WORDS = {"STARTED": "IN PROGRESS"}
+#: More attributes of the scheduled step: misplaced at the root they are noise, like those of the table.
+OTHER_STEP_KEYWORDS = frozenset(
+    {"ScheduledProcedureStepEndDate", "ScheduledProcedureStepEndTime", "CommentsOnTheScheduledProcedureStep"}
+)
+#: Status in the database → the words by which it is found; the first goes out. PS3.3 section C.4.10 has no IN PROGRESS
+#: for a scheduled step.
+STATUS_WORDS = {
+    "SCHEDULED": ("SCHEDULED",),
+    "IN PROGRESS": ("STARTED", "IN PROGRESS"),
+    "COMPLETED": ("COMPLETED",),
+    "DISCONTINUED": ("DISCONTINUED",),
+}

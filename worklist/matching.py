@@ -5,7 +5,7 @@ This is the specification. The database narrows (models.py); what is said here d
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import cached_property
@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 
 from core import value_representations as vr
 from worklist.information_model import ROOT, STATUS_WORDS, STEP, STEP_SEQUENCE, Attribute, Matching
@@ -20,6 +21,9 @@ from worklist.information_model import ROOT, STATUS_WORDS, STEP, STEP_SEQUENCE, 
 T = TypeVar("T", date, time)
 
 LAST_TIME = time(23, 59, 59, 999999)
+NHS_NUMBER = re.compile(r"([0-9]{3})([0-9]{3})([0-9]{4})")
+#: Ways to say that case does not count: ß is ss to the first, and one character, as `?` wants it, to the second.
+FOLDINGS: tuple[Callable[[str], str], ...] = (str.casefold, str.lower)
 
 
 class BadKey(Exception):
@@ -45,7 +49,7 @@ class OneOf:
 
     def holds(self, value: str) -> bool:
         """Equal to any of the values."""
-        return value.strip() in self.values
+        return value.strip(" ") in self.values
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Like:
 
     def holds(self, value: str) -> bool:
         """Fits any of the patterns from end to end."""
-        return any(expression.fullmatch(value.strip()) for expression in self._expressions)
+        return any(expression.fullmatch(value.strip(" ")) for expression in self._expressions)
 
 
 @dataclass(frozen=True)
@@ -71,16 +75,35 @@ class NameLike:
     names: tuple[str, ...]
 
     @cached_property
-    def _keys(self) -> list[list[re.Pattern[str] | None]]:
-        return [[_wild_card(group) if group else None for group in name_groups(name)] for name in self.names]
+    def _keys(self) -> list[tuple[Callable[[str], str], list["_NameGroup"]]]:
+        return [
+            (fold, [_NameGroup(group) for group in name_groups(name, fold)]) for fold in FOLDINGS for name in self.names
+        ]
 
     def holds(self, value: str) -> bool:
         """Each group of any one of the names fits the same group of the value."""
-        stored = [*name_groups(value), "", "", ""]
         return any(
-            all(wanted is None or (has and wanted.fullmatch(has)) for wanted, has in zip(key, stored, strict=False))
-            for key in self._keys
+            all(wanted.holds(has) for wanted, has in zip(key, [*name_groups(value, fold), "", "", ""], strict=False))
+            for fold, key in self._keys
         )
+
+
+@dataclass(frozen=True)
+class _NameGroup:
+    """What a name key demands of one component group."""
+
+    pattern: str
+
+    @cached_property
+    def _expression(self) -> re.Pattern[str]:
+        return _wild_card(self.pattern)
+
+    def holds(self, group: str) -> bool:
+        """Fits from end to end; components that the group leaves out are empty ones: SMITH^* finds SMITH."""
+        if self.pattern in ("", "*"):
+            return True
+        missing = self.pattern.count("^") - group.count("^")
+        return bool(group) and self._expression.fullmatch(group + "^" * missing) is not None
 
 
 @dataclass(frozen=True)
@@ -140,15 +163,12 @@ class Keys:
 
     keys: tuple[Key, ...] = ()
     period: Period | None = None
+    names_status: bool = False  # the status key has a value, be it a universal one: final states are asked for, too
 
     def met_by(self, item: Any) -> bool:
         """Whether the item belongs into the answer. The item has the fields that the table names."""
         in_period = self.period is None or self.period.holds(item.scheduled_date, item.scheduled_time)
         return in_period and all(key.met_by(item) for key in self.keys)
-
-    def demands(self, keyword: str) -> bool:
-        """Whether there is a key, other than a universal one, for this attribute."""
-        return any(key.attribute.keyword == keyword for key in self.keys)
 
 
 def keys_from(identifier: Dataset) -> Keys:
@@ -157,12 +177,14 @@ def keys_from(identifier: Dataset) -> Keys:
     period = _period(step)
     timed = {"ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime"} if period else set()
     keys = [*_keys(identifier, ROOT), *_keys(step, [row for row in STEP if row.keyword not in timed])]
-    return Keys(tuple(keys), period)
+    return Keys(tuple(keys), period, bool(values_of(step.get("ScheduledProcedureStepStatus"))))
 
 
 def step_item(identifier: Dataset) -> Dataset:
     """The one item of the Scheduled Procedure Step Sequence; an empty one where there is none."""
-    items = identifier.get(STEP_SEQUENCE) or []
+    items = identifier.get(STEP_SEQUENCE) or Sequence()
+    if not isinstance(items, Sequence):
+        raise BadKey(STEP_SEQUENCE, identifier[STEP_SEQUENCE].tag, "is no sequence")
     if len(items) > 1:
         raise BadKey(STEP_SEQUENCE, identifier[STEP_SEQUENCE].tag, "has more than one item")
     return items[0] if items else Dataset()
@@ -181,9 +203,9 @@ def is_universal(values: list[str]) -> bool:
     return not values or "*" in values
 
 
-def name_groups(name: str) -> list[str]:
+def name_groups(name: str, fold: Callable[[str], str] = str.casefold) -> list[str]:
     """The component groups of a PN value as they are compared."""
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    folded = unicodedata.normalize("NFC", fold(unicodedata.normalize("NFC", name)))
     return ["^".join(part.strip() for part in group.split("^")).rstrip("^") for group in folded.split("=")]
 
 
@@ -193,28 +215,36 @@ def _keys(dataset: Dataset, table: Iterable[Attribute]) -> Iterator[Key]:
             continue
         element = dataset[attribute.keyword]
         values = values_of(element.value)
-        if is_universal(values):
+        if is_universal(values) or (attribute.matching is Matching.NAME and any(map(_is_universal_name, values))):
             continue
         try:
-            yield Key(attribute, _condition(attribute.matching, values))
+            yield Key(attribute, CONDITIONS[attribute.matching](values))
         except ValueError as problem:
             raise BadKey(attribute.keyword, element.tag, str(problem)) from None
 
 
-def _condition(matching: Matching, values: list[str]) -> Condition:
-    match matching:
-        case Matching.DATE:
-            return AnyOf(tuple(Between(*_dates(value)) for value in values))
-        case Matching.TIME:
-            return AnyOf(tuple(Between(*_times(value)) for value in values))
-        case Matching.NAME:
-            return NameLike(tuple(values))
-        case Matching.STATUS:
-            return OneOf(frozenset(STATUS_WORDS.get(value, value) for value in values))
-        case Matching.TEXT if any("*" in value or "?" in value for value in values):
-            return Like(tuple(values))
-        case _:
-            return OneOf(frozenset(values))
+def _text(values: list[str]) -> Condition:
+    wild = any("*" in value or "?" in value for value in values)
+    return Like(tuple(values)) if wild else OneOf(frozenset(values))
+
+
+def _status(values: list[str]) -> Condition:
+    wanted = _text(values)
+    return OneOf(frozenset(status for status, words in STATUS_WORDS.items() if any(map(wanted.holds, words))))
+
+
+def _nhs_number(values: list[str]) -> Condition:
+    return _text([spelling for value in values for spelling in _spellings(value)])
+
+
+def _spellings(value: str) -> list[str]:
+    """An NHS number as one word and in its three groups; anything else as it is."""
+    match = NHS_NUMBER.fullmatch(value.replace(" ", ""))
+    return [value, "".join(match.groups()), " ".join(match.groups())] if match else [value]
+
+
+def _is_universal_name(name: str) -> bool:
+    return all(group in ("", "*") for group in name_groups(name))
 
 
 def _dates(value: str) -> tuple[date, date]:
@@ -269,5 +299,19 @@ def _ends_or_none(value: str) -> tuple[str, str]:
 
 
 def _wild_card(pattern: str) -> re.Pattern[str]:
-    parts = {"*": ".*", "?": "."}
-    return re.compile("".join(parts.get(character) or re.escape(character) for character in pattern), re.DOTALL)
+    """`*` and `?` as an expression that never tries a text between two `*` at another place than the first it fits:
+    no key takes longer than the value is long."""
+    first, *rest = (re.escape(part).replace(r"\?", ".") for part in pattern.split("*"))
+    middle = "".join(f"(?>.*?{part})" for part in rest[:-1])
+    return re.compile(first + middle + "".join(f".*{part}" for part in rest[-1:]), re.DOTALL)
+
+
+CONDITIONS: dict[Matching, Callable[[list[str]], Condition]] = {
+    Matching.TEXT: _text,
+    Matching.NHS_NUMBER: _nhs_number,
+    Matching.NAME: lambda values: NameLike(tuple(values)),
+    Matching.DATE: lambda values: AnyOf(tuple(Between(*_dates(value)) for value in values)),
+    Matching.TIME: lambda values: AnyOf(tuple(Between(*_times(value)) for value in values)),
+    Matching.UID: lambda values: OneOf(frozenset(values)),
+    Matching.STATUS: _status,
+}

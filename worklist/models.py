@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from django.db import models
-from django.db.models.functions import Length
+from django.db.models.functions import Length, Trim
 from django.db.models.lookups import LessThanOrEqual
 
 from core.gateway_actions import WORKLIST_STATUSES
 from core.models import PersonalDataModel
+from worklist.information_model import ROOT, STEP, Matching
 from worklist.matching import AnyOf, Between, Condition, Key, Keys, OneOf, Period
 
 #: Text fields and the most characters that may stand in them; SQLite does not look at max_length, so checks do.
@@ -46,6 +47,10 @@ NEVER_EMPTY = (
     "requested_procedure_id",
     "scheduled_procedure_step_id",
 )
+#: Spaces around these do not count (PS3.5 table 6.2-1), so they are not stored: a key is looked up as it is.
+COMPARED_AS_TEXT = sorted(
+    {row.field for row in (*ROOT, *STEP) if row.matching in (Matching.TEXT, Matching.NHS_NUMBER, Matching.UID)}
+)
 
 
 class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
@@ -60,7 +65,7 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
 
         The database narrows as far as it can say it exactly as the matcher does; the matcher decides.
         """
-        rows = self if keys.demands("ScheduledProcedureStepStatus") else self.open()
+        rows = self if keys.names_status else self.open()
         for key in keys.keys:
             rows = rows.filter(_narrowing(key))
         if keys.period:
@@ -79,7 +84,8 @@ def _in_sql(field: str, condition: Condition) -> models.Q:
     """The condition as SQL says it; an empty Q, which narrows nothing, where SQL cannot."""
     match condition:
         case OneOf(values):
-            return models.Q(**{f"{field}__in": sorted(values)})
+            # PostgreSQL takes no NUL, and no item has one.
+            return models.Q(**{f"{field}__in": sorted(value for value in values if "\0" not in value)})
         case Between(low, high):
             return models.Q(**{f"{field}__gte": low, f"{field}__lte": high})
         case AnyOf(conditions):
@@ -166,6 +172,10 @@ class WorklistItem(PersonalDataModel):
             *(
                 models.CheckConstraint(condition=~models.Q(**{field: ""}), name=f"item_{field}_given")
                 for field in NEVER_EMPTY
+            ),
+            *(
+                models.CheckConstraint(condition=models.Q(**{field: Trim(field)}), name=f"item_{field}_trimmed")
+                for field in COMPARED_AS_TEXT
             ),
         )
         permissions = (("view_patient_data", "Can see who the woman is"),)

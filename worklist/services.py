@@ -36,6 +36,11 @@ def _sex(value: Any) -> str:
     return value if value in ("F", "M", "O") else ""
 
 
+def _weight(value: Any) -> str:
+    """A DS of at most 16 characters: a number may come with more digits than that, a text not."""
+    return _text(value if isinstance(value, str | None) else f"{value:.8g}")
+
+
 def _date(value: Any) -> date:
     return vr.parse_da(value)
 
@@ -51,7 +56,7 @@ CONTENT: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "participant.birth_date": ("patient_birth_date", _date),
     "participant.sex": ("patient_sex", _sex),
     "participant.address": ("patient_address", _text),
-    "participant.weight": ("patient_weight", _text),
+    "participant.weight": ("patient_weight", _weight),
     "participant.comments": ("patient_comments", _text),
     "scheduled.date": ("scheduled_date", _date),
     "scheduled.time": ("scheduled_time", _time),

@@ -5,18 +5,20 @@ import time
 from collections.abc import Iterator
 
 from django.conf import settings
+from django.utils import timezone
 from pydicom.dataset import Dataset
-from pynetdicom.dsutils import encode
 from pynetdicom.events import Event
 
 from core.correlation import correlated, new_correlation_id
 from core.database import UNAVAILABLE, borrowed_connection
-from worklist.datasets import has_unsupported_key, response_for
+from worklist.datasets import Unshowable, has_unsupported_key, response_for
 from worklist.matching import BadKey, keys_from
 from worklist.models import WorklistItem
 from worklist.scp import statuses
 
 logger = logging.getLogger(__name__)
+
+ROWS_BETWEEN_PAUSES = 10
 
 Response = tuple[int | Dataset, Dataset | None]
 
@@ -29,6 +31,8 @@ def answer_find(event: Event) -> Iterator[Response]:
             yield from query.responses()
         except BadKey as problem:
             yield query.fail(statuses.failure(statuses.IDENTIFIER_DOES_NOT_MATCH, str(problem), problem.tag))
+        except _Unreadable:
+            yield query.fail(statuses.failure(statuses.CANNOT_BE_READ, "The identifier cannot be read"))
         except UNAVAILABLE as error:
             logger.error("the database cannot answer now", extra={"error": type(error).__name__})
             yield query.fail(statuses.failure(statuses.DATABASE_AWAY, "Database not available, try again"))
@@ -37,6 +41,10 @@ def answer_find(event: Event) -> Iterator[Response]:
             yield query.fail(statuses.failure(statuses.INTERNAL_ERROR, "Fault in the gateway, see its log"))
         finally:
             query.log()
+
+
+class _Unreadable(Exception):
+    """The bytes of the identifier are no data set."""
 
 
 class _Query:
@@ -53,12 +61,13 @@ class _Query:
 
     def responses(self) -> Iterator[Response]:
         """The items that match, each as a pending response; then the end, unless that is a plain success."""
-        request = self.event.identifier
-        request.decode()
+        request = self._identifier()
         keys = keys_from(request)
         self.key_names = [key.attribute.keyword for key in keys.keys] + (["Period"] if keys.period else [])
         pending = statuses.PENDING_WITH_UNSUPPORTED_KEYS if has_unsupported_key(request) else statuses.PENDING
         for item in WorklistItem.objects.matching(keys):
+            if len(self.shown) % ROWS_BETWEEN_PAUSES == 0 and not self._sent():
+                return
             if self.event.is_cancelled:
                 self.outcome = "cancelled"
                 yield statuses.CANCELLED, None
@@ -67,14 +76,30 @@ class _Query:
                 comment = f"More than {settings.MWL_MAX_ROWS} matches; narrow the query"
                 yield self.fail(statuses.failure(statuses.OUT_OF_RESOURCES, comment))
                 return
-            response = response_for(item, request, self.calling_ae_title)
-            if not self._can_be_encoded(response):
+            try:
+                response = response_for(item, request, self.calling_ae_title, timezone.get_default_timezone())
+            except Unshowable as keyword:
                 self.left_out += 1
-                logger.error("item left out: it cannot be encoded", extra={"item": str(item.pk)})
+                logger.error("item left out: illegal value", extra={"item": str(item.pk), "attribute": str(keyword)})
                 continue
             self.shown.append(item.correlation_id)
             yield pending, response
         self.outcome = "answered"
+
+    def _sent(self) -> bool:
+        """Wait until all responses so far are on their way; False when the asker is gone.
+
+        pynetdicom reads nothing as long as it has something to send: without these pauses no C-CANCEL would be seen.
+        """
+        provider = self.event.assoc.dul
+        while not self._asker_is_gone():
+            if provider.to_provider_queue.empty():
+                return True
+            time.sleep(0.001)
+        return False
+
+    def _asker_is_gone(self) -> bool:
+        return not self.event.assoc.dul.is_alive() or self.event.assoc.acse.is_aborted()
 
     def fail(self, status: Dataset) -> Response:
         """The final response of a query that failed."""
@@ -97,7 +122,11 @@ class _Query:
             },
         )
 
-    def _can_be_encoded(self, response: Dataset) -> bool:
-        """pynetdicom ends the whole answer where one response cannot be encoded, so each is tried first."""
-        syntax = self.event.context.transfer_syntax
-        return encode(response, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated) is not None
+    def _identifier(self) -> Dataset:
+        """The request's data set with every element of it read."""
+        try:
+            identifier = self.event.identifier
+            identifier.decode()
+        except Exception as error:
+            raise _Unreadable from error
+        return identifier

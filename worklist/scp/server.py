@@ -2,6 +2,8 @@
 
 import logging
 import socket
+import threading
+import time
 from typing import Any
 
 from pydicom import config as pydicom_config
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 TRANSFER_SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 IDLE_SECONDS = 60.0
+GREETING_SECONDS = 10.0  # a port scanner's connection counts as an association until then
+STOP_SECONDS = 3.0
 
 
 class PortTaken(Exception):
@@ -36,8 +40,9 @@ def start_server(host: str, port: int, ae_title: str, max_associations: int) -> 
         entity.add_supported_context(sop_class, TRANSFER_SYNTAXES)
     entity.maximum_associations = max_associations
     entity.network_timeout = IDLE_SECONDS
+    entity.acse_timeout = GREETING_SECONDS
     handlers: list[Any] = [
-        (evt.EVT_CONN_OPEN, _send_at_once),
+        (evt.EVT_CONN_OPEN, _set_up_socket),
         (evt.EVT_ACCEPTED, _log_association, ["accepted"]),
         (evt.EVT_REJECTED, _log_association, ["rejected"]),
         (evt.EVT_ABORTED, _log_association, ["aborted"]),
@@ -49,12 +54,20 @@ def start_server(host: str, port: int, ae_title: str, max_associations: int) -> 
     except OSError as error:
         raise PortTaken(error.strerror or type(error).__name__) from None
     assert server is not None  # noqa: S101 - it is, where it does not block
+    assert server.socket is not None  # noqa: S101
+    server.socket.listen(max_associations)  # pynetdicom lets 5 wait; the sixth would come in a second later
     return server
 
 
 def stop_server(server: ThreadedAssociationServer) -> None:
-    """Take no more associations, abort those that are open, free the port."""
-    server.ae.shutdown()
+    """Free the port, then abort what is open, all at once: an asker that does not read would hold up the others."""
+    server.shutdown()
+    aborts = [threading.Thread(target=each.abort, daemon=True) for each in server.active_associations]
+    for abort in aborts:
+        abort.start()
+    deadline = time.monotonic() + STOP_SECONDS
+    for abort in aborts:
+        abort.join(max(0.0, deadline - time.monotonic()))
 
 
 def _keep_patients_out_of_logs() -> None:
@@ -66,11 +79,13 @@ def _keep_patients_out_of_logs() -> None:
     pydicom_config.settings.writing_validation_mode = pydicom_config.IGNORE
 
 
-def _send_at_once(event: evt.Event) -> None:
-    """Without Nagle's algorithm, which costs each association some 40 ms."""
+def _set_up_socket(event: evt.Event) -> None:
+    """Without Nagle's algorithm, which costs each association some 40 ms; and no waiting for ever for one that stops in
+    the middle of a PDU or does not read."""
     transport = event.assoc.dul.socket
     if transport and transport.socket:
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        transport.socket.settimeout(IDLE_SECONDS)
 
 
 def _answer_echo(event: evt.Event) -> int:

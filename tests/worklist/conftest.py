@@ -1,0 +1,127 @@
+"""Fixtures of the worklist's tests: a real SCP, a modality that asks it, and a database that is away."""
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from logging.handlers import QueueHandler
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.db import connection
+from psycopg import sql
+from pynetdicom.transport import ThreadedAssociationServer
+
+from tests.worklist.dicom import CALLED, PATIENCE, Unit
+from worklist.scp.server import start_server, stop_server
+
+
+@pytest.fixture(scope="session")
+def scp(django_db_setup: None) -> Iterator[ThreadedAssociationServer]:
+    """The DICOM server, on a free port."""
+    server = start_server("127.0.0.1", 0, CALLED, 60)
+    yield server
+    stop_server(server)
+
+
+@pytest.fixture
+def unit(scp: ThreadedAssociationServer, transactional_db: None) -> Unit:
+    """A modality beside it, which sees the rows that the test makes."""
+    return Unit(int(scp.server_address[1]))
+
+
+class LogLines:
+    """What a logger says while a test runs, from whichever thread."""
+
+    def __init__(self) -> None:
+        self._records: queue.Queue[logging.LogRecord] = queue.Queue()
+
+    def wait_for(self, sentence: str) -> logging.LogRecord:
+        """The next record with this sentence."""
+        while (record := self._records.get(timeout=PATIENCE)).getMessage() != sentence:
+            pass
+        return record
+
+    @contextmanager
+    def of(self, logger: str) -> Iterator["LogLines"]:
+        """Listen to a logger."""
+        handler = QueueHandler(self._records)
+        logging.getLogger(logger).addHandler(handler)
+        try:
+            yield self
+        finally:
+            logging.getLogger(logger).removeHandler(handler)
+
+
+@pytest.fixture
+def log() -> Iterator[LogLines]:
+    """What the SCP says."""
+    with LogLines().of("worklist.scp") as lines:
+        yield lines
+
+
+@pytest.fixture
+def no_connection_left(unit: Unit) -> Callable[[], bool]:
+    """Whether all database connections but the test's own are given back, within a short while."""
+    count = _sqlite_connections if connection.vendor == "sqlite" else _postgresql_connections
+
+    def given_back() -> bool:
+        deadline = time.monotonic() + PATIENCE
+        while count() and time.monotonic() < deadline:
+            pass  # the thread that answers closes its own after its last word
+        return count() == 0
+
+    return given_back
+
+
+def _sqlite_connections() -> int:
+    connection.close()  # as long as one is open, SQLite keeps the files of the others to use them again
+    name = str(Path(str(connection.settings_dict["NAME"])).resolve())
+    files = Path("/proc/self/fd")
+    if not files.exists():
+        pytest.skip("open files can be counted on Linux only")
+    return sum(1 for file in files.iterdir() if file.is_symlink() and str(file.readlink()) == name)
+
+
+def _postgresql_connections() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return int(cursor.fetchone()[0])
+
+
+@pytest.fixture
+def database_away() -> Callable[[], AbstractContextManager[None]]:
+    """Takes the database away for a while: the file of SQLite, or PostgreSQL's leave to connect."""
+    return _sqlite_away if connection.vendor == "sqlite" else _postgresql_away
+
+
+@contextmanager
+def _sqlite_away() -> Iterator[None]:
+    connection.close()
+    file = Path(str(connection.settings_dict["NAME"]))
+    aside = file.rename(file.with_suffix(".aside"))
+    file.mkdir()
+    try:
+        yield
+    finally:
+        file.rmdir()
+        aside.rename(file)
+
+
+@contextmanager
+def _postgresql_away() -> Iterator[None]:
+    connection.close()
+    config = connection.settings_dict
+    name = sql.Identifier(str(config["NAME"]))
+    with psycopg.connect(
+        host=config["HOST"], port=config["PORT"], user=config["USER"], dbname="postgres", autocommit=True
+    ) as server:
+        server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+        try:
+            yield
+        finally:
+            server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))

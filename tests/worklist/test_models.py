@@ -1,0 +1,256 @@
+"""What the database refuses, and that a query in SQL finds what the pure matcher finds."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, time
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, IntegrityError, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+
+from tests.factories import WorklistItemFactory
+from tests.worklist.dicom import dataset, request
+from worklist.matching import Keys, keys_from
+from worklist.models import COMPARED_AS_TEXT, LENGTHS, NEVER_EMPTY, WorklistItem
+
+pytestmark = pytest.mark.django_db
+
+
+def refused(**values: Any) -> None:
+    """The database does not take an item with these values."""
+    with pytest.raises(DatabaseError), transaction.atomic():
+        WorklistItemFactory.create(**values)
+
+
+class TestConstraints:
+    @pytest.mark.parametrize("field", sorted(set(LENGTHS) - {"status", "study_instance_uid"}))
+    def test_no_text_is_longer_than_its_vr_allows(self, field: str) -> None:
+        assert WorklistItemFactory.create(**{field: "É" * LENGTHS[field]})
+        refused(**{field: "É" * (LENGTHS[field] + 1)})
+
+    def test_nor_is_a_uid(self) -> None:
+        refused(study_instance_uid="1" * 65)
+
+    @pytest.mark.parametrize("field", NEVER_EMPTY)
+    def test_what_a_modality_cannot_do_without_is_not_empty(self, field: str) -> None:
+        refused(**{field: ""})
+        refused(**{field: None})
+
+    @pytest.mark.parametrize("field", sorted(set(COMPARED_AS_TEXT) - {"patient_sex"}))  # which is one character
+    @pytest.mark.parametrize("padded", [" 1", "1 "])
+    def test_no_text_that_is_compared_has_spaces_around_it(self, field: str, padded: str) -> None:
+        refused(**{field: padded})
+
+    @pytest.mark.parametrize("status", ["", "STARTED", "scheduled", "ARRIVED"])
+    def test_there_are_four_statuses(self, status: str) -> None:
+        refused(status=status)
+
+    def test_an_accession_number_is_there_once(self) -> None:
+        WorklistItemFactory.create(accession_number="ACC1")
+        refused(accession_number="ACC1")
+        assert WorklistItemFactory.create(accession_number="acc1")
+
+    @pytest.mark.parametrize("field", ["patient_birth_date", "scheduled_date", "scheduled_time"])
+    def test_dates_and_times_are_there(self, field: str) -> None:
+        refused(**{field: None})
+
+    def test_an_update_is_held_against_them_too(self) -> None:
+        item = WorklistItemFactory.create()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            WorklistItem.objects.filter(pk=item.pk).update(status="LOST")
+
+
+class TestAnItem:
+    def test_is_called_by_its_accession_number_and_not_by_its_name(self) -> None:
+        item = WorklistItemFactory.create(accession_number="ACC1")
+        assert str(item) == "ACC1"
+        assert "SMITH" not in repr(item)
+
+    def test_keeps_every_name_and_moment_as_it_came(self) -> None:
+        values = {"patient_name": "LEE^ANN=李^安", "scheduled_time": time(9, 5, 0, 250000)}
+        item = WorklistItemFactory.create(**values)
+        item.refresh_from_db()
+        assert {name: getattr(item, name) for name in values} == values
+
+
+def accession_numbers(identifier: Dataset) -> list[str]:
+    """Of the items that a request finds."""
+    return [item.accession_number for item in WorklistItem.objects.matching(keys_from(identifier))]
+
+
+class TestOpenItems:
+    def test_are_those_that_are_not_final(self) -> None:
+        for status in WorklistItem.Status:
+            WorklistItemFactory.create(status=status)
+        assert {item.status for item in WorklistItem.objects.open()} == {"SCHEDULED", "IN PROGRESS"}
+
+
+class TestMatchingItems:
+    def test_come_by_date_time_and_accession_number(self) -> None:
+        for number, day, at in (("D", 11, 9), ("C", 10, 10), ("B", 10, 9), ("A", 10, 10), ("E", 9, 23)):
+            moment = {"scheduled_date": date(2026, 3, day), "scheduled_time": time(at)}
+            WorklistItemFactory.create(accession_number=number, **moment)
+        assert accession_numbers(request()) == ["E", "B", "A", "C", "D"]
+
+    @pytest.mark.parametrize(
+        ("status", "found"),
+        [
+            ("", ["IN PROGRESS", "SCHEDULED"]),
+            (None, ["IN PROGRESS", "SCHEDULED"]),
+            ("COMPLETED", ["COMPLETED"]),
+            ("STARTED", ["IN PROGRESS"]),
+            ("*", ["COMPLETED", "DISCONTINUED", "IN PROGRESS", "SCHEDULED"]),
+            ("ARRIVED", []),
+        ],
+    )
+    def test_are_open_unless_a_status_is_asked_for(self, status: str | None, found: list[str]) -> None:
+        for stored in WorklistItem.Status:
+            WorklistItemFactory.create(status=stored)
+        keys = keys_from(request(dataset(ScheduledProcedureStepStatus=status)))
+        assert sorted(item.status for item in WorklistItem.objects.matching(keys)) == found
+
+    def test_without_a_station_are_found_by_any(self) -> None:
+        WorklistItemFactory.create(accession_number="A", station_ae_title="")
+        WorklistItemFactory.create(accession_number="B", station_ae_title="HOLOGIC2")
+        assert accession_numbers(request(dataset(ScheduledStationAETitle="HOLOGIC1"))) == ["A"]
+
+    def test_may_lie_on_any_of_several_days(self) -> None:
+        for day in (9, 10, 11, 12):
+            WorklistItemFactory.create(accession_number=f"A{day}", scheduled_date=date(2026, 3, day))
+        keys = dataset(ScheduledProcedureStepStartDate=["20260309", "20260311-"])
+        assert accession_numbers(request(keys)) == ["A9", "A11", "A12"]
+
+    def test_may_lie_on_the_last_day_of_a_period(self) -> None:
+        WorklistItemFactory.create(accession_number="A", scheduled_date=date(2026, 3, 11), scheduled_time=time(9))
+        keys = {"ScheduledProcedureStepStartDate": "20260310-20260311", "ScheduledProcedureStepStartTime": "22-10"}
+        assert accession_numbers(request(dataset(**keys))) == ["A"]
+
+    def test_may_be_asked_for_with_a_nul(self) -> None:
+        """PostgreSQL would refuse the whole query."""
+        WorklistItemFactory.create(patient_id="12")
+        assert accession_numbers(request(PatientID="1\x002")) == []
+        assert accession_numbers(request(AccessionNumber=["A\x00"])) == []
+
+    def test_may_be_asked_for_with_every_percent_sign_and_quote(self) -> None:
+        WorklistItemFactory.create(accession_number="A%'\"_")
+        assert accession_numbers(request(AccessionNumber="A%'\"_")) == ["A%'\"_"]
+        assert accession_numbers(request(AccessionNumber="%")) == []
+
+    def test_need_one_query(self, django_assert_num_queries: Any) -> None:
+        WorklistItemFactory.create_batch(5)
+        with django_assert_num_queries(1):
+            assert len(accession_numbers(request())) == 5
+
+
+# A query in SQL and the pure matcher --------------------------------------------------------------------------------
+
+TEXTS = st.sampled_from(["A", "a", "AB", "A B", "B%", "_", "9990000001", "999 000 0001"])
+NAMES = st.sampled_from(["SMITH^JANE", "smith^jane", "SMITH", "MÜLLER^ZOË", "LEE^ANN=李^安", "=李^安", "^JANE"])
+DAYS = st.dates(date(2026, 3, 9), date(2026, 3, 12))
+TIMES = st.builds(time, st.integers(8, 11), st.sampled_from([0, 30, 59]), st.sampled_from([0, 59]), st.just(0))
+ITEMS = st.fixed_dictionaries(
+    {
+        "patient_id": TEXTS,
+        "patient_name": NAMES,
+        "patient_birth_date": DAYS,
+        "patient_sex": st.sampled_from(["F", "M", ""]),
+        "station_ae_title": TEXTS | st.just(""),
+        "scheduled_date": DAYS,
+        "scheduled_time": TIMES,
+        "modality": TEXTS,
+        "performing_physician_name": NAMES | st.just(""),
+        "study_description": TEXTS | st.just(""),
+        "study_instance_uid": TEXTS,
+        "requested_procedure_id": TEXTS,
+        "scheduled_procedure_step_id": TEXTS,
+        "status": st.sampled_from(WorklistItem.Status.values),
+    }
+)
+
+
+def ranges(single: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """A value, or a range of two of them, closed or open."""
+    return single | st.builds("{}-{}".format, single | st.just(""), single | st.just("")).filter(
+        lambda text: text != "-"
+    )
+
+
+def several(single: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    """Nothing, a value or a list of them."""
+    return st.just("") | single | st.lists(single, min_size=2, max_size=3)
+
+
+def wild(single: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """A value, or one with wild cards."""
+    return single | st.sampled_from(["*", "?", "A*", "?*", "*B*", "S*", "%", "_", "SMITH^*", "=李*", "m?ller*"])
+
+
+DA = ranges(DAYS.map("{:%Y%m%d}".format))
+TM = ranges(st.sampled_from(["08", "0830", "1030", "105959", "11"]))
+STATUSES = st.sampled_from(["STARTED", "IN*", "COMPLETED", "SCHEDULED", "*"])
+OF_THE_STEP: dict[str, st.SearchStrategy[str]] = {
+    "ScheduledStationAETitle": wild(TEXTS),
+    "ScheduledProcedureStepStartDate": DA,
+    "ScheduledProcedureStepStartTime": TM,
+    "Modality": wild(TEXTS),
+    "ScheduledPerformingPhysicianName": wild(NAMES),
+    "ScheduledProcedureStepDescription": wild(TEXTS),
+    "ScheduledProcedureStepID": wild(TEXTS),
+    "ScheduledProcedureStepStatus": STATUSES,
+}
+OF_THE_ROOT: dict[str, st.SearchStrategy[str]] = {
+    "PatientID": wild(TEXTS),
+    "PatientName": wild(NAMES),
+    "PatientBirthDate": DA,
+    "PatientSex": wild(st.sampled_from(["F", "M"])),
+    "StudyInstanceUID": TEXTS,
+    "RequestedProcedureID": wild(TEXTS),
+}
+ONE_KEY = st.sampled_from(sorted(OF_THE_STEP | OF_THE_ROOT)).flatmap(
+    lambda keyword: st.fixed_dictionaries({keyword: several((OF_THE_STEP | OF_THE_ROOT)[keyword])})
+)
+PERIOD = st.fixed_dictionaries({"ScheduledProcedureStepStartDate": DA, "ScheduledProcedureStepStartTime": TM})
+MANY_KEYS = st.fixed_dictionaries(
+    {}, optional={keyword: several(values) for keyword, values in (OF_THE_STEP | OF_THE_ROOT).items()}
+)
+
+
+def asked_for(keys: dict[str, Any]) -> Dataset:
+    """A request with these keys, each at its place."""
+    of_the_step = {keyword: value for keyword, value in keys.items() if keyword in OF_THE_STEP}
+    return request(dataset(**of_the_step), **{name: value for name, value in keys.items() if name in OF_THE_ROOT})
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Nothing of what is written inside stays."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def shown(keys: Keys, item: WorklistItem) -> bool:
+    """What the specification says: the keys are met, and final states are shown only when asked for."""
+    return keys.met_by(item) and (keys.names_status or item.status not in ("COMPLETED", "DISCONTINUED"))
+
+
+class TestSqlAndTheMatcher:
+    @settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(rows=st.lists(ITEMS, min_size=1, max_size=8), asked=ONE_KEY | PERIOD | MANY_KEYS)
+    def test_find_the_same(self, rows: list[dict[str, Any]], asked: dict[str, Any]) -> None:
+        keys = keys_from(asked_for(asked))
+        with undone():
+            items = WorklistItem.objects.bulk_create(WorklistItemFactory.build(**row) for row in rows)
+            in_order = sorted(items, key=lambda item: (item.scheduled_date, item.scheduled_time, item.accession_number))
+            expected = [item.pk for item in in_order if shown(keys, item)]
+            assert [item.pk for item in WorklistItem.objects.matching(keys)] == expected
+
+    @settings(deadline=None, max_examples=300)
+    @given(text=st.text(max_size=20))
+    def test_no_key_breaks_either(self, text: str) -> None:
+        keywords = ("Modality", "ScheduledPerformingPhysicianName", "ScheduledProcedureStepStatus")
+        keys = keys_from(request(dataset(**dict.fromkeys(keywords, text)), PatientName=text, PatientID=text))
+        assert list(WorklistItem.objects.matching(keys)) == []
