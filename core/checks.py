@@ -7,22 +7,27 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 
+#: Id → setting, lowest, highest, hint.
+Ranges = dict[str, tuple[str, int, int, str]]
+
+RANGES: Ranges = {
+    "core.E006": ("DATABASE_WAIT_SECONDS", 1, 12, "An action may wait twice so long, and its sender waits 30 seconds."),
+    "core.E007": ("WEB_PORT", 1, 65535, "8000 unless set; below 1024 needs a privilege."),
+}
+
 
 @register
 def check_core_settings(**kwargs: Any) -> Sequence[CheckMessage]:
     """Nothing of security outside production: local settings are insecure on purpose, and on loopback."""
-    return [*_complaints_of_ranges(), *(_complaints() if settings.PRODUCTION else ())]
+    return [*errors_of_ranges(RANGES), *(_complaints() if settings.PRODUCTION else ())]
 
 
-def _complaints_of_ranges() -> Iterator[CheckMessage]:
-    if not 1 <= settings.DATABASE_WAIT_SECONDS <= 12:
-        yield Error(
-            f"DATABASE_WAIT_SECONDS is {settings.DATABASE_WAIT_SECONDS}",
-            hint="From 1 to 12: an action may wait twice so long, and its sender waits 30 seconds.",
-            id="core.E006",
-        )
-    if not 1 <= settings.WEB_PORT <= 65535:
-        yield Error(f"WEB_PORT is no port: {settings.WEB_PORT}", hint="From 1 to 65535.", id="core.E007")
+def errors_of_ranges(ranges: Ranges) -> Iterator[CheckMessage]:
+    """An error for each setting that is outside its range."""
+    for identifier, (name, lowest, highest, hint) in ranges.items():
+        value = getattr(settings, name)
+        if not lowest <= value <= highest:
+            yield Error(f"{name} is {value}, and not from {lowest} to {highest}", hint=hint, id=identifier)
 
 
 def _complaints() -> Iterator[CheckMessage]:

@@ -6,13 +6,19 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from core.checks import Ranges, errors_of_ranges
 from relay.configuration import configured_address
+
+RANGES: Ranges = {
+    "relay.E006": ("RELAY_MAX_RENDEZVOUS", 1, 1000, "How many senders are served at once; 64 unless set."),
+    "relay.E007": ("RELAY_STOP_GRACE_SECONDS", 0, 300, "20 unless set."),
+}
 
 
 @register
 def check_relay_settings(**kwargs: Any) -> Sequence[CheckMessage]:
     """Everything that would keep the listener from ever coming online, before it tries."""
-    return list(_complaints())
+    return [*_complaints(), *errors_of_ranges(RANGES)]
 
 
 def _complaints() -> Iterator[CheckMessage]:
@@ -42,18 +48,6 @@ def _complaints() -> Iterator[CheckMessage]:
             "Of AZURE_RELAY_KEY_NAME and AZURE_RELAY_SHARED_ACCESS_KEY only one is set",
             hint="Set both for a shared access key, or neither for Entra ID.",
             id="relay.E004",
-        )
-    if not 1 <= settings.RELAY_MAX_RENDEZVOUS <= 1000:
-        yield Error(
-            f"RELAY_MAX_RENDEZVOUS is {settings.RELAY_MAX_RENDEZVOUS}",
-            hint="From 1 to 1000 senders are served at once; the default is 64.",
-            id="relay.E006",
-        )
-    if not 0 <= settings.RELAY_STOP_GRACE_SECONDS <= 300:
-        yield Error(
-            f"RELAY_STOP_GRACE_SECONDS is {settings.RELAY_STOP_GRACE_SECONDS}",
-            hint="From 0 to 300 seconds; the default is 20.",
-            id="relay.E007",
         )
     if settings.PRODUCTION and settings.AZURE_RELAY_PLAIN_WEBSOCKET:
         yield Error(

@@ -44,7 +44,7 @@ class TestSettings:
 
     def test_every_check_is_in_configuration_md(self) -> None:
         sources = "".join(Path(f"{app}/checks.py").read_text() for app in ("core", "relay", "worklist"))
-        assert set(re.findall(r'id="(.*?)"', sources)) == set(
+        assert set(re.findall(r'"(\w+\.E\d+)"', sources)) == set(
             re.findall(r"^\| `(\w+\.E\d+)`", CONFIGURATION, re.MULTILINE)
         )
 

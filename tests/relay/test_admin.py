@@ -3,24 +3,15 @@
 import json
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 
 from relay.configuration import configured_dispatcher
 from relay.models import ReceivedAction
 from tests.factories import payload
+from tests.users import client_of
 
 pytestmark = pytest.mark.django_db
-
-
-def client_of(group: str) -> Client:
-    """Somebody of that group, logged in."""
-    user = User.objects.create_user(group, password="x", is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 from datetime import date, time
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tests.factories import WorklistItemFactory
+from tests.users import client_of
 from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db
@@ -28,25 +29,16 @@ PERSON = {
 SHOWN = ["9990000018", "ŁUKASZ", "1943", "Long Lane", "wheelchair", "70.51", "HOUSE", "patient_name", "NHS number"]
 
 
-def member_of(group: str) -> Client:
-    """A browser of somebody who is in a group, and in no other."""
-    user = User.objects.create_user(group, is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def support() -> Client:
     """Somebody of the group that sees no patient data."""
-    return member_of("support")
+    return client_of("support")
 
 
 @pytest.fixture
 def clinic() -> Client:
     """Somebody of the group that sees it."""
-    return member_of("clinic")
+    return client_of("clinic")
 
 
 @pytest.fixture
@@ -128,24 +120,24 @@ class TestClinic:
 class TestNobody:
     def test_changes_an_item(self, group: str, item: WorklistItem) -> None:
         before = WorklistItem.objects.values().get()
-        assert member_of(group).post(detail(item), {"status": "COMPLETED"}).status_code == 403
+        assert client_of(group).post(detail(item), {"status": "COMPLETED"}).status_code == 403
         assert WorklistItem.objects.values().get() == before
 
     def test_deletes_an_item(self, group: str, item: WorklistItem) -> None:
         address = reverse("admin:worklist_worklistitem_delete", args=[item.pk])
-        assert member_of(group).post(address, {"post": "yes"}).status_code == 403
+        assert client_of(group).post(address, {"post": "yes"}).status_code == 403
         assert WorklistItem.objects.exists()
 
     def test_deletes_many(self, group: str, item: WorklistItem) -> None:
         form = {"action": "delete_selected", "_selected_action": str(item.pk), "post": "yes"}
-        member_of(group).post(LIST, form)
+        client_of(group).post(LIST, form)
         assert WorklistItem.objects.exists()
 
     def test_adds_an_item(self, group: str) -> None:
-        assert member_of(group).get(reverse("admin:worklist_worklistitem_add")).status_code == 403
+        assert client_of(group).get(reverse("admin:worklist_worklistitem_add")).status_code == 403
 
     def test_is_offered_a_field_to_fill_in(self, group: str, item: WorklistItem) -> None:
-        text = page(member_of(group), detail(item))
+        text = page(client_of(group), detail(item))
         assert "<textarea" not in text
         assert 'name="status"' not in text
         assert 'name="_save"' not in text
