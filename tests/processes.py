@@ -76,9 +76,16 @@ class Process:
         self._reader.join(PATIENCE)
         return status
 
-    def kill(self) -> None:
-        """End it, if it has not ended."""
+    def ask_to_end(self) -> None:
+        """SIGTERM, if it has not ended: one that has started others ends them too, where SIGKILL would leave them."""
         if self._process.poll() is None:
+            self._process.terminate()
+
+    def end(self) -> None:
+        """Wait for its end, and kill it if it does not come."""
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
             self._process.kill()
         self.exit_status()
 
@@ -100,4 +107,6 @@ def processes() -> Iterator[Start]:
         yield start
     finally:
         for process in started:
-            process.kill()
+            process.ask_to_end()
+        for process in started:
+            process.end()

@@ -13,6 +13,7 @@ from pydicom.charset import (
     STAND_ALONE_ENCODINGS,
     convert_encodings,
     custom_encoders,
+    decode_bytes,
     encode_string,
     python_encoding,
 )
@@ -42,6 +43,7 @@ from worklist.matching import is_universal, step_item, values_of
 CODE_KEYWORDS = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 #: Attributes of the scheduled step that do not count where they stand at the root (PS3.4 has no such keys).
 MISPLACED = OTHER_STEP_KEYWORDS | {row.keyword for row in STEP} | {SCHEDULED_PROTOCOL_CODE.keyword}
+PN_DELIMITERS = {ord("^"), ord("=")}
 NAME_DELIMITERS = re.compile(r"([\^=])")
 #: Names of the default repertoire: to ask for it is to ask for no other.
 ASCII_TERMS = {"", "ISO_IR 6", "ISO 2022 IR 6"}
@@ -213,8 +215,11 @@ def _encodings(terms: list[str]) -> list[str]:
 
 
 def _fits(text: str, terms: list[str]) -> bool:
-    """Whether each component of a text can be written whole in one of these character sets."""
-    return all(any(_holds(name, part) for name in _encodings(terms)) for part in NAME_DELIMITERS.split(text))
+    """Whether each component of a text can be written whole in one of these character sets, and is then read back as it
+    was: of some sets pydicom writes no escape sequences, and some have another character where ASCII has `\\`."""
+    if not all(any(_holds(name, part) for name in _encodings(terms)) for part in NAME_DELIMITERS.split(text)):
+        return False
+    return decode_bytes(_encoded_name(text, terms), convert_encodings(terms), PN_DELIMITERS) == text
 
 
 def _holds(encoding: str, text: str) -> bool:

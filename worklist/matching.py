@@ -255,7 +255,8 @@ def _dates(value: str) -> tuple[date, date]:
 def _times(value: str) -> tuple[time, time]:
     low, high = _ends(value)
     if "-" not in value:
-        return vr.parse_tm(low), vr.parse_tm(low)
+        at = vr.parse_tm(low)  # without a fraction the whole second is meant: an item is shown without one, too
+        return at, at if "." in low else at.replace(microsecond=999999)
     return vr.parse_tm(low) if low else time.min, _last_moment(high) if high else LAST_TIME
 
 

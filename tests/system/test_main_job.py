@@ -77,9 +77,10 @@ class TestMainJob:
         # A heartbeat is written after the state that it tells of: asked again and again until both have been.
         replies = (gateway.reply({"action_type": "health", "action_id": "h1"}) for _ in range(100))
         assert next((reply for reply in replies if reply["health"]["healthy"]), None)
-        gateway.processes["run_mwl_scp"].stop()
+        server = gateway.processes["run_mwl_scp"]
+        assert server.stop() == 0
         reply = gateway.reply({"action_type": "health"})
-        assert reply["health"]["checks"]["mwl_scp"]["ok"] is False
+        assert reply["health"]["checks"]["mwl_scp"]["ok"] is False, (reply, server.output)
 
 
 class TestStopping:

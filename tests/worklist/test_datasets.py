@@ -389,3 +389,23 @@ class TestEveryValue:
     def test_of_a_whole_item_is_legal_in_its_vr(self) -> None:
         response = respond(request(), patient_name=LEE, patient_weight="70.5", **CODE, **PROTOCOL)
         assert illegal(response) == []
+
+
+class TestWhatIsReadBack:
+    @pytest.mark.parametrize(
+        ("terms", "name"),
+        [
+            (["", "ISO 2022 IR 87"], "LEE^ANN=李^安"),
+            (["", "ISO 2022 IR 58"], "LEE^ANN=李^安"),
+            (["ISO_IR 13"], "X¥^~A‾"),
+            (["ISO 2022 IR 6", "ISO 2022 IR 100"], "MÜLLER^ZOË"),
+            (["ISO_IR 144"], "ИВАНОВА^АННА"),
+        ],
+    )
+    def test_a_reader_gets_every_name_back_whatever_set_was_asked_for(self, terms: list[str], name: str) -> None:
+        asked = Dataset()
+        asked.SpecificCharacterSet = terms if len(terms) > 1 else terms[0]
+        asked.PatientName = None
+        encoded = on_the_wire(respond(asked, patient_name=name))
+        read = decode(BytesIO(encoded), is_implicit_vr=True, is_little_endian=True)
+        assert str(read.PatientName) == name

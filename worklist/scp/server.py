@@ -43,6 +43,7 @@ def start_server(host: str, port: int, ae_title: str, max_associations: int) -> 
     entity.acse_timeout = GREETING_SECONDS
     handlers: list[Any] = [
         (evt.EVT_CONN_OPEN, _set_up_socket),
+        (evt.EVT_ESTABLISHED, _allow_pauses),
         (evt.EVT_ACCEPTED, _log_association, ["accepted"]),
         (evt.EVT_REJECTED, _log_association, ["rejected"]),
         (evt.EVT_ABORTED, _log_association, ["aborted"]),
@@ -85,6 +86,13 @@ def _set_up_socket(event: evt.Event) -> None:
     transport = event.assoc.dul.socket
     if transport and transport.socket:
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        transport.socket.settimeout(GREETING_SECONDS)
+
+
+def _allow_pauses(event: evt.Event) -> None:
+    """One that has introduced itself may take its time."""
+    transport = event.assoc.dul.socket
+    if transport and transport.socket:
         transport.socket.settimeout(IDLE_SECONDS)
 
 
