@@ -9,6 +9,8 @@ MANAGE := $(BIN)/python manage.py
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
+# The emulators belong to the local settings, whatever a `.env` for production says.
+run: export DJANGO_SETTINGS_MODULE = gateway_project.settings.local
 run: $(VENV)/.installed ## Run the whole gateway with its emulators; ONCE=1 plays the main job on free ports and stops
 	@$(MANAGE) run_gateway $(if $(ONCE),--once)
 

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -127,12 +127,13 @@ def check_database() -> dict[str, Any]:
     return {"ok": True}
 
 
-def check_role(role: str, now: datetime | None = None, host: str = "") -> dict[str, Any]:
+def check_role(role: str, host: str = "") -> dict[str, Any]:
     """Whether a process of this role, on this host if one is named, has beaten lately and does its work."""
-    now = now or timezone.now()
     mine = Q(instance__startswith=f"{host}:") if host else Q()
     try:
-        latest = Heartbeat.objects.filter(mine, role=role, beat_at__gte=now - STALE_AFTER).order_by("-beat_at")
+        latest = Heartbeat.objects.filter(mine, role=role, beat_at__gte=timezone.now() - STALE_AFTER).order_by(
+            "-beat_at"
+        )
         beats = list(latest)
     except DatabaseError as error:
         return {"ok": False, "error": f"no heartbeat can be read ({type(error).__name__})"}

@@ -71,14 +71,15 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
-def run_processes(last_name: str, last_command: str, changes: Mapping[str, str]) -> int:
+def run_processes(last_name: str, last_command: str, changes: Mapping[str, str], *, emulated: bool) -> int:
     """Run the Procfile and one command more; the exit status of whichever ended first, 0 when a signal ended them.
 
-    `changes` go into the environment of all of them. None is left when this returns.
+    `changes` go into the environment of all of them; the relay emulator is one of them if the relay is `emulated`.
+    None is left when this returns.
     """
     environment = environment_with(changes)
     manager = Manager()
-    for name, command in _processes().items():
+    for name, command in _processes(emulated).items():
         manager.add_process(name, f"exec {command}", env=environment)
     manager.add_process(last_name, f"exec python manage.py {last_command}", env=environment)
     with own_terminal():
@@ -112,9 +113,9 @@ def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
     return {**mine, "PATH": path, "PYTHONUNBUFFERED": "1", **changes}
 
 
-def _processes() -> dict[str, str]:
+def _processes(emulated: bool) -> dict[str, str]:
     processes = dict(parse_procfile((settings.BASE_DIR / "Procfile").read_text()).processes)
-    if not settings.RELAY_IS_EMULATED:
+    if not emulated:
         del processes["relay-emulator"]
     return processes
 

@@ -29,6 +29,11 @@ class TestOnce:
         assert process.output.count("✓") == 4
         assert "O'BRIEN-ŁUKASZ^ZOË" in process.output
 
+    def test_a_real_relay_in_the_settings_does_not_matter_to_it(self, start: Start) -> None:
+        real = {"AZURE_RELAY_NAMESPACE": "hospital.servicebus.windows.net", "AZURE_RELAY_HYBRID_CONNECTION": "gateway"}
+        process = start("run_gateway", "--once", DJANGO_SETTINGS_MODULE="gateway_project.settings.local", **real)
+        assert process.exit_status() == 0, process.output
+
 
 class TestRun:
     def test_it_says_where_everything_is_and_an_interrupt_ends_all_with_0(self, start: Start) -> None:

@@ -10,6 +10,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
@@ -43,7 +44,7 @@ class Command(BaseCommand):
         users = get_user_model().objects
         if not users.exists():
             users.create_superuser(ADMIN_USER, password=ADMIN_PASSWORD)
-        return run_processes("gateway", "announce_gateway", {})
+        return run_processes("gateway", "announce_gateway", {}, emulated=settings.RELAY_IS_EMULATED)
 
     def play_once(self) -> int:
         """On free ports, with a database that is gone afterwards."""
@@ -58,4 +59,4 @@ class Command(BaseCommand):
             }
             migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
             subprocess.run(migrate, check=True, env=environment_with(changes))  # noqa: S603
-            return run_processes("main-job", "play_main_job", changes)
+            return run_processes("main-job", "play_main_job", changes, emulated=True)
