@@ -14,8 +14,16 @@
 # AZURE_RELAY_SHARED_ACCESS_KEY=
 # Speak ws:// instead of wss://: only to an emulator on a loopback address; production refuses it.
 # AZURE_RELAY_PLAIN_WEBSOCKET=False
-# Senders served at once; more are told 503.
+# Senders served at once.
 # RELAY_MAX_RENDEZVOUS=64
+# Senders that wait for their turn beyond those; more are told 503.
+# RELAY_MAX_WAITING=256
+# How often the listener proves its channel by an echo to itself, where its policy has Send, too. Seconds; 0: never.
+# RELAY_ECHO_SECONDS=60
+# Listeners that there may be on the hybrid connection at once, so that an echo may come in at another one. 1 to 25.
+# RELAY_MAX_LISTENERS=2
+# A control channel that no echo can prove is replaced at this age, without a gap. Seconds.
+# RELAY_CHANNEL_MAX_AGE_SECONDS=900
 # How long SIGTERM waits for the senders in hand. Seconds.
 # RELAY_STOP_GRACE_SECONDS=20
 

@@ -53,7 +53,7 @@ benchmark: $(VENV)/.installed-dev ## Measure: actions a second, and a C-FIND's c
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove the virtual environment, caches and the local database
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache *.sqlite3*
+	rm -rf $(VENV) build tests/contract/hyco/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache *.sqlite3*
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -1,12 +1,49 @@
-"""Owns how a daemon learns that it is to stop: SIGTERM and SIGINT set one flag, in threads and in asyncio."""
+"""Owns how a daemon learns that it is to stop, in threads and in asyncio, and how it leaves."""
 
 import asyncio
+import logging
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What SIGTERM and SIGINT have asked for: the first of them sets `stopping`, the next one `leaving`."""
+
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @classmethod
+    def of_loop(cls, reload: Callable[[], None]) -> "Signals":
+        """Listen to the signals of this process, SIGHUP calling `reload`; to be called inside the running loop."""
+        signals, loop = cls(), asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, signals.receive)
+        loop.add_signal_handler(signal.SIGHUP, reload)
+        return signals
+
+    def receive(self) -> None:
+        """One SIGTERM or SIGINT."""
+        (self.leaving if self.stopping.is_set() else self.stopping).set()
+
+
+def leave() -> NoReturn:
+    """End this process now, with 0, its work being done.
+
+    A thread that hangs (in a name that is looked up, in a locked database) would keep Python from ending. Whatever it
+    was about is not committed, so it counts as not done.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def stop_event_of_loop() -> asyncio.Event:

@@ -55,12 +55,18 @@ def instance_name() -> str:
 class Pulse:
     """Writes one daemon's heartbeat row every few seconds, and at once when its state changes, from its own thread.
 
-    A database that is away costs beats, never the daemon.
+    A database that is away costs beats, never the daemon. One that must be fed stops when nobody feeds it any more: a
+    daemon whose own loop hangs must not look alive because this thread is.
     """
 
-    def __init__(self, role: str, state: str) -> None:
+    def __init__(
+        self, role: str, state: str, *, must_be_fed: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.role = role
         self.state = state
+        self.must_be_fed = must_be_fed
+        self._clock = clock
+        self._fed_at = clock()
         self.details: dict[str, Any] = {}
         self.started_at = self.state_since = timezone.now()
         self._woken = threading.Event()
@@ -73,27 +79,43 @@ class Pulse:
         return self
 
     def set_state(self, state: str, **details: Any) -> None:
-        """Say what the daemon does now; `details` must be JSON and hold no personal data."""
+        """Say what the daemon does now; `details` must be JSON and hold no personal data.
+
+        A new state is written at once, new details of the same state with the next beat.
+        """
+        self.details = details
         if state != self.state:
             self.state, self.state_since = state, timezone.now()
-        self.details = details
-        self._woken.set()
+            self._woken.set()
 
-    def stop(self) -> None:
-        """End; the row of a daemon that ends by itself goes."""
+    def feed(self) -> None:
+        """Say that the daemon's own loop is running."""
+        self._fed_at = self._clock()
+
+    def stop(self, patience: float = 2 * BEAT_SECONDS) -> None:
+        """End, waiting at most so many seconds for it; the row of a daemon that ends by itself goes."""
         self._stopping = True
         self._woken.set()
-        self._thread.join(timeout=2 * BEAT_SECONDS)
+        self._thread.join(timeout=patience)
+
+    @property
+    def _starves(self) -> bool:
+        return self.must_be_fed and self._clock() - self._fed_at > STALE_AFTER.total_seconds() / 2
 
     def _beat_until_stopped(self) -> None:
         while True:
             self._woken.clear()
-            ending = self._stopping
             with borrowed_connection():
-                self._write(ending)
-            if ending:
-                return
+                if self._stopping:
+                    self._write(ending=True)
+                    return
+                self.beat()
             self._woken.wait(BEAT_SECONDS)
+
+    def beat(self) -> None:
+        """Write the row, unless it is long since anybody fed this."""
+        if not self._starves:
+            self._write(ending=False)
 
     def _write(self, ending: bool) -> None:
         mine = Q(instance=instance_name())
@@ -141,7 +163,8 @@ def check_role(role: str, host: str = "") -> dict[str, Any]:
     if not beats:
         return {"ok": False, "error": f"no sign of life for {STALE_AFTER.seconds} s: is the process running?"}
     shown = (working or beats)[0]
-    return {"ok": bool(working), "state": shown.state, "since": shown.state_since.isoformat(timespec="seconds")}
+    since = shown.state_since.isoformat(timespec="seconds")
+    return {**shown.details, "ok": bool(working), "state": shown.state, "since": since}
 
 
 CHECKS: dict[str, Callable[[], dict[str, Any]]] = {

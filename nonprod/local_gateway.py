@@ -21,7 +21,7 @@ from core.database import borrowed_connection
 from core.health import check_role
 from nonprod.manage_emulator import echo_action, send_action
 from nonprod.modality_emulator import Modality, NoAnswer
-from relay.hybrid_connection.websocket import HybridConnectionError
+from relay.hybrid_connection.failures import HybridConnectionError
 
 #: The ports of the parts that listen, by the setting that moves each.
 PORT_SETTINGS = ("RELAY_EMULATOR_PORT", "MWL_PORT", "WEB_PORT")

@@ -12,6 +12,10 @@ from relay.configuration import configured_address
 RANGES: Ranges = {
     "relay.E006": ("RELAY_MAX_RENDEZVOUS", 1, 1000, "How many senders are served at once; 64 unless set."),
     "relay.E007": ("RELAY_STOP_GRACE_SECONDS", 0, 300, "20 unless set."),
+    "relay.E008": ("RELAY_MAX_WAITING", 0, 10_000, "How many senders may wait for their turn; 256 unless set."),
+    "relay.E009": ("RELAY_ECHO_SECONDS", 0, 3600, "60 unless set; 0 sends no echo."),
+    "relay.E010": ("RELAY_MAX_LISTENERS", 1, 25, "2 unless set; a hybrid connection takes 25 at most."),
+    "relay.E011": ("RELAY_CHANNEL_MAX_AGE_SECONDS", 60, 86_400, "900 unless set."),
 }
 
 

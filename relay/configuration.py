@@ -1,12 +1,25 @@
 """Owns how the settings become the relay's objects: address, tokens, dispatcher."""
 
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 
 from django.conf import settings
 
 from core.database import StoreGate
-from relay.dispatcher import Dispatcher
+from core.gateway_actions import MAX_FRAME_BYTES
+from relay.dispatcher import Dispatcher, too_large_reply
+from relay.http_requests import respond
 from relay.hybrid_connection.address import HybridConnectionAddress
+from relay.hybrid_connection.control_channel import Accept, Request, Response
+from relay.hybrid_connection.listener import Listener
+from relay.hybrid_connection.liveness import LivenessPolicy
+from relay.hybrid_connection.places import Places
+from relay.hybrid_connection.rendezvous import MeetingLimits
+from relay.hybrid_connection.status import Status
 from relay.hybrid_connection.tokens import EntraId, SharedAccessKey, TokenProvider
 
 #: Each has a database connection while it is executed.
@@ -34,3 +47,42 @@ def configured_dispatcher() -> Dispatcher:
     tables = import_module(settings.GATEWAY_ACTIONS)
     gate = StoreGate(ACTIONS_AT_ONCE, settings.DATABASE_WAIT_SECONDS)
     return Dispatcher(tables.ACTIONS, tables.PROBES, gate)
+
+
+def configured_listener(on_status: Callable[[Status], None]) -> Listener:
+    """The listener of the settings: frames and HTTP requests go to the dispatcher, each in a thread of its own."""
+    address = configured_address()
+    place = f"{address.namespace}/{address.path}"
+    dispatch = configured_dispatcher().dispatch
+    # One more than may be served: an echo of the listener's own finds a thread, too.
+    threads = ThreadPoolExecutor(settings.RELAY_MAX_RENDEZVOUS + 1, thread_name_prefix="action")
+
+    async def answer(frame: bytes, accept: Accept) -> str:
+        work = partial(dispatch, frame, f"{place}#{accept.id}", accept.id)
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+    async def answer_request(request: Request) -> Response:
+        work = partial(respond, request, address.path, dispatch, f"{place}#{request.correlation_id}")
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+    return Listener(
+        address,
+        configured_tokens(),
+        answer,
+        answer_request,
+        liveness=LivenessPolicy(
+            interval=settings.RELAY_ECHO_SECONDS,
+            listeners=settings.RELAY_MAX_LISTENERS,
+            max_age=settings.RELAY_CHANNEL_MAX_AGE_SECONDS,
+        ),
+        limits=MeetingLimits(frame_bytes=MAX_FRAME_BYTES, oversize_reply=too_large_reply()),
+        places=Places(settings.RELAY_MAX_RENDEZVOUS, settings.RELAY_MAX_WAITING),
+        stop_grace=settings.RELAY_STOP_GRACE_SECONDS,
+        echo_text=echo_text if settings.RELAY_ECHO_SECONDS else None,
+        on_status=on_status,
+    )
+
+
+def echo_text(nonce: str) -> str:
+    """The echo action that the listener sends to itself; whichever listener gets it answers it."""
+    return json.dumps({"action_type": "echo", "source_system": "gateway-listener", "nonce": nonce})

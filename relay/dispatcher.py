@@ -17,6 +17,7 @@ from core import value_representations as vr
 from core.correlation import correlated, correlation_id, new_correlation_id
 from core.database import UNAVAILABLE, StoreBusy, StoreGate, borrowed_connection
 from core.gateway_actions import (
+    MAX_FRAME_BYTES,
     PASSING_ERRORS,
     ActionRefused,
     ErrorCode,
@@ -198,6 +199,12 @@ def _internal_error() -> ActionRefused:
     return ActionRefused(
         ErrorCode.INTERNAL_ERROR, f"A fault in the gateway: its log has it under correlation id {correlation_id()}"
     )
+
+
+def too_large_reply() -> str:
+    """The reply to a frame that is over the limit and was therefore not taken in."""
+    message = f"The frame has more than {MAX_FRAME_BYTES} bytes, which is the limit"
+    return to_text(error_reply(ActionRefused(ErrorCode.TOO_LARGE, message)))
 
 
 def _action_type(payload: Mapping[str, Any]) -> str:

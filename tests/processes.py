@@ -28,9 +28,9 @@ def database_url() -> str:
 class Process:
     """A command that runs, and everything it has written."""
 
-    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, arguments: list[str], environment: dict[str, str], program: str = sys.executable) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [program, *arguments],
             env={**os.environ, "PYTHONUNBUFFERED": "1", "DATABASE_URL": database_url(), **environment},
             cwd=settings.BASE_DIR,
             stdout=subprocess.PIPE,
@@ -65,14 +65,18 @@ class Process:
         """The value of a field of the next JSON log line with this text in it."""
         return json.loads(self.wait_for(text))[field]
 
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal, wait for the end, return the exit status."""
+    def send_signal(self, number: int) -> None:
+        """Send a signal."""
         self._process.send_signal(number)
-        return self.exit_status()
 
-    def exit_status(self) -> int:
+    def stop(self, number: int = signal.SIGTERM, patience: float = PATIENCE) -> int:
+        """Send a signal, wait for the end, return the exit status."""
+        self.send_signal(number)
+        return self.exit_status(patience)
+
+    def exit_status(self, patience: float = PATIENCE) -> int:
         """Wait for the end."""
-        status = self._process.wait(PATIENCE)
+        status = self._process.wait(patience)
         self._reader.join(PATIENCE)
         return status
 

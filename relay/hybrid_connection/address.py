@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 LABEL = r"[A-Za-z0-9-]{1,63}"
+NOT_IN_A_PATH = re.compile(r"[;=?&#]")
 NAMESPACE = re.compile(rf"(?P<host>\[[0-9A-Fa-f:]+\]|{LABEL}(?:\.{LABEL})*)(:(?P<port>[0-9]{{1,5}}))?")
 
 
@@ -25,12 +26,15 @@ class HybridConnectionAddress:
     def __post_init__(self) -> None:
         match = NAMESPACE.fullmatch(self.namespace)
         if not match or int(match["port"] or 443) > 65535:
+            # Not quoted: it may be a whole connection string, with its key.
             raise ValueError(
-                f"{self.namespace!r} is not a relay namespace: give the host name alone, "
-                "such as hospital.servicebus.windows.net"
+                "what is given is not a relay namespace: give the host name alone, such as "
+                "hospital.servicebus.windows.net (of a connection string, what is between sb:// and the next /)"
             )
         if not self.path.strip("/"):
             raise ValueError("the name of the hybrid connection is empty")
+        if NOT_IN_A_PATH.search(self.path):
+            raise ValueError("the name of the hybrid connection has characters in it that no name has")
         if self.plain and not is_loopback(match["host"]):
             raise ValueError(f"plain ws:// is for an emulator on a loopback address only, not for {self.namespace}")
 
@@ -38,6 +42,11 @@ class HybridConnectionAddress:
     def host(self) -> str:
         """The host name, without the port."""
         return self.namespace.rsplit(":", 1)[0] if not self.namespace.endswith("]") else self.namespace
+
+    @property
+    def port(self) -> int:
+        """The port: 443 where the namespace names none."""
+        return int(self.namespace.removeprefix(self.host).lstrip(":") or 443)
 
     @property
     def listen_url(self) -> str:

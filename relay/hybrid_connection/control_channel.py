@@ -1,11 +1,21 @@
-"""Owns what the texts on a control channel mean (Hybrid Connections protocol: control channel messages). Sans-I/O."""
+"""Owns what the frames on a control channel mean, and what is sent on it (Hybrid Connections protocol: control channel
+messages). Sans-I/O.
+"""
 
 import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+#: The largest body that may travel on the control channel. Bytes.
+MAX_BODY_BYTES = 64 * 1024
+#: A token is renewed after a part of its life that is drawn from these.
+RENEWAL_FRACTIONS = (0.75, 0.85)
+LOGGABLE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+#: So many different messages that are not understood are told; a service gone mad does not fill the log.
+MAX_UNRECOGNISED = 100
 
 
 @dataclass(frozen=True)
@@ -19,12 +29,35 @@ class Accept:
     id: str
     connect_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    def header(self, name: str) -> str:
+        """One of the sender's headers, whatever the case of its name; empty where there is none."""
+        wanted = name.lower()
+        return next((text for key, text in self.connect_headers.items() if key.lower() == wanted), "")
+
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request to be answered on this channel, by its id."""
+    """An HTTP request, to be answered by its id: on the channel or at `address`.
 
-    id: str
+    `body` is None where one was announced and never came; `correlation_id` is the id where that can stand in a log,
+    and one made here otherwise.
+    """
+
+    id: str = field(repr=False)
+    correlation_id: str
+    address: str = field(repr=False)
+    method: str
+    target: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class RequestElsewhere:
+    """An HTTP request that is too large for the channel: it is to be fetched from `address`, and answered there."""
+
+    address: str = field(repr=False)
+    correlation_id: str
 
 
 @dataclass(frozen=True)
@@ -34,24 +67,79 @@ class Unrecognised:
     key: str
 
 
-Event = Accept | Request | Unrecognised
-LOGGABLE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+Event = Accept | Request | RequestElsewhere | Unrecognised
 
 
-def read(text: str | bytes) -> Event:
-    """What one frame on the control channel asks for. It never raises: the service may send what we do not know."""
+@dataclass(frozen=True)
+class Response:
+    """The answer to an HTTP request."""
+
+    status: int
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    description: str = ""
+
+
+class ControlChannel:
+    """The frames of one channel, or of one request's own socket, in their order: it knows whose body comes next."""
+
+    def __init__(self) -> None:
+        self._without_body: Request | None = None
+        self._unrecognised: set[str] = set()
+
+    def receive(self, frame: str | bytes) -> list[Event]:
+        """What one frame asks for. It never raises: the service may send what we do not know.
+
+        Each kind of message that is not understood is returned once, so that it is told once.
+        """
+        if isinstance(frame, bytes) and self._without_body:
+            request, self._without_body = self._without_body, None
+            return [replace(request, body=frame)]
+        event, has_body = _read(frame)
+        if isinstance(event, Unrecognised):
+            return [event] if self._is_news(event.key) else []
+        if not (isinstance(event, Request) and has_body):
+            return [event]
+        bodiless, self._without_body = self._without_body, event
+        return [replace(bodiless, body=None)] if bodiless else []
+
+    @property
+    def awaited_id(self) -> str:
+        """The id of the request whose body comes next; empty where none does."""
+        return self._without_body.id if self._without_body else ""
+
+    def _is_news(self, key: str) -> bool:
+        if key in self._unrecognised or len(self._unrecognised) >= MAX_UNRECOGNISED:
+            return False
+        self._unrecognised.add(key)
+        return True
+
+
+def _read(frame: str | bytes) -> tuple[Event, bool]:
+    """The event of one frame, and whether a body follows it."""
     try:
-        message = json.loads(text)
+        message = json.loads(frame)
     except (ValueError, RecursionError):
-        return Unrecognised("no JSON")
+        return Unrecognised("no JSON"), False
     if not isinstance(message, dict) or not message:
-        return Unrecognised("no object")
+        return Unrecognised("no object"), False
     kind, body = next(iter(message.items()))
-    if kind == "accept" and isinstance(body, dict) and isinstance(body.get("address"), str):
-        return Accept(body["address"], _loggable(body.get("id")), _headers(body.get("connectHeaders")))
-    if kind == "request" and isinstance(body, dict) and isinstance(body.get("id"), str):
-        return Request(body["id"])
-    return Unrecognised(str(kind)[:40])
+    return _event(kind, body if isinstance(body, dict) else {})
+
+
+def _event(kind: str, body: dict[str, Any]) -> tuple[Event, bool]:
+    match kind, body:
+        case "accept", {"address": str(address)}:
+            return Accept(address, _loggable(body.get("id")), _headers(body.get("connectHeaders"))), False
+        case "request", {"id": str(identifier), "method": str(method)}:
+            address, target = (str(body.get(key) or "") for key in ("address", "requestTarget"))
+            headers = _headers(body.get("requestHeaders"))
+            request = Request(identifier, _loggable(identifier), address, method, target, headers)
+            return request, body.get("body") is True
+        case "request", {"address": str(address)}:
+            return RequestElsewhere(address, _loggable(body.get("id"))), False
+        case _:
+            return Unrecognised(kind[:40]), False
 
 
 def _loggable(value: Any) -> str:
@@ -67,13 +155,19 @@ def renew_token(token: str) -> str:
     return json.dumps({"renewToken": {"token": token}})
 
 
-def refuse_request(request: Request) -> str:
-    """The response to an HTTP request where none are served: a request that is never answered blocks a listener."""
-    return json.dumps(
-        {"response": {"requestId": request.id, "statusCode": 404, "statusDescription": "Not Found", "body": False}}
-    )
+def response_messages(request_id: str, response: Response) -> tuple[str | bytes, ...]:
+    """The messages that answer a request: a text and, where there is a body, a binary one right after it."""
+    head = {
+        "requestId": request_id,
+        "statusCode": response.status,
+        "statusDescription": response.description,
+        "responseHeaders": dict(response.headers),
+        "body": bool(response.body),
+    }
+    text = json.dumps({"response": head})
+    return (text, response.body) if response.body else (text,)
 
 
-def renewal_delay(now: float, expires_at: float, fraction: float = 0.8) -> float:
-    """Seconds to wait from `now` until a token that ends at `expires_at` should be renewed; never less than one."""
-    return max(1.0, (expires_at - now) * fraction)
+def renewal_delay(life: float, fraction: float) -> float:
+    """Seconds until a token that is good for `life` seconds more is renewed; never less than one."""
+    return max(1.0, life * fraction)

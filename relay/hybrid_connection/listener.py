@@ -1,148 +1,248 @@
-"""Owns the control channel: holds it, renews its token, comes back when it is lost, starts a task for each sender."""
+"""Owns a listener on one hybrid connection: one control channel after another, and a task for each sender.
+
+Hybrid Connections protocol: listen. A channel that is to be replaced (age, doubt, maintenance) is closed when the next
+one is open; one that ends by itself is followed by back-off.
+"""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from websockets.exceptions import ConnectionClosed
-
-from relay.hybrid_connection import control_channel
 from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.control_channel import Accept, Request, Unrecognised
-from relay.hybrid_connection.reconnection import Backoff
-from relay.hybrid_connection.rendezvous import Answer, meet, reject
-from relay.hybrid_connection.tokens import Token, TokenError, TokenProvider
-from relay.hybrid_connection.websocket import ClientConnection, HybridConnectionError, open_websocket, token_header
+from relay.hybrid_connection.channel import Channel, listening_on, open_channel
+from relay.hybrid_connection.control_channel import Accept, Event, Request, RequestElsewhere, Unrecognised
+from relay.hybrid_connection.echo import EchoProbe, EchoText
+from relay.hybrid_connection.failures import Failure, HybridConnectionError
+from relay.hybrid_connection.http_request import Respond, nothing_is_served, serve, serve_elsewhere
+from relay.hybrid_connection.liveness import Echo, LivenessPolicy
+from relay.hybrid_connection.places import Places
+from relay.hybrid_connection.reconnection import ReconnectionPolicy
+from relay.hybrid_connection.rendezvous import Answer, MeetingLimits, meet
+from relay.hybrid_connection.status import CONNECTING, OFFLINE, ONLINE, SUSPECT, Status
+from relay.hybrid_connection.tokens import TokenProvider
 
 logger = logging.getLogger(__name__)
 
-CLOSING_SECONDS = 5.0
+#: How long a channel that is closed is read on, for the senders that were called before the service heard of it.
+CLOSING_SECONDS = 6.0
+#: What is logged of an echo, and how loudly; with two listeners every other one comes in elsewhere.
+ECHO_LEVELS = {Echo.MISSED: logging.WARNING, Echo.FORBIDDEN: logging.INFO}
 
-StateListener = Callable[[str, str], None]
+
+@dataclass(frozen=True)
+class Replacement:
+    """Why a channel that is open is to be replaced, and what the listener is until it has been."""
+
+    why: str
+    state: str = ONLINE
 
 
 @dataclass
 class Listener:
     """A listener on one hybrid connection.
 
-    `answer` is awaited with each frame of a sender and returns the text to give back. `on_state` hears of every change:
-    `connecting`, `online` or `offline`, and why. At most `max_rendezvous` senders are served at once; more are
-    rejected with 503. Times in seconds.
+    `answer` is awaited with each frame of a sender and returns the text to give back; `respond` with each HTTP request.
+    `echo_text` makes the text that the listener sends to itself to prove a channel; without it none is sent.
+    `on_status` hears of every change. Times in seconds.
     """
 
     address: HybridConnectionAddress
     tokens: TokenProvider
     answer: Answer
-    backoff: Backoff = field(default_factory=Backoff)
-    max_rendezvous: int = 64
+    respond: Respond = nothing_is_served
+    reconnection: ReconnectionPolicy = field(default_factory=ReconnectionPolicy)
+    liveness: LivenessPolicy = field(default_factory=LivenessPolicy)
+    limits: MeetingLimits = field(default_factory=MeetingLimits)
+    places: Places = field(default_factory=Places)
     stop_grace: float = 20.0
-    on_state: StateListener = lambda _state, _why: None
+    echo_text: EchoText | None = None
+    on_status: Callable[[Status], None] = lambda _status: None
     clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
-        self._channel: ClientConnection | None = None
-        self._meetings: set[asyncio.Task[None]] = set()
-        self._seen_unrecognised: set[str] = set()
+        self.status = Status(echo="" if self.echo_text else "off")
+        self._probe = self.echo_text and EchoProbe(self.address, self.tokens, self.echo_text, self.liveness.deadline)
+        #: An echo of our own waits for nobody: a channel is not dead because many senders are served.
+        self._echo_places = Places()
+        self._opened = 0
+        self._readers: dict[Channel, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._replacement_asked = asyncio.Event()
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Listen until `stopping` is set; then let the senders in hand finish, at most `stop_grace` seconds."""
-        keeping = asyncio.create_task(self._keep_listening(stopping), name="control-channel")
-        await stopping.wait()
-        if self._channel:
-            # The senders that were called before the service hears of it are met: the loop reads on until it closes.
-            await self._channel.close()
-            await asyncio.wait({keeping}, timeout=CLOSING_SECONDS)
-        await _cancel(keeping)
-        await self._finish_meetings()
-        self.on_state("offline", "stopped")
+    def replace_channel(self) -> None:
+        """Replace the present channel by a new one without a gap: for maintenance."""
+        self._replacement_asked.set()
 
-    async def _keep_listening(self, stopping: asyncio.Event) -> None:
+    async def run(self, stopping: asyncio.Event, leaving: asyncio.Event | None = None) -> None:
+        """Listen until `stopping` is set; then let the senders in hand finish, at most `stop_grace` seconds.
+
+        `leaving` cuts that short. No task is left when this returns.
+        """
+        keeping = asyncio.create_task(self._keep_listening(), name="listener")
+        left = asyncio.create_task((leaving or asyncio.Event()).wait(), name="leaving")
+        finishing = None
+        try:
+            await stopping.wait()
+            await _cancel(keeping)
+            finishing = asyncio.create_task(self._finish(), name="finishing")
+            await asyncio.wait({finishing, left}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancel(keeping, left, *filter(None, (finishing,)), *self._readers.values(), *self._tasks)
+            self._tell(state=OFFLINE, why="stopped", online_since=None)
+
+    async def _finish(self) -> None:
+        """Take no more senders, and let those in hand have their answers."""
+        readers = set(self._readers.values())
+        for channel in self._readers:
+            self._spawn(channel.close(), "closing")
+        if readers:
+            await asyncio.wait(readers, timeout=CLOSING_SECONDS)
+        if self._tasks:
+            logger.info("finishing", extra={"tasks": len(self._tasks), "grace_seconds": self.stop_grace})
+            await asyncio.wait(set(self._tasks), timeout=self.stop_grace)
+
+    # One channel after another ---------------------------------------------------------------------------------------
+
+    async def _keep_listening(self) -> None:
         failures = 0
-        while not stopping.is_set():
-            opened_at = time.monotonic()
+        while True:
+            channel = None
             try:
-                await self._listen_once()
+                channel = await self._open_next()
+                replacement = await self._hold(channel)
+                logger.info("channel is to be replaced", extra={"reason": replacement.why})
+                self._tell(state=replacement.state, why=replacement.why)
+                failures = self.reconnection.forgiven(failures, channel.age)
+                continue
             except HybridConnectionError as error:
-                reason = str(error)
+                failure, reason = error.failure, str(error)
             except Exception as error:  # the outermost edge: nothing at all may end the listener
                 logger.exception("control channel failed")
-                reason = type(error).__name__
-            if stopping.is_set():
-                return
-            lived = time.monotonic() - opened_at
-            failures = 1 if lived >= self.backoff.forgiven_after else failures + 1
-            delay = self.backoff.delay(failures)
-            self.on_state("offline", reason)
-            logger.warning("listener offline", extra={"reason": reason, "next_attempt_in_seconds": round(delay, 1)})
-            await asyncio.sleep(delay)
+                failure = Failure("fault", f"a fault of the listener's own ({type(error).__name__})")
+                reason = str(failure)
+            failures = self.reconnection.forgiven(failures, channel.age if channel else 0.0) + 1
+            await self._back_off(reason, self.reconnection.delay(failures, failure.pace))
 
-    async def _listen_once(self) -> None:
-        self.on_state("connecting", "")
-        token = await self._fresh_token()
-        phase = f"listening on {self.address.namespace}/{self.address.path}"
-        websocket = await open_websocket(self.address.listen_url, phase, headers=token_header(token))
-        self._channel = websocket
-        self.on_state("online", "")
-        logger.info("listener online", extra={"namespace": self.address.namespace, "path": self.address.path})
-        renewing = asyncio.create_task(self._keep_renewing(websocket, token), name="token-renewal")
-        try:
-            async for text in websocket:
-                await self._handle(control_channel.read(text), websocket)
-        except ConnectionClosed:
-            pass  # told below, as an orderly close is
-        finally:
-            self._channel = None
-            await _cancel(renewing)
-            await websocket.close()
-        raise HybridConnectionError(
-            phase, f"the service closed the channel ({websocket.close_code} {websocket.close_reason or ''})".rstrip()
+    async def _open_next(self) -> Channel:
+        """A new channel, in the place of the present one if there is any."""
+        if not self._open_channels():
+            self._tell(state=CONNECTING)
+            logger.info("listener connecting", extra={"namespace": self.address.namespace})
+        channel = await open_channel(self.address, self.tokens, self.liveness.pong)
+        for former in self._open_channels():
+            self._spawn(former.close(), "closing")
+        self._readers[channel] = asyncio.create_task(self._read(channel), name="control-channel")
+        self._opened += 1
+        self._tell(
+            state=ONLINE,
+            why="",
+            online_since=self.status.online_since or self.clock(),
+            reconnects=self._opened - 1,
         )
+        logger.info("listener online", extra={"namespace": self.address.namespace, "path": self.address.path})
+        return channel
 
-    async def _handle(self, event: control_channel.Event, websocket: ClientConnection) -> None:
-        match event:
-            case Accept() if len(self._meetings) < self.max_rendezvous:
-                self._spawn(meet(event, self.answer))
-            case Accept():
-                self._spawn(reject(event, 503, f"{self.max_rendezvous} senders are being served: try again"))
-            case Request():
-                await websocket.send(control_channel.refuse_request(event))
-            case Unrecognised(key) if key not in self._seen_unrecognised and len(self._seen_unrecognised) < 100:
-                self._seen_unrecognised.add(key)
-                logger.warning("control channel message not understood", extra={"key": key})
-
-    def _spawn(self, meeting: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(meeting, name="rendezvous")
-        self._meetings.add(task)
-        task.add_done_callback(self._meetings.discard)
-
-    async def _keep_renewing(self, websocket: ClientConnection, token: Token) -> None:
-        while True:
-            await asyncio.sleep(control_channel.renewal_delay(self.clock(), token.expires_at))
-            try:
-                token = await self._fresh_token()
-                await websocket.send(control_channel.renew_token(token.value))
-                logger.info("token renewed")
-            except HybridConnectionError as error:
-                logger.warning("token not renewed", extra={"reason": str(error)})
-            except ConnectionClosed:
-                return
-
-    async def _fresh_token(self) -> Token:
+    async def _hold(self, channel: Channel) -> Replacement:
+        """Wait until a channel is to be replaced; HybridConnectionError when it ends by itself."""
+        reader = self._readers[channel]
+        prover = asyncio.create_task(self._prove(channel), name="prover")
+        asked = asyncio.create_task(self._replacement_asked.wait(), name="replacement-asked")
         try:
-            return await asyncio.to_thread(self.tokens.token, self.address.audience)
-        except TokenError as error:
-            raise HybridConnectionError("getting a token", str(error)) from None
+            await asyncio.wait({reader, prover, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if reader.done():
+                reader.result()  # a fault of our own, if that is what ended it
+                raise HybridConnectionError(listening_on(self.address), channel.failure)
+            if prover.done():
+                return prover.result()
+            self._replacement_asked.clear()
+            return Replacement("asked for")
+        finally:
+            await _cancel(prover, asked)
 
-    async def _finish_meetings(self) -> None:
-        if self._meetings:
-            logger.info("finishing", extra={"rendezvous": len(self._meetings), "grace_seconds": self.stop_grace})
-            _, late = await asyncio.wait(set(self._meetings), timeout=self.stop_grace)
-            await _cancel(*late)
+    async def _back_off(self, reason: str, delay: float) -> None:
+        """Wait before the next try; offline, unless the former channel still works meanwhile."""
+        if not self._open_channels():
+            self._tell(state=OFFLINE, why=reason, online_since=None)
+        sentence = f"listener {self.status.state}"
+        logger.warning(sentence, extra={"reason": reason, "next_attempt_in_seconds": round(delay, 1)})
+        await asyncio.sleep(delay)
+
+    def _open_channels(self) -> list[Channel]:
+        """Those that are still read: the present one, and such as are being closed."""
+        return [channel for channel in self._readers if channel.is_open]
+
+    async def _prove(self, channel: Channel) -> Replacement:
+        """Send echoes for ever; returns when the channel counts as dead or, unprovable, is too old."""
+        await asyncio.sleep(self.liveness.soon)
+        while self._probe and not channel.evidence.forbidden:
+            age = channel.age
+            echo = await self._probe.send_for(channel)
+            channel.evidence = channel.evidence.after(echo)
+            self._tell_echo(echo, round((channel.age - age) * 1000))
+            if doubt := channel.evidence.doubt(self.liveness):
+                return Replacement(doubt, SUSPECT)
+            if not channel.evidence.forbidden:
+                await asyncio.sleep(channel.evidence.next_echo_in(self.liveness))
+        await asyncio.sleep(max(0.0, self.liveness.max_age - channel.age))
+        return Replacement("no echo can prove it, and it has reached its age")
+
+    # What comes in on a channel --------------------------------------------------------------------------------------
+
+    async def _read(self, channel: Channel) -> None:
+        """Serve what comes in on a channel until it has ended."""
+        renewing = channel.keep_renewing(self.tokens, self.address.audience, self.clock, self._count_renewal)
+        renewer = asyncio.create_task(renewing, name="token-renewal")
+        try:
+            async for event in channel.events():
+                self._serve(event, channel)
+        finally:
+            channel.abort()
+            del self._readers[channel]
+            if not self._readers:
+                self._tell(state=OFFLINE, why=str(channel.failure), online_since=None)
+            await _cancel(renewer)
+
+    def _serve(self, event: Event, channel: Channel) -> None:
+        match event:
+            case Accept() if self._probe and self._probe.recognises(event, channel):
+                self._spawn(meet(event, self.answer, self._echo_places, self.limits), "echo")
+                return
+            case Accept():
+                self._spawn(meet(event, self.answer, self.places, self.limits), "rendezvous")
+            case Request():
+                self._spawn(serve(event, self.respond, channel.send, self.places, self.limits), "request")
+            case RequestElsewhere():
+                self._spawn(serve_elsewhere(event, self.respond, self.places, self.limits), "request")
+            case Unrecognised(key):
+                logger.warning("control channel message not understood", extra={"key": key})
+                return
+        self._tell(last_accept_at=self.clock())
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # What the listener says of itself --------------------------------------------------------------------------------
+
+    def _tell(self, **changes: Any) -> None:
+        self.status = replace(self.status, **changes)
+        self.on_status(self.status)
+
+    def _tell_echo(self, echo: Echo, milliseconds: int) -> None:
+        proof = {"last_echo_at": self.clock(), "last_echo_ms": milliseconds} if echo is Echo.HERE else {}
+        self._tell(echo=echo.name.lower(), echoes=self.status.echoes + 1, **proof)
+        if level := ECHO_LEVELS.get(echo):
+            logger.log(level, "echo proves nothing", extra={"reason": f"it {echo.value}"})
+
+    def _count_renewal(self) -> None:
+        self._tell(renewals=self.status.renewals + 1)
 
 
-async def _cancel(*tasks: asyncio.Task[None]) -> None:
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

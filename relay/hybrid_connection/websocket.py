@@ -1,25 +1,71 @@
 """Owns how any WebSocket of ours is opened: no compression, no redirect, no frame and no header in a log."""
 
 import logging
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.client import ClientProtocol
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidProxy,
+    InvalidProxyStatus,
+    InvalidStatus,
+    ProxyError,
+    WebSocketException,
+)
+from websockets.frames import CloseCode, Frame
+from websockets.protocol import Event, State
+from websockets.proxy import get_proxy
+from websockets.uri import parse_uri
 
 from relay.hybrid_connection.address import is_loopback
-from relay.hybrid_connection.reconnection import explain_failure, explain_status
+from relay.hybrid_connection.failures import (
+    HOW_TO_WRITE_A_PROXY,
+    Failure,
+    HybridConnectionError,
+    Pace,
+    clock_skew,
+    explain_close,
+    explain_exception,
+    explain_proxy_status,
+    explain_status,
+)
 from relay.hybrid_connection.tokens import Token
 
-__all__ = ["ClientConnection", "HybridConnectionError", "open_websocket", "token_header"]
+__all__ = ["ClientConnection", "ConnectionClosed", "State", "closing_failure", "open_websocket", "token_header"]
+
+CLOSE_TIMEOUT = 5.0
+UNANSWERED_PING = "keepalive ping timeout"  # websockets' reason for closing
+
+#: What is sent to a peer whose frame is over the limit, before the socket is closed with 1009; it is given the first
+#: frame that came, which is empty when that was the one.
+LastWords = Callable[[bytes], Sequence[str | bytes]]
 
 
-class HybridConnectionError(Exception):
-    """A connection could not be made or was lost: the text names the phase, the cause and what to do."""
+@dataclass(frozen=True)
+class FrameLimit:
+    """How many bytes a frame may have (None is any number), and what is said of one that has more."""
 
-    def __init__(self, phase: str, cause: str, status: int | None = None) -> None:
-        super().__init__(f"{phase}: {cause}")
-        self.status = status
+    max_bytes: int | None = None
+    last_words: LastWords = lambda _first: ()
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the other side may take: to let us in, and to answer a ping, of which one is sent so often. Seconds."""
+
+    opening: float = 30.0
+    pong: float = 20.0
+
+
+NO_LIMIT = FrameLimit()
+PATIENCE = Patience()
 
 
 class _NoFrames(logging.LoggerAdapter[logging.Logger]):
@@ -42,9 +88,49 @@ class _WithoutRedirects(connect):
         return exc
 
 
+class _WithLastWords(ClientConnection):
+    """Says why before it closes on a frame that is over the limit: the frame itself is never held in memory."""
+
+    def __init__(self, last_words: LastWords, protocol: ClientProtocol, **options: Any) -> None:
+        self._last_words = last_words
+        self._first_frame = b""
+        self._fail = protocol.fail
+        protocol.fail = self._fail_with_last_words  # type: ignore[method-assign]
+        super().__init__(protocol, **options)
+
+    def process_event(self, event: Event) -> None:
+        """Keep the first frame, besides what is done with each."""
+        self._first_frame = self._first_frame or _data(event)
+        super().process_event(event)
+
+    def _fail_with_last_words(self, code: CloseCode | int, reason: str = "") -> None:
+        if code == CloseCode.MESSAGE_TOO_BIG:
+            # What came in the same breath has been parsed, and not processed yet.
+            first = next(filter(None, [self._first_frame, *map(_data, self.protocol.events)]), b"")
+            for words in self._last_words(first):
+                send = self.protocol.send_text if isinstance(words, str) else self.protocol.send_binary
+                send(words.encode() if isinstance(words, str) else words)
+        self._fail(code, reason)
+
+
+def _data(event: Event) -> bytes:
+    return bytes(event.data) if isinstance(event, Frame) else b""
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """The context of every connection: reading the certificate authorities costs more than a whole rendezvous."""
+    return ssl.create_default_context()
+
+
 def token_header(token: Token) -> dict[str, str]:
     """The header that carries the token, so that no URL does."""
     return {"ServiceBusAuthorization": token.value}
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy of HTTPS_PROXY and NO_PROXY for an address; none for a plain one, which is on this machine."""
+    return get_proxy(parse_uri(url)) if urlsplit(url).scheme == "wss" else None
 
 
 async def open_websocket(
@@ -52,38 +138,59 @@ async def open_websocket(
     phase: str,
     *,
     headers: dict[str, str] | None = None,
-    open_timeout: float = 30,
-    max_size: int | None = None,
+    patience: Patience = PATIENCE,
+    limit: FrameLimit = NO_LIMIT,
 ) -> ClientConnection:
     """Connect to `url`; HybridConnectionError names `phase` and the cause when that fails.
 
-    Times in seconds, `max_size` in bytes. Proxies and private CAs come from HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE.
+    A frame over the limit is answered by its last words, and the socket closed with 1009.
+    Proxies and private CAs come from HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE.
     """
-    parts = urlsplit(url)
-    loopback = is_loopback(parts.hostname or "")
-    if parts.scheme != "wss" and not loopback:
-        raise HybridConnectionError(phase, "refused to connect without TLS: the address is not wss://")
+    proxy = None
     try:
+        secure = urlsplit(url).scheme == "wss"
+        if not secure and not is_loopback(urlsplit(url).hostname or ""):
+            refusal = Failure("address", "refused to connect without TLS: the address is not wss://", Pace.SLOW)
+            raise HybridConnectionError(phase, refusal)
+        proxy = proxy_for(url)
         return await _WithoutRedirects(
             url,
             additional_headers=headers,
             compression=None,
-            open_timeout=open_timeout,
-            ping_interval=20,
-            ping_timeout=20,
-            close_timeout=5,
-            max_size=max_size,
-            proxy=None if loopback else True,
+            open_timeout=patience.opening,
+            ping_interval=patience.pong,
+            ping_timeout=patience.pong,
+            close_timeout=CLOSE_TIMEOUT,
+            max_size=limit.max_bytes,
+            proxy=proxy,
             logger=_quiet,
+            create_connection=partial(_WithLastWords, limit.last_words),  # type: ignore[arg-type]
+            ssl=tls_context() if secure else None,
         )
     except InvalidStatus as error:
-        response = error.response
-        detail = response.body.decode(errors="replace") if response.body else response.reason_phrase
-        raise HybridConnectionError(phase, explain_status(response.status_code, detail), response.status_code) from None
-    except (
-        OSError,
-        WebSocketException,
-        ValueError,
-        ImportError,
-    ) as error:
-        raise HybridConnectionError(phase, explain_failure(error)) from None
+        raise HybridConnectionError(phase, _refused(error)) from None
+    except InvalidProxyStatus as error:
+        raise HybridConnectionError(phase, explain_proxy_status(error.response.status_code)) from None
+    except ProxyError:
+        garbled = Failure("proxy", "the proxy answered with no HTTP: check HTTPS_PROXY", Pace.SLOW)
+        raise HybridConnectionError(phase, garbled) from None
+    except InvalidProxy:
+        malformed = Failure("proxy", f"HTTPS_PROXY cannot be used: write it as {HOW_TO_WRITE_A_PROXY}", Pace.SLOW)
+        raise HybridConnectionError(phase, malformed) from None
+    except (OSError, WebSocketException, ValueError, ImportError) as error:
+        raise HybridConnectionError(phase, explain_exception(error, proxied=proxy is not None)) from None
+
+
+def _refused(error: InvalidStatus) -> Failure:
+    response = error.response
+    detail = response.body.decode(errors="replace") if response.body else response.reason_phrase
+    # Unless the clock is read here, it would be told of a time when nobody answered.
+    skew = clock_skew(response.headers.get("Date", ""), time.time())
+    return explain_status(response.status_code, detail, skew)
+
+
+def closing_failure(websocket: ClientConnection) -> Failure:
+    """Why a control channel has ended, once it has."""
+    sent = websocket.protocol.close_sent
+    unanswered_ping = sent is not None and sent.reason == UNANSWERED_PING
+    return explain_close(websocket.close_code or 1006, websocket.close_reason or "", unanswered_ping=unanswered_ping)

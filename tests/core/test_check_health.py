@@ -16,11 +16,12 @@ from core.management.commands.check_health import role_of
 from core.models import Heartbeat
 
 
-def beat(role: str, state: str, seconds_ago: float = 0, host: str = "") -> None:
+def beat(role: str, state: str, seconds_ago: float = 0, host: str = "", why: str = "") -> None:
     """A heartbeat of a process, on this host unless another is named."""
     then = timezone.now() - timedelta(seconds=seconds_ago)
     times = {"state_since": then, "started_at": then, "beat_at": then}
-    Heartbeat.objects.create(role=role, state=state, instance=f"{host or host_name()}:1", **times)
+    instance, details = f"{host or host_name()}:1", {"why": why}
+    Heartbeat.objects.create(role=role, state=state, instance=instance, details=details, **times)
 
 
 class Site(BaseHTTPRequestHandler):
@@ -71,6 +72,12 @@ class TestDaemons:
     def test_a_listener_that_is_offline_is_not_and_says_since_when(self) -> None:
         beat("relay_listener", "offline")
         with pytest.raises(CommandError, match=r"^relay_listener: offline since \d{4}-"):
+            call_command("check_health", "relay_listener")
+
+    @pytest.mark.parametrize("state", ["connecting", "suspect", "offline"])
+    def test_a_listener_is_healthy_in_no_other_state_than_online_and_says_why(self, state: str) -> None:
+        beat("relay_listener", state, why="403, the policy needs Listen")
+        with pytest.raises(CommandError, match=rf"^relay_listener: {state} since .*: 403, the policy needs Listen"):
             call_command("check_health", "relay_listener")
 
     def test_the_health_of_another_host_does_not_count(self) -> None:

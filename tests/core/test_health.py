@@ -70,8 +70,39 @@ class TestHealth:
         assert check_database() == {"ok": True}
 
 
+class TestDetails:
+    @pytest.mark.django_db
+    def test_what_the_listener_says_of_itself_is_in_its_check(self) -> None:
+        beat("relay_listener", "online")
+        Heartbeat.objects.update(details={"last_echo_ms": 40, "state": "other"})
+        result = check_role("relay_listener")
+        assert (result["last_echo_ms"], result["state"], result["ok"]) == (40, "online", True)
+
+
 @pytest.mark.django_db(transaction=True)
 class TestPulse:
+    def beats(self, pulse: Pulse) -> bool:
+        """Whether one round of a pulse leaves a row."""
+        pulse.set_state("online")
+        pulse.beat()
+        found = Heartbeat.objects.filter(role=pulse.role, instance=instance_name())
+        return bool(found.delete()[0])
+
+    def test_one_that_must_be_fed_stops_when_nobody_feeds_it(self) -> None:
+        now = 1000.0
+        pulse = Pulse("relay_listener", "connecting", must_be_fed=True, clock=lambda: now)
+        assert self.beats(pulse)
+        now += STALE_AFTER.total_seconds()
+        assert not self.beats(pulse)
+        pulse.feed()
+        assert self.beats(pulse)
+
+    def test_one_that_need_not_be_fed_goes_on(self) -> None:
+        now = 1000.0
+        pulse = Pulse("mwl_scp", "listening", clock=lambda: now)
+        now += 3600
+        assert self.beats(pulse)
+
     def test_the_last_state_is_written_and_the_row_of_one_that_ended_goes(self) -> None:
         pulse = Pulse("mwl_scp", "listening").start()
         pulse.set_state("offline", why="test")

@@ -34,7 +34,9 @@ class TestArchitecture:
         assert diagram
         assert diagram[1] == drawn(), f"replace the diagram by:\n{drawn()}"
 
-    @pytest.mark.parametrize("package", [*ROOTS, "relay/hybrid_connection", "worklist/scp"])
+    @pytest.mark.parametrize(
+        "package", [*ROOTS, "relay/hybrid_connection", "relay/probe", "worklist/scp", "nonprod/relay_emulator"]
+    )
     def test_every_module_of_a_package_is_named(self, package: str) -> None:
         modules = {path.name for path in Path(package).glob("*.py")} - {"__init__.py", "apps.py"}
         unnamed = {name for name in modules if not re.search(rf"\b{name}\b", DOCUMENT)}

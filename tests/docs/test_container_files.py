@@ -11,7 +11,7 @@ from django.conf import settings
 from gateway_project.settings import local
 from gateway_project.settings.base import SETTINGS
 
-#: Set for others than the gateway's settings: Django, Python, PostgreSQL, azure-identity.
+#: Set for others than the gateway's settings: Django, Python, PostgreSQL, azure-identity, what opens connections.
 OF_OTHERS = {
     "DJANGO_SETTINGS_MODULE",
     "PATH",
@@ -23,6 +23,9 @@ OF_OTHERS = {
     "AZURE_TENANT_ID",
     "AZURE_CLIENT_ID",
     "AZURE_CLIENT_SECRET",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
 }
 #: Settings in which containers have no choice: addresses inside, and what is only for a developer's machine.
 FIXED = {"DEBUG", "MWL_HOST", "RELAY_EMULATOR_PORT", "AZURE_RELAY_PLAIN_WEBSOCKET"}

@@ -3,8 +3,9 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
@@ -13,17 +14,24 @@ import django
 django.setup()
 
 from relay.hybrid_connection.control_channel import Accept  # noqa: E402
+from relay.hybrid_connection.listener import Listener  # noqa: E402
+from relay.hybrid_connection.status import Status  # noqa: E402
 from relay.management.commands.run_relay_listener import Command  # noqa: E402
 
 
 class DyingCommand(Command):
     """Dies at the worst moment."""
 
-    async def answer(self, frame: bytes, accept: Accept) -> str:
-        """Commit, and die."""
-        reply: Any = await super().answer(frame, accept)
-        os.kill(os.getpid(), signal.SIGKILL)
-        return str(reply)
+    def listener(self, on_status: Callable[[Status], None]) -> Listener:
+        """The real one, but its first answer is its last."""
+        listener = super().listener(on_status)
+
+        async def answer(frame: bytes, accept: Accept) -> str:
+            await listener.answer(frame, accept)
+            os.kill(os.getpid(), signal.SIGKILL)
+            return "never"
+
+        return replace(listener, answer=answer)
 
 
 if __name__ == "__main__":

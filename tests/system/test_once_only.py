@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from core.models import AuditLog
-from relay.hybrid_connection.websocket import HybridConnectionError
+from relay.hybrid_connection.failures import HybridConnectionError
 from relay.models import ReceivedAction
 from tests.factories import payload
 from tests.system.conftest import Gateway

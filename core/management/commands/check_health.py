@@ -35,8 +35,14 @@ class Command(BaseCommand):
         role = role or role_of(Path("/proc/1/cmdline").read_bytes())
         result = CHECKS[role]()
         if not result["ok"]:
-            raise CommandError(f"{role}: {result.get('error') or '{state} since {since}'.format(**result)}")
+            raise CommandError(f"{role}: {result.get('error') or _state(result)}")
         self.stdout.write(f"{role}: {result.get('state', 'ok')}")
+
+
+def _state(result: dict[str, Any]) -> str:
+    """What a daemon that does not work said of itself last."""
+    why = f": {result['why']}" if result.get("why") else ""
+    return f"{result['state']} since {result['since']}{why}"
 
 
 def role_of(command_line: bytes) -> str:

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from nonprod.local_gateway import NotReady, local_modality, wait_until_ready
 from nonprod.main_job import MainJob, StepFailed
 from nonprod.modality_emulator import NoAnswer
-from relay.hybrid_connection.websocket import HybridConnectionError
+from relay.hybrid_connection.failures import HybridConnectionError
 
 
 class Command(BaseCommand):

@@ -1,16 +1,23 @@
-"""Plays Azure Relay on loopback, with the hybrid connection and the key of the settings, until SIGTERM or SIGINT."""
+"""Plays Azure Relay on loopback until SIGTERM or SIGINT, with the hybrid connection of the settings or a file."""
 
 import asyncio
 import logging
+import ssl
+from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from core.daemon import stop_event_of_loop
-from nonprod.relay_emulator import Policy, RelayEmulator
+from nonprod.relay_emulator import HybridConnection, Namespace, Policy, RelayEmulator
+from nonprod.relay_emulator.certificates import make_certificate
+from nonprod.relay_emulator.configuration import BadConfiguration, load
 
 logger = logging.getLogger(__name__)
+
+CA_FILE = settings.BASE_DIR / "build" / "relay-emulator-ca.pem"
 
 
 class Command(BaseCommand):
@@ -18,21 +25,48 @@ class Command(BaseCommand):
 
     help = __doc__
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        """Serve until told to stop; exit 2 when the port is taken."""
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Where it listens, and what is in its namespace."""
+        parser.add_argument("--port", type=int, default=settings.RELAY_EMULATOR_PORT, help="0: a free one")
+        parser.add_argument("--tls", action="store_true", help="speak TLS, with a certificate made for this run")
+        parser.add_argument("--ca-file", type=Path, default=CA_FILE, help="where to write what clients must trust")
+        parser.add_argument("--config", type=Path, help="a TOML file; nonprod/relay_emulator/README.md describes it")
+
+    def handle(self, *args: Any, port: int, tls: bool, ca_file: Path, config: Path | None, **options: Any) -> None:
+        """Serve until told to stop; exit 2 when the port is taken, or the file is no good."""
         try:
-            asyncio.run(self.serve())
+            namespace = load(config) if config else namespace_of_settings()
+        except BadConfiguration as error:
+            raise CommandError(str(error), returncode=2) from None
+        context = self.make_context(ca_file) if tls else None
+        connections, policies = namespace.hybrid_connections, namespace.policies
+        emulator = RelayEmulator(connections, policies, port, tls=context, bearer_tokens=namespace.bearer_tokens)
+        try:
+            asyncio.run(serve(emulator))
         except OSError as error:
-            port = settings.RELAY_EMULATOR_PORT
             problem = f"The relay emulator cannot listen on 127.0.0.1:{port} ({error.strerror}); "
             raise CommandError(f"{problem}another port goes in RELAY_EMULATOR_PORT", returncode=2) from None
 
-    async def serve(self) -> None:
-        """The emulator with one hybrid connection."""
-        stopping = stop_event_of_loop()
-        policies = {settings.AZURE_RELAY_KEY_NAME: Policy(settings.AZURE_RELAY_SHARED_ACCESS_KEY)}
-        paths = [settings.AZURE_RELAY_HYBRID_CONNECTION]
-        async with RelayEmulator(paths, policies, settings.RELAY_EMULATOR_PORT) as emulator:
-            logger.info("relay emulator listening", extra={"namespace": emulator.namespace})
-            await stopping.wait()
-        logger.info("relay emulator stopped")
+    def make_context(self, ca_file: Path) -> ssl.SSLContext:
+        """What TLS needs; says how clients come to trust it."""
+        certificate = make_certificate()
+        certificate.write_authority(ca_file)
+        self.stdout.write(f"The certificate to trust is in {ca_file}. For the listener and its senders:")
+        self.stdout.write(f"SSL_CERT_FILE={ca_file.resolve()}")
+        self.stdout.flush()
+        return certificate.context
+
+
+def namespace_of_settings() -> Namespace:
+    """The one hybrid connection that the gateway's settings name, with their policy."""
+    policies = {settings.AZURE_RELAY_KEY_NAME: Policy(settings.AZURE_RELAY_SHARED_ACCESS_KEY)}
+    return Namespace((HybridConnection(settings.AZURE_RELAY_HYBRID_CONNECTION),), policies)
+
+
+async def serve(emulator: RelayEmulator) -> None:
+    """The emulator, until SIGTERM or SIGINT."""
+    stopping = stop_event_of_loop()
+    async with emulator:
+        logger.info("relay emulator listening", extra={"namespace": emulator.namespace})
+        await stopping.wait()
+    logger.info("relay emulator stopped")

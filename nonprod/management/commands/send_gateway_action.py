@@ -14,7 +14,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from nonprod import manage_emulator
-from relay.hybrid_connection.websocket import HybridConnectionError
+from relay.hybrid_connection.failures import HybridConnectionError
 
 
 class Command(BaseCommand):

@@ -1,18 +1,22 @@
-"""Holds the hybrid connection and executes the actions that come through it, until SIGTERM or SIGINT."""
+"""Holds the hybrid connection and executes the actions that come through it, until SIGTERM or SIGINT.
+
+The first signal lets the senders in hand finish, a second one does not. SIGHUP replaces the control channel by a new
+one without a gap.
+"""
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from core.daemon import stop_event_of_loop
+from core.daemon import Signals, leave
 from core.health import Pulse
-from relay.configuration import configured_address, configured_dispatcher, configured_tokens
-from relay.hybrid_connection.control_channel import Accept
+from relay.configuration import configured_listener
+from relay.heartbeat import details_of, keep_fed
 from relay.hybrid_connection.listener import Listener
+from relay.hybrid_connection.status import Status
 
 logger = logging.getLogger(__name__)
 
@@ -26,31 +30,18 @@ class Command(BaseCommand):
         """Run until told to stop."""
         asyncio.run(self.listen())
 
-    async def listen(self) -> None:
-        """Wire the listener to the dispatcher, and its state to the heartbeat."""
-        stopping = stop_event_of_loop()
-        address = configured_address()
-        pulse = Pulse("relay_listener", "starting").start()
-        listener = Listener(
-            address,
-            configured_tokens(),
-            self.answer,
-            max_rendezvous=settings.RELAY_MAX_RENDEZVOUS,
-            stop_grace=settings.RELAY_STOP_GRACE_SECONDS,
-            on_state=lambda state, why: pulse.set_state(state, why=why),
-        )
-        self.dispatch = configured_dispatcher().dispatch
-        self.connection = f"{address.namespace}/{address.path}"
-        self.workers = ThreadPoolExecutor(settings.RELAY_MAX_RENDEZVOUS, thread_name_prefix="action")
-        try:
-            await listener.run(stopping)
-        finally:
-            self.workers.shutdown(wait=False, cancel_futures=True)
-            await asyncio.to_thread(pulse.stop)
-            logger.info("listener stopped")
+    def listener(self, on_status: Callable[[Status], None]) -> Listener:
+        """The listener to run."""
+        return configured_listener(on_status)
 
-    async def answer(self, frame: bytes, accept: Accept) -> str:
-        """One action, in a thread of its own while the others go on."""
-        connection = f"{self.connection}#{accept.id}"
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.workers, self.dispatch, frame, connection, accept.id)
+    async def listen(self) -> None:
+        """Wire the listener to the signals, and its status to the heartbeat."""
+        pulse = Pulse("relay_listener", "connecting", must_be_fed=True).start()
+        listener = self.listener(lambda status: pulse.set_state(status.state, **details_of(status)))
+        signals = Signals.of_loop(reload=listener.replace_channel)
+        feeding = asyncio.create_task(keep_fed(pulse), name="pulse-feeder")
+        await listener.run(signals.stopping, signals.leaving)
+        feeding.cancel()
+        pulse.stop(patience=0 if signals.leaving.is_set() else 2)
+        logger.info("listener stopped")
+        leave()

@@ -5,6 +5,7 @@ import pytest
 from relay.hybrid_connection.address import HybridConnectionAddress, is_loopback, rejecting
 
 AZURE = "hospital.servicebus.windows.net"
+CONNECTION_STRING = f"Endpoint=sb://{AZURE}/;SharedAccessKeyName=listen;SharedAccessKey=c2VjcmV0"
 
 
 class TestHybridConnectionAddress:
@@ -15,7 +16,7 @@ class TestHybridConnectionAddress:
 
     def test_a_port_belongs_to_the_namespace(self) -> None:
         address = HybridConnectionAddress(f"{AZURE}:8443", "gateway")
-        assert address.host == AZURE
+        assert (address.host, address.port) == (AZURE, 8443)
         assert address.listen_url.startswith(f"wss://{AZURE}:8443/$hc/")
 
     def test_the_path_is_encoded_segment_by_segment(self) -> None:
@@ -31,6 +32,19 @@ class TestHybridConnectionAddress:
     def test_a_namespace_is_a_host_name_and_no_url(self, namespace: str) -> None:
         with pytest.raises(ValueError, match="is not a relay namespace"):
             HybridConnectionAddress(namespace, "gateway")
+
+    @pytest.mark.parametrize(
+        ("namespace", "host", "port"), [(AZURE, AZURE, 443), ("[::1]", "[::1]", 443), ("[::1]:9350", "[::1]", 9350)]
+    )
+    def test_without_one_it_is_443(self, namespace: str, host: str, port: int) -> None:
+        address = HybridConnectionAddress(namespace, "gateway")
+        assert (address.host, address.port) == (host, port)
+
+    @pytest.mark.parametrize(("namespace", "path"), [(CONNECTION_STRING, "gateway"), (AZURE, CONNECTION_STRING)])
+    def test_a_connection_string_is_neither_and_its_key_is_not_repeated(self, namespace: str, path: str) -> None:
+        with pytest.raises(ValueError, match=r"hybrid connection|relay namespace") as refusal:
+            HybridConnectionAddress(namespace, path)
+        assert "c2VjcmV0" not in str(refusal.value)
 
     def test_a_hybrid_connection_has_a_name(self) -> None:
         with pytest.raises(ValueError, match="is empty"):

@@ -1,207 +1,157 @@
-"""The listener on a real relay emulator."""
+"""The listener on a real relay emulator: it comes back, it renews, it replaces, it stops."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import Headers
-from websockets.http11 import Request, Response
 
 from nonprod.relay_emulator import Policy, RelayEmulator
 from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.control_channel import Accept
 from relay.hybrid_connection.listener import Listener
-from relay.hybrid_connection.reconnection import Backoff
-from relay.hybrid_connection.rendezvous import Answer
+from relay.hybrid_connection.liveness import LivenessPolicy
+from relay.hybrid_connection.reconnection import ReconnectionPolicy
 from relay.hybrid_connection.sender import send
 from relay.hybrid_connection.tokens import SharedAccessKey, Token, TokenError
-from relay.hybrid_connection.websocket import ClientConnection, HybridConnectionError, open_websocket, token_header
+from tests import virtual_time
 from tests.conftest import KEYS, PATH
+from tests.relay.hybrid_connection.listening import AT_ONCE, Gate, Statuses, join, listening, offline_reason, upper
 
-AT_ONCE = Backoff(first=0, cap=0)
-
-
-async def upper(frame: bytes, accept: Accept) -> str:
-    """Answers in capitals."""
-    return frame.decode().upper()
-
-
-class States:
-    """What a listener said of itself, to be waited for."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, str]] = []
-        self._new: asyncio.Queue[None] = asyncio.Queue()
-
-    def __call__(self, state: str, why: str) -> None:
-        self.seen.append((state, why))
-        self._new.put_nowait(None)
-
-    async def reached(self, state: str, times: int = 1) -> str:
-        """Wait until it has been in a state so many times; the reason it gave then."""
-        async with asyncio.timeout(20):
-            while len(reasons := [why for name, why in self.seen if name == state]) < times:
-                await self._new.get()
-        return reasons[times - 1]
-
-
-@asynccontextmanager
-async def listening(
-    address: HybridConnectionAddress, answer: Answer = upper, **options: object
-) -> AsyncIterator[States]:
-    """A listener that is online, until the block ends; an orderly stop is part of every test."""
-    states, stopping = States(), asyncio.Event()
-    settings = {"tokens": KEYS, "backoff": AT_ONCE, "on_state": states, **options}
-    listener = Listener(address, answer=answer, **settings)  # type: ignore[arg-type]
-    running = asyncio.create_task(listener.run(stopping))
-    try:
-        await states.reached("online")
-        yield states
-    finally:
-        stopping.set()
-        await asyncio.wait_for(running, 20)
-
-
-class TestAnswering:
-    async def test_a_sender_gets_what_answer_returns(self, address: HybridConnectionAddress) -> None:
-        async with listening(address):
-            assert await send(address, KEYS, "ł") == "Ł"
-
-    async def test_a_silent_sender_keeps_nobody_else_waiting(self, address: HybridConnectionAddress) -> None:
-        async with listening(address, stop_grace=0):
-            silent = await connect(address)
-            assert await send(address, KEYS, "a") == "A"
-            await silent.close()
-
-    async def test_an_answer_that_takes_long_keeps_nobody_else_waiting(self, address: HybridConnectionAddress) -> None:
-        slow_may_end = asyncio.Event()
-
-        async def answer(frame: bytes, accept: Accept) -> str:
-            if frame == b"slow":
-                await slow_may_end.wait()
-            return frame.decode()
-
-        async with listening(address, answer):
-            slow = asyncio.create_task(send(address, KEYS, "slow"))
-            assert await send(address, KEYS, "quick") == "quick"
-            slow_may_end.set()
-            assert await slow == "slow"
-
-    async def test_an_answer_that_raises_ends_one_rendezvous_only(self, address: HybridConnectionAddress) -> None:
-        async def answer(frame: bytes, accept: Accept) -> str:
-            if frame == b"bad":
-                raise RuntimeError("SMITH")
-            return "fine"
-
-        async with listening(address, answer):
-            with pytest.raises(HybridConnectionError, match="went without a reply"):
-                await send(address, KEYS, "bad")
-            assert await send(address, KEYS, "good") == "fine"
-
-    async def test_what_is_not_utf8_is_handed_over_too(self, address: HybridConnectionAddress) -> None:
-        received: list[bytes] = []
-
-        async def answer(frame: bytes, accept: Accept) -> str:
-            received.append(frame)
-            return "seen"
-
-        async with listening(address, answer):
-            websocket = await connect(address)
-            await websocket.send(b"\xff\xfe")
-            assert await websocket.recv() == "seen"
-        assert received == [b"\xff\xfe"]
-
-    async def test_a_frame_of_two_mebibytes_is_handed_over_to_be_refused(
-        self, address: HybridConnectionAddress
-    ) -> None:
-        async def answer(frame: bytes, accept: Accept) -> str:
-            return str(len(frame))
-
-        async with listening(address, answer):
-            assert await send(address, KEYS, "x" * 2**21) == str(2**21)
-
-    async def test_more_senders_than_allowed_are_told_so(self, address: HybridConnectionAddress) -> None:
-        async with listening(address, max_rendezvous=1, stop_grace=0):
-            first = await connect(address)
-            with pytest.raises(HybridConnectionError, match="503"):
-                await send(address, KEYS, "second")
-            await first.close()
-
-    async def test_twenty_senders_at_once_each_get_their_own(self, address: HybridConnectionAddress) -> None:
-        async with listening(address):
-            replies = await asyncio.gather(*(send(address, KEYS, f"n{number}") for number in range(20)))
-        assert replies == [f"N{number}" for number in range(20)]
-
-
-async def connect(address: HybridConnectionAddress) -> ClientConnection:
-    """A sender that has joined a listener and says nothing."""
-    token = KEYS.token(address.audience)
-    return await open_websocket(address.connect_url, "connecting", headers=token_header(token))
+#: The names of a listener's tasks.
+OURS = {
+    *("listener", "leaving", "finishing", "control-channel", "token-renewal", "prover", "replacement-asked", "closing"),
+    *("rendezvous", "request", "echo"),
+}
 
 
 class TestComingBack:
     async def test_a_channel_that_the_service_closes_is_opened_again(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
-        async with listening(address) as states:
-            await emulator.channels[PATH][0].websocket.close(1011, "the service's trouble")
-            assert "1011 the service's trouble" in await states.reached("offline")
-            await states.reached("online", times=2)
+        async with listening(address) as (_, statuses):
+            await emulator.inject({"fault": "drop", "code": 1011, "reason": "the service's trouble"})
+            reason = await statuses.went_offline()
+            assert "1011, the service had an error of its own [the service's trouble]" in reason
+            await statuses.came_back()
             assert await send(address, KEYS, "a") == "A"
 
     async def test_a_channel_that_breaks_without_a_word_is_opened_again(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
-        async with listening(address) as states:
-            emulator.channels[PATH][0].websocket.transport.abort()
-            await states.reached("online", times=2)
+        async with listening(address) as (_, statuses):
+            await emulator.inject({"fault": "drop"})
+            assert "1006, the connection broke without a word" in await statuses.went_offline()
+            await statuses.came_back()
             assert await send(address, KEYS, "a") == "A"
 
-    async def test_a_wrong_key_is_told_and_tried_again(
+    async def test_a_channel_that_breaks_in_the_middle_of_a_message_is_opened_again(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
-        states, stopping = States(), asyncio.Event()
-        wrong = SharedAccessKey(KEYS.name, "wrong")
-        running = asyncio.create_task(Listener(address, wrong, upper, AT_ONCE, on_state=states).run(stopping))
-        reason = await states.reached("offline", times=3)
-        stopping.set()
-        await running
+        async with listening(address) as (_, statuses):
+            await emulator.inject({"fault": "cut_mid_frame"})
+            await statuses.came_back()
+            assert await send(address, KEYS, "a") == "A"
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 503])
+    async def test_whatever_it_is_refused_with_it_tries_again(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress, status: int
+    ) -> None:
+        async with listening(address) as (_, statuses):
+            await emulator.inject({"fault": "refuse", "action": "listen", "status": status, "times": 3})
+            await emulator.inject({"fault": "drop"})
+            await statuses.came_back()
+            refused = {status.why for status in statuses.seen if "TrackingId:" in status.why}
+            assert {f": {status}, " in why for why in refused} == {True}
+            assert await send(address, KEYS, "a") == "A"
+
+    async def test_a_rendezvous_goes_on_while_the_channel_is_lost(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        gate = Gate()
+        async with listening(address, gate.answer) as (_, statuses):
+            sending = asyncio.create_task(send(address, KEYS, "a"))
+            await gate.asked.wait()
+            await emulator.inject({"fault": "drop"})
+            await statuses.came_back()
+            gate.open.set()
+            assert await sending == "done"
+
+    def test_a_channel_that_dies_young_is_not_reopened_in_a_storm(self) -> None:
+        # As when the service ends the channel whenever it is pinged (azure-relay-dotnet #103).
+        async def play() -> int:
+            async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as emulator:
+                address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
+                patient = ReconnectionPolicy(spread=lambda _shortest, longest: longest)
+                async with listening(address, reconnection=patient) as (listener, statuses):
+                    began = virtual_time.now()
+                    while virtual_time.now() < began + 600:
+                        await statuses.came_back(listener.status.reconnects)
+                        await emulator.inject({"fault": "drop"})
+                        await statuses.came_back(listener.status.reconnects + 1, patience=100)
+                    return listener.status.reconnects
+
+        assert virtual_time.run(play()) < 30
+
+
+class TestReasons:
+    async def test_a_wrong_key_is_told_without_the_key_and_tried_again(self, address: HybridConnectionAddress) -> None:
+        reason = await offline_reason(address, times=3, tokens=SharedAccessKey(KEYS.name, "hunter2"))
         assert "401, token refused" in reason
         assert "TrackingId:" in reason
-        assert "wrong" not in reason
+        assert "hunter2" not in reason
+
+    async def test_a_policy_without_listen_is_told(self) -> None:
+        async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key, frozenset({"Send"}))}) as emulator:
+            address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
+            assert "403, the token is valid, but not for" in await offline_reason(address)
+
+    async def test_a_hybrid_connection_that_is_not_there_is_told(self, emulator: RelayEmulator) -> None:
+        unknown = HybridConnectionAddress(emulator.namespace, "unknown", plain=True)
+        assert "404, no such hybrid connection" in await offline_reason(unknown)
+
+    async def test_a_wrong_clock_is_told(self, emulator: RelayEmulator, address: HybridConnectionAddress) -> None:
+        await emulator.inject({"fault": "clock_skew", "seconds": 7400})
+        reason = await offline_reason(address)
+        assert "401, token refused" in reason
+        assert "this machine's clock is 2 h 3 min behind the service's: set it" in reason
+
+    async def test_a_port_where_nothing_listens_is_told(self) -> None:
+        nobody = HybridConnectionAddress("127.0.0.1:1", PATH, plain=True)
+        assert "connection refused: nothing listens there" in await offline_reason(nobody)
 
     async def test_a_credential_that_gives_no_token_is_told(self, address: HybridConnectionAddress) -> None:
         class Broken:
             def token(self, audience: str) -> Token:
                 raise TokenError("Entra ID gave none")
 
-        states, stopping = States(), asyncio.Event()
-        running = asyncio.create_task(Listener(address, Broken(), upper, AT_ONCE, on_state=states).run(stopping))
-        reason = await states.reached("offline")
-        stopping.set()
-        await running
-        assert reason == "getting a token: Entra ID gave none"
+        assert await offline_reason(address, tokens=Broken()) == "getting a token: Entra ID gave none"
 
-    async def test_a_rendezvous_goes_on_while_the_channel_is_lost(
+    async def test_a_fault_of_its_own_does_not_end_it(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
-        started, may_end = asyncio.Event(), asyncio.Event()
+        class Faulty:
+            tries = 0
 
-        async def answer(frame: bytes, accept: Accept) -> str:
-            started.set()
-            await may_end.wait()
-            return "done"
+            def token(self, audience: str) -> Token:
+                self.tries += 1
+                if self.tries == 1:
+                    raise KeyError("SMITH")
+                return KEYS.token(audience)
 
-        async with listening(address, answer) as states:
-            sending = asyncio.create_task(send(address, KEYS, "a"))
-            await started.wait()
-            emulator.channels[PATH][0].websocket.transport.abort()
-            await states.reached("online", times=2)
-            may_end.set()
-            assert await sending == "done"
+        async with listening(address, tokens=Faulty()) as (_, statuses):
+            assert await statuses.went_offline() == "a fault of the listener's own (KeyError)"
+
+
+async def renewal_of(keys: type[SharedAccessKey]) -> tuple[float, Statuses]:
+    """Virtual seconds until the first renewal of tokens that live an hour, and what the listener said until its end."""
+    clock = asyncio.get_running_loop().time
+    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}, clock=clock) as emulator:
+        address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
+        tokens, never_too_old = keys(KEYS.name, KEYS.key, clock=clock), LivenessPolicy(max_age=1e9)
+        began = clock()
+        async with listening(address, clock=clock, tokens=tokens, liveness=never_too_old) as (_, statuses):
+            await statuses.until(lambda status: status.renewals > 0, patience=4000)
+            renewed_after = clock() - began
+    return renewed_after, statuses
 
 
 class TestRenewal:
@@ -209,37 +159,165 @@ class TestRenewal:
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         short = SharedAccessKey(KEYS.name, KEYS.key, lifetime=2)
-        async with listening(address, tokens=short) as states:
+        async with listening(address, tokens=short) as (_, statuses):
             channel = emulator.channels[PATH][0]
             await emulator.until(lambda: emulator.counts["renewed"] > 0)
+            await statuses.until(lambda status: status.renewals > 0)
             assert emulator.channels[PATH] == [channel]
-            assert [state for state, _ in states.seen] == ["connecting", "online"]
+            assert statuses.states == ["connecting", "online"]
 
-    async def test_a_channel_whose_token_ran_out_is_closed_and_opened_again(
+    async def test_a_renewal_that_is_refused_is_followed_by_a_fresh_token_at_once(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
-        never_renewed = SharedAccessKey(KEYS.name, KEYS.key, lifetime=1)
-        async with listening(address, tokens=never_renewed, clock=lambda: 0) as states:
-            assert "1008 The token has expired" in await states.reached("offline")
-            await states.reached("online", times=2)
+        class WrongOnce:
+            given = 0
 
+            def token(self, audience: str) -> Token:
+                self.given += 1
+                key = KEYS.key if self.given != 2 else "wrong"
+                return SharedAccessKey(KEYS.name, key, lifetime=2).token(audience)
 
-class TestControlChannel:
-    async def test_an_http_request_is_answered_so_that_the_service_does_not_block_us(
+        default = ReconnectionPolicy()
+        async with listening(address, tokens=WrongOnce(), reconnection=default) as (_, statuses):
+            assert "1008, the token was refused or has expired" in await statuses.went_offline()
+            await statuses.came_back()
+            assert await send(address, KEYS, "a") == "A"
+
+    async def test_a_channel_whose_token_ran_out_is_opened_again_at_once(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        async with listening(address) as (_, statuses):
+            await emulator.inject({"fault": "expire_tokens"})
+            assert "1008" in await statuses.went_offline()
+            await statuses.came_back()
+
+    def test_a_credential_that_is_away_for_a_while_does_not_end_the_channel(self) -> None:
+        class AwayForAWhile(SharedAccessKey):
+            given = 0
+
+            def token(self, audience: str) -> Token:
+                AwayForAWhile.given += 1
+                if AwayForAWhile.given in (2, 3):
+                    raise TokenError("Entra ID gave none")
+                return super().token(audience)
+
+        renewed_after, statuses = virtual_time.run(renewal_of(AwayForAWhile))
+        assert 2700 < renewed_after < 3600
+        assert statuses.states == ["connecting", "online", "offline"]
+
+    def test_it_is_renewed_between_75_and_85_percent_of_its_life(self) -> None:
+        renewed_after, _ = virtual_time.run(renewal_of(SharedAccessKey))
+        assert 2690 <= renewed_after <= 3070
+
+    async def test_five_renewals_under_twenty_actions_a_second_cost_not_one_action(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        short = SharedAccessKey(KEYS.name, KEYS.key, lifetime=2)
+        replies: list[asyncio.Task[str]] = []
+        async with listening(address, tokens=short) as (listener, statuses):
+            while listener.status.renewals < 5:
+                replies.append(asyncio.create_task(send(address, KEYS, f"n{len(replies)}")))
+                await asyncio.sleep(0.05)  # the pace is what is tested
+            assert await asyncio.gather(*replies) == [f"N{number}" for number in range(len(replies))]
+            assert statuses.states == ["connecting", "online"]
+        assert len(replies) >= 50
+
+
+class TestReplacing:
+    async def test_the_new_channel_is_open_before_the_old_one_is_closed(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        numbers: list[int] = []
+
+        def note() -> bool:
+            numbers.append(len(emulator.channels[PATH]))
+            return False
+
+        async with listening(address) as (listener, statuses):
+            watching = asyncio.create_task(emulator.until(note))
+            listener.replace_channel()
+            await statuses.came_back()
+            await emulator.until(lambda: len(emulator.channels[PATH]) == 1)
+            watching.cancel()
+            assert statuses.states == ["connecting", "online"]
+        assert (2 in numbers, 0 in numbers) == (True, False)
+
+    async def test_no_action_is_lost_while_it_is_replaced_again_and_again(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        async def keep_sending() -> int:
+            sent = 0
+            while listener.status.reconnects < 10:
+                assert await send(address, KEYS, f"n{sent}") == f"N{sent}"
+                sent += 1
+            return sent
+
+        async with listening(address) as (listener, statuses):
+            senders = [asyncio.create_task(keep_sending()) for _ in range(5)]
+            for number in range(1, 11):
+                listener.replace_channel()
+                await statuses.came_back(number)
+            assert sum(await asyncio.gather(*senders)) >= 10
+
+    async def test_as_long_as_no_new_one_can_be_had_the_old_one_serves(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        async with listening(address) as (listener, statuses):
+            await emulator.inject({"fault": "refuse", "action": "listen", "status": 503, "times": 3})
+            listener.replace_channel()
+            await emulator.until(lambda: emulator.counts["refused"] > 0)
+            assert await send(address, KEYS, "a") == "A"
+            await statuses.came_back()
+            assert statuses.states == ["connecting", "online"]
+
+    async def test_when_the_old_one_ends_before_there_is_a_new_one_it_says_that_it_is_offline(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        hours = ReconnectionPolicy(first=3600, cap=3600, slow=3600, spread=lambda _shortest, longest: longest)
+        async with listening(address, reconnection=hours) as (listener, statuses):
+            await emulator.inject({"fault": "refuse", "action": "listen", "status": 503})
+            listener.replace_channel()
+            await emulator.until(lambda: emulator.counts["refused"] > 0)
+            assert statuses.states == ["connecting", "online"]
+            await emulator.inject({"fault": "drop", "code": 1011})
+            assert "1011" in await statuses.went_offline()
+
+    async def test_open_rendezvous_finish(self, emulator: RelayEmulator, address: HybridConnectionAddress) -> None:
+        gate = Gate()
+        async with listening(address, gate.answer) as (listener, statuses):
+            sending = asyncio.create_task(send(address, KEYS, "a"))
+            await gate.asked.wait()
+            listener.replace_channel()
+            await statuses.came_back()
+            await emulator.until(lambda: len(emulator.channels[PATH]) == 1)
+            gate.open.set()
+            assert await sending == "done"
+
+
+class TestWhatIsNotUnderstood:
+    async def test_it_is_ignored_and_told_once_by_its_key(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress, caplog: pytest.LogCaptureFixture
     ) -> None:
         async with listening(address):
-            await emulator.channels[PATH][0].websocket.send('{"request": {"id": "42"}}')
-            await emulator.until(lambda: bool(emulator.responses))
-        assert (emulator.responses[0]["requestId"], emulator.responses[0]["statusCode"]) == ("42", 404)
-
-    async def test_messages_that_are_not_known_are_ignored(
-        self, emulator: RelayEmulator, address: HybridConnectionAddress
-    ) -> None:
-        async with listening(address):
-            for text in ('{"future": {"x": 1}}', "garbage", "[]"):
+            for text in ('{"future": {"name": "SMITH"}}', '{"future": 2}', "garbage", "[]"):
                 await emulator.channels[PATH][0].websocket.send(text)
             assert await send(address, KEYS, "a") == "A"
+        told = [record.key for record in caplog.records if record.msg == "control channel message not understood"]  # type: ignore[attr-defined]
+        assert told == ["future", "no JSON", "no object"]
+        assert "SMITH" not in caplog.text
+
+
+class TestStatus:
+    async def test_it_tells_when_the_last_sender_came(self, address: HybridConnectionAddress) -> None:
+        async with listening(address, clock=lambda: 1000.0) as (listener, _):
+            assert (listener.status.online_since, listener.status.last_accept_at) == (1000.0, None)
+            await send(address, KEYS, "a")
+            assert listener.status.last_accept_at == 1000.0
+
+    async def test_the_last_word_is_offline(self, address: HybridConnectionAddress) -> None:
+        async with listening(address) as (listener, _):
+            pass
+        assert (listener.status.state, listener.status.why) == ("offline", "stopped")
 
 
 class TestStopping:
@@ -251,90 +329,68 @@ class TestStopping:
             await emulator.until(lambda: emulator.counts["accepted"] == 30)
         assert await asyncio.gather(*sending) == [f"N{number}" for number in range(30)]
 
-    async def test_a_sender_in_hand_gets_its_reply_first(
-        self, emulator: RelayEmulator, address: HybridConnectionAddress
-    ) -> None:
-        started, may_end = asyncio.Event(), asyncio.Event()
-
-        async def answer(frame: bytes, accept: Accept) -> str:
-            started.set()
-            await may_end.wait()
-            return "done"
-
-        async with listening(address, answer):
+    async def test_a_sender_in_hand_gets_its_reply_first(self, address: HybridConnectionAddress) -> None:
+        gate = Gate()
+        async with listening(address, gate.answer):
             sending = asyncio.create_task(send(address, KEYS, "a"))
-            await started.wait()
-            asyncio.get_running_loop().call_soon(may_end.set)
+            await gate.asked.wait()
+            asyncio.get_running_loop().call_soon(gate.open.set)
         assert await sending == "done"
 
     async def test_one_that_takes_longer_than_the_grace_is_left(self, address: HybridConnectionAddress) -> None:
-        started = asyncio.Event()
-
-        async def answer(frame: bytes, accept: Accept) -> str:
-            started.set()
-            await asyncio.Event().wait()
-            return "never"
-
-        async with listening(address, answer, stop_grace=0.05):
+        gate = Gate()
+        async with listening(address, gate.answer, stop_grace=0.05):
             sending = asyncio.create_task(send(address, KEYS, "a"))
-            await started.wait()
-        with pytest.raises(HybridConnectionError):
-            await sending
+            await gate.asked.wait()
+        assert isinstance(await asyncio.gather(sending, return_exceptions=True), list)
+
+    async def test_no_task_is_left(self, emulator: RelayEmulator, address: HybridConnectionAddress) -> None:
+        async with listening(address, stop_grace=0) as (listener, statuses):
+            listener.replace_channel()
+            await statuses.came_back()
+            silent = await join(address)
+            names = {task.get_name() for task in asyncio.all_tasks()}
+            assert {"listener", "control-channel", "token-renewal", "prover", "rendezvous"} <= names
+        assert {task.get_name() for task in asyncio.all_tasks()} & OURS == set()
+        await silent.close()
+
+    async def test_leaving_cuts_the_grace_short(self, address: HybridConnectionAddress) -> None:
+        gate, stopping, leaving, statuses = Gate(), asyncio.Event(), asyncio.Event(), Statuses()
+        listener = Listener(address, KEYS, gate.answer, on_status=statuses, stop_grace=3600)
+        running = asyncio.create_task(listener.run(stopping, leaving))
+        await statuses.until(lambda status: status.state == "online")
+        sending = asyncio.create_task(send(address, KEYS, "a"))
+        await gate.asked.wait()
+        stopping.set()
+        leaving.set()
+        await asyncio.wait_for(running, 5)
+        await asyncio.gather(sending, return_exceptions=True)
 
     async def test_it_stops_at_once_while_it_waits_to_reconnect(self) -> None:
         nobody = HybridConnectionAddress("127.0.0.1:1", PATH, plain=True)
-        states, stopping = States(), asyncio.Event()
-        hours = Backoff(first=3600, cap=3600, jitter=lambda ceiling: ceiling)
-        running = asyncio.create_task(Listener(nobody, KEYS, upper, hours, on_state=states).run(stopping))
-        await states.reached("offline", times=2)
+        hours = ReconnectionPolicy(first=3600, cap=3600, spread=lambda _shortest, longest: longest)
+        await asyncio.wait_for(offline_reason(nobody, reconnection=hours), 5)
+
+    async def test_it_stops_at_once_while_it_connects(self, emulator: RelayEmulator) -> None:
+        address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
+        await emulator.inject({"fault": "delay", "action": "listen", "seconds": 3600})
+        statuses, stopping = Statuses(), asyncio.Event()
+        running = asyncio.create_task(
+            Listener(address, KEYS, upper, reconnection=AT_ONCE, on_status=statuses).run(stopping)
+        )
+        await statuses.until(lambda status: status.state == "connecting")
         stopping.set()
         await asyncio.wait_for(running, 5)
 
 
-class TestWebSocket:
-    async def test_the_token_follows_no_redirect(self, address: HybridConnectionAddress) -> None:
-        asked: list[str] = []
-
-        def redirect(websocket: ServerConnection, request: Request) -> Response:
-            asked.append(request.path)
-            return Response(302, "Found", Headers({"Location": "/elsewhere", "Content-Length": "0"}), b"")
-
-        async def nobody(websocket: ServerConnection) -> None:
-            """Never reached."""
-
-        async with serve(nobody, "127.0.0.1", 0, process_request=redirect) as server:
-            port = server.sockets[0].getsockname()[1]
-            with pytest.raises(HybridConnectionError, match="302"):
-                await open_websocket(f"ws://127.0.0.1:{port}/first", "connecting")
-        assert asked == ["/first"]
-
-    async def test_no_compression_is_offered_and_no_frame_is_logged(
-        self, emulator: RelayEmulator, address: HybridConnectionAddress, caplog: pytest.LogCaptureFixture
+class TestLogs:
+    async def test_no_token_no_frame_and_no_address_is_in_any_line(
+        self, address: HybridConnectionAddress, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
         logging.getLogger("websockets.server").setLevel(logging.INFO)  # the emulator's, in this process
-        async with listening(address) as _:
-            websocket = await connect(address)
-            assert "Sec-WebSocket-Extensions" not in websocket.request.headers  # type: ignore[union-attr]
-            await websocket.send("SMITH")
-            await websocket.recv()
+        async with listening(address):
+            await send(address, KEYS, "SMITH")
         logging.getLogger("websockets.server").setLevel(logging.NOTSET)
-        assert "SMITH" not in caplog.text
-        assert "SharedAccessSignature" not in caplog.text
-
-    async def test_no_connection_without_tls_but_to_this_machine(self) -> None:
-        with pytest.raises(HybridConnectionError, match="refused to connect without TLS"):
-            await open_websocket("ws://relay.example/$hc/x", "rendezvous")
-
-    async def test_a_sender_is_told_that_nobody_listens(self, address: HybridConnectionAddress) -> None:
-        with pytest.raises(HybridConnectionError, match=r"404.*no listeners.*TrackingId"):
-            await send(address, KEYS, "a")
-
-    async def test_a_sender_may_not_listen_with_a_send_key(self) -> None:
-        policies = {KEYS.name: Policy(KEYS.key, frozenset({"Send"}))}
-        async with RelayEmulator([PATH], policies) as emulator:
-            address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
-            with pytest.raises(HybridConnectionError, match=r"listening: 403, .*Listen"):
-                await open_websocket(
-                    address.listen_url, "listening", headers=token_header(KEYS.token(address.audience))
-                )
+        for secret in ("SMITH", "SharedAccessSignature", "sb-hc-id", KEYS.key):
+            assert secret not in caplog.text

@@ -3,9 +3,17 @@
 import base64
 import hashlib
 import hmac
+import threading
+from types import SimpleNamespace
 from urllib.parse import unquote
 
-from relay.hybrid_connection.tokens import SharedAccessKey, Token, sign
+import pytest
+from azure.core.exceptions import ClientAuthenticationError
+from azure.identity import DefaultAzureCredential
+
+from relay.hybrid_connection.failures import HybridConnectionError
+from relay.hybrid_connection.tokens import EntraId, SharedAccessKey, Token, TokenError, fresh_token, sign
+from tests import virtual_time
 
 AUDIENCE = "http://ns.servicebus.windows.net/a/b"
 
@@ -43,3 +51,63 @@ class TestSharedAccessKey:
     def test_neither_key_nor_token_shows_in_a_representation(self) -> None:
         assert "secret" not in repr(SharedAccessKey("policy", "secret"))
         assert "secret" not in repr(Token("secret", 1.0))
+
+
+class Identity:
+    """A credential as azure-identity's are, which asks nobody."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.scopes: list[str] = []
+
+    def get_token(self, scope: str, /) -> SimpleNamespace:
+        """A token that is good until 5000."""
+        self.scopes.append(scope)
+        if self.error:
+            raise self.error
+        return SimpleNamespace(token="jwt", expires_on=5000)
+
+
+class TestEntraId:
+    def test_its_tokens_are_bearer_tokens_for_azure_relay(self) -> None:
+        identity = Identity()
+        token = EntraId(identity).token(AUDIENCE)
+        assert (token.value, token.expires_at) == ("Bearer jwt", 5000)
+        assert identity.scopes == ["https://relay.azure.net/.default"]
+
+    def test_what_the_identity_service_says_is_not_repeated(self) -> None:
+        identity = Identity(ClientAuthenticationError("secret of tenant 42"))
+        with pytest.raises(TokenError, match=r"Entra ID gave none \(ClientAuthenticationError\)") as failure:
+            EntraId(identity).token(AUDIENCE)
+        assert "42" not in str(failure.value)
+
+    def test_unless_told_otherwise_it_finds_its_identity_as_azure_does(self) -> None:
+        assert isinstance(EntraId()._credential, DefaultAzureCredential)
+
+
+class TestFreshToken:
+    async def test_it_is_what_the_provider_gives(self) -> None:
+        keys = SharedAccessKey("policy", "key", clock=lambda: 1000)
+        assert await fresh_token(keys, AUDIENCE) == keys.token(AUDIENCE)
+
+    async def test_where_there_is_none_the_phase_is_named(self) -> None:
+        identity = Identity(ClientAuthenticationError())
+        with pytest.raises(HybridConnectionError, match="getting a token: Entra ID gave none"):
+            await fresh_token(EntraId(identity), AUDIENCE)
+
+    def test_a_provider_that_hangs_is_given_up(self) -> None:
+        done = threading.Event()
+
+        class Hanging:
+            def token(self, audience: str) -> Token:
+                done.wait(20)
+                return Token("late", 0)
+
+        async def play() -> None:
+            began = virtual_time.now()
+            with pytest.raises(HybridConnectionError, match="getting a token: none came in 30 s"):
+                await fresh_token(Hanging(), AUDIENCE)
+            assert 30 <= virtual_time.now() - began < 31
+            done.set()
+
+        virtual_time.run(play())

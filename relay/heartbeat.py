@@ -1,0 +1,34 @@
+"""Owns how what the listener says of itself becomes its heartbeat."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from core.health import BEAT_SECONDS, Pulse
+from relay.hybrid_connection.status import Status
+
+
+def details_of(status: Status) -> dict[str, Any]:
+    """The status but for its state, as JSON keeps it: times in ISO 8601 (UTC)."""
+    return {
+        "why": status.why,
+        "online_since": _iso(status.online_since),
+        "last_accept_at": _iso(status.last_accept_at),
+        "last_echo_at": _iso(status.last_echo_at),
+        "last_echo_ms": status.last_echo_ms,
+        "echo": status.echo,
+        "echoes": status.echoes,
+        "renewals": status.renewals,
+        "reconnects": status.reconnects,
+    }
+
+
+async def keep_fed(pulse: Pulse) -> None:
+    """Feed a pulse for ever: it stops when this event loop does, and with it whatever the listener was to do."""
+    while True:
+        pulse.feed()
+        await asyncio.sleep(BEAT_SECONDS)
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,113 @@
+"""A listener that runs on a relay emulator, for the tests: what it said of itself can be waited for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from relay.hybrid_connection.address import HybridConnectionAddress
+from relay.hybrid_connection.control_channel import Accept
+from relay.hybrid_connection.listener import Listener
+from relay.hybrid_connection.reconnection import ReconnectionPolicy
+from relay.hybrid_connection.rendezvous import Answer
+from relay.hybrid_connection.status import Status
+from relay.hybrid_connection.websocket import ClientConnection, open_websocket, token_header
+from tests.conftest import KEYS
+
+AT_ONCE = ReconnectionPolicy(first=0, cap=0, slow=0)
+PATIENCE = 20.0
+
+
+async def upper(frame: bytes, accept: Accept) -> str:
+    """Answers in capitals."""
+    return frame.decode().upper()
+
+
+class Gate:
+    """An answer that says when it was asked, and is given when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def answer(self, frame: bytes, accept: Accept) -> str:
+        """`done`, once the gate is open."""
+        self.asked.set()
+        await self.open.wait()
+        return "done"
+
+
+class Statuses:
+    """What a listener said of itself, to be waited for."""
+
+    def __init__(self) -> None:
+        self.seen: list[Status] = []
+        self._changed = asyncio.Condition()
+
+    def __call__(self, status: Status) -> None:
+        self.seen.append(status)
+        self._told = asyncio.ensure_future(self._tell())
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def states(self) -> list[str]:
+        """The states in their order, each stay once."""
+        states = [status.state for status in self.seen]
+        return [state for place, state in enumerate(states) if place == 0 or states[place - 1] != state]
+
+    async def until(self, holds: Callable[[Status], bool], patience: float = PATIENCE) -> Status:
+        """The first status, past or to come, of which something holds."""
+        async with asyncio.timeout(patience), self._changed:
+            await self._changed.wait_for(lambda: any(holds(status) for status in self.seen))
+        return next(status for status in self.seen if holds(status))
+
+    async def went_offline(self, times: int = 1) -> str:
+        """Why it was offline the nth time."""
+
+        def reasons() -> list[str]:
+            stays = zip([None, *self.seen], self.seen, strict=False)
+            return [new.why for old, new in stays if new.state == "offline" and (old is None or old.state != "offline")]
+
+        await self.until(lambda _: len(reasons()) >= times)
+        return reasons()[times - 1]
+
+    async def came_back(self, times: int = 1, patience: float = PATIENCE) -> Status:
+        """The status when it was online after so many reconnections."""
+        return await self.until(lambda status: status.state == "online" and status.reconnects >= times, patience)
+
+
+@asynccontextmanager
+async def listening(
+    address: HybridConnectionAddress, answer: Answer = upper, **options: Any
+) -> AsyncIterator[tuple[Listener, Statuses]]:
+    """A listener that is online, until the block ends; that it stops then is part of every test."""
+    statuses, stopping = Statuses(), asyncio.Event()
+    settings = {"tokens": KEYS, "reconnection": AT_ONCE, "on_status": statuses, **options}
+    listener = Listener(address, answer=answer, **settings)
+    running = asyncio.create_task(listener.run(stopping), name="running")
+    try:
+        await statuses.until(lambda status: status.state == "online")
+        yield listener, statuses
+    finally:
+        stopping.set()
+        await asyncio.wait_for(running, 60)
+
+
+async def offline_reason(address: HybridConnectionAddress, times: int = 1, **options: Any) -> str:
+    """Why a listener on this address is offline, when it has said so so many times."""
+    statuses, stopping = Statuses(), asyncio.Event()
+    settings = {"tokens": KEYS, "reconnection": AT_ONCE, "on_status": statuses, **options}
+    running = asyncio.create_task(Listener(address, answer=upper, **settings).run(stopping))
+    reason = await statuses.went_offline(times)
+    stopping.set()
+    await running
+    return reason
+
+
+async def join(address: HybridConnectionAddress) -> ClientConnection:
+    """A sender that has joined a listener and says nothing."""
+    token = KEYS.token(address.audience)
+    return await open_websocket(address.connect_url, "connecting", headers=token_header(token))

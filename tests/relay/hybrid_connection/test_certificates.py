@@ -1,0 +1,52 @@
+"""The reason that a listener is offline says what is wrong with a certificate: its authority, its host, its time."""
+
+import pytest
+import trustme
+
+from nonprod.relay_emulator import Policy, RelayEmulator
+from relay.hybrid_connection.address import HybridConnectionAddress
+from tests.certificates import certificate_for
+from tests.conftest import KEYS, PATH
+from tests.relay.conftest import Trust
+from tests.relay.hybrid_connection.listening import offline_reason
+
+pytestmark = pytest.mark.usefixtures("no_proxy_of_ours")
+
+
+async def reason(authority: trustme.CA, name: str = "localhost", begins: int = -10, ends: int = 10) -> str:
+    """Why a listener is offline on a relay that shows such a certificate."""
+    certificate = certificate_for(authority, name, begins=begins, ends=ends)
+    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}, tls=certificate.context) as emulator:
+        return await offline_reason(HybridConnectionAddress(f"localhost:{emulator.port}", PATH))
+
+
+class TestCertificates:
+    async def test_an_authority_that_is_not_trusted(self, trust: Trust) -> None:
+        trust(trustme.CA())
+        assert "a private one, or an inspecting proxy's, goes into SSL_CERT_FILE" in await reason(trustme.CA())
+
+    async def test_another_host(self, trust: Trust) -> None:
+        authority = trustme.CA()
+        trust(authority)
+        assert "another host's: check AZURE_RELAY_NAMESPACE" in await reason(authority, "south.servicebus.windows.net")
+
+    @pytest.mark.parametrize(
+        ("begins", "ends", "said"),
+        [
+            (-20, -10, "the certificate has expired: is this machine's clock ahead?"),
+            (10, 20, "the certificate is not valid yet: is this machine's clock behind?"),
+        ],
+    )
+    async def test_another_time_is_the_clocks_fault_perhaps(
+        self, trust: Trust, begins: int, ends: int, said: str
+    ) -> None:
+        authority = trustme.CA()
+        trust(authority)
+        assert said in await reason(authority, begins=begins, ends=ends)
+
+    async def test_a_wrong_clock_is_told_with_the_token_that_it_spoils(self, emulator: RelayEmulator) -> None:
+        await emulator.inject({"fault": "clock_skew", "seconds": 2 * 3600})
+        told = await offline_reason(HybridConnectionAddress(emulator.namespace, PATH, plain=True))
+        assert "401, token refused" in told
+        assert "this machine's clock is " in told
+        assert "behind the service's: set it" in told

@@ -1,0 +1,143 @@
+"""A channel that looks connected and is dead is found, by the default policy and in virtual time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from nonprod.relay_emulator import Policy, RelayEmulator
+from relay.hybrid_connection.address import HybridConnectionAddress
+from relay.hybrid_connection.liveness import LivenessPolicy
+from relay.hybrid_connection.places import Places
+from relay.hybrid_connection.sender import send
+from tests import virtual_time
+from tests.conftest import KEYS, PATH
+from tests.relay.hybrid_connection.listening import Statuses, join, listening
+
+
+def echo_text(nonce: str) -> str:
+    """What the listeners of these tests send to themselves."""
+    return f"echo {nonce}"
+
+
+@asynccontextmanager
+async def emulated(*rights: str) -> AsyncIterator[tuple[RelayEmulator, HybridConnectionAddress]]:
+    """An emulator in the running loop, whatever time that keeps; the key gives all rights unless some are named."""
+    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key, frozenset(rights or {"Manage"}))}) as emulator:
+        yield emulator, HybridConnectionAddress(emulator.namespace, PATH, plain=True)
+
+
+@asynccontextmanager
+async def proving(
+    *rights: str, **options: Any
+) -> AsyncIterator[tuple[RelayEmulator, HybridConnectionAddress, Statuses]]:
+    """A listener that sends echoes to itself, on an emulator of its own."""
+    async with emulated(*rights) as (emulator, address):  # noqa: SIM117 - the second needs the first
+        async with listening(address, echo_text=echo_text, **options) as (_, statuses):
+            yield emulator, address, statuses
+
+
+async def recovery_from(fault: dict[str, Any]) -> tuple[float, Statuses]:
+    """Seconds from a fault that strikes a proven channel until the listener has another one; it answers again then."""
+    async with proving() as (emulator, address, statuses):
+        await statuses.until(lambda status: status.echo == "here")
+        struck = virtual_time.now()
+        await emulator.inject(fault)
+        await statuses.came_back(patience=1000)
+        recovered = virtual_time.now() - struck
+        assert await send(address, KEYS, "a") == "A"
+        await statuses.until(lambda status: status.echo == "here" and status.reconnects == 1)
+        assert statuses.seen[-1].state == "online"
+    return recovered, statuses
+
+
+class TestDeadChannels:
+    def test_a_half_open_channel_is_noticed_within_90_seconds(self) -> None:
+        recovered, statuses = virtual_time.run(recovery_from({"fault": "half_open"}))
+        assert recovered <= 90
+        assert any("half open: a ping was not answered in time" in status.why for status in statuses.seen)
+
+    @pytest.mark.parametrize("routed", [True, False])
+    def test_a_zombie_is_noticed_within_150_seconds_and_replaced_without_a_gap(self, routed: bool) -> None:
+        recovered, statuses = virtual_time.run(recovery_from({"fault": "zombie", "routed": routed}))
+        assert recovered <= 150
+        assert statuses.states == ["connecting", "online", "suspect", "online", "offline"]
+        assert any("2 echoes through the relay did not come back" in status.why for status in statuses.seen)
+
+    def test_a_zombie_whose_echoes_another_listener_answers_is_noticed_too(self) -> None:
+        async def play() -> float:
+            async with proving() as (emulator, address, statuses):
+                await statuses.until(lambda status: status.echo == "here")
+                await emulator.inject({"fault": "zombie", "routed": False})
+                struck = virtual_time.now()
+                async with listening(address):
+                    await statuses.came_back(patience=1000)
+                    assert any("came in at another listener" in status.why for status in statuses.seen)
+                    return virtual_time.now() - struck
+
+        assert virtual_time.run(play()) <= 150
+
+    def test_another_listener_beside_it_gives_no_alarm(self) -> None:
+        async def play() -> list[str]:
+            async with proving(liveness=LivenessPolicy(listeners=25)) as (_, address, statuses), listening(address):
+                await statuses.until(lambda status: status.echoes >= 20, patience=1000)
+                assert {"here", "elsewhere"} <= {status.echo for status in statuses.seen}
+                return statuses.states
+
+        assert virtual_time.run(play()) == ["connecting", "online"]
+
+
+class TestWithoutTheRightToSend:
+    def test_a_channel_is_replaced_at_its_age_without_a_gap(self) -> None:
+        async def play() -> tuple[float, list[str]]:
+            async with proving("Listen") as (_, _, statuses):
+                began = virtual_time.now()
+                await statuses.until(lambda status: status.echo == "forbidden")
+                await statuses.came_back(patience=1000)
+                return virtual_time.now() - began, statuses.states
+
+        age, states = virtual_time.run(play())
+        assert 899 <= age < 905
+        assert states == ["connecting", "online"]
+
+
+class TestEchoes:
+    def test_one_is_sent_soon_and_then_every_minute(self) -> None:
+        async def play() -> list[int]:
+            async with proving(clock=asyncio.get_running_loop().time) as (_, _, statuses):
+                online = (await statuses.until(lambda status: status.state == "online")).online_since or 0
+                await statuses.until(lambda status: status.echoes == 3, patience=1000)
+                times = {status.last_echo_at for status in statuses.seen if status.last_echo_at}
+                return sorted(round(time - online) for time in times)
+
+        assert virtual_time.run(play()) == [5, 65, 125]
+
+    def test_one_that_is_late_once_makes_nobody_doubt(self) -> None:
+        async def play() -> list[str]:
+            async with proving() as (emulator, _, statuses):
+                await emulator.inject({"fault": "delay", "action": "connect", "seconds": 25})
+                await statuses.until(lambda status: status.echo == "missed", patience=100)
+                await statuses.until(lambda status: status.echo == "here", patience=100)
+                return statuses.states
+
+        assert virtual_time.run(play()) == ["connecting", "online"]
+
+    async def test_it_waits_for_no_place_and_is_no_sender(self) -> None:
+        options = {"liveness": LivenessPolicy(soon=0.01), "places": Places(limit=1), "stop_grace": 0}
+        async with proving(**options) as (_, address, statuses):
+            accepted = statuses.seen[-1].last_accept_at
+            silent = await join(address)
+            await statuses.until(lambda status: status.echo == "here")
+            assert statuses.seen[-1].last_echo_ms is not None
+            assert accepted is None
+            await silent.close()
+
+    async def test_each_of_two_listeners_knows_its_own(self) -> None:
+        at_once = LivenessPolicy(soon=0.01, interval=0.01, listeners=25)
+        async with proving(liveness=at_once) as (_, address, first):  # noqa: SIM117 - the second needs the first
+            async with listening(address, echo_text=echo_text, liveness=at_once) as (_, second):
+                for statuses in (first, second):
+                    await statuses.until(lambda status: status.echo == "elsewhere")
+                    await statuses.until(lambda status: status.echo == "here")

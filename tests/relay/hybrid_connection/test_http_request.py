@@ -1,0 +1,152 @@
+"""HTTP requests that come through a real relay emulator, asked for by Python's own HTTP client."""
+
+import asyncio
+import json
+from http.client import HTTPConnection, HTTPResponse
+
+import pytest
+
+from nonprod.relay_emulator import RelayEmulator
+from relay.hybrid_connection.address import HybridConnectionAddress
+from relay.hybrid_connection.control_channel import Request, Response
+from relay.hybrid_connection.places import Places
+from relay.hybrid_connection.rendezvous import MeetingLimits
+from tests.conftest import KEYS, PATH
+from tests.relay.hybrid_connection.listening import Gate, listening
+
+
+async def reflect(request: Request) -> Response:
+    """Gives back what was asked, and the body."""
+    headers = {"Content-Type": "text/plain", "X-Asked": f"{request.method} {request.target}"}
+    return Response(202, request.body or b"", headers, "Reflected")
+
+
+async def ask(
+    address: HybridConnectionAddress, method: str = "POST", target: str = "", body: bytes = b""
+) -> tuple[HTTPResponse, bytes]:
+    """The response to a request, and its body."""
+
+    def exchange() -> tuple[HTTPResponse, bytes]:
+        connection = HTTPConnection(address.namespace, timeout=20)
+        headers = {"ServiceBusAuthorization": KEYS.token(address.audience).value}
+        connection.request(method, f"/{PATH}{target}", body, headers)
+        response = connection.getresponse()
+        return response, response.read()
+
+    return await asyncio.to_thread(exchange)
+
+
+class TestRequests:
+    @pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 2**20])
+    async def test_a_body_of_any_size_within_the_limit_comes_and_goes(
+        self, address: HybridConnectionAddress, size: int
+    ) -> None:
+        async with listening(address, respond=reflect):
+            response, body = await ask(address, target="/abc?x=1", body=b"b" * size)
+        assert (response.status, response.reason, len(body)) == (202, "Reflected", size)
+        assert response.headers["X-Asked"] == f"POST /{PATH}/abc?x=1"
+        assert response.headers["Via"]
+
+    async def test_a_large_response_to_a_small_request_goes_by_its_address(
+        self, address: HybridConnectionAddress
+    ) -> None:
+        async def respond(request: Request) -> Response:
+            return Response(200, b"r" * 200_000)
+
+        async with listening(address, respond=respond):
+            response, body = await ask(address, "GET")
+        assert (response.status, len(body)) == (200, 200_000)
+
+    async def test_forty_at_once_each_get_their_own(self, address: HybridConnectionAddress) -> None:
+        async with listening(address, respond=reflect):
+            sizes = [number * 7000 for number in range(40)]
+            bodies = await asyncio.gather(*(ask(address, body=b"b" * size) for size in sizes))
+        assert [len(body) for _, body in bodies] == sizes
+
+    async def test_where_nothing_is_served_every_request_is_404_in_json(self, address: HybridConnectionAddress) -> None:
+        async with listening(address):
+            response, body = await ask(address, "DELETE", "/x")
+        assert response.status == 404
+        assert json.loads(body)["status"] == "error"
+
+    async def test_one_over_the_limit_is_413_in_the_words_it_was_given(self, address: HybridConnectionAddress) -> None:
+        limits = MeetingLimits(oversize_reply='{"code":"too_large"}')
+        async with listening(address, respond=reflect, limits=limits):
+            response, body = await ask(address, body=b"b" * (2**20 + 1))
+        assert (response.status, body) == (413, b'{"code":"too_large"}')
+
+
+class TestEveryRequestIsAnswered:
+    async def test_with_500_when_the_answer_raises(
+        self, address: HybridConnectionAddress, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def respond(request: Request) -> Response:
+            raise RuntimeError
+
+        async with listening(address, respond=respond):
+            assert (await ask(address))[0].status == 500
+        assert "request failed" in caplog.text
+
+    async def test_with_503_when_the_answer_does_not_come(self, address: HybridConnectionAddress) -> None:
+        async def respond(request: Request) -> Response:
+            await asyncio.Event().wait()
+            return Response(200)
+
+        async with listening(address, respond=respond, limits=MeetingLimits(response=0.05)):
+            assert (await ask(address))[0].status == 503
+
+    @pytest.mark.parametrize("size", [0, 100_000])
+    async def test_with_503_when_there_is_no_place(self, address: HybridConnectionAddress, size: int) -> None:
+        gate = Gate()
+
+        async def respond(request: Request) -> Response:
+            return Response(200, (await gate.answer(b"", None)).encode())  # type: ignore[arg-type]
+
+        async with listening(address, respond=respond, places=Places(limit=1, queue=0)):
+            first = asyncio.create_task(ask(address))
+            await gate.asked.wait()
+            response, body = await ask(address, body=b"b" * size)
+            assert response.status == 503
+            assert "try again" in json.loads(body)["message"]
+            gate.open.set()
+            assert (await first)[0].status == 200
+
+    async def test_with_400_when_its_body_never_came(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        message = {"request": {"address": "wss://x", "id": "1", "method": "POST", "requestTarget": "/", "body": True}}
+        async with listening(address, respond=reflect):
+            channel = emulator.channels[PATH][0].websocket
+            await channel.send(json.dumps(message))
+            await channel.send(json.dumps(message))
+            await emulator.until(lambda: bool(emulator.responses))
+        assert emulator.responses[0]["statusCode"] == 400
+
+    async def test_also_when_the_channel_is_lost_meanwhile(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        gate = Gate()
+
+        async def respond(request: Request) -> Response:
+            return Response(200, (await gate.answer(b"", None)).encode())  # type: ignore[arg-type]
+
+        async with listening(address, respond=respond) as (_, statuses):
+            asking = asyncio.create_task(ask(address))
+            await gate.asked.wait()
+            await emulator.inject({"fault": "drop"})
+            await statuses.came_back()
+            gate.open.set()
+            response, body = await asking
+        assert (response.status, body) == (200, b"done")
+
+    async def test_also_when_the_listener_is_told_to_stop_meanwhile(self, address: HybridConnectionAddress) -> None:
+        gate = Gate()
+
+        async def respond(request: Request) -> Response:
+            return Response(200, (await gate.answer(b"", None)).encode())  # type: ignore[arg-type]
+
+        async with listening(address, respond=respond):
+            asking = asyncio.create_task(ask(address))
+            await gate.asked.wait()
+            asyncio.get_running_loop().call_soon(gate.open.set)
+        assert (await asking)[0].status == 200

@@ -1,0 +1,35 @@
+"""The README of the sub-package tells the truth."""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+from nonprod.relay_emulator import RelayEmulator
+from relay.hybrid_connection.address import HybridConnectionAddress
+from relay.hybrid_connection.sender import send
+from tests.conftest import KEYS, PATH
+
+PACKAGE = Path("relay/hybrid_connection")
+README = (PACKAGE / "README.md").read_text()
+
+
+class TestReadme:
+    async def test_its_example_is_short_and_answers_without_django(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+        assert len([line for line in example.splitlines() if line.strip()]) <= 10
+        here = example.replace(
+            '"hospital.servicebus.windows.net", "gateway"', f'"{emulator.namespace}", "{PATH}", plain=True'
+        ).replace('"policy", "key"', f'"{KEYS.name}", "{KEYS.key}"')
+        program = f"import sys\nsys.modules['django'] = None\n{here}"
+        running = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+        await emulator.until(lambda: bool(emulator.channels[PATH]))
+        assert await send(address, KEYS, "hello") == "You said 5 bytes"
+        running.terminate()
+        await running.wait()
+
+    def test_every_file_is_named_and_every_file_that_is_named_is_there(self) -> None:
+        there = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py"}
+        assert set(re.findall(r"`(\w+\.py)`", README)) == there

@@ -1,0 +1,216 @@
+"""One sender and what it can do, on a real relay emulator."""
+
+import asyncio
+
+import pytest
+
+from nonprod.relay_emulator import RelayEmulator
+from relay.hybrid_connection.address import HybridConnectionAddress
+from relay.hybrid_connection.control_channel import Accept
+from relay.hybrid_connection.failures import HybridConnectionError
+from relay.hybrid_connection.places import Places
+from relay.hybrid_connection.rendezvous import MeetingLimits
+from relay.hybrid_connection.sender import send
+from relay.hybrid_connection.websocket import ClientConnection, ConnectionClosed
+from tests.conftest import KEYS
+from tests.relay.hybrid_connection.listening import Gate, join, listening
+
+
+class TestAnswering:
+    async def test_a_sender_gets_what_answer_returns(self, address: HybridConnectionAddress) -> None:
+        async with listening(address):
+            assert await send(address, KEYS, "ł") == "Ł"
+
+    async def test_twenty_at_once_each_get_their_own(self, address: HybridConnectionAddress) -> None:
+        async with listening(address):
+            replies = await asyncio.gather(*(send(address, KEYS, f"n{number}") for number in range(20)))
+        assert replies == [f"N{number}" for number in range(20)]
+
+    async def test_a_binary_frame_is_handed_over_too(self, address: HybridConnectionAddress) -> None:
+        async with listening(address):
+            websocket = await join(address)
+            await websocket.send(b"binary")
+            assert await websocket.recv() == "BINARY"
+
+    async def test_so_is_one_that_is_not_utf8(self, address: HybridConnectionAddress) -> None:
+        async def hexed(frame: bytes, accept: Accept) -> str:
+            return frame.hex()
+
+        async with listening(address, hexed):
+            websocket = await join(address)
+            await websocket.send(b"\xff\xfe")
+            assert await websocket.recv() == "fffe"
+
+    async def test_a_frame_in_many_fragments_is_one_frame(self, address: HybridConnectionAddress) -> None:
+        async with listening(address):
+            websocket = await join(address)
+            await websocket.send(["o", "n", "e"])
+            assert await websocket.recv() == "ONE"
+
+    async def test_one_who_sends_more_than_one_frame_gets_one_answer(self, address: HybridConnectionAddress) -> None:
+        async with listening(address):
+            websocket = await join(address)
+            await websocket.send("first")
+            await websocket.send("second")
+            assert await websocket.recv() == "FIRST"
+            with pytest.raises(ConnectionClosed):
+                await websocket.recv()
+
+
+class TestTheLimit:
+    async def test_a_frame_of_just_the_limit_is_taken(self, address: HybridConnectionAddress) -> None:
+        async with listening(address):
+            assert len(await send(address, KEYS, "x" * 2**20)) == 2**20
+
+    @pytest.mark.parametrize("size", [2**20 + 1, 20 * 2**20])
+    async def test_one_over_it_is_refused_in_words_and_then_the_socket_is_closed(
+        self, address: HybridConnectionAddress, size: int
+    ) -> None:
+        async with listening(address, limits=MeetingLimits(oversize_reply="too large")):
+            websocket = await join(address)
+            await websocket.send("x" * size)
+            assert await websocket.recv() == "too large"
+            with pytest.raises(ConnectionClosed) as closed:
+                await websocket.recv()
+        assert closed.value.rcvd
+        assert closed.value.rcvd.code == 1009
+
+    async def test_so_is_one_whose_fragments_add_up_to_more(self, address: HybridConnectionAddress) -> None:
+        async with listening(address, limits=MeetingLimits(frame_bytes=10, oversize_reply="too large")):
+            websocket = await join(address)
+            await websocket.send(["12345678", "901"])
+            assert await websocket.recv() == "too large"
+
+
+class TestBadSenders:
+    async def test_a_silent_one_keeps_nobody_else_waiting(self, address: HybridConnectionAddress) -> None:
+        async with listening(address, stop_grace=0):
+            await join(address)
+            assert await send(address, KEYS, "a") == "A"
+
+    async def test_a_silent_one_is_told_that_it_was_silent(self, address: HybridConnectionAddress) -> None:
+        async with listening(address, places=Places(silence=0.05)):
+            websocket = await join(address)
+            with pytest.raises(ConnectionClosed) as closed:
+                await websocket.recv()
+        assert closed.value.rcvd
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "no frame came in time")
+
+    async def test_half_a_frame_is_silence(self, address: HybridConnectionAddress) -> None:
+        async with listening(address, places=Places(silence=0.05)):
+            websocket = await join(address)
+            websocket.transport.write(b"\x81\x85half")  # the header of five bytes, masked, and then nothing
+            with pytest.raises(ConnectionClosed):
+                await websocket.recv()
+            assert await send(address, KEYS, "a") == "A"
+
+    async def test_a_flood_of_pings_is_silence(self, address: HybridConnectionAddress) -> None:
+        async with listening(address, places=Places(silence=0.05)):
+            websocket = await join(address)
+            with pytest.raises(ConnectionClosed):
+                await ping_for_ever(websocket)
+            assert await send(address, KEYS, "a") == "A"
+
+    async def test_one_who_vanishes_before_the_answer_costs_nobody_else(self, address: HybridConnectionAddress) -> None:
+        gate = Gate()
+        async with listening(address, gate.answer):
+            websocket = await join(address)
+            await websocket.send("a")
+            await gate.asked.wait()
+            websocket.transport.abort()
+            gate.open.set()
+            assert await send(address, KEYS, "b") == "done"
+
+    async def test_an_answer_that_takes_long_keeps_nobody_else_waiting(self, address: HybridConnectionAddress) -> None:
+        slow_may_end = asyncio.Event()
+
+        async def answer(frame: bytes, accept: Accept) -> str:
+            if frame == b"slow":
+                await slow_may_end.wait()
+            return frame.decode()
+
+        async with listening(address, answer):
+            slow = asyncio.create_task(send(address, KEYS, "slow"))
+            assert await send(address, KEYS, "quick") == "quick"
+            slow_may_end.set()
+            assert await slow == "slow"
+
+    async def test_an_answer_that_never_comes_is_given_up(self, address: HybridConnectionAddress) -> None:
+        async with listening(address, Gate().answer, limits=MeetingLimits(answer=0.05)):
+            with pytest.raises(HybridConnectionError, match="went without a reply"):
+                await send(address, KEYS, "a")
+
+    async def test_an_answer_that_raises_ends_one_rendezvous_only(self, address: HybridConnectionAddress) -> None:
+        async def answer(frame: bytes, accept: Accept) -> str:
+            if frame == b"bad":
+                raise RuntimeError("SMITH")
+            return "fine"
+
+        async with listening(address, answer):
+            with pytest.raises(HybridConnectionError, match="went without a reply"):
+                await send(address, KEYS, "bad")
+            assert await send(address, KEYS, "good") == "fine"
+
+
+async def ping_for_ever(websocket: ClientConnection) -> None:
+    """One ping after another, each as soon as the last one was answered."""
+    while True:
+        await (await websocket.ping())
+
+
+class TestPlaces:
+    async def test_above_the_limit_senders_wait_for_their_turn(self, address: HybridConnectionAddress) -> None:
+        async with listening(address, places=Places(limit=2)):
+            replies = await asyncio.gather(*(send(address, KEYS, f"n{number}") for number in range(20)))
+        assert replies == [f"N{number}" for number in range(20)]
+
+    async def test_when_the_line_is_full_a_sender_is_told_so_at_once(self, address: HybridConnectionAddress) -> None:
+        gate = Gate()
+        async with listening(address, gate.answer, places=Places(limit=1, queue=0)):
+            first = asyncio.create_task(send(address, KEYS, "a"))
+            await gate.asked.wait()
+            with pytest.raises(HybridConnectionError, match=r"503.*1 senders are served and 0 wait: try again"):
+                await send(address, KEYS, "b")
+            gate.open.set()
+            assert await first == "done"
+
+    async def test_the_silent_give_way_to_those_who_wait(self, address: HybridConnectionAddress) -> None:
+        async with listening(address, places=Places(limit=1, silence_when_busy=0.05)):
+            await join(address)
+            assert await send(address, KEYS, "a") == "A"
+
+
+class TestAccepts:
+    async def test_an_accept_that_comes_twice_is_met_once(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        asked: list[bytes] = []
+
+        async def answer(frame: bytes, accept: Accept) -> str:
+            asked.append(frame)
+            return "seen"
+
+        async with listening(address, answer):
+            await emulator.inject({"fault": "duplicate_accept"})
+            assert await send(address, KEYS, "a") == "seen"
+            assert await send(address, KEYS, "b") == "seen"
+        assert asked == [b"a", b"b"]
+
+    async def test_a_rendezvous_that_is_refused_costs_nobody_else(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        async with listening(address):
+            await emulator.inject({"fault": "refuse", "action": "accept", "status": 500})
+            hopeless = asyncio.create_task(send(address, KEYS, "a"))
+            await emulator.until(lambda: emulator.counts["refused"] == 1)
+            assert await send(address, KEYS, "b") == "B"
+            hopeless.cancel()
+
+    async def test_a_reply_that_breaks_in_the_middle_is_an_error_at_the_sender(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        async with listening(address):
+            await emulator.inject({"fault": "cut_mid_frame", "where": "rendezvous"})
+            with pytest.raises(HybridConnectionError, match="went without a reply"):
+                await send(address, KEYS, "a")
+            assert await send(address, KEYS, "b") == "B"
