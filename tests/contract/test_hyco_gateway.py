@@ -1,0 +1,47 @@
+"""Microsoft's hyco-ws and Node's HTTP client as Manage: an action through the emulator to the gateway's own process."""
+
+import asyncio
+import json
+
+import pytest
+from django.db import connection
+
+from nonprod.relay_emulator import RelayEmulator
+from tests.contract.conftest import Run
+from tests.factories import payload
+from tests.processes import Start
+from worklist.models import WorklistItem
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def count_items() -> int:
+    """How many items there are, as a thread sees it that leaves no connection behind."""
+    try:
+        return WorklistItem.objects.count()
+    finally:
+        connection.close()
+
+
+async def test_an_action_is_done_once_and_answered_alike_over_http_and_over_a_websocket(
+    run: Run, start: Start, emulator: RelayEmulator
+) -> None:
+    gateway = start("run_relay_listener", AZURE_RELAY_NAMESPACE=emulator.namespace)
+    await asyncio.to_thread(gateway.wait_for, "listener online")
+    action = payload()
+    expected = {"status": "created", "action_id": action["action_id"]}
+
+    http = await run("http_sender")
+    headers = {"Content-Type": "application/json"}
+    await http.command("request", name="a", token="header", method="POST", headers=headers, text=json.dumps(action))
+    response = await http.said("response", name="a")
+    assert (response["status"], json.loads(response["text"])) == (200, expected)
+
+    websocket = await run("ws_sender")
+    await websocket.command("connect", name="a", token="header", text=json.dumps(action))
+    assert (await websocket.said("message", name="a"))["text"] == response["text"]
+    assert await asyncio.to_thread(count_items) == 1
+
+    await http.command("request", name="health", token="header", method="GET", suffix="/health")
+    assert json.loads((await http.said("response", name="health"))["text"])["health"]
+    assert await asyncio.to_thread(gateway.stop) == 0

@@ -1,0 +1,122 @@
+"""Microsoft's hyco-ws as sender, through the emulator, to our listener."""
+
+import asyncio
+import hashlib
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+from relay.hybrid_connection.address import HybridConnectionAddress
+from relay.hybrid_connection.control_channel import Accept
+from relay.hybrid_connection.places import Places
+from relay.hybrid_connection.websocket import token_header
+from tests.conftest import KEYS
+from tests.contract.conftest import Run
+from tests.contract.listening import listening
+from tests.contract.scripts import frame
+
+MEBIBYTE = 2**20
+
+
+async def digest(data: bytes, accept: Accept) -> str:
+    """Answers with what it got in short, as bytes need not be a text."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class TestSending:
+    @pytest.mark.parametrize("token", ["header", "query"])
+    async def test_a_text_is_answered_wherever_the_token_is(
+        self, run: Run, address: HybridConnectionAddress, token: str
+    ) -> None:
+        sender = await run("ws_sender")
+        async with listening(address):
+            await sender.command("connect", name="a", token=token, text="Zażółć")
+            await sender.said("message", name="a", text="Zażółć")
+            assert (await sender.said("closed", name="a"))["code"] == 1000
+
+    @pytest.mark.parametrize("data", [b"\x00\xff\xfe", bytes(range(256)) * (MEBIBYTE // 256)], ids=["3 B", "1 MiB"])
+    async def test_a_binary_frame_is_answered(self, run: Run, address: HybridConnectionAddress, data: bytes) -> None:
+        sender = await run("ws_sender")
+        async with listening(address, digest):
+            await sender.command("connect", name="a", token="header", **frame(data))
+            await sender.said("message", name="a", text=hashlib.sha256(data).hexdigest())
+
+    async def test_a_text_of_one_mebibyte_goes_both_ways(self, run: Run, address: HybridConnectionAddress) -> None:
+        sender = await run("ws_sender")
+        async with listening(address):
+            await sender.command("connect", name="a", token="header", text="x" * MEBIBYTE)
+            assert (await sender.said("message", name="a"))["text"] == "x" * MEBIBYTE
+
+    async def test_twenty_senders_at_once_each_get_their_own(self, run: Run, address: HybridConnectionAddress) -> None:
+        sender = await run("ws_sender")
+        everyone_has_come = asyncio.Barrier(20)
+
+        async def answer(data: bytes, accept: Accept) -> str:
+            await everyone_has_come.wait()
+            return data.decode()
+
+        async with listening(address, answer):
+            for number in range(20):
+                await sender.command("connect", name=f"n{number}", token="header", text=f"text {number}")
+            for number in range(20):
+                await sender.said("message", name=f"n{number}", text=f"text {number}")
+
+
+class TestSubprotocol:
+    async def test_none_is_echoed_where_none_is_supported_and_a_sender_who_can_do_without_is_answered(
+        self, address: HybridConnectionAddress
+    ) -> None:
+        headers = token_header(KEYS.token(address.audience))
+        async with (
+            listening(address),
+            connect(
+                address.connect_url, additional_headers=headers, subprotocols=[Subprotocol("v1.screening")]
+            ) as sender,
+        ):
+            assert sender.subprotocol is None
+            await sender.send("a")
+            assert await sender.recv() == "a"
+
+    async def test_hyco_ws_cannot_do_without_the_one_it_asked_for(
+        self, run: Run, address: HybridConnectionAddress
+    ) -> None:
+        sender = await run("ws_sender")
+        async with listening(address):
+            await sender.command("connect", name="a", token="header", protocol="v1.screening", text="a")
+            await sender.said("failed", name="a", error="server sent no subprotocol even though requested")
+            # The listener has not been hurt.
+            await sender.command("connect", name="b", token="header", text="b")
+            await sender.said("message", name="b", text="b")
+
+
+class TestRefusals:
+    async def test_a_sender_too_many_is_told_503_and_why(self, run: Run, address: HybridConnectionAddress) -> None:
+        sender = await run("ws_sender")
+        async with listening(address, places=Places(limit=1, queue=0), stop_grace=0):
+            await sender.command("connect", name="silent", token="header")
+            await sender.said("open", name="silent")
+            await sender.command("connect", name="late", token="header", text="a")
+            refusal = await sender.said("refused", name="late")
+        assert refusal["status"] == 503
+        assert "1 senders are served" in refusal["reason"] + refusal["body"]
+
+    async def test_a_sender_is_told_404_where_nobody_listens(self, run: Run, address: HybridConnectionAddress) -> None:
+        sender = await run("ws_sender")
+        await sender.command("connect", name="a", token="header", text="a")
+        refusal = await sender.said("refused", name="a", status=404)
+        assert "TrackingId:" in refusal["reason"] + refusal["body"]
+
+    async def test_a_sender_without_a_token_is_told_401(self, run: Run, address: HybridConnectionAddress) -> None:
+        sender = await run("ws_sender")
+        async with listening(address):
+            await sender.command("connect", name="a", token="none", text="a")
+            await sender.said("refused", name="a", status=401)
+
+    async def test_a_sender_whose_token_has_run_out_is_told_401(
+        self, run: Run, address: HybridConnectionAddress
+    ) -> None:
+        sender = await run("ws_sender", lifetime=-1)
+        async with listening(address):
+            await sender.command("connect", name="a", token="header", text="a")
+            await sender.said("refused", name="a", status=401)
