@@ -18,7 +18,7 @@ from worklist.information_model import (
     CodeSequence,
     Matching,
 )
-from worklist.models import LENGTHS, NEVER_EMPTY, WorklistItem
+from worklist.models.items import LENGTHS, NEVER_EMPTY, WorklistItem
 
 ROWS = (*ROOT, *STEP)
 CODES = (REQUESTED_PROCEDURE_CODE, SCHEDULED_PROTOCOL_CODE)

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from tests.factories import WorklistItemFactory
 from tests.worklist.dicom import dataset, request
 from worklist.matching import Keys, keys_from
-from worklist.models import COMPARED_AS_TEXT, LENGTHS, NEVER_EMPTY, WorklistItem
+from worklist.models.items import COMPARED_AS_TEXT, LENGTHS, NEVER_EMPTY, WorklistItem
 
 pytestmark = pytest.mark.django_db
 

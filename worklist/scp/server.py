@@ -15,7 +15,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 from pynetdicom.transport import ThreadedAssociationServer
 
-from worklist.scp.find import answer_find
+from worklist.scp.find import Desk, answer_find
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,9 @@ class PortTaken(Exception):
     """Nothing can listen on this host and port now; the text is the system's reason."""
 
 
-def start_server(host: str, port: int, ae_title: str, max_associations: int) -> ThreadedAssociationServer:
+def start_server(
+    host: str, port: int, ae_title: str, max_associations: int, desk: Desk | None = None
+) -> ThreadedAssociationServer:
     """A running server, each association in a thread of its own; PortTaken when the port cannot be had.
 
     `port` 0 takes a free one; the server's `server_address` tells which.
@@ -48,7 +50,7 @@ def start_server(host: str, port: int, ae_title: str, max_associations: int) -> 
         (evt.EVT_REJECTED, _log_association, ["rejected"]),
         (evt.EVT_ABORTED, _log_association, ["aborted"]),
         (evt.EVT_C_ECHO, _answer_echo),
-        (evt.EVT_C_FIND, answer_find),
+        (evt.EVT_C_FIND, answer_find, [desk or Desk()]),
     ]
     try:
         server = entity.start_server((host, port), block=False, evt_handlers=handlers)
