@@ -1,10 +1,10 @@
 """The listener as a process: how it ends, and what it says of itself meanwhile."""
 
-import asyncio
 import json
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -54,37 +54,31 @@ class TestStopping:
     def test_an_action_in_hand_is_finished_first(self, gateway: Gateway) -> None:
         gateway.run("run_relay_emulator", "run_relay_listener")
         listener = gateway.processes["run_relay_listener"]
-
-        async def play() -> dict[str, str]:
+        with ThreadPoolExecutor(1) as manage:
             with locked_database():
-                sending = asyncio.create_task(gateway.send(payload(accession_number="ACC1")))
-                await asyncio.to_thread(listener.wait_for, "rendezvous accepted")
-                listener.send_signal(signal.SIGTERM)
-                await asyncio.to_thread(listener.wait_for, "finishing")
-            reply: dict[str, str] = json.loads(await sending)
-            return reply
-
-        assert asyncio.run(play())["status"] == "created"
+                sending = manage.submit(gateway.reply, payload())
+                stop_in_hand(listener)
+            assert sending.result()["status"] == "created"
         assert listener.exit_status() == 0
         assert WorklistItem.objects.count() == 1
 
     def test_a_second_signal_ends_it_at_once_and_what_was_in_hand_is_not_half_done(self, gateway: Gateway) -> None:
         gateway.run("run_relay_emulator", "run_relay_listener", RELAY_STOP_GRACE_SECONDS="60")
         listener = gateway.processes["run_relay_listener"]
-
-        async def play() -> None:
-            with locked_database():
-                sending = asyncio.create_task(gateway.send(payload(accession_number="ACC1")))
-                await asyncio.to_thread(listener.wait_for, "rendezvous accepted")
-                listener.send_signal(signal.SIGTERM)
-                await asyncio.to_thread(listener.wait_for, "finishing")
-                assert await asyncio.to_thread(listener.stop, signal.SIGTERM, AT_ONCE) == 0
-                with pytest.raises(HybridConnectionError):
-                    await sending
-
-        asyncio.run(play())
+        with ThreadPoolExecutor(1) as manage, locked_database():
+            sending = manage.submit(gateway.reply, payload())
+            stop_in_hand(listener)
+            assert listener.stop(signal.SIGTERM, AT_ONCE) == 0
+            assert isinstance(sending.exception(), HybridConnectionError)
         assert said_nothing_bad(listener)
         assert not WorklistItem.objects.exists()
+
+
+def stop_in_hand(listener: Process) -> None:
+    """SIGTERM once a sender has come, and wait until it is about to finish with him."""
+    listener.wait_for("rendezvous accepted")
+    listener.send_signal(signal.SIGTERM)
+    listener.wait_for("finishing")
 
 
 class TestHeartbeat:
