@@ -22,7 +22,7 @@ class Signals:
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    def of_loop(cls, reload: Callable[[], None]) -> "Signals":
+    def of_loop(cls, reload: Callable[[], None] = lambda: None) -> "Signals":
         """Listen to the signals of this process, SIGHUP calling `reload`; to be called inside the running loop."""
         signals, loop = cls(), asyncio.get_running_loop()
         for number in SIGNALS:
@@ -38,20 +38,12 @@ class Signals:
 def leave() -> NoReturn:
     """End this process now, with 0, its work being done.
 
-    A thread that hangs (in a name that is looked up, in a locked database) would keep Python from ending. Whatever it
-    was about is not committed, so it counts as not done.
+    A thread that hangs (in a name that is looked up, in a locked database) would keep Python from ending. It ends as
+    by a power cut: what it has committed is done, and a resend gets its reply; the rest is not done at all.
     """
     logging.shutdown()
     sys.stdout.flush()
     os._exit(0)
-
-
-def stop_event_of_loop() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set; to be called inside the running loop."""
-    stopping = asyncio.Event()
-    for number in SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    return stopping
 
 
 @contextmanager

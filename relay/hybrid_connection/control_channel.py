@@ -95,12 +95,20 @@ class ControlChannel:
         if isinstance(frame, bytes) and self._without_body:
             request, self._without_body = self._without_body, None
             return [replace(request, body=frame)]
+        if isinstance(frame, bytes):
+            return self._told(Unrecognised("binary"))
         event, has_body = _read(frame)
         if isinstance(event, Unrecognised):
-            return [event] if self._is_news(event.key) else []
+            return self._told(event)
         if not (isinstance(event, Request) and has_body):
             return [event]
-        bodiless, self._without_body = self._without_body, event
+        given_up = self.give_up_body()
+        self._without_body = event
+        return given_up
+
+    def give_up_body(self) -> list[Event]:
+        """The request whose body has not come and will not be waited for any more, so that it can be answered."""
+        bodiless, self._without_body = self._without_body, None
         return [replace(bodiless, body=None)] if bodiless else []
 
     @property
@@ -108,14 +116,14 @@ class ControlChannel:
         """The id of the request whose body comes next; empty where none does."""
         return self._without_body.id if self._without_body else ""
 
-    def _is_news(self, key: str) -> bool:
-        if key in self._unrecognised or len(self._unrecognised) >= MAX_UNRECOGNISED:
-            return False
-        self._unrecognised.add(key)
-        return True
+    def _told(self, event: Unrecognised) -> list[Event]:
+        if event.key in self._unrecognised or len(self._unrecognised) >= MAX_UNRECOGNISED:
+            return []
+        self._unrecognised.add(event.key)
+        return [event]
 
 
-def _read(frame: str | bytes) -> tuple[Event, bool]:
+def _read(frame: str) -> tuple[Event, bool]:
     """The event of one frame, and whether a body follows it."""
     try:
         message = json.loads(frame)

@@ -5,13 +5,13 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.channel import Channel
-from relay.hybrid_connection.control_channel import Accept
-from relay.hybrid_connection.failures import HybridConnectionError
-from relay.hybrid_connection.liveness import Echo
-from relay.hybrid_connection.sender import send
-from relay.hybrid_connection.tokens import TokenProvider
+from .address import HybridConnectionAddress
+from .channel import Channel
+from .control_channel import Accept
+from .failures import HybridConnectionError
+from .liveness import Echo
+from .sender import send
+from .tokens import TokenProvider
 
 #: By this header of the sender, which comes with the accept, a listener knows an echo of its own.
 ECHO_HEADER = "X-Listener-Echo"

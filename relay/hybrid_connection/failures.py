@@ -14,6 +14,11 @@ from enum import Enum
 #: A clock that is off by more than this is told. Seconds.
 CLOCK_TOLERANCE = 60.0
 UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+#: What opens a hybrid connection. Something that stands in between may send our own headers back to us.
+SECRET = re.compile(
+    r"SharedAccessSignature.*|(Bearer|Basic)\s+\S+|\b(sig|sr|skn|sb-hc-token|ServiceBusAuthorization)\b\s*[=:].*|eyJ[\w.-]+",
+    re.IGNORECASE,
+)
 
 
 class Pace(Enum):
@@ -70,7 +75,9 @@ STATUSES: Mapping[int, tuple[str, str, Pace]] = {
         "AZURE_RELAY_HYBRID_CONNECTION",
         Pace.SLOW,
     ),
+    407: ("proxy", "a proxy answers in the relay's place: it belongs into HTTPS_PROXY", Pace.SLOW),
     410: ("gone", "the rejection has arrived", Pace.BACK_OFF),
+    429: ("busy", "the service is asked too often", Pace.BACK_OFF),
     504: ("gateway_timeout", "a listener is there, but did not come to the rendezvous in time", Pace.BACK_OFF),
 }
 HOW_TO_WRITE_A_PROXY = "http://proxy:port or http://user:password@proxy:port, special characters as %40 for @"
@@ -107,17 +114,22 @@ def explain_status(status: int, detail: str = "", skew: str = "") -> Failure:
     `detail` is the service's own text, kept for its tracking id; `skew` what `clock_skew` says, told with a 401.
     """
     own = ("service_trouble", "the service has trouble of its own", Pace.BACK_OFF)
-    unexpected = ("unexpected_status", "an answer that the protocol does not have", Pace.BACK_OFF)
+    unexpected = (
+        "unexpected_status",
+        "no answer of a relay's: does a proxy stand before it?",
+        Pace.BACK_OFF,
+    )
     kind, step, pace = STATUSES.get(status, own if status >= 500 else unexpected)
     clock = f"; {skew}" if skew and status == 401 else ""
-    return Failure(kind, f"{status}, {step}{clock}{_quoted(detail)}", pace, status)
+    return Failure(kind, f"{status}, {step}{clock}{quoted(detail)}", pace, status)
 
 
 def explain_proxy_status(status: int) -> Failure:
     """A proxy that did not connect us."""
     unreachable = "it cannot reach the relay: check AZURE_RELAY_NAMESPACE, or ask whoever runs it"
     step = PROXY_STATUSES.get(status, unreachable if status >= 500 else "it does not connect us: ask whoever runs it")
-    return Failure("proxy", f"the proxy answered with {status}: {step}", Pace.SLOW)
+    pace = Pace.BACK_OFF if status >= 500 else Pace.SLOW
+    return Failure("proxy", f"the proxy answered with {status}: {step}", pace)
 
 
 def explain_close(code: int, detail: str = "", *, unanswered_ping: bool = False) -> Failure:
@@ -125,7 +137,7 @@ def explain_close(code: int, detail: str = "", *, unanswered_ping: bool = False)
     if unanswered_ping:
         return Failure("half_open", "half open: a ping was not answered in time, so the channel was given up")
     kind, cause, pace = CLOSE_CODES.get(code, ("closed", "the service closed the channel", Pace.BACK_OFF))
-    return Failure(kind, f"{code}, {cause}{_quoted(detail)}", pace)
+    return Failure(kind, f"{code}, {cause}{quoted(detail)}", pace)
 
 
 #: Kind of exception → word, sentence, sentence where it went through a proxy ("" is the same), pace.
@@ -196,14 +208,19 @@ def seconds_behind(date_header: str, now: float) -> float | None:
 
 def clock_skew(date_header: str, now: float) -> str:
     """What to say of this machine's clock, by the `Date` of a response; empty where it is right or not told."""
-    behind = seconds_behind(date_header, now)
-    if behind is None or abs(behind) <= CLOCK_TOLERANCE:
+    return skew_in_words(seconds_behind(date_header, now) or 0.0)
+
+
+def skew_in_words(behind: float) -> str:
+    """What to say of a clock that is so many seconds behind; empty where it is right."""
+    if abs(behind) <= CLOCK_TOLERANCE:
         return ""
     minutes, seconds = divmod(round(abs(behind)), 60)
     span = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {seconds} s"
     return f"this machine's clock is {span} {'behind' if behind > 0 else 'ahead of'} the service's: set it"
 
 
-def _quoted(detail: str) -> str:
-    text = UNPRINTABLE.sub(" ", detail).strip()[:300]
+def quoted(detail: str) -> str:
+    """The other side's own words, for their tracking id: printable, short, and without anything that opens a door."""
+    text = SECRET.sub("…", UNPRINTABLE.sub(" ", detail)).strip()[:300]
     return f" [{text}]" if text else ""

@@ -6,20 +6,13 @@ Every request is answered: a listener that lets them time out may be blocked by 
 import asyncio
 import json
 import logging
-import time
 from collections.abc import Awaitable, Callable
 
-from relay.hybrid_connection.control_channel import (
-    MAX_BODY_BYTES,
-    ControlChannel,
-    Request,
-    RequestElsewhere,
-    Response,
-    response_messages,
-)
-from relay.hybrid_connection.places import NoPlace, Places
-from relay.hybrid_connection.rendezvous import MeetingLimits, closing, outcome_of
-from relay.hybrid_connection.websocket import ClientConnection, FrameLimit, Patience, open_websocket
+from .control_channel import MAX_BODY_BYTES, ControlChannel, Request, RequestElsewhere, Response, response_messages
+from .failures import HybridConnectionError
+from .places import NoPlace, Places
+from .rendezvous import MeetingLimits, told
+from .websocket import ClientConnection, FrameLimit, Patience, closing, open_websocket
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +38,13 @@ async def serve(request: Request, respond: Respond, send: SendOnChannel, places:
 
     async def answer() -> str:
         response = await _response_in_place(request, respond, places, limits)
-        messages = response_messages(request.id, response)
-        if len(response.body) > MAX_BODY_BYTES or not await send(messages):
-            websocket = await open_websocket(request.address, "response", patience=Patience(limits.join))
-            await _send(websocket, messages, limits)
+        if len(response.body) > MAX_BODY_BYTES:
+            return await _deliver_large(request, response, send, limits)
+        if not await send(response_messages(request.id, response)):
+            await _deliver_at_address(request, response, limits)
         return f"answered with {response.status}"
 
-    await _logged(answer(), request.correlation_id)
+    await told("request", answer(), request.correlation_id)
 
 
 async def serve_elsewhere(event: RequestElsewhere, respond: Respond, places: Places, limits: MeetingLimits) -> None:
@@ -67,10 +60,10 @@ async def serve_elsewhere(event: RequestElsewhere, respond: Respond, places: Pla
             async def refuse(request: Request) -> Response:
                 return refusal
 
-            async with places.refusals:
+            async with places.refusal():
                 return await _serve_elsewhere(event, refuse, places, limits)
 
-    await _logged(answer(), event.correlation_id)
+    await told("request", answer(), event.correlation_id)
 
 
 async def _serve_elsewhere(event: RequestElsewhere, respond: Respond, places: Places, limits: MeetingLimits) -> str:
@@ -80,31 +73,39 @@ async def _serve_elsewhere(event: RequestElsewhere, respond: Respond, places: Pl
         too_large = json_response(413, "Content Too Large", limits.oversize_reply)
         return response_messages(announced.awaited_id, too_large) if announced.awaited_id else ()
 
-    limit = FrameLimit(limits.frame_bytes, last_words)
-    websocket = await open_websocket(event.address, "request", patience=Patience(limits.join), limit=limit)
+    limit, patience = FrameLimit(limits.frame_bytes, last_words), Patience(limits.join)
+    websocket = await open_websocket(event.address, "request", patience=patience, limit=limit)
     async with closing(websocket):
-        async with places.silence_allowed():
-            request = await _receive(websocket)
+        request = await _receive(websocket, places)
         response = await _response(request, respond, limits)
         await _send(websocket, response_messages(request.id, response), limits)
         return f"answered with {response.status}"
 
 
-async def _receive(websocket: ClientConnection) -> Request:
-    """The request that comes on a socket of its own, with its body."""
+async def _receive(websocket: ClientConnection, places: Places) -> Request:
+    """The request that comes on a socket of its own, with its body if that comes in time."""
     frames = ControlChannel()
-    while True:
-        for event in frames.receive(await websocket.recv()):
+    try:
+        async with places.silence_allowed():
+            while True:
+                for event in frames.receive(await websocket.recv()):
+                    if isinstance(event, Request):
+                        return event
+    except TimeoutError:
+        for event in frames.give_up_body():
             if isinstance(event, Request):
                 return event
+        raise
 
 
 async def _response_in_place(request: Request, respond: Respond, places: Places, limits: MeetingLimits) -> Response:
     try:
-        async with places.taken():
+        async with asyncio.timeout(limits.response), places.taken():
             return await _response(request, respond, limits)
     except NoPlace as busy:
         return json_response(503, str(busy))
+    except TimeoutError:
+        return _late()
 
 
 async def _response(request: Request, respond: Respond, limits: MeetingLimits) -> Response:
@@ -115,21 +116,35 @@ async def _response(request: Request, respond: Respond, limits: MeetingLimits) -
         async with asyncio.timeout(limits.response):
             return await respond(request)
     except TimeoutError:
-        return json_response(503, "No answer in time: try again")
+        return _late()
     except Exception:  # a bug there costs this request only
         logger.exception("request failed", extra={"correlation_id": request.correlation_id})
         return json_response(500, "A fault in the gateway: its log has it")
 
 
+def _late() -> Response:
+    return json_response(503, "No answer in time: try again")
+
+
+async def _deliver_large(request: Request, response: Response, send: SendOnChannel, limits: MeetingLimits) -> str:
+    """At the address alone; where that cannot be had, the asker is told at least that there was an answer."""
+    try:
+        await _deliver_at_address(request, response, limits)
+    except HybridConnectionError as error:
+        logger.warning("large response not delivered", extra={"reason": str(error)})
+        lost = json_response(503, "The answer is large and could not be delivered: try again")
+        await send(response_messages(request.id, lost))
+        return "answered with 503 instead"
+    return f"answered with {response.status}"
+
+
+async def _deliver_at_address(request: Request, response: Response, limits: MeetingLimits) -> None:
+    websocket = await open_websocket(request.address, "response", patience=Patience(limits.join))
+    async with closing(websocket):
+        await _send(websocket, response_messages(request.id, response), limits)
+
+
 async def _send(websocket: ClientConnection, messages: Messages, limits: MeetingLimits) -> None:
-    async with closing(websocket), asyncio.timeout(limits.reply):
+    async with asyncio.timeout(limits.reply):
         for message in messages:
             await websocket.send(message)
-
-
-async def _logged(answering: Awaitable[str], correlation_id: str) -> None:
-    started = time.monotonic()
-    logger.info("request accepted", extra={"correlation_id": correlation_id})
-    outcome = await outcome_of(answering, correlation_id)
-    milliseconds = int((time.monotonic() - started) * 1000)
-    logger.info("request ended", extra={"correlation_id": correlation_id, "outcome": outcome, "ms": milliseconds})

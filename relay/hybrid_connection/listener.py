@@ -11,18 +11,18 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.channel import Channel, listening_on, open_channel
-from relay.hybrid_connection.control_channel import Accept, Event, Request, RequestElsewhere, Unrecognised
-from relay.hybrid_connection.echo import EchoProbe, EchoText
-from relay.hybrid_connection.failures import Failure, HybridConnectionError
-from relay.hybrid_connection.http_request import Respond, nothing_is_served, serve, serve_elsewhere
-from relay.hybrid_connection.liveness import Echo, LivenessPolicy
-from relay.hybrid_connection.places import Places
-from relay.hybrid_connection.reconnection import ReconnectionPolicy
-from relay.hybrid_connection.rendezvous import Answer, MeetingLimits, meet
-from relay.hybrid_connection.status import CONNECTING, OFFLINE, ONLINE, SUSPECT, Status
-from relay.hybrid_connection.tokens import TokenProvider
+from .address import HybridConnectionAddress
+from .channel import Channel, listening_on, open_channel
+from .control_channel import Accept, Event, Request, RequestElsewhere, Unrecognised
+from .echo import ECHO_HEADER, EchoProbe, EchoText
+from .failures import HybridConnectionError, Pace
+from .http_request import Respond, nothing_is_served, serve, serve_elsewhere
+from .liveness import Echo, LivenessPolicy
+from .places import Places
+from .reconnection import ReconnectionPolicy
+from .rendezvous import Answer, MeetingLimits, meet
+from .status import CONNECTING, OFFLINE, ONLINE, SUSPECT, Status
+from .tokens import TokenProvider
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,10 @@ class Listener:
         self._echo_places = Places()
         self._opened = 0
         self._readers: dict[Channel, asyncio.Task[None]] = {}
+        #: Work in hand for others, and the answers to echoes of our own, for which no stop waits.
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._echoes: set[asyncio.Task[Any]] = set()
+        self._is_stopping = False
         self._replacement_asked = asyncio.Event()
 
     def replace_channel(self) -> None:
@@ -77,61 +80,88 @@ class Listener:
         self._replacement_asked.set()
 
     async def run(self, stopping: asyncio.Event, leaving: asyncio.Event | None = None) -> None:
-        """Listen until `stopping` is set; then let the senders in hand finish, at most `stop_grace` seconds.
+        """Listen until `stopping` is set; then let the senders in hand finish, at most `stop_grace` seconds in all.
 
         `leaving` cuts that short. No task is left when this returns.
         """
         keeping = asyncio.create_task(self._keep_listening(), name="listener")
+        asked = asyncio.create_task(stopping.wait(), name="stopping")
         left = asyncio.create_task((leaving or asyncio.Event()).wait(), name="leaving")
-        finishing = None
+        self._tell(state=CONNECTING)
         try:
-            await stopping.wait()
-            await _cancel(keeping)
-            finishing = asyncio.create_task(self._finish(), name="finishing")
+            await asyncio.wait({keeping, asked, left}, return_when=asyncio.FIRST_COMPLETED)
+            if keeping.done():
+                keeping.result()  # it never ends by itself, so this raises what ended it
+            self._is_stopping = True
+            keeping.cancel()
+            finishing = self._spawn(self._finish(), "finishing")
             await asyncio.wait({finishing, left}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _cancel(keeping, left, *filter(None, (finishing,)), *self._readers.values(), *self._tasks)
+            await _cancel(keeping, asked, left, *self._readers.values(), *self._tasks, *self._echoes)
             self._tell(state=OFFLINE, why="stopped", online_since=None)
 
     async def _finish(self) -> None:
         """Take no more senders, and let those in hand have their answers."""
+        ends_at = asyncio.get_running_loop().time() + self.stop_grace
         readers = set(self._readers.values())
         for channel in self._readers:
             self._spawn(channel.close(), "closing")
         if readers:
-            await asyncio.wait(readers, timeout=CLOSING_SECONDS)
-        if self._tasks:
-            logger.info("finishing", extra={"tasks": len(self._tasks), "grace_seconds": self.stop_grace})
-            await asyncio.wait(set(self._tasks), timeout=self.stop_grace)
+            await asyncio.wait(readers, timeout=min(CLOSING_SECONDS, self.stop_grace))
+        self.places.hurry_the_silent()
+        if in_hand := self._tasks - {asyncio.current_task()}:
+            left = max(0.0, ends_at - asyncio.get_running_loop().time())
+            logger.info("finishing", extra={"tasks": len(in_hand), "grace_seconds": round(left)})
+            await asyncio.wait(in_hand, timeout=left)
 
     # One channel after another ---------------------------------------------------------------------------------------
 
     async def _keep_listening(self) -> None:
         failures = 0
         while True:
-            channel = None
             try:
-                channel = await self._open_next()
-                replacement = await self._hold(channel)
-                logger.info("channel is to be replaced", extra={"reason": replacement.why})
-                self._tell(state=replacement.state, why=replacement.why)
-                failures = self.reconnection.forgiven(failures, channel.age)
-                continue
-            except HybridConnectionError as error:
-                failure, reason = error.failure, str(error)
-            except Exception as error:  # the outermost edge: nothing at all may end the listener
-                logger.exception("control channel failed")
-                failure = Failure("fault", f"a fault of the listener's own ({type(error).__name__})")
-                reason = str(failure)
+                failures = await self._listen_once(failures)
+            except Exception:  # the outermost edge: nothing at all may end the listener
+                logger.exception("listener failed")
+                await asyncio.sleep(self.reconnection.first)
+
+    async def _listen_once(self, failures: int) -> int:
+        """Open a channel and hold it until it ends or is to be replaced; then wait as long as that asks for.
+
+        Takes and returns how many failures in a row there have been.
+        """
+        channel = None
+        try:
+            channel = await self._open_next()
+            replacement = await self._hold(channel)
+        except HybridConnectionError as error:
             failures = self.reconnection.forgiven(failures, channel.age if channel else 0.0) + 1
-            await self._back_off(reason, self.reconnection.delay(failures, failure.pace))
+            await self._back_off(str(error), self.reconnection.delay(failures, error.failure.pace))
+            return failures
+        except Exception as error:
+            logger.exception("control channel failed")
+            failures += 1
+            reason = f"a fault of the listener's own ({type(error).__name__})"
+            await self._back_off(reason, self.reconnection.delay(failures, Pace.BACK_OFF))
+            return failures
+        return await self._before_replacing(channel, replacement, failures)
+
+    async def _before_replacing(self, channel: Channel, replacement: Replacement, failures: int) -> int:
+        """A channel in doubt is a failure like one that ended, unless it had been proven: the next one comes later."""
+        logger.info("channel is to be replaced", extra={"reason": replacement.why})
+        self._tell(state=replacement.state, why=replacement.why)
+        if replacement.state == ONLINE:
+            return self.reconnection.forgiven(failures, channel.age)
+        failures = self.reconnection.forgiven(failures, channel.age if channel.is_proven else 0.0) + 1
+        await asyncio.sleep(self.reconnection.delay(failures, Pace.BACK_OFF))
+        return failures
 
     async def _open_next(self) -> Channel:
         """A new channel, in the place of the present one if there is any."""
+        self._replacement_asked.clear()
         if not self._open_channels():
-            self._tell(state=CONNECTING)
             logger.info("listener connecting", extra={"namespace": self.address.namespace})
-        channel = await open_channel(self.address, self.tokens, self.liveness.pong)
+        channel = await open_channel(self.address, self.tokens, self.liveness.pong, self.clock())
         for former in self._open_channels():
             self._spawn(former.close(), "closing")
         self._readers[channel] = asyncio.create_task(self._read(channel), name="control-channel")
@@ -155,19 +185,18 @@ class Listener:
             if reader.done():
                 reader.result()  # a fault of our own, if that is what ended it
                 raise HybridConnectionError(listening_on(self.address), channel.failure)
-            if prover.done():
-                return prover.result()
-            self._replacement_asked.clear()
-            return Replacement("asked for")
+            return prover.result() if prover.done() else Replacement("asked for")
         finally:
             await _cancel(prover, asked)
 
     async def _back_off(self, reason: str, delay: float) -> None:
         """Wait before the next try; offline, unless the former channel still works meanwhile."""
-        if not self._open_channels():
+        told = {"reason": reason, "next_attempt_in_seconds": round(delay, 1)}
+        if self._open_channels():
+            logger.warning("channel not replaced yet", extra=told)
+        else:
             self._tell(state=OFFLINE, why=reason, online_since=None)
-        sentence = f"listener {self.status.state}"
-        logger.warning(sentence, extra={"reason": reason, "next_attempt_in_seconds": round(delay, 1)})
+            logger.warning("listener offline", extra=told)
         await asyncio.sleep(delay)
 
     def _open_channels(self) -> list[Channel]:
@@ -181,6 +210,7 @@ class Listener:
             age = channel.age
             echo = await self._probe.send_for(channel)
             channel.evidence = channel.evidence.after(echo)
+            channel.is_proven |= echo is Echo.HERE
             self._tell_echo(echo, round((channel.age - age) * 1000))
             if doubt := channel.evidence.doubt(self.liveness):
                 return Replacement(doubt, SUSPECT)
@@ -196,22 +226,25 @@ class Listener:
         renewing = channel.keep_renewing(self.tokens, self.address.audience, self.clock, self._count_renewal)
         renewer = asyncio.create_task(renewing, name="token-renewal")
         try:
-            async for event in channel.events():
+            async for event in channel.events(self.limits.body):
                 self._serve(event, channel)
         finally:
             channel.abort()
             del self._readers[channel]
-            if not self._readers:
-                self._tell(state=OFFLINE, why=str(channel.failure), online_since=None)
+            if not self._readers and not self._is_stopping:
+                self._tell(state=OFFLINE, why=f"{listening_on(self.address)}: {channel.failure}", online_since=None)
             await _cancel(renewer)
 
     def _serve(self, event: Event, channel: Channel) -> None:
         match event:
             case Accept() if self._probe and self._probe.recognises(event, channel):
-                self._spawn(meet(event, self.answer, self._echo_places, self.limits), "echo")
+                meeting = meet(event, self.answer, self._echo_places, self.limits)
+                _keep(asyncio.create_task(meeting, name="echo"), self._echoes)
                 return
             case Accept():
                 self._spawn(meet(event, self.answer, self.places, self.limits), "rendezvous")
+                if event.header(ECHO_HEADER):
+                    return  # another listener's
             case Request():
                 self._spawn(serve(event, self.respond, channel.send, self.places, self.limits), "request")
             case RequestElsewhere():
@@ -221,10 +254,8 @@ class Listener:
                 return
         self._tell(last_accept_at=self.clock())
 
-    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        return _keep(asyncio.create_task(work, name=name), self._tasks)
 
     # What the listener says of itself --------------------------------------------------------------------------------
 
@@ -240,6 +271,13 @@ class Listener:
 
     def _count_renewal(self) -> None:
         self._tell(renewals=self.status.renewals + 1)
+
+
+def _keep(task: asyncio.Task[None], tasks: set[asyncio.Task[Any]]) -> asyncio.Task[None]:
+    """Hold a task as long as it runs: the loop itself would let it go."""
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return task
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

@@ -45,6 +45,12 @@ class LivenessPolicy:
         missed_by_luck = 1 - 1 / self.listeners
         return 1 if missed_by_luck == 0 else math.floor(math.log(self.luck) / math.log(missed_by_luck)) + 1
 
+    @property
+    def soon_elsewhere(self) -> float:
+        """Seconds until the next echo after one that was answered elsewhere: the more it takes, the closer they come,
+        so that all of them together take no longer than an interval."""
+        return min(self.soon, self.interval / self.elsewheres)
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -68,7 +74,9 @@ class Evidence:
 
     def next_echo_in(self, policy: LivenessPolicy) -> float:
         """Seconds until the next echo."""
-        return policy.soon if self.misses or self.elsewheres else policy.interval
+        if self.misses:
+            return policy.soon
+        return policy.soon_elsewhere if self.elsewheres else policy.interval
 
 
 AFTER: Mapping[Echo, Callable[[Evidence], Evidence]] = {

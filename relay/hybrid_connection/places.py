@@ -20,7 +20,7 @@ class Places:
         self,
         limit: int = 64,
         queue: int = 256,
-        patience: float = 20.0,
+        patience: float = 15.0,
         silence: float = 30.0,
         silence_when_busy: float = 5.0,
     ) -> None:
@@ -28,7 +28,8 @@ class Places:
         self.silence, self.silence_when_busy = silence, silence_when_busy
         self.waiting = 0
         #: Where nobody is served any more, so many at once are told so: each of them costs a socket, too.
-        self.refusals = asyncio.Semaphore(limit + 1)
+        self._refusals = asyncio.Semaphore(limit + 1)
+        self._refused = 0
         self._places = asyncio.Semaphore(limit)
         self._listening: dict[asyncio.Timeout, float] = {}
 
@@ -48,7 +49,7 @@ class Places:
         if self.waiting >= self.queue:
             raise NoPlace(f"{self.limit} senders are served and {self.waiting} wait: try again")
         self.waiting += 1
-        self._hurry_the_silent()
+        self.hurry_the_silent()
         try:
             async with asyncio.timeout(self.patience):
                 await self._places.acquire()
@@ -56,6 +57,18 @@ class Places:
             raise NoPlace(f"no place among {self.limit} within {self.patience:g} s: try again") from None
         finally:
             self.waiting -= 1
+
+    @asynccontextmanager
+    async def refusal(self) -> AsyncIterator[None]:
+        """A place to be told that there is none; NoPlace when so many are being told already that it would be late."""
+        if self._refused > self.limit + self.queue:
+            raise NoPlace("nobody is left to say that there is no place")
+        self._refused += 1
+        try:
+            async with self._refusals:
+                yield
+        finally:
+            self._refused -= 1
 
     @asynccontextmanager
     async def silence_allowed(self) -> AsyncIterator[None]:
@@ -69,7 +82,8 @@ class Places:
             finally:
                 del self._listening[timeout]
 
-    def _hurry_the_silent(self) -> None:
+    def hurry_the_silent(self) -> None:
+        """Those who say nothing have `silence_when_busy` from when they began, and no more."""
         now = asyncio.get_running_loop().time()
         for timeout, began in self._listening.items():
             if not timeout.expired():

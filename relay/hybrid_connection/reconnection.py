@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from relay.hybrid_connection.failures import Pace
+from .failures import Pace
 
 Spread = Callable[[float, float], float]
 

@@ -6,11 +6,19 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from relay.hybrid_connection.address import rejecting
-from relay.hybrid_connection.control_channel import Accept
-from relay.hybrid_connection.failures import HybridConnectionError
-from relay.hybrid_connection.places import NoPlace, Places
-from relay.hybrid_connection.websocket import ClientConnection, ConnectionClosed, FrameLimit, Patience, open_websocket
+from .address import rejecting
+from .control_channel import Accept
+from .failures import HybridConnectionError
+from .places import NoPlace, Places
+from .websocket import (
+    ClientConnection,
+    ConnectionClosed,
+    FrameLimit,
+    Patience,
+    aborted_on_failure,
+    closing,
+    open_websocket,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -21,14 +29,18 @@ Answer = Callable[[bytes, Accept], Awaitable[str]]
 class MeetingLimits:
     """How long each phase of a meeting may take, in seconds, and how large a frame may be, in bytes.
 
-    How long the sender may be silent is in Places. The service waits 60 s for the response to an HTTP request, so
-    `response` is less. A frame over the limit is answered with `oversize_reply`, without being taken in.
+    How long one may wait for a place, and be silent in it, is in Places; with `join` that is less than the 30 s for
+    which a rendezvous address lives. `response` is all that an HTTP request may take until it is answered, the wait for
+    a place included: with `join`, where it is answered at its address, less than the 60 s for which the service waits.
+    `body` is how long the body of a request may come after it. A frame over the limit is answered with
+    `oversize_reply`, without being taken in.
     """
 
-    join: float = 15.0
+    join: float = 10.0
     answer: float = 60.0
-    response: float = 50.0
-    reply: float = 20.0
+    response: float = 45.0
+    body: float = 10.0
+    reply: float = 10.0
     frame_bytes: int = 1024 * 1024
     oversize_reply: str = ""
 
@@ -43,25 +55,29 @@ async def meet(accept: Accept, answer: Answer, places: Places, limits: MeetingLi
 
     Never raises: a bad sender must not end the listener.
     """
+    await told("rendezvous", _meet(accept, answer, places, limits), accept.id)
+
+
+async def told(what: str, work: Awaitable[str], correlation_id: str) -> None:
+    """Do the work and log how it ended and how long it took. Never raises but when it is cancelled."""
     started = time.monotonic()
-    logger.info("rendezvous accepted", extra={"correlation_id": accept.id})
-    outcome = await outcome_of(_meet(accept, answer, places, limits), accept.id)
+    logger.info("%s accepted", what, extra={"correlation_id": correlation_id})
+    outcome = await _outcome_of(work, correlation_id)
     milliseconds = int((time.monotonic() - started) * 1000)
-    logger.info("rendezvous ended", extra={"correlation_id": accept.id, "outcome": outcome, "ms": milliseconds})
+    logger.info("%s ended", what, extra={"correlation_id": correlation_id, "outcome": outcome, "ms": milliseconds})
 
 
-async def outcome_of(meeting: Awaitable[str], correlation_id: str) -> str:
-    """How a meeting ended, in words for the log. Never raises but when it is cancelled."""
+async def _outcome_of(work: Awaitable[str], correlation_id: str) -> str:
     try:
-        return await meeting
-    except HybridConnectionError as error:
+        return await work
+    except (HybridConnectionError, NoPlace) as error:
         return str(error)
     except ConnectionClosed as closed:
         return "refused: the frame is over the limit" if _was_oversize(closed) else "the sender went"
     except TimeoutError:
         return "given up: the other side took too long"
     except Exception:  # the outermost edge of this task
-        logger.exception("rendezvous failed", extra={"correlation_id": correlation_id})
+        logger.exception("failed", extra={"correlation_id": correlation_id})
         return "failed"
 
 
@@ -69,53 +85,51 @@ def _was_oversize(closed: ConnectionClosed) -> bool:
     return closed.sent is not None and closed.sent.code == 1009
 
 
+@dataclass(frozen=True)
+class Farewell:
+    """How a meeting ends: what became of the sender, and how his socket is closed."""
+
+    websocket: ClientConnection
+    outcome: str
+    code: int = 1000
+    reason: str = ""
+
+
 async def _meet(accept: Accept, answer: Answer, places: Places, limits: MeetingLimits) -> str:
     try:
         async with places.taken():
-            return await _meet_in_place(accept, answer, places, limits)
+            farewell = await _serve(accept, answer, places, limits)
     except NoPlace as busy:
-        async with places.refusals:
-            return await reject(accept, 503, str(busy))
+        async with places.refusal():
+            return await reject(accept, 503, str(busy), limits.join)
+    # In nobody's place: the other side may take its time.
+    await farewell.websocket.close(farewell.code, farewell.reason)
+    return farewell.outcome
 
 
-async def _meet_in_place(accept: Accept, answer: Answer, places: Places, limits: MeetingLimits) -> str:
-    websocket = await open_websocket(accept.address, "rendezvous", patience=Patience(limits.join), limit=limits.frame)
-    async with closing(websocket):
+async def _serve(accept: Accept, answer: Answer, places: Places, limits: MeetingLimits) -> Farewell:
+    patience = Patience(limits.join)
+    websocket = await open_websocket(accept.address, "rendezvous", patience=patience, limit=limits.frame)
+    async with aborted_on_failure(websocket):
         try:
             async with places.silence_allowed():
                 # decode=False: a text that is not UTF-8 gets an answer, too, instead of a closed socket.
                 frame = await websocket.recv(decode=False)
         except TimeoutError:
-            await websocket.close(1008, "no frame came in time")
-            return "given up: the sender said nothing"
+            return Farewell(websocket, "given up: the sender said nothing", 1008, "no frame came in time")
         async with asyncio.timeout(limits.answer):
             reply = await answer(frame, accept)
         async with asyncio.timeout(limits.reply):
             await websocket.send(reply)
-        return "answered"
+        return Farewell(websocket, "answered")
 
 
-class closing:  # noqa: N801 - as contextlib's
-    """Closes a WebSocket politely after good work, and with an abort when the work was cut off."""
-
-    def __init__(self, websocket: ClientConnection) -> None:
-        self._websocket = websocket
-
-    async def __aenter__(self) -> ClientConnection:
-        return self._websocket
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None or issubclass(kind, ConnectionClosed):
-            await self._websocket.close()
-        else:
-            self._websocket.transport.abort()
-
-
-async def reject(accept: Accept, status: int, description: str) -> str:
+async def reject(accept: Accept, status: int, description: str, join: float) -> str:
     """Tell the sender why nobody comes; how that went."""
     try:
-        websocket = await open_websocket(rejecting(accept.address, status, description), "rejection")
-        await websocket.close()
+        address = rejecting(accept.address, status, description)
+        async with closing(await open_websocket(address, "rejection", patience=Patience(join))):
+            pass
     except HybridConnectionError as error:
         if error.status != 410:  # the service's way to say that the rejection has arrived
             raise

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Mapping
 
-from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.failures import Failure, HybridConnectionError
-from relay.hybrid_connection.tokens import TokenProvider, fresh_token
-from relay.hybrid_connection.websocket import ConnectionClosed, Patience, open_websocket, token_header
+from .address import HybridConnectionAddress
+from .failures import Failure, HybridConnectionError, quoted
+from .tokens import TokenProvider, fresh_token
+from .websocket import ConnectionClosed, Patience, closing, open_websocket, token_header
 
 
 async def send(
@@ -25,14 +25,14 @@ async def send(
     token = await fresh_token(tokens, address.audience)
     all_headers = {**(headers or {}), **token_header(token)}
     websocket = await open_websocket(address.connect_url, phase, headers=all_headers, patience=Patience(patience))
-    async with websocket:
+    async with closing(websocket):
         try:
-            await websocket.send(text)
             async with asyncio.timeout(patience):
+                await websocket.send(text)
                 return await websocket.recv(decode=True)
         except TimeoutError:
             silent = Failure("no_reply", f"joined a listener, but no reply in {patience:g} s")
             raise HybridConnectionError(phase, silent) from None
         except ConnectionClosed:
-            gone = f"the listener went without a reply ({websocket.close_code} {websocket.close_reason or ''})"
-            raise HybridConnectionError(phase, Failure("no_reply", gone.replace(" )", ")"))) from None
+            gone = f"the listener went without a reply ({websocket.close_code}{quoted(websocket.close_reason or '')})"
+            raise HybridConnectionError(phase, Failure("no_reply", gone)) from None

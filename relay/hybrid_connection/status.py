@@ -9,7 +9,7 @@ CONNECTING, ONLINE, SUSPECT, OFFLINE = "connecting", "online", "suspect", "offli
 class Status:
     """One moment of a listener. Times in Unix seconds.
 
-    `state` is `connecting` until the first try has ended, `online`, `suspect` (its channel is open, and nothing is
+    `state` is `connecting` until the first try has ended, then `online`, `suspect` (its channel is open, and nothing is
     dispatched to it: the next one is being opened), or `offline`; `why` is told with the last two. `echo` is `off`,
     `forbidden` (no Send right), or what became of the last of so many `echoes`. An accept that was an echo of the
     listener's own is no accept here.

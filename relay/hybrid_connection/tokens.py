@@ -8,11 +8,12 @@ import math
 import ssl
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from relay.hybrid_connection.failures import Failure, HybridConnectionError
+from .failures import Failure, HybridConnectionError
 
 ENTRA_ID_SCOPE = "https://relay.azure.net/.default"
 #: A part of what the library says → next step.
@@ -111,12 +112,16 @@ def _next_step(text: str) -> str:
     return next((step for part, step in ENTRA_ID_STEPS if part in text), "is there an identity (AZURE_CLIENT_ID)?")
 
 
+#: Not the loop's own threads: names are looked up in those, and a look-up that hangs is no fault of a token's.
+_threads = ThreadPoolExecutor(4, thread_name_prefix="token")
+
+
 async def fresh_token(tokens: TokenProvider, audience: str) -> Token:
     """A token, got outside the event loop; HybridConnectionError where there is none in time."""
     phase = "getting a token"
     try:
         async with asyncio.timeout(PATIENCE):
-            return await asyncio.to_thread(tokens.token, audience)
+            return await asyncio.get_running_loop().run_in_executor(_threads, tokens.token, audience)
     except TokenError as error:
         raise HybridConnectionError(phase, Failure("token", str(error))) from None
     except TimeoutError:

@@ -3,7 +3,8 @@
 import logging
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -13,19 +14,20 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
 from websockets.exceptions import (
     ConnectionClosed,
+    InvalidHandshake,
     InvalidProxy,
     InvalidProxyStatus,
     InvalidStatus,
     ProxyError,
     WebSocketException,
 )
-from websockets.frames import CloseCode, Frame
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 from websockets.proxy import get_proxy
 from websockets.uri import parse_uri
 
-from relay.hybrid_connection.address import is_loopback
-from relay.hybrid_connection.failures import (
+from .address import is_loopback
+from .failures import (
     HOW_TO_WRITE_A_PROXY,
     Failure,
     HybridConnectionError,
@@ -35,12 +37,27 @@ from relay.hybrid_connection.failures import (
     explain_exception,
     explain_proxy_status,
     explain_status,
+    seconds_behind,
 )
-from relay.hybrid_connection.tokens import Token
+from .tokens import Token
 
-__all__ = ["ClientConnection", "ConnectionClosed", "State", "closing_failure", "open_websocket", "token_header"]
+__all__ = [
+    "ClientConnection",
+    "ConnectionClosed",
+    "FrameLimit",
+    "Patience",
+    "State",
+    "aborted_on_failure",
+    "closing",
+    "closing_failure",
+    "open_websocket",
+    "seconds_behind_service",
+    "token_header",
+]
 
 CLOSE_TIMEOUT = 5.0
+#: websockets answers pings whether or not the answers are read. Bytes.
+MAX_UNREAD_PONGS = 64 * 1024
 UNANSWERED_PING = "keepalive ping timeout"  # websockets' reason for closing
 
 #: What is sent to a peer whose frame is over the limit, before the socket is closed with 1009; it is given the first
@@ -99,9 +116,14 @@ class _WithLastWords(ClientConnection):
         super().__init__(protocol, **options)
 
     def process_event(self, event: Event) -> None:
-        """Keep the first frame, besides what is done with each."""
+        """Keep the first frame, and give up on a peer that pings and does not read, or that closes and does not go."""
         self._first_frame = self._first_frame or _data(event)
         super().process_event(event)
+        opcode = event.opcode if isinstance(event, Frame) else None
+        if opcode is Opcode.PING and self.transport.get_write_buffer_size() > MAX_UNREAD_PONGS:
+            self.transport.abort()
+        if opcode is Opcode.CLOSE:
+            self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
 
     def _fail_with_last_words(self, code: CloseCode | int, reason: str = "") -> None:
         if code == CloseCode.MESSAGE_TOO_BIG:
@@ -177,6 +199,10 @@ async def open_websocket(
     except InvalidProxy:
         malformed = Failure("proxy", f"HTTPS_PROXY cannot be used: write it as {HOW_TO_WRITE_A_PROXY}", Pace.SLOW)
         raise HybridConnectionError(phase, malformed) from None
+    except InvalidHandshake as error:
+        name = type(error).__name__
+        strange = f"what answers there is no WebSocket ({name}): does a proxy or firewall stand in between?"
+        raise HybridConnectionError(phase, Failure("handshake", strange)) from None
     except (OSError, WebSocketException, ValueError, ImportError) as error:
         raise HybridConnectionError(phase, explain_exception(error, proxied=proxy is not None)) from None
 
@@ -187,6 +213,30 @@ def _refused(error: InvalidStatus) -> Failure:
     # Unless the clock is read here, it would be told of a time when nobody answered.
     skew = clock_skew(response.headers.get("Date", ""), time.time())
     return explain_status(response.status_code, detail, skew)
+
+
+def seconds_behind_service(websocket: ClientConnection, now: float) -> float:
+    """By how much this machine's clock is behind the service's, by its answer to the handshake; 0 if that is silent."""
+    date = websocket.response.headers.get("Date", "") if websocket.response else ""
+    return seconds_behind(date, now) or 0.0
+
+
+@asynccontextmanager
+async def aborted_on_failure(websocket: ClientConnection) -> AsyncIterator[None]:
+    """Breaks a WebSocket off when the work on it was cut off; after good work it is left open."""
+    try:
+        yield
+    except BaseException:
+        websocket.transport.abort()
+        raise
+
+
+@asynccontextmanager
+async def closing(websocket: ClientConnection) -> AsyncIterator[None]:
+    """Closes a WebSocket politely after good work, and breaks it off otherwise."""
+    async with aborted_on_failure(websocket):
+        yield
+    await websocket.close()
 
 
 def closing_failure(websocket: ClientConnection) -> Failure:

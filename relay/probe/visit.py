@@ -29,7 +29,7 @@ class Visit:
         """Serve whoever comes, until the channel has ended and nobody is left."""
         meetings = [
             asyncio.create_task(self._serve(event), name="visitor")
-            async for event in self._channel.events()
+            async for event in self._channel.events(self._listener.limits.body)
             if not isinstance(event, Unrecognised)
         ]
         self.served = len(meetings)
@@ -49,7 +49,7 @@ class Visit:
 @asynccontextmanager
 async def visiting(listener: Listener) -> AsyncIterator[Visit]:
     """A visit to the hybrid connection of a listener that does not run; HybridConnectionError names what failed."""
-    channel = await open_channel(listener.address, listener.tokens, listener.liveness.pong)
+    channel = await open_channel(listener.address, listener.tokens, listener.liveness.pong, listener.clock())
     visit = Visit(channel, listener)
     serving = asyncio.create_task(visit.serve(), name="visit")
     try:

@@ -110,7 +110,7 @@ class TestHeartbeat:
         assert gateway.reply(payload())["status"] == "created"
         assert "offline" not in listener.output
 
-    def test_one_that_is_stopped_in_its_tracks_is_not_healthy(self, gateway: Gateway) -> None:
+    def test_one_that_has_stopped_has_none(self, gateway: Gateway) -> None:
         gateway.run("run_relay_emulator", "run_relay_listener")
         assert gateway.processes["run_relay_listener"].stop() == 0
         assert not Heartbeat.objects.exists()

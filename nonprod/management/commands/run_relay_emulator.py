@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from core.daemon import stop_event_of_loop
+from core.daemon import Signals
 from nonprod.relay_emulator import HybridConnection, Namespace, Policy, RelayEmulator
 from nonprod.relay_emulator.certificates import make_certificate
 from nonprod.relay_emulator.configuration import BadConfiguration, load
@@ -65,7 +65,7 @@ def namespace_of_settings() -> Namespace:
 
 async def serve(emulator: RelayEmulator) -> None:
     """The emulator, until SIGTERM or SIGINT."""
-    stopping = stop_event_of_loop()
+    stopping = Signals.of_loop().stopping
     async with emulator:
         logger.info("relay emulator listening", extra={"namespace": emulator.namespace})
         await stopping.wait()

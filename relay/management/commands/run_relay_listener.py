@@ -42,6 +42,6 @@ class Command(BaseCommand):
         feeding = asyncio.create_task(keep_fed(pulse), name="pulse-feeder")
         await listener.run(signals.stopping, signals.leaving)
         feeding.cancel()
-        pulse.stop(patience=0 if signals.leaving.is_set() else 2)
+        pulse.stop(patience=1 if signals.leaving.is_set() else 2)
         logger.info("listener stopped")
         leave()

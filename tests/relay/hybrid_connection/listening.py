@@ -65,11 +65,10 @@ class Statuses:
         return next(status for status in self.seen if holds(status))
 
     async def went_offline(self, times: int = 1) -> str:
-        """Why it was offline the nth time."""
+        """Why it was offline, the nth time that it said so."""
 
         def reasons() -> list[str]:
-            stays = zip([None, *self.seen], self.seen, strict=False)
-            return [new.why for old, new in stays if new.state == "offline" and (old is None or old.state != "offline")]
+            return [status.why for status in self.seen if status.state == "offline"]
 
         await self.until(lambda _: len(reasons()) >= times)
         return reasons()[times - 1]
@@ -84,7 +83,7 @@ async def listening(
     address: HybridConnectionAddress, answer: Answer = upper, **options: Any
 ) -> AsyncIterator[tuple[Listener, Statuses]]:
     """A listener that is online, until the block ends; that it stops then is part of every test."""
-    statuses, stopping = Statuses(), asyncio.Event()
+    statuses, stopping = options.pop("statuses", Statuses()), asyncio.Event()
     settings = {"tokens": KEYS, "reconnection": AT_ONCE, "on_status": statuses, **options}
     listener = Listener(address, answer=answer, **settings)
     running = asyncio.create_task(listener.run(stopping), name="running")

@@ -79,6 +79,14 @@ class TestRequest:
         assert (bodiless.id, bodiless.body) == ("first", None)
         assert (whole.id, whole.body) == ("second", b"body")
 
+    def test_one_whose_body_is_not_waited_for_any_more_can_be_answered_too(self) -> None:
+        channel = ControlChannel()
+        channel.receive(json.dumps(request(body=True)))
+        (bodiless,) = channel.give_up_body()
+        assert isinstance(bodiless, Request)
+        assert bodiless.body is None
+        assert channel.give_up_body() == []
+
     def test_the_id_of_a_request_that_waits_for_its_body_is_known(self) -> None:
         channel = ControlChannel()
         assert channel.awaited_id == ""
@@ -102,7 +110,8 @@ class TestAnythingElse:
         ("text", "key"),
         [
             ("", "no JSON"),
-            (b"\xff", "no JSON"),
+            (b"\xff", "binary"),
+            (b'{"accept": {"address": "wss://x", "id": "1"}}', "binary"),
             ("[" * 100_000, "no JSON"),
             ("[]", "no object"),
             ("{}", "no object"),

@@ -11,6 +11,7 @@ from nonprod.relay_emulator import Policy, RelayEmulator
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.liveness import LivenessPolicy
 from relay.hybrid_connection.places import Places
+from relay.hybrid_connection.reconnection import ReconnectionPolicy
 from relay.hybrid_connection.sender import send
 from tests import virtual_time
 from tests.conftest import KEYS, PATH
@@ -87,6 +88,20 @@ class TestDeadChannels:
                 return statuses.states
 
         assert virtual_time.run(play()) == ["connecting", "online"]
+
+
+class TestSendersThatAreRefused:
+    def test_a_channel_that_no_echo_reaches_is_not_replaced_in_a_storm(self) -> None:
+        async def play() -> int:
+            patient = ReconnectionPolicy(spread=lambda _shortest, longest: longest)
+            async with proving(reconnection=patient) as (emulator, _, statuses):
+                await emulator.inject({"fault": "refuse", "action": "connect", "status": 500, "times": None})
+                began = virtual_time.now()
+                while virtual_time.now() < began + 600:
+                    await statuses.came_back(statuses.seen[-1].reconnects + 1, patience=1000)
+                return statuses.seen[-1].reconnects
+
+        assert virtual_time.run(play()) < 30
 
 
 class TestWithoutTheRightToSend:

@@ -32,7 +32,9 @@ class TestStatuses:
             (500, "service_trouble", "service", Pace.BACK_OFF),
             (503, "service_trouble", "service", Pace.BACK_OFF),
             (504, "gateway_timeout", "listener", Pace.BACK_OFF),
-            (302, "unexpected_status", "protocol", Pace.BACK_OFF),
+            (407, "proxy", "HTTPS_PROXY", Pace.SLOW),
+            (429, "busy", "too often", Pace.BACK_OFF),
+            (302, "unexpected_status", "proxy", Pace.BACK_OFF),
         ],
     )
     def test_each_has_its_kind_its_next_step_and_its_pace(self, status: int, kind: str, hint: str, pace: Pace) -> None:
@@ -43,6 +45,22 @@ class TestStatuses:
 
     def test_the_tracking_id_of_the_service_is_kept(self) -> None:
         assert str(explain_status(404, " TrackingId:abc_G1\r\n ")).endswith("[TrackingId:abc_G1]")
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            "Blocked. ServiceBusAuthorization: SharedAccessSignature sr=http%3A%2F%2Fx&sig=SECRET&se=1&skn=SECRET",
+            "Blocked. SharedAccessSignature sr=x&sig=SECRET",
+            "Blocked. Authorization: Bearer SECRET",
+            "Blocked. Proxy-Authorization: Basic SECRET",
+            "Blocked. /$hc/path?sb-hc-token=SECRET",
+            "Blocked. eyJSECRET.SECRET.SECRET",
+        ],
+    )
+    def test_what_opens_a_door_is_not_repeated_even_if_it_is_sent_back_to_us(self, page: str) -> None:
+        assert "SECRET" not in str(explain_status(403, page))
+        assert "Blocked." in str(explain_status(403, page))
+        assert "SECRET" not in str(explain_close(1008, page))
 
     def test_a_wrong_clock_is_told_with_a_refused_token_only(self) -> None:
         assert "clock is slow" in str(explain_status(401, skew="the clock is slow"))
@@ -60,7 +78,8 @@ class TestStatuses:
     )
     def test_a_proxys_refusal_is_told_apart(self, status: int, hint: str) -> None:
         failure = explain_proxy_status(status)
-        assert (failure.kind, failure.pace) == ("proxy", Pace.SLOW)
+        # An outage of the proxy's is over some time; what it does not let through has to be mended.
+        assert (failure.kind, failure.pace) == ("proxy", Pace.BACK_OFF if status >= 500 else Pace.SLOW)
         assert hint in failure.sentence
 
 

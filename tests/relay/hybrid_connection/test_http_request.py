@@ -87,6 +87,17 @@ class TestEveryRequestIsAnswered:
             assert (await ask(address))[0].status == 500
         assert "request failed" in caplog.text
 
+    async def test_with_503_when_it_waits_too_long_for_a_place(self, address: HybridConnectionAddress) -> None:
+        gate = Gate()
+
+        async def respond(request: Request) -> Response:
+            return Response(200, (await gate.answer(b"", None)).encode())  # type: ignore[arg-type]
+
+        limits = MeetingLimits(response=0.2)
+        async with listening(address, respond=respond, places=Places(limit=1), limits=limits):
+            first, second = asyncio.create_task(ask(address)), asyncio.create_task(ask(address))
+            assert [(await task)[0].status for task in (first, second)] == [503, 503]
+
     async def test_with_503_when_the_answer_does_not_come(self, address: HybridConnectionAddress) -> None:
         async def respond(request: Request) -> Response:
             await asyncio.Event().wait()
@@ -111,16 +122,29 @@ class TestEveryRequestIsAnswered:
             gate.open.set()
             assert (await first)[0].status == 200
 
+    @pytest.mark.parametrize("more", [0, 1])
     async def test_with_400_when_its_body_never_came(
-        self, emulator: RelayEmulator, address: HybridConnectionAddress
+        self, emulator: RelayEmulator, address: HybridConnectionAddress, more: int
     ) -> None:
         message = {"request": {"address": "wss://x", "id": "1", "method": "POST", "requestTarget": "/", "body": True}}
-        async with listening(address, respond=reflect):
+        async with listening(address, respond=reflect, limits=MeetingLimits(body=0.05)):
             channel = emulator.channels[PATH][0].websocket
-            await channel.send(json.dumps(message))
-            await channel.send(json.dumps(message))
+            for _ in range(1 + more):
+                await channel.send(json.dumps(message))
+            await emulator.until(lambda: len(emulator.responses) == 1 + more)
+        assert [response["statusCode"] for response in emulator.responses] == [400] * (1 + more)
+
+    async def test_with_503_when_the_answer_is_large_and_its_address_is_not_to_be_had(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        async def respond(request: Request) -> Response:
+            return Response(200, b"r" * 200_000)
+
+        message = {"request": {"address": "ws://127.0.0.1:1/", "id": "1", "method": "GET", "requestTarget": "/"}}
+        async with listening(address, respond=respond):
+            await emulator.channels[PATH][0].websocket.send(json.dumps(message))
             await emulator.until(lambda: bool(emulator.responses))
-        assert emulator.responses[0]["statusCode"] == 400
+        assert emulator.responses[0]["statusCode"] == 503
 
     async def test_also_when_the_channel_is_lost_meanwhile(
         self, emulator: RelayEmulator, address: HybridConnectionAddress

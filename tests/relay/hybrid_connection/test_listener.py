@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+import re
 
 import pytest
 
 from nonprod.relay_emulator import Policy, RelayEmulator
 from relay.hybrid_connection.address import HybridConnectionAddress
+from relay.hybrid_connection.failures import HybridConnectionError
 from relay.hybrid_connection.listener import Listener
 from relay.hybrid_connection.liveness import LivenessPolicy
 from relay.hybrid_connection.reconnection import ReconnectionPolicy
 from relay.hybrid_connection.sender import send
+from relay.hybrid_connection.status import Status
 from relay.hybrid_connection.tokens import SharedAccessKey, Token, TokenError
 from tests import virtual_time
 from tests.conftest import KEYS, PATH
@@ -59,6 +62,7 @@ class TestComingBack:
             await emulator.inject({"fault": "refuse", "action": "listen", "status": status, "times": 3})
             await emulator.inject({"fault": "drop"})
             await statuses.came_back()
+            assert emulator.counts["refused"] == 3
             refused = {status.why for status in statuses.seen if "TrackingId:" in status.why}
             assert {f": {status}, " in why for why in refused} == {True}
             assert await send(address, KEYS, "a") == "A"
@@ -125,6 +129,22 @@ class TestReasons:
 
         assert await offline_reason(address, tokens=Broken()) == "getting a token: Entra ID gave none"
 
+    async def test_an_on_status_that_raises_does_not_end_it(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        statuses, raised = Statuses(), asyncio.Event()
+
+        def on_status(status: Status) -> None:
+            statuses(status)
+            if status.state == "online" and not raised.is_set():
+                raised.set()
+                raise KeyError("SMITH")
+
+        policy = ReconnectionPolicy(first=0.01, cap=0.01)
+        async with listening(address, on_status=on_status, statuses=statuses, reconnection=policy):
+            await raised.wait()
+            assert await send(address, KEYS, "a") == "A"
+
     async def test_a_fault_of_its_own_does_not_end_it(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
@@ -141,10 +161,11 @@ class TestReasons:
             assert await statuses.went_offline() == "a fault of the listener's own (KeyError)"
 
 
-async def renewal_of(keys: type[SharedAccessKey]) -> tuple[float, Statuses]:
+async def renewal_of(keys: type[SharedAccessKey], service_ahead: float = 0) -> tuple[float, Statuses]:
     """Virtual seconds until the first renewal of tokens that live an hour, and what the listener said until its end."""
     clock = asyncio.get_running_loop().time
     async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}, clock=clock) as emulator:
+        await emulator.inject({"fault": "clock_skew", "seconds": service_ahead})
         address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
         tokens, never_too_old = keys(KEYS.name, KEYS.key, clock=clock), LivenessPolicy(max_age=1e9)
         began = clock()
@@ -204,6 +225,41 @@ class TestRenewal:
         renewed_after, statuses = virtual_time.run(renewal_of(AwayForAWhile))
         assert 2700 < renewed_after < 3600
         assert statuses.states == ["connecting", "online", "offline"]
+
+    def test_a_credential_that_breaks_does_not_end_the_channel(self) -> None:
+        class BrokenForAWhile(SharedAccessKey):
+            given = 0
+
+            def token(self, audience: str) -> Token:
+                BrokenForAWhile.given += 1
+                if BrokenForAWhile.given == 2:
+                    raise ConnectionError("secret")
+                return super().token(audience)
+
+        renewed_after, statuses = virtual_time.run(renewal_of(BrokenForAWhile))
+        assert 2700 < renewed_after < 3600
+        assert statuses.states == ["connecting", "online", "offline"]
+
+    def test_with_a_clock_that_is_behind_it_is_renewed_before_the_service_thinks_it_has_ended(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        renewed_after, statuses = virtual_time.run(renewal_of(SharedAccessKey, service_ahead=3000))
+        assert 0.74 * 600 <= renewed_after <= 0.86 * 600
+        assert statuses.states == ["connecting", "online", "offline"]
+        told = [record.reason for record in caplog.records if record.msg == "the clock is wrong"]  # type: ignore[attr-defined]
+        assert re.search(r"this machine's clock is (50 min 0|49 min 59) s behind the service's: set it", told[0])
+
+    def test_a_clock_that_falls_behind_is_told_when_the_token_ends_too_soon(self) -> None:
+        async def play() -> str:
+            async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as emulator:
+                address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
+                await emulator.inject({"fault": "clock_skew", "seconds": 3000})
+                async with listening(address) as (_, statuses):
+                    await emulator.inject({"fault": "expire_tokens"})
+                    return await statuses.went_offline()
+
+        assert "1008, the token was refused or has expired" in (reason := asyncio.run(play()))
+        assert "behind the service's: set it" in reason
 
     def test_it_is_renewed_between_75_and_85_percent_of_its_life(self) -> None:
         renewed_after, _ = virtual_time.run(renewal_of(SharedAccessKey))
@@ -342,7 +398,32 @@ class TestStopping:
         async with listening(address, gate.answer, stop_grace=0.05):
             sending = asyncio.create_task(send(address, KEYS, "a"))
             await gate.asked.wait()
-        assert isinstance(await asyncio.gather(sending, return_exceptions=True), list)
+        with pytest.raises(HybridConnectionError, match="went without a reply"):
+            await sending
+
+    def test_the_silent_do_not_hold_it_up_and_a_dead_channel_does_not_either(self) -> None:
+        async def play() -> float:
+            async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as emulator:
+                address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
+                async with listening(address):
+                    silent = await join(address)
+                    await emulator.inject({"fault": "half_open"})
+                    began = virtual_time.now()
+                silent.transport.abort()
+                return virtual_time.now() - began
+
+        assert virtual_time.run(play()) < 12
+
+    def test_an_echo_of_its_own_does_not_hold_it_up(self) -> None:
+        async def play() -> float:
+            async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as emulator:
+                address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
+                async with listening(address, Gate().answer, echo_text=str):
+                    await emulator.until(lambda: emulator.counts["joined"] == 1)
+                    began = virtual_time.now()
+                return virtual_time.now() - began
+
+        assert virtual_time.run(play()) < 3
 
     async def test_no_task_is_left(self, emulator: RelayEmulator, address: HybridConnectionAddress) -> None:
         async with listening(address, stop_grace=0) as (listener, statuses):

@@ -50,5 +50,11 @@ class TestNextEcho:
         first, second = POLICY.interval + POLICY.deadline, POLICY.soon + POLICY.deadline
         assert first + second <= 150
 
-    def test_so_is_one_whose_echoes_another_listener_answers(self) -> None:
-        assert POLICY.interval + POLICY.elsewheres * (POLICY.soon + 1) <= 150
+    @pytest.mark.parametrize("listeners", range(1, 26))
+    def test_so_is_one_whose_echoes_other_listeners_answer_however_many_there_may_be(self, listeners: int) -> None:
+        policy = LivenessPolicy(listeners=listeners)
+        round_trip = 0.1
+        assert policy.interval + policy.elsewheres * (policy.soon_elsewhere + round_trip) <= 150
+
+    def test_the_more_it_takes_the_sooner_after_one_that_came_in_elsewhere(self) -> None:
+        assert after(ELSEWHERE).next_echo_in(LivenessPolicy(listeners=25)) == 60 / 170

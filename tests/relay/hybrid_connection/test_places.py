@@ -59,9 +59,9 @@ class TestTaken:
             first = asyncio.create_task(guests.visit(1))
             await settle()
             began = virtual_time.now()
-            with pytest.raises(NoPlace, match="within 20 s"):
+            with pytest.raises(NoPlace, match="within 15 s"):
                 await guests.visit(2)
-            assert 20 <= virtual_time.now() - began < 21
+            assert 14.9 <= virtual_time.now() - began < 16
             guests.all_go()
             await first
 
@@ -77,6 +77,25 @@ class TestTaken:
         assert guests.came == [0, 2]
         async with guests.places.taken():
             assert guests.places.waiting == 0
+
+
+class TestRefusal:
+    async def test_so_many_are_told_at_once_and_of_the_others_so_many_wait(self) -> None:
+        places, told, may_go = Places(limit=1, queue=1), [0], asyncio.Event()
+
+        async def tell() -> None:
+            async with places.refusal():
+                told[0] += 1
+                await may_go.wait()
+
+        telling = [asyncio.create_task(tell()) for _ in range(3)]
+        await settle()
+        assert told == [2]
+        with pytest.raises(NoPlace, match="nobody is left"):
+            await tell()
+        may_go.set()
+        await asyncio.gather(*telling)
+        assert told == [3]
 
 
 class TestSilence:

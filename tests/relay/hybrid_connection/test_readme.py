@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,16 +16,19 @@ README = (PACKAGE / "README.md").read_text()
 
 
 class TestReadme:
-    async def test_its_example_is_short_and_answers_without_django(
-        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    async def test_its_example_is_short_and_answers_without_django_and_with_the_folder_lifted_out(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress, tmp_path: Path
     ) -> None:
         (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
         assert len([line for line in example.splitlines() if line.strip()]) <= 10
-        here = example.replace(
-            '"hospital.servicebus.windows.net", "gateway"', f'"{emulator.namespace}", "{PATH}", plain=True'
-        ).replace('"policy", "key"', f'"{KEYS.name}", "{KEYS.key}"')
+        here = (
+            example.replace("relay.hybrid_connection", "lifted_out")
+            .replace('"hospital.servicebus.windows.net", "gateway"', f'"{emulator.namespace}", "{PATH}", plain=True')
+            .replace('"policy", "key"', f'"{KEYS.name}", "{KEYS.key}"')
+        )
+        shutil.copytree(PACKAGE, tmp_path / "lifted_out")
         program = f"import sys\nsys.modules['django'] = None\n{here}"
-        running = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+        running = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=tmp_path)
         await emulator.until(lambda: bool(emulator.channels[PATH]))
         assert await send(address, KEYS, "hello") == "You said 5 bytes"
         running.terminate()

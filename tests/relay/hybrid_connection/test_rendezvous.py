@@ -1,19 +1,21 @@
 """One sender and what it can do, on a real relay emulator."""
 
 import asyncio
+import socket
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from nonprod.relay_emulator import RelayEmulator
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.control_channel import Accept
 from relay.hybrid_connection.failures import HybridConnectionError
 from relay.hybrid_connection.places import Places
-from relay.hybrid_connection.rendezvous import MeetingLimits
+from relay.hybrid_connection.rendezvous import MeetingLimits, meet
 from relay.hybrid_connection.sender import send
 from relay.hybrid_connection.websocket import ClientConnection, ConnectionClosed
 from tests.conftest import KEYS
-from tests.relay.hybrid_connection.listening import Gate, join, listening
+from tests.relay.hybrid_connection.listening import Gate, join, listening, upper
 
 
 class TestAnswering:
@@ -156,6 +158,44 @@ async def ping_for_ever(websocket: ClientConnection) -> None:
     """One ping after another, each as soon as the last one was answered."""
     while True:
         await (await websocket.ping())
+
+
+class TestLimits:
+    def test_a_rendezvous_is_joined_while_its_address_lives(self) -> None:
+        assert Places().patience + MeetingLimits().join < 30
+
+    def test_an_http_request_is_answered_before_the_service_gives_up(self) -> None:
+        assert MeetingLimits().response + MeetingLimits().join < 60
+
+    async def test_one_who_does_not_read_his_reply_is_given_up(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def send_and_not_read(connection: ServerConnection) -> None:
+            await connection.send("a")
+            connection.transport.pause_reading()
+            await connection.connection_lost_waiter
+
+        async def answer(frame: bytes, accept: Accept) -> str:
+            return "x" * 16 * 2**20
+
+        caplog.set_level("INFO")
+        async with serve(send_and_not_read, "127.0.0.1", 0, close_timeout=0.1) as server:
+            accept = Accept(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", "1")
+            await meet(accept, answer, Places(), MeetingLimits(reply=0.1))
+        assert outcomes(caplog) == ["given up: the other side took too long"]
+
+    @pytest.mark.parametrize("limit", [0, 1])
+    async def test_an_address_where_nobody_answers_is_given_up(
+        self, caplog: pytest.LogCaptureFixture, limit: int
+    ) -> None:
+        caplog.set_level("INFO")
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            accept = Accept(f"ws://127.0.0.1:{silent.getsockname()[1]}/?x", "1")
+            await meet(accept, upper, Places(limit, queue=0), MeetingLimits(join=0.1))
+        assert "no answer in time" in outcomes(caplog)[0]
+
+
+def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """How the meetings ended that were logged."""
+    return [record.outcome for record in caplog.records if hasattr(record, "outcome")]
 
 
 class TestPlaces:
