@@ -32,11 +32,33 @@
 # MWL_AE_TITLE=GATEWAY_MWL
 # Address and port to listen on. Empty: 127.0.0.1 with local settings, 0.0.0.0 in production.
 # MWL_HOST=
+# 0: no port in the clear.
 # MWL_PORT=11112
-# Associations at once; more are rejected.
+# Port for TLS 1.2 and later, 2762 by custom; 0: none. Modalities need a certificate by one of the authorities in
+# MWL_TLS_CLIENT_CA_PATH. The three are PEM files, read at the start; the key is not encrypted.
+# MWL_TLS_PORT=0
+# MWL_TLS_CERTIFICATE_PATH=
+# MWL_TLS_KEY_PATH=
+# MWL_TLS_CLIENT_CA_PATH=
+# Modalities that are not in the admin: accept, warn or reject. Empty: warn; in production reject, once one is there.
+# MWL_UNKNOWN_AE_TITLES=
+# Reject whoever calls another AE title than MWL_AE_TITLE.
+# MWL_CHECK_CALLED_AE_TITLE=False
+# Associations at once, on all ports together, and from one address; more are rejected.
 # MWL_MAX_ASSOCIATIONS=60
+# MWL_MAX_ASSOCIATIONS_PER_PEER=50
+# An association on which nothing comes in is ended after this long. Seconds.
+# MWL_IDLE_SECONDS=60
 # Items in one answer; far above a day's list.
 # MWL_MAX_ROWS=500
+# Accents and strokes of names do not count in a query: MULLER finds MÜLLER, too.
+# MWL_FOLD_ACCENTS=False
+# An accession number that comes in RequestedProcedureID, as from a barcode reader, is found there, too.
+# MWL_PROCEDURE_ID_FINDS_ACCESSION=False
+# What is returned as IssuerOfPatientID, such as NHS. Empty: nothing.
+# MWL_ISSUER_OF_PATIENT_ID=
+# How long it is kept who asked for what and was shown whom. Days.
+# MWL_KEEP_QUERIES_DAYS=30
 
 # --- The database ----------------------------------------------------------------------------------------------------
 # postgres://user:password@host:5432/name or sqlite:////path/to/file. Empty: gateway.sqlite3 beside manage.py; production

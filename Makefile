@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MANAGE := $(BIN)/python manage.py
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql lint format schema requirements check-image benchmark clean
+.PHONY: help run test test-sqlite test-postgresql lint format schema conformance requirements check-image benchmark clean
 
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -20,7 +20,7 @@ test-sqlite: $(VENV)/.installed-dev ## Run all the tests on SQLite
 	@tools/install_test_tools
 	$(BIN)/pytest $(ARGS)
 
-test-postgresql: $(VENV)/.installed-dev ## Run all the tests on a PostgreSQL server of their own
+test-postgresql: $(VENV)/.installed-dev ## Run all the tests that use a database on a PostgreSQL server of their own
 	@tools/install_test_tools
 	tools/with_postgresql $(BIN)/pytest $(ARGS)
 
@@ -41,6 +41,10 @@ schema: $(VENV)/.installed ## Export the contract's JSON Schemas to build/
 	@$(MANAGE) export_schema gateway_action > build/gateway_action_v1.schema.json
 	@$(MANAGE) export_schema gateway_reply > build/gateway_reply_v1.schema.json
 	@ls build/*.schema.json
+
+conformance: export DJANGO_SETTINGS_MODULE = gateway_project.settings.test
+conformance: $(VENV)/.installed-dev ## Write docs/conformance.md from its template and the code's tables
+	@$(MANAGE) shell --verbosity 0 --command 'from tests.docs import conformance; conformance.write()'
 
 requirements: $(VENV)/.installed-dev ## Compile the pinned requirements from the .in files
 	@$(BIN)/pip install --quiet uv

@@ -7,8 +7,12 @@ would leave an open connection behind.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import InterfaceError, OperationalError, connections, reset_queries
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 
 #: What Django raises when the store cannot take it now: locked, full, away. The same request may succeed later.
 UNAVAILABLE = (OperationalError, InterfaceError)
@@ -51,3 +55,11 @@ def borrowed_connection() -> Iterator[None]:
         for connection in connections.all(initialized_only=True):
             if id(connection) not in open_before:
                 connection.close()
+
+
+@receiver(connection_created)
+def read_text_that_is_broken(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """SQLite keeps bytes that are no text. Python refuses the whole answer for one of them; read with surrogates, they
+    cost only the row that has them, which no modality is shown."""
+    if connection.vendor == "sqlite":
+        connection.connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")

@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable
 from datetime import date, time
 
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-CONTROL_CHARACTERS_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
+#: Surrogates, too: they are no characters, and nothing can be written that has one.
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+CONTROL_CHARACTERS_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 DA = re.compile(r"[0-9]{8}")
 TM = re.compile(r"([01][0-9]|2[0-3])(?:([0-5][0-9])(?:([0-5][0-9])(?:\.([0-9]{1,6}))?)?)?")
 CS = re.compile(r"[A-Z0-9_ ]*[A-Z0-9_][A-Z0-9_ ]*")
@@ -87,6 +88,9 @@ def is_pn(text: str) -> bool:
         and all(len(group) <= PN_GROUP_LENGTH and group.count("^") < PN_COMPONENTS for group in groups)
     )
 
+
+#: PS3.5 table 6.2-1, in characters. For a PN its three component groups and the two `=` between them.
+MAX_LENGTHS = {"AE": 16, "CS": 16, "DS": 16, "LO": 64, "LT": 10240, "PN": 194, "SH": 16, "UI": 64}
 
 IS_VALUE: dict[str, Callable[[str], bool]] = {
     "AE": is_ae,

@@ -44,6 +44,11 @@ def update_status_action(accession_number: str, status: str) -> dict[str, Any]:
     return _action("worklist.update_status", {"worklist_item": item})
 
 
+def item_status_action(accession_number: str) -> dict[str, Any]:
+    """A question: how an item stands, and whether it was shown."""
+    return _action("worklist.item_status", {"worklist_item": {"accession_number": accession_number}})
+
+
 def echo_action() -> dict[str, Any]:
     """Manage's own echo: without an action_id."""
     return {"action_type": "echo", "timestamp": datetime.now(UTC).isoformat()}

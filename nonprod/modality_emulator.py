@@ -1,35 +1,18 @@
 """A mammography unit as the gateway sees it: C-ECHO, and the worklist query that it sends (PS3.4 Annex K, SCU)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
-from pynetdicom import AE
+from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     ModalityWorklistInformationFind,
     Verification,
 )
 
-RETURN_KEYS = (
-    "AccessionNumber",
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyInstanceUID",
-    "RequestedProcedureID",
-    "RequestedProcedureDescription",
-)
-STEP_RETURN_KEYS = (
-    "ScheduledProcedureStepStartTime",
-    "ScheduledPerformingPhysicianName",
-    "ScheduledProcedureStepDescription",
-    "ScheduledProcedureStepID",
-    "ScheduledStationName",
-    "ScheduledProcedureStepLocation",
-)
+from nonprod.device_queries import BROAD, Console
 
 
 class NoAnswer(Exception):
@@ -55,9 +38,9 @@ class Modality:
         if status.get("Status") != 0x0000:
             raise NoAnswer("C-ECHO failed")
 
-    def query(self, identifier: Dataset) -> list[Dataset]:
+    def query(self, identifier: Dataset, *, implicit_only: bool = False) -> list[Dataset]:
         """The identifiers of all pending responses; NoAnswer unless the last one is a success."""
-        association = self._associate()
+        association = self._associate(implicit_only=implicit_only)
         found = []
         try:
             for status, response in association.send_c_find(identifier, ModalityWorklistInformationFind):
@@ -71,10 +54,11 @@ class Modality:
             association.release()
         return found
 
-    def _associate(self) -> Association:
+    def _associate(self, *, implicit_only: bool = False) -> Association:
         entity = AE(ae_title=self.ae_title)
+        syntaxes = [ImplicitVRLittleEndian] if implicit_only else DEFAULT_TRANSFER_SYNTAXES
         for sop_class in (ModalityWorklistInformationFind, Verification):
-            entity.add_requested_context(sop_class)
+            entity.add_requested_context(sop_class, syntaxes)
         entity.connection_timeout = 10
         association = entity.associate(self.host, self.port, ae_title=self.called_ae_title)
         if not association.is_established:
@@ -83,19 +67,9 @@ class Modality:
 
 
 def broad_query(ae_title: str = "", day: date | None = None, modality: str = "MG") -> Dataset:
-    """The query of IHE RAD-5 that a mammography unit sends: AE title, date and modality; the rest are return keys."""
-    step = Dataset()
-    step.ScheduledStationAETitle = ae_title
-    step.ScheduledProcedureStepStartDate = f"{day:%Y%m%d}" if day else ""
-    step.Modality = modality
-    for keyword in STEP_RETURN_KEYS:
-        setattr(step, keyword, "")
-    identifier = Dataset()
-    identifier.SpecificCharacterSet = "ISO_IR 192"
-    for keyword in RETURN_KEYS:
-        setattr(identifier, keyword, "")
-    identifier.ScheduledProcedureStepSequence = Sequence([step])
-    return identifier
+    """The query of IHE RAD-5 that a mammography unit sends; what is empty is asked of any."""
+    query = BROAD if day else replace(BROAD, step={**(BROAD.step or {}), "ScheduledProcedureStepStartDate": ""})
+    return query.identifier(Console(ae_title, day or date.today(), modality))  # noqa: DTZ011 - not used without a day
 
 
 COLUMNS = (("Time", 8), ("Name", 28), ("Patient ID", 12), ("Born", 10), ("Accession", 16), ("Procedure", 24))
@@ -111,13 +85,15 @@ def console(rows: list[Dataset]) -> str:
 
 
 def _cells(row: Dataset) -> tuple[str, ...]:
-    step = row.ScheduledProcedureStepSequence[0]
-    at, born = str(step.ScheduledProcedureStepStartTime), str(row.PatientBirthDate)
+    """Empty where the query did not ask for it."""
+    steps = row.get("ScheduledProcedureStepSequence")
+    at = str((steps[0] if steps else Dataset()).get("ScheduledProcedureStepStartTime") or "")
+    born = str(row.get("PatientBirthDate") or "")
     return (
-        f"{at[:2]}:{at[2:4]}:{at[4:6]}",
-        str(row.PatientName),
-        str(row.PatientID),
-        f"{born[6:]}.{born[4:6]}.{born[:4]}",
-        str(row.AccessionNumber),
-        str(row.RequestedProcedureDescription),
+        f"{at[:2]}:{at[2:4]}:{at[4:6]}" if at else "",
+        str(row.get("PatientName") or ""),
+        str(row.get("PatientID") or ""),
+        f"{born[6:]}.{born[4:6]}.{born[:4]}" if born else "",
+        str(row.get("AccessionNumber") or ""),
+        str(row.get("RequestedProcedureDescription") or ""),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import connection
 
 from nonprod.relay_emulator import Policy, RelayEmulator
 from relay.hybrid_connection.address import HybridConnectionAddress
@@ -16,6 +17,26 @@ from tests.tinyproxy import TinyProxy, running_proxy
 
 PATH = "test-gateway"
 KEYS = SharedAccessKey("test-policy", "test-key-0123456789")
+
+
+#: What a test asks for that looks at the database.
+OF_THE_DATABASE = {"db", "transactional_db", "django_db_setup", "scp", "unit"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On another database than SQLite only what has to do with one is run: the rest would say the same again."""
+    if connection.vendor == "sqlite":
+        return
+    config.hook.pytest_deselected(items=[item for item in items if not uses_database(item)])
+    items[:] = [item for item in items if uses_database(item)]
+
+
+def uses_database(item: pytest.Item) -> bool:
+    """Whether a test looks at the database, or starts something that does, and would not say the same on another."""
+    if item.get_closest_marker("once"):
+        return False
+    fixtures: set[str] = set(getattr(item, "fixturenames", ()))
+    return bool(item.get_closest_marker("django_db") or fixtures & OF_THE_DATABASE)
 
 
 @pytest.fixture

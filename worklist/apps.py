@@ -1,4 +1,4 @@
-"""Registers the worklist's system checks."""
+"""Registers the worklist's system checks, and its part in the gateway's health."""
 
 from django.apps import AppConfig
 
@@ -9,4 +9,8 @@ class WorklistConfig(AppConfig):
     name = "worklist"
 
     def ready(self) -> None:
+        from core.health import CHECKS
         from worklist import checks  # noqa: F401
+        from worklist.health import check_items
+
+        CHECKS["worklist_items"] = check_items

@@ -4,7 +4,8 @@ PS3.4 section K.4.1.1.3.2 (responses), PS3.5 section 6.1.2.3 (character sets).
 """
 
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time, tzinfo
 from functools import partial
 from typing import Any
@@ -17,7 +18,6 @@ from pydicom.charset import (
     encode_string,
     python_encoding,
 )
-from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -26,23 +26,21 @@ from pydicom.valuerep import PersonName
 
 from core import value_representations as vr
 from worklist.information_model import (
+    CALLING_AE_TITLE,
+    ISSUER_OF_PATIENT_ID,
+    MISPLACED,
     NO_KEYS,
-    OTHER_STEP_KEYWORDS,
-    REQUESTED_PROCEDURE_CODE,
     ROOT,
-    SCHEDULED_PROTOCOL_CODE,
     STATUS_WORDS,
-    STEP,
-    STEP_SEQUENCE,
     Attribute,
-    CodeSequence,
     Matching,
+    Site,
+    WhenUnknown,
 )
-from worklist.matching import is_universal, step_item, values_of
+from worklist.matching import WITHOUT_SITE, is_universal, values_of
+from worklist.policies import TRANSLITERATED
+from worklist.transliteration import transliterated
 
-CODE_KEYWORDS = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
-#: Attributes of the scheduled step that do not count where they stand at the root (PS3.4 has no such keys).
-MISPLACED = OTHER_STEP_KEYWORDS | {row.keyword for row in STEP} | {SCHEDULED_PROTOCOL_CODE.keyword}
 PN_DELIMITERS = {ord("^"), ord("=")}
 NAME_DELIMITERS = re.compile(r"([\^=])")
 #: Names of the default repertoire: to ask for it is to ask for no other.
@@ -50,32 +48,43 @@ ASCII_TERMS = {"", "ISO_IR 6", "ISO 2022 IR 6"}
 UNICODE = ["ISO_IR 192"]
 #: Tried in this order where the request named no character set.
 FALLBACKS = (["ISO_IR 100"], UNICODE)
+#: Texts in which another character set than ASCII may be (PS3.5 section 6.1.2.2) and of which we send any.
+TEXTS = ("LO", "LT", "PN", "SH")
+
+#: Name of a source → its value.
+Sources = Callable[[str], Any]
 
 
 class Unshowable(Exception):
     """An item with a value that its VR does not allow; the text is the attribute's keyword."""
 
 
-def response_for(item: Any, request: Dataset, calling_ae_title: str, zone: tzinfo) -> Dataset:
+def response_for(  # noqa: PLR0913, PLR0917 — all that an answer depends on
+    item: Any,
+    request: Dataset,
+    calling_ae_title: str,
+    zone: tzinfo,
+    character_set: str = "",
+    site: Site = WITHOUT_SITE,
+) -> Dataset:
     """The identifier of one pending response; Unshowable where a modality could not read it.
 
-    An item without a station is shown as the asker's own. `zone` is the clinic's.
+    An item without a station is shown as the asker's own. `zone` is the clinic's; `character_set` is the asker's, where
+    it has one that goes before what the request says (policies.py).
     """
-    whole = wants_whole_item(request)
+    others = {CALLING_AE_TITLE: calling_ae_title, ISSUER_OF_PATIENT_ID: site.issuer_of_patient_id}
+
+    def sources(name: str) -> Any:
+        return others[name] if name in others else getattr(item, name)
+
     response = Dataset()
-    _fill(response, None if whole else request, ROOT, item, "")
-    _add_code(response, None if whole else request, REQUESTED_PROCEDURE_CODE, item)
-    if whole or STEP_SEQUENCE in request:
-        asked = step_item(request)
-        step = Dataset()
-        everything = whole or all(_is_noise(element) for element in asked)
-        _fill(step, None if everything else asked, STEP, item, calling_ae_title)
-        _add_code(step, None if everything else asked, SCHEDULED_PROTOCOL_CODE, item)
-        setattr(response, STEP_SEQUENCE, Sequence([step]))
+    _fill(response, None if wants_whole_item(request) else request, ROOT, sources)
     if "TimezoneOffsetFromUTC" in request:
-        starts = datetime.combine(item.scheduled_date, item.scheduled_time, zone)
-        response.TimezoneOffsetFromUTC = f"{starts:%z}"[:5]
-    _write_in(response, character_set_for(response, _terms(request)))
+        response.TimezoneOffsetFromUTC = _offset(item, zone)
+    if character_set:
+        _write_as_configured(response, character_set)
+    else:
+        _write_in(response, character_set_for(response, _terms(request)))
     return response
 
 
@@ -88,12 +97,12 @@ def wants_whole_item(request: Dataset) -> bool:
 
 def has_unsupported_key(request: Dataset) -> bool:
     """Whether some key is not supported as the required ones are: then pending is FF01, not FF00 (table K.4-1)."""
-    in_step = any(_is_unsupported(element, STEP, SCHEDULED_PROTOCOL_CODE) for element in step_item(request))
-    return in_step or any(
-        _is_unsupported(element, ROOT, REQUESTED_PROCEDURE_CODE)
-        for element in request
-        if element.keyword not in MISPLACED | {STEP_SEQUENCE}
-    )
+    return _has_unsupported((element for element in request if element.keyword not in MISPLACED), ROOT)
+
+
+def leaves_out(request: Dataset, response: Dataset) -> bool:
+    """Whether this response lacks what was asked for, though others may have it: then its status is FF01, too."""
+    return any(_lacks(row, request, response) for row in ROOT)
 
 
 def character_set_for(response: Dataset, requested: list[str]) -> list[str]:
@@ -114,13 +123,32 @@ def _is_return_key(element: DataElement) -> bool:
     return not values_of(element.value)
 
 
-def _is_unsupported(element: DataElement, table: tuple[Attribute, ...], code: CodeSequence) -> bool:
-    """A key that is not in the table, or has a value that is not matched on."""
-    if _is_noise(element):
+def _has_unsupported(elements: Iterable[DataElement], table: tuple[Attribute, ...]) -> bool:
+    rows = {row.keyword: row for row in table}
+    return any(_is_unsupported(element, rows.get(element.keyword)) for element in elements if not _is_noise(element))
+
+
+def _is_unsupported(element: DataElement, row: Attribute | None) -> bool:
+    """A key that is not in the table, is never returned, or has a value that is not matched on."""
+    if row is None or (row.when_unknown is WhenUnknown.WARNED and not row.sources):
+        return True
+    if row.children and element.VR == "SQ":
+        return any(_has_unsupported(item, row.children) for item in element.value)
+    return row.matching is Matching.NONE and _has_value(element)
+
+
+def _lacks(row: Attribute, asked: Dataset, response: Dataset) -> bool:
+    if row.keyword not in asked:
         return False
-    known = {code.keyword: Matching.NONE, **{row.keyword: row.matching for row in table}}
-    matching = known.get(element.keyword)
-    return matching is None or (matching is Matching.NONE and _has_value(element))
+    if row.children and response.get(row.keyword):
+        return any(_lacks(child, _first_item(asked, row), response[row.keyword][0]) for child in row.children)
+    return row.when_unknown is WhenUnknown.WARNED and row.keyword not in response
+
+
+def _first_item(dataset: Dataset, row: Attribute) -> Dataset:
+    """The first item of a sequence; an empty one where there is none, or no sequence."""
+    element = dataset[row.tag]
+    return element.value[0] if element.VR == "SQ" and element.value else Dataset()
 
 
 def _has_value(element: DataElement) -> bool:
@@ -134,53 +162,64 @@ def _is_noise(element: DataElement) -> bool:
     return element.tag.is_private or element.tag.element == 0 or element.keyword in NO_KEYS
 
 
-def _fill(
-    target: Dataset, asked: Dataset | None, table: tuple[Attribute, ...], item: Any, calling_ae_title: str
-) -> None:
+def _fill(target: Dataset, asked: Dataset | None, table: tuple[Attribute, ...], sources: Sources) -> None:
+    """Everything of the table that was asked for; the whole of it for None."""
     for row in table:
-        if asked is None or row.keyword in asked:
-            value = _value(row, item)
-            if row.keyword == "ScheduledStationAETitle":
-                value = value or calling_ae_title
-            setattr(target, row.keyword, value)
+        if row.matching is Matching.NEVER or (asked is not None and row.tag not in asked):
+            continue
+        value = _items(row, asked, sources) if row.children else _value(row, sources)
+        if value is not None or row.when_unknown is WhenUnknown.ZERO_LENGTH:
+            target.add_new(row.tag, row.vr, Sequence() if value is None and row.vr == "SQ" else value)
+        elif row.when_unknown is WhenUnknown.NOT_SHOWN:
+            raise Unshowable(row.keyword)
 
 
-def _value(row: Attribute, item: Any) -> Any:
-    fields = [field for field in (row.field, *row.stand_ins) if field]
-    value = next((value for value in (getattr(item, field) for field in fields) if value not in ("", None)), None)
-    if row.vr == "SQ":
-        return Sequence()
+def _items(row: Attribute, asked: Dataset | None, sources: Sources) -> Sequence | None:
+    """One item of a sequence; None for a code that is not known whole, or of which nothing was asked for."""
+    if any(_sourced(child, sources)[1] is None for child in row.children if _is_whole_or_none(child)):
+        return None
+    wanted = Dataset() if asked is None else _first_item(asked, row)
+    item = Dataset()
+    _fill(item, None if all(map(_is_noise, wanted)) else wanted, row.children, sources)
+    return Sequence([item]) if len(item) or row.return_type == "1" else None
+
+
+def _is_whole_or_none(row: Attribute) -> bool:
+    return row.when_unknown is WhenUnknown.WHOLE_OR_NONE
+
+
+def _sourced(row: Attribute, sources: Sources) -> tuple[str, Any]:
+    """Where the value comes from, and the value as it is kept; None where there is none."""
+    for name in row.sources:
+        value = sources(name)
+        if value not in ("", None):
+            return name, value
+    return "", row.constant
+
+
+def _value(row: Attribute, sources: Sources) -> Any:
+    """The value as it is shown; None where there is none."""
+    source, value = _sourced(row, sources)
     if isinstance(value, date):
         return vr.format_da(value)
     if isinstance(value, time):
         return vr.format_tm(value)
-    if row.matching is Matching.STATUS:
-        return STATUS_WORDS[value][0] if value else None
-    return _legal(row.keyword, row.vr, value)
+    if row.matching is Matching.STATUS and value in STATUS_WORDS:
+        return STATUS_WORDS[value][0]
+    return value if source == CALLING_AE_TITLE or not isinstance(value, str) else _legal(row, value)
 
 
-def _legal(keyword: str, vr_name: str, value: str | None) -> str | None:
-    if value and not vr.IS_VALUE[vr_name](value):
-        raise Unshowable(keyword)
-    return value
+def _legal(row: Attribute, value: str) -> str:
+    if not vr.IS_VALUE[row.vr](value) or len(value) > vr.MAX_LENGTHS[row.vr]:
+        raise Unshowable(row.keyword)
+    composed = unicodedata.normalize("NFC", value)
+    return composed if row.vr == "PN" and len(composed) <= len(value) else value
 
 
-def _add_code(target: Dataset, asked: Dataset | None, sequence: CodeSequence, item: Any) -> None:
-    if asked is not None and sequence.keyword not in asked:
-        return
-    fields = (sequence.code_field, sequence.scheme_field, sequence.meaning_field)
-    values = dict(zip(CODE_KEYWORDS, (getattr(item, field) for field in fields), strict=True))
-    codes = Sequence()
-    if all(values.values()):
-        wanted = asked[sequence.keyword] if asked is not None else None
-        keys = wanted.value[0] if wanted is not None and wanted.VR == "SQ" and wanted.value else Dataset()
-        children = [keyword for keyword in CODE_KEYWORDS if not len(keys) or keyword in keys]
-        code = Dataset()
-        for keyword in children:
-            setattr(code, keyword, _legal(keyword, dictionary_VR(keyword), values[keyword]))
-        if children:
-            codes.append(code)
-    setattr(target, sequence.keyword, codes)
+def _offset(item: Any, zone: tzinfo) -> str:
+    if item.scheduled_date is None or item.scheduled_time is None:
+        raise Unshowable("ScheduledProcedureStepStartDate")
+    return f"{datetime.combine(item.scheduled_date, item.scheduled_time, zone):%z}"[:5]
 
 
 def _texts(dataset: Dataset) -> Iterator[str]:
@@ -231,6 +270,29 @@ def _holds(encoding: str, text: str) -> bool:
     return True
 
 
+def _write_as_configured(response: Dataset, character_set: str) -> None:
+    """In the asker's character set: what that does not hold is spelled in letters that it holds. A text of which
+    nothing would be left stays what it is, in Unicode: no woman loses her name to a setting."""
+    terms = [] if character_set == TRANSLITERATED else [character_set]
+    _transliterate(response, terms)
+    foreign = [text for text in _texts(response) if not text.isascii()]
+    held = all(_is_held(text, terms) for text in foreign)
+    _write_in(response, (terms if held else UNICODE) if foreign else [])
+
+
+def _transliterate(dataset: Dataset, terms: list[str]) -> None:
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                _transliterate(item, terms)
+        elif element.VR in TEXTS and element.value:
+            element.value = transliterated(str(element.value), element.VR, lambda text: _is_held(text, terms))
+
+
+def _is_held(text: str, terms: list[str]) -> bool:
+    return text.isascii() or (bool(terms) and _fits(text, terms))
+
+
 def _write_in(response: Dataset, terms: list[str]) -> None:
     """Set the response's character set. With code extensions its texts become bytes here: see `_encodings`."""
     if terms:
@@ -246,7 +308,7 @@ def _encode_texts(dataset: Dataset, terms: list[str]) -> None:
                 _encode_texts(item, terms)
         elif element.VR == "PN" and element.value:
             element.value = PersonName(_encoded_name(str(element.value), terms), convert_encodings(terms))
-        elif element.VR in ("LO", "LT", "SH") and element.value:
+        elif element.VR in TEXTS and element.value:
             element.value = encode_string(element.value, _encodings(terms))
 
 

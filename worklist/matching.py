@@ -1,12 +1,11 @@
 """Owns attribute matching: what a query's keys mean, and whether an item meets them (PS3.4 section C.2.2.2). Pure.
 
-This is the specification. The database narrows (models.py); what is said here decides.
+This is the specification. The database narrows (models/items.py); what is said here decides.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
@@ -16,14 +15,37 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from core import value_representations as vr
-from worklist.information_model import ROOT, STATUS_WORDS, STEP, STEP_SEQUENCE, Attribute, Matching
+from worklist.information_model import (
+    FINAL_STATES,
+    ROOT,
+    STATUS_WORDS,
+    STEP,
+    STEP_SEQUENCE,
+    Attribute,
+    Matching,
+    Site,
+)
+from worklist.names import NamePattern, is_universal_name, wild_card
+from worklist.policies import Policy
 
 T = TypeVar("T", date, time)
 
 LAST_TIME = time(23, 59, 59, 999999)
+#: A second that the clock of an item never shows (PS3.5 table 6.2-1, TM); a key with it is no nonsense.
+LEAP_SECOND = re.compile(r"(?<![0-9])([0-9]{4})60(?:\.[0-9]{1,6})?(?![0-9.])")
 NHS_NUMBER = re.compile(r"([0-9]{3})([0-9]{3})([0-9]{4})")
-#: Ways to say that case does not count: ß is ss to the first, and one character, as `?` wants it, to the second.
-FOLDINGS: tuple[Callable[[str], str], ...] = (str.casefold, str.lower)
+#: Digits and wild cards in groups: a part of an NHS number, it may be.
+NHS_PATTERN = re.compile(r"[0-9*? ]+")
+WITHOUT_SITE = Site()
+
+# By which rule a key is held against a value; an explanation names it.
+SINGLE_VALUE = "PS3.4 C.2.2.2.1"
+UID_LIST = "PS3.4 C.2.2.2.2"
+WILD_CARD = "PS3.4 C.2.2.2.4"
+RANGE = "PS3.4 C.2.2.2.5"
+ONE_PERIOD = "PS3.4 C.2.2.2.5.4 and K.5.1.1"
+FINAL_STATES_ARE_HIDDEN = "final states are shown only when a status is asked for"
+OWN_LIST_ONLY = "the modality is shown its own list only"
 
 
 class BadKey(Exception):
@@ -37,6 +59,10 @@ class BadKey(Exception):
 class Condition(Protocol):
     """What one key demands of a stored value that is not empty."""
 
+    @property
+    def section(self) -> str:
+        """The rule by which it does."""
+
     def holds(self, value: Any) -> bool:
         """Whether the value meets it."""
 
@@ -46,6 +72,7 @@ class OneOf:
     """Single value matching, and list of UID matching: exact and case-sensitive, spaces around do not count."""
 
     values: frozenset[str]
+    section: str = SINGLE_VALUE
 
     def holds(self, value: str) -> bool:
         """Equal to any of the values."""
@@ -57,10 +84,11 @@ class Like:
     """Wild card matching: `*` is any run of characters, `?` any one; nothing else is special."""
 
     patterns: tuple[str, ...]
+    section: str = WILD_CARD
 
     @cached_property
     def _expressions(self) -> list[re.Pattern[str]]:
-        return [_wild_card(pattern) for pattern in self.patterns]
+        return [wild_card(pattern) for pattern in self.patterns]
 
     def holds(self, value: str) -> bool:
         """Fits any of the patterns from end to end."""
@@ -69,49 +97,32 @@ class Like:
 
 @dataclass(frozen=True)
 class NameLike:
-    """PN matching, component group by component group (PS3.4 section C.2.2.2.1, rules declared in the conformance
-    statement): case-folded, NFC, without trailing empty components; an empty group in the key matches anything."""
+    """PN matching, as names.py has it: single value and wild card."""
 
     names: tuple[str, ...]
+    folds_accents: bool = False
 
     @cached_property
-    def _keys(self) -> list[tuple[Callable[[str], str], list["_NameGroup"]]]:
-        return [
-            (fold, [_NameGroup(group) for group in name_groups(name, fold)]) for fold in FOLDINGS for name in self.names
-        ]
+    def _patterns(self) -> list[NamePattern]:
+        return [NamePattern(name, self.folds_accents) for name in self.names]
+
+    @property
+    def section(self) -> str:
+        """Wild card matching where there is one."""
+        return WILD_CARD if any(set("*?") & set(name) for name in self.names) else SINGLE_VALUE
 
     def holds(self, value: str) -> bool:
-        """Each group of any one of the names fits the same group of the value."""
-        return any(
-            all(wanted.holds(has) for wanted, has in zip(key, [*name_groups(value, fold), "", "", ""], strict=False))
-            for fold, key in self._keys
-        )
-
-
-@dataclass(frozen=True)
-class _NameGroup:
-    """What a name key demands of one component group."""
-
-    pattern: str
-
-    @cached_property
-    def _expression(self) -> re.Pattern[str]:
-        return _wild_card(self.pattern)
-
-    def holds(self, group: str) -> bool:
-        """Fits from end to end; components that the group leaves out are empty ones: SMITH^* finds SMITH."""
-        if self.pattern in ("", "*"):
-            return True
-        missing = self.pattern.count("^") - group.count("^")
-        return bool(group) and self._expression.fullmatch(group + "^" * missing) is not None
+        """Fits any of the names."""
+        return any(pattern.fits(value) for pattern in self._patterns)
 
 
 @dataclass(frozen=True)
 class Between(Generic[T]):
-    """Range matching, both ends included; an equal pair is single value matching."""
+    """Range matching, both ends included; single value matching where there is but one to say."""
 
     low: T
     high: T
+    section: str = RANGE
 
     def holds(self, value: T) -> bool:
         """Inside."""
@@ -124,9 +135,67 @@ class AnyOf:
 
     conditions: tuple[Condition, ...]
 
+    @property
+    def section(self) -> str:
+        """That of the first."""
+        return self.conditions[0].section
+
     def holds(self, value: Any) -> bool:
         """Any of them holds."""
         return any(condition.holds(value) for condition in self.conditions)
+
+
+class Demand(Protocol):
+    """One thing that a query demands of an item: a key, a period, or a rule of the house."""
+
+    @property
+    def name(self) -> str:
+        """The keyword of the attribute, or of both."""
+
+    @property
+    def asked(self) -> str:
+        """What the query says, as it says it. It may be a patient's."""
+
+    @property
+    def section(self) -> str:
+        """The rule by which it is held against the item."""
+
+    def met_by(self, item: Any) -> bool:
+        """Whether the item meets it."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One attribute with what the query demands of it. `also` are more fields of the item that may meet it."""
+
+    attribute: Attribute
+    condition: Condition
+    asked: str = ""
+    also: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The attribute's keyword."""
+        return self.attribute.keyword
+
+    @property
+    def section(self) -> str:
+        """The rule by which the key is held against a value."""
+        return self.condition.section
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The item's fields of which one must meet the condition."""
+        return self.attribute.field, *self.also
+
+    def met_by(self, item: Any) -> bool:
+        """An item whose value is unknown meets no key, but for those attributes where the table says otherwise."""
+        return any(self._met_by(getattr(item, field)) for field in self.fields)
+
+    def _met_by(self, value: Any) -> bool:
+        if value is None or value == "":
+            return self.attribute.empty_matches
+        return self.condition.holds(value)
 
 
 @dataclass(frozen=True)
@@ -136,25 +205,35 @@ class Period:
 
     start: datetime
     end: datetime
+    asked: str = ""
+    section: str = ONE_PERIOD
 
-    def holds(self, day: date, at: time) -> bool:
+    @property
+    def name(self) -> str:
+        """The keywords of both."""
+        return "ScheduledProcedureStepStartDate and ScheduledProcedureStepStartTime"
+
+    def holds(self, day: date | None, at: time | None) -> bool:
         """The moment lies in it."""
-        return self.start <= datetime.combine(day, at) <= self.end
+        return day is not None and at is not None and self.start <= datetime.combine(day, at) <= self.end
+
+    def met_by(self, item: Any) -> bool:
+        """The item starts in it."""
+        return self.holds(item.scheduled_date, item.scheduled_time)
 
 
 @dataclass(frozen=True)
-class Key:
-    """One attribute with what the query demands of it."""
+class Hidden:
+    """States of which an item is not shown, as no status was asked for."""
 
-    attribute: Attribute
-    condition: Condition
+    states: frozenset[str]
+    asked: str = ""
+    name: str = "ScheduledProcedureStepStatus"
+    section: str = FINAL_STATES_ARE_HIDDEN
 
     def met_by(self, item: Any) -> bool:
-        """An item whose value is unknown meets no key, but for those attributes where the table says otherwise."""
-        value = getattr(item, self.attribute.field)
-        if value is None or value == "":
-            return self.attribute.empty_matches
-        return self.condition.holds(value)
+        """The item is of another state."""
+        return item.status not in self.states
 
 
 @dataclass(frozen=True)
@@ -163,21 +242,45 @@ class Keys:
 
     keys: tuple[Key, ...] = ()
     period: Period | None = None
-    names_status: bool = False  # the status key has a value, be it a universal one: final states are asked for, too
+    hidden_states: frozenset[str] = FINAL_STATES
+
+    @property
+    def names_status(self) -> bool:
+        """The status key has a value, be it a universal one: then no state is hidden."""
+        return not self.hidden_states
+
+    @property
+    def demands(self) -> Iterator[Demand]:
+        """One by one, each with its rule."""
+        if self.hidden_states:
+            yield Hidden(self.hidden_states)
+        if self.period:
+            yield self.period
+        yield from self.keys
 
     def met_by(self, item: Any) -> bool:
         """Whether the item belongs into the answer. The item has the fields that the table names."""
-        in_period = self.period is None or self.period.holds(item.scheduled_date, item.scheduled_time)
-        return in_period and all(key.met_by(item) for key in self.keys)
+        return all(demand.met_by(item) for demand in self.demands)
 
 
-def keys_from(identifier: Dataset) -> Keys:
+def keys_from(identifier: Dataset, site: Site = WITHOUT_SITE) -> Keys:
     """What an identifier asks for; BadKey where it means nothing."""
     step = step_item(identifier)
     period = _period(step)
     timed = {"ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime"} if period else set()
-    keys = [*_keys(identifier, ROOT), *_keys(step, [row for row in STEP if row.keyword not in timed])]
-    return Keys(tuple(keys), period, bool(values_of(step.get("ScheduledProcedureStepStatus"))))
+    keys = [*_keys(identifier, ROOT, site), *_keys(step, [row for row in STEP if row.keyword not in timed], site)]
+    names_status = bool(values_of(step.get("ScheduledProcedureStepStatus")))
+    return Keys(tuple(keys), period, frozenset() if names_status else FINAL_STATES)
+
+
+def restricted(keys: Keys, policy: Policy, calling_ae_title: str) -> Keys:
+    """The keys, and what the asker may not see whatever they say: they are never widened by a policy."""
+    more: tuple[Key, ...] = ()
+    if policy.own_list_only:
+        (station,) = (row for row in STEP if row.keyword == "ScheduledStationAETitle")
+        more = (Key(station, OneOf(frozenset({calling_ae_title}), OWN_LIST_ONLY), calling_ae_title),)
+    in_progress = {"IN PROGRESS"} if policy.hides_in_progress and not keys.names_status else set()
+    return replace(keys, keys=(*keys.keys, *more), hidden_states=keys.hidden_states | in_progress)
 
 
 def step_item(identifier: Dataset) -> Dataset:
@@ -203,24 +306,24 @@ def is_universal(values: list[str]) -> bool:
     return not values or "*" in values
 
 
-def name_groups(name: str, fold: Callable[[str], str] = str.casefold) -> list[str]:
-    """The component groups of a PN value as they are compared."""
-    folded = unicodedata.normalize("NFC", fold(unicodedata.normalize("NFC", name)))
-    return ["^".join(part.strip() for part in group.split("^")).rstrip("^") for group in folded.split("=")]
-
-
-def _keys(dataset: Dataset, table: Iterable[Attribute]) -> Iterator[Key]:
+def _keys(dataset: Dataset, table: Iterable[Attribute], site: Site) -> Iterator[Key]:
     for attribute in table:
-        if attribute.matching is Matching.NONE or attribute.keyword not in dataset:
+        if attribute.matching not in CONDITIONS or attribute.keyword not in dataset:
             continue
         element = dataset[attribute.keyword]
+        if element.VR == "SQ":
+            raise BadKey(attribute.keyword, element.tag, "is a sequence")
         values = values_of(element.value)
-        if is_universal(values) or (attribute.matching is Matching.NAME and any(map(_is_universal_name, values))):
+        if is_universal(values) or (attribute.matching is Matching.NAME and any(map(is_universal_name, values))):
             continue
         try:
-            yield Key(attribute, CONDITIONS[attribute.matching](values))
+            condition = CONDITIONS[attribute.matching](values)
         except ValueError as problem:
             raise BadKey(attribute.keyword, element.tag, str(problem)) from None
+        if isinstance(condition, NameLike):
+            condition = replace(condition, folds_accents=site.folds_accents)
+        also = attribute.also if site.procedure_id_finds_accession else ()
+        yield Key(attribute, condition, "\\".join(values), also)
 
 
 def _text(values: list[str]) -> Condition:
@@ -230,7 +333,8 @@ def _text(values: list[str]) -> Condition:
 
 def _status(values: list[str]) -> Condition:
     wanted = _text(values)
-    return OneOf(frozenset(status for status, words in STATUS_WORDS.items() if any(map(wanted.holds, words))))
+    meant = (status for status, words in STATUS_WORDS.items() if any(map(wanted.holds, words)))
+    return OneOf(frozenset(meant), wanted.section)
 
 
 def _nhs_number(values: list[str]) -> Condition:
@@ -238,13 +342,23 @@ def _nhs_number(values: list[str]) -> Condition:
 
 
 def _spellings(value: str) -> list[str]:
-    """An NHS number as one word and in its three groups; anything else as it is."""
-    match = NHS_NUMBER.fullmatch(value.replace(" ", ""))
-    return [value, "".join(match.groups()), " ".join(match.groups())] if match else [value]
+    """An NHS number as one word and in its three groups, a pattern of one as one word, too; anything else as it is."""
+    word = value.replace(" ", "")
+    if match := NHS_NUMBER.fullmatch(word):
+        return [value, word, " ".join(match.groups())]
+    return [value, word] if NHS_PATTERN.fullmatch(value) and ("*" in word or "?" in word) else [value]
 
 
-def _is_universal_name(name: str) -> bool:
-    return all(group in ("", "*") for group in name_groups(name))
+def _date_range(value: str) -> Between[date]:
+    return Between(*_dates(value), section=_range_section(value))
+
+
+def _time_range(value: str) -> Between[time]:
+    return Between(*_times(value), section=_range_section(value))
+
+
+def _range_section(value: str) -> str:
+    return RANGE if "-" in value else SINGLE_VALUE
 
 
 def _dates(value: str) -> tuple[date, date]:
@@ -253,7 +367,7 @@ def _dates(value: str) -> tuple[date, date]:
 
 
 def _times(value: str) -> tuple[time, time]:
-    low, high = _ends(value)
+    low, high = _ends(LEAP_SECOND.sub(r"\g<1>59.999999", value))
     if "-" not in value:
         at = vr.parse_tm(low)  # without a fraction the whole second is meant: an item is shown without one, too
         return at, at if "." in low else at.replace(microsecond=999999)
@@ -291,7 +405,8 @@ def _period(step: Dataset) -> Period | None:
         (first, last), (opening, closing) = _dates(dates[0]), _times(times[0])
     except ValueError:
         return None  # told of as a key of its own
-    return Period(datetime.combine(first, opening), datetime.combine(last, closing))
+    asked = f"{dates[0]} {times[0]}"
+    return Period(datetime.combine(first, opening), datetime.combine(last, closing), asked)
 
 
 def _ends_or_none(value: str) -> tuple[str, str]:
@@ -299,20 +414,12 @@ def _ends_or_none(value: str) -> tuple[str, str]:
     return low, high
 
 
-def _wild_card(pattern: str) -> re.Pattern[str]:
-    """`*` and `?` as an expression that never tries a text between two `*` at another place than the first it fits:
-    no key takes longer than the value is long."""
-    first, *rest = (re.escape(part).replace(r"\?", ".") for part in pattern.split("*"))
-    middle = "".join(f"(?>.*?{part})" for part in rest[:-1])
-    return re.compile(first + middle + "".join(f".*{part}" for part in rest[-1:]), re.DOTALL)
-
-
 CONDITIONS: dict[Matching, Callable[[list[str]], Condition]] = {
     Matching.TEXT: _text,
     Matching.NHS_NUMBER: _nhs_number,
     Matching.NAME: lambda values: NameLike(tuple(values)),
-    Matching.DATE: lambda values: AnyOf(tuple(Between(*_dates(value)) for value in values)),
-    Matching.TIME: lambda values: AnyOf(tuple(Between(*_times(value)) for value in values)),
-    Matching.UID: lambda values: OneOf(frozenset(values)),
+    Matching.DATE: lambda values: AnyOf(tuple(map(_date_range, values))),
+    Matching.TIME: lambda values: AnyOf(tuple(map(_time_range, values))),
+    Matching.UID: lambda values: OneOf(frozenset(values), UID_LIST),
     Matching.STATUS: _status,
 }

@@ -10,7 +10,7 @@ from core import value_representations as vr
 from core.correlation import correlation_id
 from core.gateway_actions import ActionRefused, ErrorCode, GatewayAction, Reply
 from core.services.auditor import Auditor
-from worklist.models import WorklistItem
+from worklist.models import Showing, WorklistItem
 
 Status = WorklistItem.Status
 
@@ -119,12 +119,39 @@ class UpdateWorklistItemStatus:
         target = action.worklist_item["status"].upper()
         item = WorklistItem.objects.select_for_update().filter(accession_number=action.accession_number).first()
         if item is None:
-            raise ActionRefused(ErrorCode.NOT_FOUND, f"No worklist item has accession number {action.accession_number}")
+            raise _not_found(action)
         if item.status != target:
             if target not in TRANSITIONS[item.status]:
                 raise ActionRefused(ErrorCode.INVALID_TRANSITION, f"An item cannot go from {item.status} to {target}")
             Auditor(f"relay:{action.source_system}").update(item, status=target)
         return {"status": "updated", "accession_number": item.accession_number, "action_id": action.action_id}
+
+
+class WorklistItemStatus:
+    """`worklist.item_status`: how an item stands, and when it was first and last shown to a modality."""
+
+    def __call__(self, action: GatewayAction) -> Reply:
+        """`ok`; ActionRefused with `not_found`. It changes nothing and is answered afresh each time."""
+        item = WorklistItem.objects.filter(accession_number=action.accession_number).first()
+        if item is None:
+            raise _not_found(action)
+        first, last = Showing.objects.span_of(item) or (None, None)
+        reply: Reply = {
+            "status": "ok",
+            "accession_number": item.accession_number,
+            "worklist_status": item.status,
+            "first_shown": _moment(first),
+            "last_shown": _moment(last),
+        }
+        return reply if action.action_id is None else {**reply, "action_id": action.action_id}
+
+
+def _not_found(action: GatewayAction) -> ActionRefused:
+    return ActionRefused(ErrorCode.NOT_FOUND, f"No worklist item has accession number {action.accession_number}")
+
+
+def _moment(shown: Mapping[str, Any] | None) -> dict[str, str] | None:
+    return {"at": shown["at"].isoformat(timespec="seconds"), "to": shown["to"]} if shown else None
 
 
 def _at(item: Mapping[str, Any], path: str) -> Any:

@@ -39,8 +39,20 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "MWL_AE_TITLE": (str, "GATEWAY_MWL"),
     "MWL_HOST": (str, ""),
     "MWL_PORT": (int, 11112),
+    "MWL_TLS_PORT": (int, 0),
+    "MWL_TLS_CERTIFICATE_PATH": (str, ""),
+    "MWL_TLS_KEY_PATH": (str, ""),
+    "MWL_TLS_CLIENT_CA_PATH": (str, ""),
+    "MWL_UNKNOWN_AE_TITLES": (str, ""),
+    "MWL_CHECK_CALLED_AE_TITLE": (bool, False),
     "MWL_MAX_ASSOCIATIONS": (int, 60),
+    "MWL_MAX_ASSOCIATIONS_PER_PEER": (int, 50),
+    "MWL_IDLE_SECONDS": (int, 60),
     "MWL_MAX_ROWS": (int, 500),
+    "MWL_FOLD_ACCENTS": (bool, False),
+    "MWL_PROCEDURE_ID_FINDS_ACCESSION": (bool, False),
+    "MWL_ISSUER_OF_PATIENT_ID": (str, ""),
+    "MWL_KEEP_QUERIES_DAYS": (int, 30),
     "WEB_HOST": (str, "127.0.0.1"),
     "WEB_PORT": (int, 8000),
     "SECURE_SSL_REDIRECT": (bool, True),
@@ -190,8 +202,21 @@ RELAY_STOP_GRACE_SECONDS = env("RELAY_STOP_GRACE_SECONDS")
 MWL_AE_TITLE = env("MWL_AE_TITLE")
 MWL_HOST = env("MWL_HOST") or "127.0.0.1"
 MWL_PORT = env("MWL_PORT")
+MWL_TLS_PORT = env("MWL_TLS_PORT")
+MWL_TLS_CERTIFICATE_PATH = env("MWL_TLS_CERTIFICATE_PATH")
+MWL_TLS_KEY_PATH = env("MWL_TLS_KEY_PATH")
+MWL_TLS_CLIENT_CA_PATH = env("MWL_TLS_CLIENT_CA_PATH")
+UNKNOWN_AE_TITLES = one_of("MWL_UNKNOWN_AE_TITLES", "", "accept", "warn", "reject")
+MWL_UNKNOWN_AE_TITLES = UNKNOWN_AE_TITLES or "warn"
+MWL_CHECK_CALLED_AE_TITLE = env("MWL_CHECK_CALLED_AE_TITLE")
 MWL_MAX_ASSOCIATIONS = env("MWL_MAX_ASSOCIATIONS")
+MWL_MAX_ASSOCIATIONS_PER_PEER = env("MWL_MAX_ASSOCIATIONS_PER_PEER")
+MWL_IDLE_SECONDS = env("MWL_IDLE_SECONDS")
 MWL_MAX_ROWS = env("MWL_MAX_ROWS")
+MWL_FOLD_ACCENTS = env("MWL_FOLD_ACCENTS")
+MWL_PROCEDURE_ID_FINDS_ACCESSION = env("MWL_PROCEDURE_ID_FINDS_ACCESSION")
+MWL_ISSUER_OF_PATIENT_ID = env("MWL_ISSUER_OF_PATIENT_ID")
+MWL_KEEP_QUERIES_DAYS = env("MWL_KEEP_QUERIES_DAYS")
 
 
 # Logging: one handler, one formatter, both with core.redaction in them ---------------------------------------------

@@ -47,7 +47,7 @@ class TestProduction:
             ("AZURE_RELAY_NAMESPACE", "", "relay.E001"),
             ("AZURE_RELAY_PLAIN_WEBSOCKET", "true", "relay.E003"),
             ("MWL_AE_TITLE", "MORE_THAN_SIXTEEN", "worklist.E001"),
-            ("MWL_PORT", "0", "worklist.E002"),
+            ("MWL_PORT", "70000", "worklist.E002"),
             ("MWL_MAX_ASSOCIATIONS", "0", "worklist.E004"),
             ("DATABASE_WAIT_SECONDS", "99", "core.E006"),
             ("WEB_PORT", "99999", "core.E007"),

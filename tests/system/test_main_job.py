@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from nonprod.manage_emulator import item_status_action
 from relay.models import ReceivedAction
 from tests.factories import payload
 from tests.system.conftest import Gateway
@@ -45,6 +46,21 @@ class TestMainJob:
         assert "O'BRIEN-ŁUKASZ^ZOË" in shown
         assert "[ACC1]" in shown
         assert "[143000]" in shown
+
+    def test_manage_can_ask_whether_she_was_shown(self, gateway: Gateway) -> None:
+        gateway.run(*PARTS)
+        gateway.reply(scheduled())
+        question = item_status_action("ACC1")
+        assert gateway.reply(question)["first_shown"] is None
+        gateway.findscu(*query())
+        gateway.processes["run_mwl_scp"].stop()  # it writes what it has shown before it ends
+        sent = gateway.start(
+            "send_gateway_action", "--type", "worklist.item_status", "--accession", "ACC1", **gateway.environment
+        )
+        assert sent.exit_status() == 0
+        answer = json.loads(sent.output.splitlines()[-1])
+        assert answer["first_shown"]["to"] == answer["last_shown"]["to"] == "MAMMO1"
+        assert answer["worklist_status"] == "SCHEDULED"
 
     def test_another_rooms_modality_does_not(self, gateway: Gateway) -> None:
         gateway.run(*PARTS)

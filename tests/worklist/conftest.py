@@ -10,26 +10,39 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import trustme
 from django.db import connection
 from psycopg import sql
 from pynetdicom.transport import ThreadedAssociationServer
 
 from tests.worklist.dicom import CALLED, PATIENCE, Unit
+from worklist.scp.admission import Door, Terms
+from worklist.scp.find import Desk
 from worklist.scp.server import start_server, stop_server
 
 
 @pytest.fixture(scope="session")
-def scp(django_db_setup: None) -> Iterator[ThreadedAssociationServer]:
+def desk() -> Iterator[Desk]:
+    """What the queries of the server share."""
+    desk = Desk()
+    desk.deliveries.start()
+    yield desk
+    desk.deliveries.stop()
+
+
+@pytest.fixture(scope="session")
+def scp(django_db_setup: None, desk: Desk) -> Iterator[ThreadedAssociationServer]:
     """The DICOM server, on a free port."""
-    server = start_server("127.0.0.1", 0, CALLED, 60)
+    server = start_server("127.0.0.1", 0, Door(Terms(CALLED), desk.directory), desk)
     yield server
     stop_server(server)
 
 
 @pytest.fixture
-def unit(scp: ThreadedAssociationServer, transactional_db: None) -> Unit:
-    """A modality beside it, which sees the rows that the test makes."""
-    return Unit(int(scp.server_address[1]))
+def unit(scp: ThreadedAssociationServer, desk: Desk, transactional_db: None) -> Iterator[Unit]:
+    """A modality beside it, which sees the rows that the test makes. What it was shown is written before they go."""
+    yield Unit(int(scp.server_address[1]))
+    assert desk.deliveries.flush()
 
 
 class LogLines:
@@ -125,3 +138,15 @@ def _postgresql_away() -> Iterator[None]:
             yield
         finally:
             server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
+
+
+@pytest.fixture
+def tls_files(tmp_path: Path) -> dict[str, str]:
+    """The settings of TLS, with files of an authority of the test's own."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    (chain,) = issued.cert_chain_pems
+    contents = {"CERTIFICATE": chain, "KEY": issued.private_key_pem, "CLIENT_CA": authority.cert_pem}
+    for name, content in contents.items():
+        content.write_to_path(str(tmp_path / name))
+    return {f"MWL_TLS_{name}_PATH": str(tmp_path / name) for name in contents}

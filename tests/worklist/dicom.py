@@ -50,6 +50,7 @@ LEGAL: dict[str, Callable[[str], object]] = {
     "CS": lambda text: vr.is_cs(text) and len(text) <= 16,
     "DA": vr.parse_da,
     "DS": vr.is_ds,
+    "US": lambda text: int(text) < 65536,
     "LO": lambda text: vr.is_text(text) and len(text) <= 64,
     "LT": lambda text: vr.is_long_text(text) and len(text) <= 10240,
     "PN": vr.is_pn,
@@ -91,6 +92,7 @@ class Unit:
 
     port: int
     ae_title: str = "MAMMO1"
+    called: str = CALLED
 
     @contextmanager
     def associated(self, transfer_syntaxes: list[UID] | None = None, max_pdu: int = 16382) -> Iterator[Association]:
@@ -102,7 +104,9 @@ class Unit:
             else:
                 entity.add_requested_context(sop_class)
         handlers: list[Any] = [(evt.EVT_CONN_OPEN, _send_at_once)]
-        association = entity.associate("127.0.0.1", self.port, ae_title=CALLED, max_pdu=max_pdu, evt_handlers=handlers)
+        association = entity.associate(
+            "127.0.0.1", self.port, ae_title=self.called, max_pdu=max_pdu, evt_handlers=handlers
+        )
         assert association.is_established
         try:
             yield association

@@ -12,11 +12,19 @@ from pynetdicom.dsutils import decode, encode
 from tests.factories import WorklistItemFactory
 from tests.worklist.dicom import dataset, illegal, keywords, request
 from worklist.datasets import Unshowable, has_unsupported_key, response_for, wants_whole_item
-from worklist.information_model import ROOT, STEP
+from worklist.information_model import ROOT, STEP, WhenUnknown
 
+WARNED, LEFT_OUT = WhenUnknown.WARNED, WhenUnknown.LEFT_OUT
 CODE = {"procedure_code": "MGSCR", "procedure_coding_scheme": "L", "procedure_code_meaning": "Screening"}
 PROTOCOL = {"protocol_code": "4V", "protocol_coding_scheme": "L", "protocol_code_meaning": "Four views"}
 LEE = "LEE^ANN=李^安"
+#: What a woman of whom there is no note is shown with.
+SHOWN_OF_THE_ROOT = {row.keyword for row in ROOT if row.when_unknown not in (WARNED, LEFT_OUT)}
+SHOWN_OF_THE_STEP = {row.keyword for row in STEP if row.when_unknown not in (WARNED, LEFT_OUT)}
+SUPPORTED = {
+    table: {row.keyword: None for row in table if row.when_unknown is not WARNED or row.sources}
+    for table in (ROOT, STEP)
+}
 
 
 def respond(identifier: Dataset, **values: Any) -> Dataset:
@@ -50,7 +58,7 @@ class TestWhatIsReturned:
         response = respond(identifier)
         step = response.ScheduledProcedureStepSequence[0]
         assert keywords(response) == {"AccessionNumber", "ScheduledProcedureStepSequence"}
-        assert keywords(step) == {row.keyword for row in STEP} | {"ScheduledProtocolCodeSequence"}
+        assert keywords(step) == SHOWN_OF_THE_STEP
         assert all(step[row.keyword].value for row in STEP if row.return_type == "1")
 
     def test_a_group_length_does_not_fill_a_step(self) -> None:
@@ -199,8 +207,8 @@ class TestRequestsThatAreNone:
     def test_get_the_whole_item(self, identifier: Dataset) -> None:
         assert wants_whole_item(identifier)
         response = respond(identifier, **CODE)
-        assert {row.keyword for row in ROOT} <= keywords(response)
-        assert {row.keyword for row in STEP} <= keywords(response.ScheduledProcedureStepSequence[0])
+        assert keywords(response) - {"TimezoneOffsetFromUTC"} == SHOWN_OF_THE_ROOT
+        assert keywords(response.ScheduledProcedureStepSequence[0]) == SHOWN_OF_THE_STEP
         assert len(response.RequestedProcedureCodeSequence) == 1
 
     def test_a_private_element_is_no_return_key(self) -> None:
@@ -228,7 +236,8 @@ class TestUnsupportedKeys:
     @pytest.mark.parametrize(
         "identifier",
         [
-            request(dataset(**{row.keyword: None for row in STEP}), **{row.keyword: None for row in ROOT}),
+            request(**SUPPORTED[ROOT]),
+            request(dataset(**SUPPORTED[STEP])),
             request(dataset(Modality="MG"), PatientName="SMITH*", PatientBirthDate="19700101-"),
             request(AdmissionID="*"),
             request(ReferencedStudySequence=[]),
@@ -261,8 +270,11 @@ class TestUnsupportedKeys:
             request(OtherPatientIDs=""),
             request(IssuerOfPatientID="NHS"),
             request(dataset(ScheduledStationName="A2")),
-            request(dataset(CommentsOnTheScheduledProcedureStep="*")),
+            request(dataset(CommentsOnTheScheduledProcedureStep="bring the pictures")),
             request(dataset(ScheduledProcedureStepEndDate="")),
+            request(dataset(ReferencedDefinedProtocolSequence=[])),
+            request(StudyDate=""),
+            request(BarcodeValue=""),
             request(dataset(AccessionNumber="1")),
             request(dataset(ScheduledProtocolCodeSequence=[dataset(CodeValue="4V")])),
             request(RequestedProcedureCodeSequence=[dataset(CodeValue="MGSCR")]),

@@ -9,7 +9,10 @@ from pydicom.dataset import Dataset
 
 from tests.factories import WorklistItemFactory
 from tests.worklist.dicom import dataset, request
-from worklist.matching import BadKey, Keys, Like, keys_from, name_groups, step_item, values_of
+from worklist.information_model import Site
+from worklist.matching import BadKey, Keys, Like, keys_from, restricted, step_item, values_of
+from worklist.names import name_groups
+from worklist.policies import UNKNOWN, Policy
 
 
 def meets(identifier: Dataset, **values: Any) -> bool:
@@ -107,6 +110,13 @@ class TestSingleValues:
     @pytest.mark.parametrize("stored", ["9990000001", "999 000 0001"])
     def test_spaces_inside_an_nhs_number_do_not(self, key: str, stored: str) -> None:
         assert meets(request(PatientID=key), patient_id=stored)
+
+    @pytest.mark.parametrize("key", ["999 000*", "999*", "999 000 000?", "9990000*"])
+    def test_nor_in_a_part_of_one(self, key: str) -> None:
+        assert meets(request(PatientID=key), patient_id="9990000001")
+
+    def test_but_in_other_numbers_they_do(self) -> None:
+        assert not meets(request(PatientID="AB 12*"), patient_id="AB12")
 
     @pytest.mark.parametrize("key", ["999 000 0002", "99 90", "999 000 000"])
     def test_and_make_no_other_number_of_it(self, key: str) -> None:
@@ -398,7 +408,7 @@ class TestTimes:
         assert meets(request(step), scheduled_time=time(23, 59, 59, 999999))
 
     @pytest.mark.parametrize(
-        "key", ["2400", "1060", "100060", "9", "930", "10:00", "100000.", "100000.1234567", "NOON", "-", "0900-NOON"]
+        "key", ["2400", "1060", "100061", "9", "930", "10:00", "100000.", "100000.1234567", "NOON", "-", "0900-NOON"]
     )
     def test_a_key_that_is_no_time_means_nothing(self, key: str) -> None:
         with pytest.raises(BadKey, match="ScheduledProcedureStepStartTime is") as refusal:
@@ -492,6 +502,107 @@ class TestStatuses:
         assert keys_from(request(dataset(ScheduledProcedureStepStatus=key))).names_status is named
 
 
+class TestWhatTheSiteHasChosen:
+    @pytest.mark.parametrize(
+        ("key", "stored"),
+        [
+            ("MULLER", "MÜLLER"),
+            ("müller", "MULLER"),
+            ("LUKASZ^WYN", "ŁUKASZ^ŴYN"),
+            ("ŁUK*", "LUKASZ"),
+            ("O?BRIEN^SIOBH?N", "O'BRIEN^SIOBHA\u0301N"),
+            ("SORENSEN", "SØRENSEN"),
+        ],
+    )
+    def test_accents_do_not_count_where_it_says_so(self, key: str, stored: str) -> None:
+        item = WorklistItemFactory.build(patient_name=stored)
+        assert keys_from(request(PatientName=key), Site(folds_accents=True)).met_by(item)
+        assert keys_from(request(PatientName=key)).met_by(item) is (key == "O?BRIEN^SIOBH?N")
+
+    @pytest.mark.parametrize("key", ["\u0301", "=\u0301", "\u2260"])
+    def test_a_lone_accent_finds_nobody(self, key: str) -> None:
+        item = WorklistItemFactory.build(patient_name="SMITH^JANE=李")
+        assert not keys_from(request(PatientName=key), Site(folds_accents=True)).met_by(item)
+
+    def test_letters_count_all_the_same(self) -> None:
+        site = Site(folds_accents=True)
+        item = WorklistItemFactory.build(patient_name="MÜLLER^JANE")
+        assert not keys_from(request(PatientName="MILLER*"), site).met_by(item)
+        assert not keys_from(request(PatientName="MULLER"), site).met_by(item)
+
+    def test_a_procedure_id_may_be_an_accession_number_where_it_says_so(self) -> None:
+        item = WorklistItemFactory.build(accession_number="ACC1", requested_procedure_id="RP1")
+        site = Site(procedure_id_finds_accession=True)
+        for key in ("ACC1", "ACC*", "RP1"):
+            assert keys_from(request(RequestedProcedureID=key), site).met_by(item)
+        assert not keys_from(request(RequestedProcedureID="ACC1")).met_by(item)
+        assert not keys_from(request(AccessionNumber="RP1"), site).met_by(item)
+
+
+class TestWhatAnAskerMaySee:
+    OWN = Policy(own_list_only=True)
+    HIDES = Policy(hides_in_progress=True)
+
+    def sees(self, policy: Policy, identifier: Dataset, **values: Any) -> bool:
+        """Whether HOLOGIC1 is shown an item with these values."""
+        item = WorklistItemFactory.build(**values)
+        return restricted(keys_from(identifier), policy, "HOLOGIC1").met_by(item)
+
+    @pytest.mark.parametrize("key", ["", "*", "HOLOGIC*", "HOLOGIC1"])
+    def test_is_its_own_list_only(self, key: str) -> None:
+        identifier = request(dataset(ScheduledStationAETitle=key))
+        assert self.sees(self.OWN, identifier, station_ae_title="HOLOGIC1")
+        assert self.sees(self.OWN, identifier, station_ae_title="")
+        assert not self.sees(self.OWN, identifier, station_ae_title="HOLOGIC2")
+
+    def test_is_no_other_list_though_it_asks_for_it(self) -> None:
+        identifier = request(dataset(ScheduledStationAETitle="HOLOGIC2"))
+        assert not self.sees(self.OWN, identifier, station_ae_title="HOLOGIC2")
+        assert not self.sees(self.OWN, identifier, station_ae_title="HOLOGIC1")
+
+    @pytest.mark.parametrize(("key", "shown"), [("", False), (None, False), ("STARTED", True), ("*", True)])
+    def test_is_nothing_in_progress_unless_it_asks_by_status(self, key: str | None, shown: bool) -> None:
+        identifier = request(dataset(ScheduledProcedureStepStatus=key))
+        assert self.sees(self.HIDES, identifier, status="IN PROGRESS") is shown
+        assert self.sees(UNKNOWN, identifier, status="IN PROGRESS")
+
+    def test_is_everything_where_nothing_is_said(self) -> None:
+        keys = keys_from(request(PatientName="SMITH*"))
+        assert restricted(keys, UNKNOWN, "HOLOGIC1") == keys
+
+
+class TestWhy:
+    @pytest.mark.parametrize(
+        ("identifier", "name", "asked", "section"),
+        [
+            (request(PatientID="1"), "PatientID", "1", "PS3.4 C.2.2.2.1"),
+            (request(PatientName="SMITH*"), "PatientName", "SMITH*", "PS3.4 C.2.2.2.4"),
+            (request(PatientName="SMITH"), "PatientName", "SMITH", "PS3.4 C.2.2.2.1"),
+            (request(StudyInstanceUID=["1.2", "1.3"]), "StudyInstanceUID", "1.2\\1.3", "PS3.4 C.2.2.2.2"),
+            (request(PatientBirthDate="19700101-"), "PatientBirthDate", "19700101-", "PS3.4 C.2.2.2.5"),
+            (request(PatientBirthDate="19700101"), "PatientBirthDate", "19700101", "PS3.4 C.2.2.2.1"),
+            (request(dataset(Modality="M?")), "Modality", "M?", "PS3.4 C.2.2.2.4"),
+        ],
+    )
+    def test_a_key_says_what_was_asked_and_by_which_rule(
+        self, identifier: Dataset, name: str, asked: str, section: str
+    ) -> None:
+        (key,) = keys_from(identifier).keys
+        assert (key.name, key.asked, key.section) == (name, asked, section)
+
+    def test_every_demand_has_a_name_and_a_rule(self) -> None:
+        step = dataset(ScheduledProcedureStepStartDate="20260310-", ScheduledProcedureStepStartTime="0900-")
+        keys = restricted(keys_from(request(step, PatientID="1")), Policy(own_list_only=True), "HOLOGIC1")
+        found = [(demand.name, demand.asked) for demand in keys.demands]
+        assert found == [
+            ("ScheduledProcedureStepStatus", ""),
+            ("ScheduledProcedureStepStartDate and ScheduledProcedureStepStartTime", "20260310- 0900-"),
+            ("PatientID", "1"),
+            ("ScheduledStationAETitle", "HOLOGIC1"),
+        ]
+        assert all(demand.section for demand in keys.demands)
+
+
 class TestWhatIsNoKey:
     def test_a_query_retrieve_level_a_private_element_and_a_group_length_are_not(self) -> None:
         identifier = request(QueryRetrieveLevel="SCHEDULED", SpecificCharacterSet="ISO_IR 100")
@@ -550,3 +661,19 @@ class TestValues:
     )
     def test_are_texts_without_padding(self, value: Any, texts: list[str]) -> None:
         assert values_of(value) == texts
+
+
+class TestWhatAConsoleMaySend:
+    @pytest.mark.parametrize("key", ["235960", "000000-235960", "235960-", "-235960.5"])
+    def test_a_leap_second_is_no_nonsense(self, key: str) -> None:
+        step = Dataset()
+        step.ScheduledProcedureStepStartTime = key
+        identifier = Dataset()
+        identifier.ScheduledProcedureStepSequence = [step]
+        assert keys_from(identifier).keys
+
+    def test_a_text_that_comes_as_a_sequence_is_told_and_does_not_just_find_nothing(self) -> None:
+        identifier = Dataset()
+        identifier.add_new(0x00080050, "SQ", [Dataset()])
+        with pytest.raises(BadKey, match="AccessionNumber is a sequence"):
+            keys_from(identifier)

@@ -3,18 +3,25 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, time
+from importlib import import_module
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, IntegrityError, transaction
+from django.apps import apps
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db.models import QuerySet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
+from core.services.auditor import Auditor
 from tests.factories import WorklistItemFactory
 from tests.worklist.dicom import dataset, request
-from worklist.matching import Keys, keys_from
-from worklist.models.items import COMPARED_AS_TEXT, LENGTHS, NEVER_EMPTY, WorklistItem
+from worklist.information_model import Site
+from worklist.matching import Keys, keys_from, restricted
+from worklist.models.items import COMPARED_AS_TEXT, LENGTHS, NEVER_EMPTY, PAGE, SEARCH_LENGTH, WorklistItem
+from worklist.names import NamePattern, search_form, search_pattern, wild_card
+from worklist.policies import Policy
 
 pytestmark = pytest.mark.django_db
 
@@ -145,10 +152,108 @@ class TestMatchingItems:
             assert len(accession_numbers(request())) == 5
 
 
+class TestWhatNamesAreLookedUpBy:
+    def test_is_made_when_an_item_is_saved_one_by_one_or_in_bulk(self) -> None:
+        WorklistItemFactory.create(patient_name="MÜLLER^ŁUCJA", performing_physician_name="HOUSE^GREG")
+        WorklistItem.objects.bulk_create([WorklistItemFactory.build(patient_name="GROß=李")])
+        found = WorklistItem.objects.values_list("patient_name_search", "performing_physician_name_search")
+        assert set(found) == {("muller^lucja", "house^greg"), ("gross", "")}
+
+    def test_is_made_when_it_comes_from_the_cloud(self) -> None:
+        assert Auditor("relay:manage").create_unless_known(WorklistItemFactory.build(patient_name="O'BRIEN^ZOË"))
+        assert WorklistItem.objects.get().patient_name_search == "o'brien^zoe"
+
+    def test_goes_with_the_name_when_that_changes(self) -> None:
+        item = WorklistItemFactory.create(patient_name="SMITH^JANE")
+        Auditor("admin:jane").update(item, patient_name="BROWN^JANE")
+        assert WorklistItem.objects.get().patient_name_search == "brown^jane"
+
+    def test_stands_in_no_audit_log(self) -> None:
+        assert not {name for name in WorklistItemFactory.build().impersonal_values() if "search" in name}
+
+    def test_is_made_for_the_items_that_were_there_before(self) -> None:
+        WorklistItemFactory.create_batch(3, patient_name="MÜLLER", performing_physician_name="HOUSE^GREG")
+        QuerySet.update(WorklistItem.objects.all(), patient_name_search="", performing_physician_name_search="")
+        import_module("worklist.migrations.0006_fill_search_columns").forwards(apps, connection.schema_editor())
+        found = WorklistItem.objects.values_list("patient_name_search", "performing_physician_name_search")
+        assert set(found) == {("muller", "house^greg")}
+
+    @settings(deadline=None, max_examples=300)
+    @given(name=st.text(max_size=194))
+    def test_fits_into_its_column(self, name: str) -> None:
+        assert len(search_form(name)) <= SEARCH_LENGTH
+
+
+class TestAnAnswerOfManyPages:
+    def test_is_whole_and_in_order(self) -> None:
+        """All of one time, so that every page ends between two of them."""
+        WorklistItem.objects.bulk_create(
+            WorklistItemFactory.build(accession_number=f"A{number * 7919 % 1201:05}") for number in range(2 * PAGE + 1)
+        )
+        found = accession_numbers(request())
+        assert found == sorted(found)
+        assert len(found) == 2 * PAGE + 1
+
+    def test_goes_on_while_items_leave_the_list(self) -> None:
+        WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(PAGE + 5))
+        answer = WorklistItem.objects.matching(Keys())
+        first = next(answer)
+        WorklistItem.objects.filter(pk=first.pk).update(status="COMPLETED")
+        assert len(list(answer)) == PAGE + 4
+
+    def test_needs_a_query_for_each_page(self, django_assert_num_queries: Any) -> None:
+        WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(PAGE + 5))
+        with django_assert_num_queries(2):
+            assert len(accession_numbers(request())) == PAGE + 5
+
+
+INDEXED = {
+    "today at one station": request(
+        dataset(ScheduledStationAETitle="MAMMO1", ScheduledProcedureStepStartDate="20261123")
+    ),
+    "a day": request(dataset(ScheduledProcedureStepStartDate="20261123")),
+    "accession number": request(AccessionNumber="ACC1"),
+    "accession numbers": request(AccessionNumber="ACC1*"),
+    "patient id": request(PatientID="999 000 0001"),
+    "part of a patient id": request(PatientID="99900*"),
+    "name": request(PatientName="SMITH^JANE"),
+    "family name": request(PatientName="SMITH*"),
+    "requested procedure": request(RequestedProcedureID="RP1"),
+    "step": request(dataset(ScheduledProcedureStepID="SP1")),
+    "study": request(StudyInstanceUID=["1.2.3", "1.2.4"]),
+    "birthday": request(PatientBirthDate="19700321"),
+    "everything": request(),
+}
+
+
+class TestTheCost:
+    @pytest.mark.parametrize("asked", INDEXED.values(), ids=INDEXED.keys())
+    def test_follows_the_answer_and_not_the_table_as_an_index_leads_to_it(self, asked: Dataset) -> None:
+        WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(20))
+        plan = _plan(WorklistItem.objects.narrowed(keys_from(asked))[:PAGE])
+        assert "index" in plan.lower()
+        assert "Seq Scan" not in plan
+        assert "SCAN worklist_worklistitem\n" not in plan + "\n"
+
+
+def _plan(rows: QuerySet[WorklistItem]) -> str:
+    """How the database would go about it; PostgreSQL takes a table so small as a whole, unless it is told not to."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+    return rows.explain()
+
+
 # A query in SQL and the pure matcher --------------------------------------------------------------------------------
 
-TEXTS = st.sampled_from(["A", "a", "AB", "A B", "B%", "_", "9990000001", "999 000 0001"])
-NAMES = st.sampled_from(["SMITH^JANE", "smith^jane", "SMITH", "MÜLLER^ZOË", "LEE^ANN=李^安", "=李^安", "^JANE"])
+TEXTS = st.sampled_from(
+    ["A", "a", "AB", "A B", "B%", "_", "[A]", "Á", "A\u0301", "\\\\B", "9990000001", "999 000 0001"]
+)
+LETTERS = st.text(st.sampled_from("aAáÁ≠\u0301sSßẞiİıłŁøσςǅ각^^= -'%_[]\\\\李"), min_size=1, max_size=8)
+NAMES = (
+    st.sampled_from(["SMITH^JANE", "smith^jane", "SMITH", "MÜLLER^ZOË", "LEE^ANN=李^安", "=李^安", "^JANE", "GROß"])
+    | LETTERS
+)
 DAYS = st.dates(date(2026, 3, 9), date(2026, 3, 12))
 TIMES = st.builds(time, st.integers(8, 11), st.sampled_from([0, 30, 59]), st.sampled_from([0, 59]), st.just(0))
 ITEMS = st.fixed_dictionaries(
@@ -185,7 +290,8 @@ def several(single: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
 
 def wild(single: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     """A value, or one with wild cards."""
-    return single | st.sampled_from(["*", "?", "A*", "?*", "*B*", "S*", "%", "_", "SMITH^*", "=李*", "m?ller*"])
+    some = st.sampled_from(["*", "?", "A*", "?*", "*B*", "S*", "%", "_", "SMITH^*", "=李*", "m?ller*", "[A]*", "gro?"])
+    return single | some | st.builds("{}{}{}".format, single, st.sampled_from("*?"), single | st.just("*"))
 
 
 DA = ranges(DAYS.map("{:%Y%m%d}".format))
@@ -232,21 +338,39 @@ def undone() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
-def shown(keys: Keys, item: WorklistItem) -> bool:
-    """What the specification says: the keys are met, and final states are shown only when asked for."""
-    return keys.met_by(item) and (keys.names_status or item.status not in ("COMPLETED", "DISCONTINUED"))
+SITES = st.builds(Site, folds_accents=st.booleans(), procedure_id_finds_accession=st.booleans())
+POLICIES = st.builds(Policy, own_list_only=st.booleans(), hides_in_progress=st.booleans())
+
+Change = tuple[int, int, str]
+CHANGES = st.lists(
+    st.tuples(st.integers(0, 10), st.integers(0, 2), st.sampled_from([*"*?^ =aß", "\u0301"])), max_size=4
+)
 
 
 class TestSqlAndTheMatcher:
-    @settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(rows=st.lists(ITEMS, min_size=1, max_size=8), asked=ONE_KEY | PERIOD | MANY_KEYS)
-    def test_find_the_same(self, rows: list[dict[str, Any]], asked: dict[str, Any]) -> None:
-        keys = keys_from(asked_for(asked))
+    @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        stored=st.lists(ITEMS, min_size=1, max_size=8), asked=ONE_KEY | PERIOD | MANY_KEYS, site=SITES, policy=POLICIES
+    )
+    def test_find_the_same(
+        self, stored: list[dict[str, Any]], asked: dict[str, Any], site: Site, policy: Policy
+    ) -> None:
+        keys = restricted(keys_from(asked_for(asked), site), policy, "A")
         with undone():
-            items = WorklistItem.objects.bulk_create(WorklistItemFactory.build(**row) for row in rows)
+            items = WorklistItem.objects.bulk_create(WorklistItemFactory.build(**row) for row in stored)
             in_order = sorted(items, key=lambda item: (item.scheduled_date, item.scheduled_time, item.accession_number))
-            expected = [item.pk for item in in_order if shown(keys, item)]
+            expected = [item.pk for item in in_order if keys.met_by(item)]
             assert [item.pk for item in WorklistItem.objects.matching(keys)] == expected
+
+    @settings(deadline=None, max_examples=1000)
+    @given(name=NAMES, changes=CHANGES, site=SITES)
+    def test_what_a_name_is_looked_up_by_lets_it_through(self, name: str, changes: list[Change], site: Site) -> None:
+        """Without a database, so that many more can be tried, and with keys that are much like the name."""
+        key = name
+        for place, length, put in changes:
+            key = key[:place] + put + key[place + length :]
+        if NamePattern(key, site.folds_accents).fits(name):
+            assert wild_card(search_pattern(key)).fullmatch(search_form(name))
 
     @settings(deadline=None, max_examples=300)
     @given(text=st.text(max_size=20))
@@ -254,3 +378,24 @@ class TestSqlAndTheMatcher:
         keywords = ("Modality", "ScheduledPerformingPhysicianName", "ScheduledProcedureStepStatus")
         keys = keys_from(request(dataset(**dict.fromkeys(keywords, text)), PatientName=text, PatientID=text))
         assert list(WorklistItem.objects.matching(keys)) == []
+
+    @pytest.mark.parametrize("value", ["A", "A*", "SMITH^*", "1.2.3"])
+    def test_nor_does_one_of_many_values_or_of_many_wild_cards(self, value: str) -> None:
+        WorklistItemFactory.create(patient_name="SMITH^JANE", patient_id="A1", study_instance_uid="1.2.3")
+        many = [value, *(f"{number}?" for number in range(3000))]
+        for keyword in ("PatientName", "PatientID", "StudyInstanceUID"):
+            keys = keys_from(request(**{keyword: many}))
+            assert list(WorklistItem.objects.matching(keys)) == [
+                item for item in WorklistItem.objects.all() if keys.met_by(item)
+            ]
+        days = keys_from(request(PatientBirthDate=["19700321", *(f"2{number:03}0101" for number in range(900))]))
+        assert len(list(WorklistItem.objects.matching(days))) == 1
+
+    @pytest.mark.parametrize("pattern", ["*" * 60_000, "*?" * 30_000, "A" * 60_000 + "*", "*a" * 90 + "*b"])
+    def test_nor_does_a_pattern_as_long_as_one_likes(self, pattern: str) -> None:
+        WorklistItemFactory.create(patient_name="A" * 64, patient_id="A" * 64)
+        found = [
+            bool(list(WorklistItem.objects.matching(keys_from(request(**{keyword: pattern})))))
+            for keyword in ("PatientName", "PatientID")
+        ]
+        assert found == [set(pattern) == {"*"}] * 2

@@ -3,18 +3,29 @@
 import json
 import signal
 import socket
+import ssl
 import time
+from datetime import datetime
+from typing import Any
 
 import pytest
-from pynetdicom.sop_class import ModalityWorklistInformationFind  # type: ignore[attr-defined]
+from django.utils import timezone
+from pynetdicom import AE
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    ModalityWorklistInformationFind,
+    Verification,
+)
 
 from core.models import Heartbeat
 from nonprod.local_gateway import free_ports
-from nonprod.modality_emulator import Modality
+from nonprod.modality_emulator import Modality, NoAnswer
 from tests.factories import WorklistItemFactory
 from tests.processes import PATIENCE, Process, Start
-from tests.worklist.dicom import CALLED, Unit, request
+from tests.worklist.dicom import CALLED, Unit, find, request
+from tests.worklist.scp.serving import serving
+from worklist.models import Modality as ConfiguredModality
 from worklist.models import WorklistItem
+from worklist.scp.server import TURN_SECONDS, takes_connections
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -84,15 +95,86 @@ class TestRunMwlScp:
         assert process.exit_status() != 0
         assert "worklist.E003" in process.output
 
+    def test_says_which_tls_port_is_taken_and_lets_the_other_go(
+        self, start: Start, port: int, tls_files: dict[str, str]
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            tls_port = taken.getsockname()[1]
+            process = start("run_mwl_scp", MWL_PORT=str(port), MWL_TLS_PORT=str(tls_port), **tls_files)
+            assert process.exit_status() == 2
+        assert f"The worklist cannot listen on 127.0.0.1:{tls_port} (Address already in use)" in process.output
+        assert "MWL_TLS_PORT" in process.output
+        assert is_free(port)
+
+    def test_may_have_tls_alone(self, start: Start, port: int, tls_files: dict[str, str]) -> None:
+        process = start("run_mwl_scp", MWL_PORT="0", MWL_TLS_PORT=str(port), **tls_files)
+        line = json.loads(process.wait_for('"listening"'))
+        assert (line["port"], line["tls"]) == (port, True)
+        context = ssl.create_default_context(cafile=tls_files["MWL_TLS_CLIENT_CA_PATH"])
+        context.load_cert_chain(tls_files["MWL_TLS_CERTIFICATE_PATH"], tls_files["MWL_TLS_KEY_PATH"])
+        entity = AE(ae_title="MAMMO1")
+        entity.add_requested_context(Verification)
+        association = entity.associate("127.0.0.1", port, ae_title=CALLED, tls_args=(context, "127.0.0.1"))
+        assert association.send_c_echo().Status == 0x0000
+        association.release()
+
+    def test_says_in_its_heartbeat_how_many_are_there_and_when_it_was_last_asked(
+        self, scp_process: Process, port: int
+    ) -> None:
+        with Unit(port).associated() as association:
+            find(association, EVERYTHING)
+            deadline = time.monotonic() + PATIENCE
+            while not _details().get("last_query_at") and time.monotonic() < deadline:
+                pass
+            details = _details()
+        assert details["associations"] == 1
+        assert datetime.fromisoformat(details["last_query_at"]) <= timezone.now()
+
+    def test_takes_a_change_in_the_admin_within_five_seconds(self, scp_process: Process, port: int) -> None:
+        Modality("127.0.0.1", port, CALLED, "MAMMO1").echo()
+        ConfiguredModality.objects.create(ae_title="MAMMO1", is_allowed=False)
+        deadline = time.monotonic() + 5
+        while is_let_in(port) and time.monotonic() < deadline:
+            pass
+        assert not is_let_in(port)
+
+
+def is_let_in(port: int) -> bool:
+    """Whether MAMMO1 gets an association."""
+    try:
+        Modality("127.0.0.1", port, CALLED, "MAMMO1").echo()
+    except NoAnswer:
+        return False
+    return True
+
+
+def _details() -> dict[str, Any]:
+    """Of the heartbeat, if it is there."""
+    beat = Heartbeat.objects.filter(role="mwl_scp").first()
+    return beat.details if beat else {}
+
+
+class TestTheAcceptingLoop:
+    def test_is_what_the_heartbeat_lives_by(self) -> None:
+        with serving() as running:
+            assert takes_connections(running)
+            running.turned_at -= TURN_SECONDS + 1
+            assert not takes_connections(running)
+
 
 class TestBeingToldToStopInTheMiddleOfAnAnswer:
-    def test_it_stops_soon(self, scp_process: Process, port: int) -> None:
+    def test_k18_it_stops_soon(self, scp_process: Process, port: int) -> None:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(2000))
         with Unit(port).associated() as association:
             answer = association.send_c_find(EVERYTHING, ModalityWorklistInformationFind)
             assert next(answer)[0].Status == 0xFF00
             assert_stops_soon(scp_process, port)
             assert sum(1 for _ in answer) < 2000
+
+    def test_k18_though_somebody_has_only_begun_to_speak(self, scp_process: Process, port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as silent, Unit(port).associated():
+            silent.sendall(b"\x01\x00\x00\x00\x01")
+            assert_stops_soon(scp_process, port)
 
 
 def assert_stops_soon(process: Process, port: int) -> None:

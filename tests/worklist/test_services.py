@@ -4,7 +4,7 @@ import json
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, time
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import pytest
@@ -12,18 +12,25 @@ from django.db import transaction
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from core import value_representations as vr
 from core.correlation import correlated
 from core.database import borrowed_connection
-from core.gateway_actions import ActionRefused, ErrorCode, GatewayAction, Reply, validate
+from core.gateway_actions import ActionRefused, ErrorCode, GatewayAction, Reply, load_schema, validate
 from core.models import AuditLog
-from nonprod.manage_emulator import NAME, update_status_action
+from nonprod.manage_emulator import NAME, item_status_action, update_status_action
 from tests.factories import WorklistItemFactory, payload
 from tests.worklist.dicom import illegal, request
 from worklist.datasets import response_for
-from worklist.models import WorklistItem
-from worklist.services import CONTENT, TRANSITIONS, CreateWorklistItem, UpdateWorklistItemStatus
+from worklist.models import Showing, WorklistItem
+from worklist.services import (
+    CONTENT,
+    TRANSITIONS,
+    CreateWorklistItem,
+    UpdateWorklistItemStatus,
+    WorklistItemStatus,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -420,3 +427,42 @@ class TestWhateverManageSends:
             item = WorklistItem.objects.get()
             transaction.set_rollback(True)
         assert illegal(response_for(item, request(), "MAMMO1", UTC)) == []
+
+
+class TestItemStatus:
+    def ask(self, accession_number: str) -> Reply:
+        """The reply to a worklist.item_status; it keeps its schema."""
+        reply = WorklistItemStatus()(action(item_status_action(accession_number)))
+        Draft202012Validator(load_schema("gateway_reply")).validate(reply)
+        return reply
+
+    def test_says_that_an_item_was_shown_to_none_yet(self) -> None:
+        WorklistItemFactory.create(accession_number="ACC1", status="IN PROGRESS")
+        reply = self.ask("ACC1")
+        assert (reply["status"], reply["worklist_status"]) == ("ok", "IN PROGRESS")
+        assert (reply["first_shown"], reply["last_shown"]) == (None, None)
+
+    def test_says_when_it_was_first_and_last_shown_and_to_whom(self) -> None:
+        item = WorklistItemFactory.create(accession_number="ACC1")
+        for minute, ae_title in ((2, "MAMMO1"), (10, "MAMMO2")):
+            Showing.objects.add([item.pk], ae_title, datetime(2026, 11, 23, 9, minute, tzinfo=UTC))
+        reply = self.ask("ACC1")
+        assert reply["first_shown"] == {"at": "2026-11-23T09:02:00+00:00", "to": "MAMMO1"}
+        assert reply["last_shown"] == {"at": "2026-11-23T09:10:00+00:00", "to": "MAMMO2"}
+
+    def test_of_an_item_that_is_not_there_is_not_found(self) -> None:
+        with pytest.raises(ActionRefused) as refused:
+            self.ask("ACC1")
+        assert refused.value.code is ErrorCode.NOT_FOUND
+
+    @pytest.mark.parametrize("given", [{}, {"action_id": "i1"}])
+    def test_repeats_the_action_id_where_one_was_given(self, given: dict[str, str]) -> None:
+        WorklistItemFactory.create(accession_number="ACC1")
+        content = {key: value for key, value in item_status_action("ACC1").items() if key != "action_id"} | given
+        validate(content)
+        reply = WorklistItemStatus()(GatewayAction(content, "worklist.item_status", given.get("action_id")))
+        assert {key: value for key, value in reply.items() if key == "action_id"} == given
+
+    def test_tells_nobodys_data(self) -> None:
+        WorklistItemFactory.create(accession_number="ACC1", patient_name="SECRETARY^ZOE", patient_id="9990123456")
+        assert not [word for word in ("SECRETARY", "9990123456") if word in str(self.ask("ACC1"))]

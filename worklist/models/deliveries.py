@@ -1,9 +1,33 @@
 """Owns the proof of delivery: who asked, what each item was shown to whom, and what could not be shown."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
 from django.db import models
+from django.db.models import F
+from django.db.models.functions import Greatest, Least
+from django.utils import timezone
 
 from core.models import BaseModel
 from worklist.models.items import WorklistItem
+
+#: Old queries are removed so many at once: no transaction that others would wait for.
+FORGOTTEN_AT_ONCE = 50
+
+
+class WorklistQueryQuerySet(models.QuerySet["WorklistQuery"]):
+    """What is done with many queries at once."""
+
+    def forget_older_than(self, age: timedelta) -> int:
+        """Remove the queries that were asked longer ago than this; how many there were."""
+        old = self.filter(asked_at__lt=timezone.now() - age).order_by("asked_at").values_list("pk", flat=True)
+        forgotten = 0
+        while some := list(old[:FORGOTTEN_AT_ONCE]):
+            self.filter(pk__in=some).delete()
+            forgotten += len(some)
+        return forgotten
 
 
 class WorklistQuery(BaseModel):
@@ -23,12 +47,40 @@ class WorklistQuery(BaseModel):
     correlation_id = models.CharField(max_length=64, db_index=True)
     items = models.ManyToManyField(WorklistItem, related_name="queries", help_text="What was shown.")
 
+    objects = WorklistQueryQuerySet.as_manager()
+
     class Meta:
         ordering = ("-asked_at",)
         verbose_name_plural = "worklist queries"
 
     def __str__(self) -> str:
         return f"{self.calling_ae_title} at {self.asked_at:%Y-%m-%d %H:%M:%S}"
+
+
+class ShowingQuerySet(models.QuerySet["Showing"]):
+    """How showings are counted."""
+
+    def add(self, items: Sequence[UUID], ae_title: str, at: datetime) -> None:
+        """Note that one answer showed these items; whoever notes the same at the same moment is counted, too."""
+        new = [
+            Showing(item_id=item, ae_title=ae_title, first_shown_at=at, last_shown_at=at, times_shown=0)
+            for item in sorted(items)
+        ]
+        self.bulk_create(new, ignore_conflicts=True)
+        self.filter(item__in=items, ae_title=ae_title).update(
+            first_shown_at=Least(F("first_shown_at"), at),
+            last_shown_at=Greatest(F("last_shown_at"), at),
+            times_shown=F("times_shown") + 1,
+        )
+
+    def span_of(self, item: WorklistItem) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Over all modalities: the first and the last time, each with its AE title; None for one never shown."""
+        showings = list(self.filter(item=item))
+        if not showings:
+            return None
+        first = min(showings, key=lambda showing: showing.first_shown_at)
+        last = max(showings, key=lambda showing: showing.last_shown_at)
+        return {"at": first.first_shown_at, "to": first.ae_title}, {"at": last.last_shown_at, "to": last.ae_title}
 
 
 class Showing(models.Model):
@@ -40,12 +92,32 @@ class Showing(models.Model):
     last_shown_at = models.DateTimeField()
     times_shown = models.PositiveIntegerField(default=1)
 
+    objects = ShowingQuerySet.as_manager()
+
     class Meta:
         ordering = ("first_shown_at",)
         constraints = (models.UniqueConstraint(fields=("item", "ae_title"), name="one_showing_per_item_and_modality"),)
 
     def __str__(self) -> str:
         return f"{self.item_id} to {self.ae_title}"
+
+
+class ItemAlarmQuerySet(models.QuerySet["ItemAlarm"]):
+    """How alarms are raised, and which still matter."""
+
+    def add(self, attributes: Mapping[UUID, str], at: datetime) -> None:
+        """Note that one answer had to leave out these items, each for one attribute."""
+        new = [
+            ItemAlarm(item_id=item, attribute=attribute, first_at=at, last_at=at, times=0)
+            for item, attribute in sorted(attributes.items())
+        ]
+        self.bulk_create(new, ignore_conflicts=True)
+        for item, attribute in sorted(attributes.items()):
+            self.filter(item=item, attribute=attribute).update(last_at=Greatest(F("last_at"), at), times=F("times") + 1)
+
+    def of_open_items(self) -> "ItemAlarmQuerySet":
+        """Those about women who still have to be imaged."""
+        return self.filter(item__in=WorklistItem.objects.open())
 
 
 class ItemAlarm(models.Model):
@@ -56,6 +128,8 @@ class ItemAlarm(models.Model):
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     times = models.PositiveIntegerField(default=1)
+
+    objects = ItemAlarmQuerySet.as_manager()
 
     class Meta:
         ordering = ("-last_at",)

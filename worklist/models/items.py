@@ -1,6 +1,10 @@
 """Owns the worklist items: what is kept of each, what the database refuses, and how a query becomes SQL."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from operator import or_
+from typing import Any
 
 from django.db import models
 from django.db.models.functions import Length, Trim
@@ -8,8 +12,10 @@ from django.db.models.lookups import LessThanOrEqual
 
 from core.gateway_actions import WORKLIST_STATUSES
 from core.models import PersonalDataModel
-from worklist.information_model import ROOT, STEP, Matching
-from worklist.matching import AnyOf, Between, Condition, Key, Keys, OneOf, Period
+from worklist.information_model import FINAL_STATES, ROOT, STEP, Matching
+from worklist.matching import AnyOf, Between, Condition, Key, Keys, Like, NameLike, OneOf, Period
+from worklist.models.lookups import ByCodePoint, NameSearchField
+from worklist.names import name_groups, search_form, search_pattern
 
 #: Text fields and the most characters that may stand in them; SQLite does not look at max_length, so checks do.
 LENGTHS = {
@@ -51,6 +57,22 @@ NEVER_EMPTY = (
 COMPARED_AS_TEXT = sorted(
     {row.field for row in (*ROOT, *STEP) if row.matching in (Matching.TEXT, Matching.NHS_NUMBER, Matching.UID)}
 )
+#: Names → the fields by which they are looked up.
+SEARCHED_BY = {row.field: f"{row.field}_search" for row in (*ROOT, *STEP) if row.matching is Matching.NAME}
+#: A letter is three at most in plain ones, such as those of Korean.
+SEARCH_LENGTH = 3 * LENGTHS["patient_name"]
+UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
+EVERYTHING, NOTHING = models.Q(), models.Q(pk__in=[])
+
+#: Items that still have to be, or are being, imaged. A list, as the index of these has it.
+OPEN = [status for status in WORKLIST_STATUSES if status not in FINAL_STATES]
+IS_OPEN = models.Q(status__is_one_of=OPEN)
+#: Items that are read at once: more than a day's list, so that one query is enough for that.
+PAGE = 500
+#: A key of more values than this narrows nothing: the database would not take it.
+MOST_VALUES = 200
+#: Of a list of values to be equal to it takes more; a data element of UIDs holds no more.
+LONGEST_LIST = 20_000
 
 
 class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
@@ -58,24 +80,70 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
 
     def open(self) -> "WorklistItemQuerySet":
         """Items that still have to be, or are being, imaged."""
-        return self.exclude(status__in=("COMPLETED", "DISCONTINUED"))
+        return self.filter(IS_OPEN)
+
+    def narrowed(self, keys: Keys) -> "WorklistItemQuerySet":
+        """All items that meet the keys, and little else, by date, time and accession number."""
+        rows = self.filter(_narrowing(keys)).annotate(number=ByCodePoint("accession_number"))
+        return rows.order_by("scheduled_date", "scheduled_time", "number")
 
     def matching(self, keys: Keys) -> Iterator["WorklistItem"]:
         """The items that meet the keys, by date, time and accession number.
 
-        The database narrows as far as it can say it exactly as the matcher does; the matcher decides.
+        The database narrows to little more than these, the matcher decides. They are read page by page: neither is the
+        whole of a long answer in memory, nor is the database kept busy while a modality takes its time.
         """
-        rows = self if keys.names_status else self.open()
-        for key in keys.keys:
-            rows = rows.filter(_narrowing(key))
-        if keys.period:
-            rows = rows.filter(_period(keys.period))
-        ordered = rows.order_by("scheduled_date", "scheduled_time", "accession_number")
-        return (item for item in ordered.iterator(chunk_size=200) if keys.met_by(item))
+        rows = self.narrowed(keys)
+        page = list(rows[:PAGE])
+        while page:
+            yield from (item for item in page if keys.met_by(item))
+            page = list(rows.filter(_behind(page[-1]))[:PAGE]) if len(page) == PAGE else []
+
+    def update(self, **changes: Any) -> int:
+        """Change rows; with a name changes what it is looked up by."""
+        searched = {field: search_form(changes[name]) for name, field in SEARCHED_BY.items() if name in changes}
+        return super().update(**changes, **searched)
+
+    update.alters_data = True  # type: ignore[attr-defined]  # as Django marks it: no template may call it
 
 
-def _narrowing(key: Key) -> models.Q:
-    field = key.attribute.field
+def _behind(item: "WorklistItem") -> models.Q:
+    """Behind this item in the order of the list; the first condition is there for the index."""
+    day, at = item.scheduled_date, item.scheduled_time
+    return models.Q(scheduled_date__gte=day) & (
+        models.Q(scheduled_date__gt=day)
+        | models.Q(scheduled_date=day, scheduled_time__gt=at)
+        | models.Q(scheduled_date=day, scheduled_time=at, number__gt=item.accession_number)
+    )
+
+
+# Matching as SQL says it: everything that meets the keys, and little else ---------------------------------------------
+
+
+def _narrowing(keys: Keys) -> models.Q:
+    wanted = _of_states(keys)
+    if keys.period:
+        wanted &= _period(keys.period)
+    for key in keys.keys:
+        wanted &= _any(_of_field(field, key) for field in key.fields)
+    return wanted
+
+
+def _of_states(keys: Keys) -> models.Q:
+    """Open ones in the words of their index wherever it can only be open ones."""
+    shown = frozenset(WORKLIST_STATUSES) - keys.hidden_states
+    for key in keys.keys:
+        if key.attribute.matching is Matching.STATUS and isinstance(key.condition, OneOf):
+            shown &= key.condition.values
+    wanted = IS_OPEN if shown <= frozenset(OPEN) else EVERYTHING
+    return (
+        wanted
+        if shown in (frozenset(OPEN), frozenset(WORKLIST_STATUSES))
+        else wanted & models.Q(status__in=sorted(shown))
+    )
+
+
+def _of_field(field: str, key: Key) -> models.Q:
     condition = _in_sql(field, key.condition)
     return condition | models.Q(**{field: ""}) if condition and key.attribute.empty_matches else condition
 
@@ -84,20 +152,55 @@ def _in_sql(field: str, condition: Condition) -> models.Q:
     """The condition as SQL says it; an empty Q, which narrows nothing, where SQL cannot."""
     match condition:
         case OneOf(values):
-            # PostgreSQL takes no NUL, and no item has one.
-            return models.Q(**{f"{field}__in": sorted(value for value in values if "\0" not in value)})
+            known = sorted(filter(_can_be_stored, values))
+            return models.Q(**{f"{field}__in": known}) if len(known) <= LONGEST_LIST else EVERYTHING
+        case Like(patterns):
+            return _any(_pattern(field, pattern) for pattern in patterns)
+        case NameLike(names):
+            return _any(_name(field, name) for name in names)
         case Between(low, high):
             return models.Q(**{f"{field}__gte": low, f"{field}__lte": high})
         case AnyOf(conditions):
-            either = models.Q()
-            for one in conditions:
-                either |= _in_sql(field, one)
-            return either
-    return models.Q()
+            return _any(_in_sql(field, one) for one in conditions)
+    return EVERYTHING
+
+
+def _any(conditions: Iterable[models.Q]) -> models.Q:
+    """One of them; everything where one of them is everything, or where there are too many."""
+    several = list(conditions)
+    if not all(several) or len(several) > MOST_VALUES:
+        return EVERYTHING
+    return reduce(or_, several)
+
+
+def _pattern(field: str, pattern: str) -> models.Q:
+    letters = pattern.replace("*", "")
+    fits = len(letters) <= LENGTHS[field] and _can_be_stored(letters)
+    return models.Q(**{f"{field}__fits": pattern}) if fits else NOTHING
+
+
+def _name(field: str, name: str) -> models.Q:
+    """By the alphabetic group in plain letters; a name that has other groups has a `=` in it."""
+    other_groups = name_groups(name)[1:]
+    wanted = models.Q(**{f"{field}__contains": "="}) if any(group.strip("*") for group in other_groups) else EVERYTHING
+    pattern = search_pattern(name)
+    if not _can_be_stored(pattern) or len(pattern) > 2 * SEARCH_LENGTH:
+        return NOTHING
+    return wanted if pattern == "*" else wanted & models.Q(**{f"{SEARCHED_BY[field]}__fits": pattern})
+
+
+def _can_be_stored(text: str) -> bool:
+    """PostgreSQL takes no NUL, and no database half a character: no item has either."""
+    return not UNSTORABLE.search(text)
 
 
 def _period(period: Period) -> models.Q:
-    return models.Q(scheduled_date__gte=period.start.date(), scheduled_date__lte=period.end.date())
+    first, last = period.start.date(), period.end.date()
+    return (
+        models.Q(scheduled_date__gte=first, scheduled_date__lte=last)
+        & (models.Q(scheduled_date__gt=first) | models.Q(scheduled_time__gte=period.start.time()))
+        & (models.Q(scheduled_date__lt=last) | models.Q(scheduled_time__lte=period.end.time()))
+    )
 
 
 class WorklistItem(PersonalDataModel):
@@ -122,6 +225,8 @@ class WorklistItem(PersonalDataModel):
             "patient_weight",
             "patient_comments",
             "performing_physician_name",
+            "patient_name_search",
+            "performing_physician_name_search",
         }
     )
 
@@ -130,7 +235,8 @@ class WorklistItem(PersonalDataModel):
 
     patient_id = models.CharField("NHS number", max_length=64, db_index=True)
     patient_name = models.CharField(max_length=194)
-    patient_birth_date = models.DateField()
+    patient_name_search = NameSearchField(of="patient_name", max_length=SEARCH_LENGTH, db_index=True)
+    patient_birth_date = models.DateField(db_index=True)
     patient_sex = models.CharField(max_length=1, blank=True)
     patient_address = models.CharField(max_length=64, blank=True)
     patient_weight = models.CharField(max_length=16, blank=True)
@@ -142,6 +248,9 @@ class WorklistItem(PersonalDataModel):
     station_name = models.CharField(max_length=16, blank=True)
     location = models.CharField(max_length=16, blank=True)
     performing_physician_name = models.CharField(max_length=194, blank=True)
+    performing_physician_name_search = NameSearchField(
+        of="performing_physician_name", max_length=SEARCH_LENGTH, blank=True
+    )
 
     modality = models.CharField(max_length=16)
     study_description = models.CharField(max_length=64, blank=True)
@@ -153,8 +262,10 @@ class WorklistItem(PersonalDataModel):
     protocol_code_meaning = models.CharField(max_length=64, blank=True)
 
     study_instance_uid = models.CharField("Study Instance UID", max_length=64, db_index=True, editable=False)
-    requested_procedure_id = models.CharField("Requested Procedure ID", max_length=16, editable=False)
-    scheduled_procedure_step_id = models.CharField("Scheduled Procedure Step ID", max_length=16, editable=False)
+    requested_procedure_id = models.CharField("Requested Procedure ID", max_length=16, db_index=True, editable=False)
+    scheduled_procedure_step_id = models.CharField(
+        "Scheduled Procedure Step ID", max_length=16, db_index=True, editable=False
+    )
 
     correlation_id = models.CharField(max_length=64, db_index=True, help_text="Of the action that made the item.")
 
@@ -162,7 +273,15 @@ class WorklistItem(PersonalDataModel):
 
     class Meta:
         ordering = ("scheduled_date", "scheduled_time", "accession_number")
-        indexes = (models.Index(fields=("scheduled_date", "station_ae_title"), name="item_by_day_and_station"),)
+        indexes = (
+            models.Index(fields=("scheduled_date", "station_ae_title"), name="item_by_day_and_station"),
+            # The open ones are few, however many years there are of the others.
+            models.Index(
+                fields=("scheduled_date", "scheduled_time"),
+                name="open_item_in_order",
+                condition=models.Q(status__in=OPEN),
+            ),
+        )
         constraints = (
             models.CheckConstraint(condition=models.Q(status__in=WORKLIST_STATUSES), name="item_status_known"),
             *(

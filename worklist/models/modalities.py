@@ -3,7 +3,7 @@
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from core.models import BaseModel
+from core.models import PersonalDataModel
 from core.value_representations import is_ae
 from worklist.policies import CHARACTER_SETS, Policy
 
@@ -14,8 +14,11 @@ def validate_ae_title(value: str) -> None:
         raise ValidationError("1 to 16 characters, none of them a backslash, a control character or a space at an end")
 
 
-class Modality(BaseModel):
-    """One machine, known by its calling AE title. Changes are in force within five seconds, without a restart."""
+class Modality(PersonalDataModel):
+    """One machine, known by its calling AE title. Changes are in force within five seconds, without a restart.
+
+    It holds nobody's data; the auditor, which records each change, asks what of it does.
+    """
 
     ae_title = models.CharField("AE title", max_length=16, unique=True, validators=[validate_ae_title])
     name = models.CharField(max_length=64, blank=True, help_text="What people call it.")
@@ -46,6 +49,11 @@ class Modality(BaseModel):
 
     def __str__(self) -> str:
         return self.ae_title
+
+    def clean(self) -> None:
+        """What a person may have meant otherwise."""
+        if self.max_rows == 0:
+            raise ValidationError({"max_rows": "At least 1: with 0 it would see nobody. Empty: MWL_MAX_ROWS."})
 
     @property
     def policy(self) -> Policy:

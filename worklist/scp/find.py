@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
@@ -12,12 +14,16 @@ from pynetdicom.events import Event
 
 from core.correlation import correlated, correlation_id, new_correlation_id
 from core.database import UNAVAILABLE, borrowed_connection
-from worklist.datasets import Unshowable, has_unsupported_key, response_for
-from worklist.matching import BadKey, keys_from
+from worklist.datasets import Unshowable, has_unsupported_key, leaves_out, response_for
+from worklist.key_records import kept_keys, keyed_hash
+from worklist.matching import BadKey, keys_from, restricted
 from worklist.models import WorklistItem
 from worklist.scp import statuses
+from worklist.scp.admission import Applicant, Door
+from worklist.scp.cancels import Cancels
 from worklist.scp.delivery_log import DeliveryLog, QueryRecord
 from worklist.scp.directory import Directory
+from worklist.site import site
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +32,15 @@ ROWS_BETWEEN_PAUSES = 10
 Response = tuple[int | Dataset, Dataset | None]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Desk:
     """What all queries of a server share: what is known of the askers, and where it is kept what they were shown."""
 
     directory: Directory = field(default_factory=Directory)
+    door: Door | None = None
+    cancels: Cancels = field(default_factory=Cancels)
     deliveries: DeliveryLog = field(default_factory=DeliveryLog)
+    last_query_at: datetime | None = None
 
 
 def answer_find(event: Event, desk: Desk) -> Iterator[Response]:
@@ -42,6 +51,11 @@ def answer_find(event: Event, desk: Desk) -> Iterator[Response]:
             yield from query.responses()
         except BadKey as problem:
             yield query.fail(statuses.failure(statuses.IDENTIFIER_DOES_NOT_MATCH, str(problem), problem.tag))
+        except _NotNow:
+            yield query.fail(statuses.failure(statuses.DATABASE_AWAY, "Database not available, try again"))
+        except _MayNotAsk as refusal:
+            logger.warning("query refused", extra={"calling_ae_title": query.calling_ae_title, "reason": str(refusal)})
+            yield query.fail(statuses.failure(statuses.MAY_NOT_ASK, f"Refused: {refusal}"))
         except _Unreadable:
             yield query.fail(statuses.failure(statuses.CANNOT_BE_READ, "The identifier cannot be read"))
         except UNAVAILABLE as error:
@@ -54,6 +68,14 @@ def answer_find(event: Event, desk: Desk) -> Iterator[Response]:
             query.log()
 
 
+class _NotNow(Exception):
+    """What the asker may see is not known yet: the modalities have not been read."""
+
+
+class _MayNotAsk(Exception):
+    """The asker was let in, and may not ask any more; the text says why."""
+
+
 class _Unreadable(Exception):
     """The bytes of the identifier are no data set."""
 
@@ -62,7 +84,7 @@ class _Query:
     """One query in hand: the request, and what has become of it."""
 
     def __init__(self, event: Event, desk: Desk) -> None:
-        requestor, acceptor = event.assoc.requestor, event.assoc.acceptor
+        requestor = event.assoc.requestor
         self.event = event
         self.desk = desk
         self.calling_ae_title = str(requestor.ae_title).strip()
@@ -70,54 +92,86 @@ class _Query:
         self.started = time.monotonic()
         self.key_names: list[str] = []
         self.shown: list[str] = []
+        self._on_their_way: list[UUID] = []
+        desk.last_query_at = asked_at = timezone.now()
         self.record = QueryRecord(
-            asked_at=timezone.now(),
+            asked_at=asked_at,
             calling_ae_title=self.calling_ae_title,
-            called_ae_title=str(acceptor.ae_title).strip(),
+            called_ae_title=str(requestor.primitive.called_ae_title).strip() if requestor.primitive else "",
             address=str(requestor.address),
             correlation_id=correlation_id(),
         )
 
     def responses(self) -> Iterator[Response]:
         """The items that match, each as a pending response; then the end, unless that is a plain success."""
+        self._ask_the_door()
         request = self._identifier()
-        keys = keys_from(request)
+        self.record.keys = kept_keys(request, keyed_hash(settings.SECRET_KEY))
+        keys = keys_from(request, site())
         self.key_names = [key.attribute.keyword for key in keys.keys] + (["Period"] if keys.period else [])
         most = self.policy.max_rows or settings.MWL_MAX_ROWS
-        pending = statuses.PENDING_WITH_UNSUPPORTED_KEYS if has_unsupported_key(request) else statuses.PENDING
-        for item in WorklistItem.objects.matching(keys):
+        unsupported = has_unsupported_key(request)
+        for item in WorklistItem.objects.matching(restricted(keys, self.policy, self.calling_ae_title)):
             if len(self.shown) % ROWS_BETWEEN_PAUSES == 0 and not self._sent():
                 return
-            if self.event.is_cancelled:
+            if self._is_cancelled():
+                self._sent()
                 self._end("cancelled", statuses.CANCELLED)
                 yield statuses.CANCELLED, None
                 return
             if len(self.shown) == most:
+                self._sent()
                 comment = f"More than {most} matches; narrow the query"
                 yield self.fail(statuses.failure(statuses.OUT_OF_RESOURCES, comment))
                 return
             try:
-                response = response_for(item, request, self.calling_ae_title, timezone.get_default_timezone())
+                response = self._response_for(item, request)
             except Unshowable as keyword:
                 self.record.left_out[item.pk] = str(keyword)
                 logger.error("item left out: illegal value", extra={"item": str(item.pk), "attribute": str(keyword)})
                 continue
             self.shown.append(item.correlation_id)
-            self.record.shown.append(item.pk)
-            yield pending, response
-        self._end("answered", statuses.SUCCESS)
+            self._on_their_way.append(item.pk)
+            warned = unsupported or leaves_out(request, response)
+            yield statuses.PENDING_WITH_UNSUPPORTED_KEYS if warned else statuses.PENDING, response
+        if self._sent():
+            self._end("answered", statuses.SUCCESS)
+
+    def _ask_the_door(self) -> None:
+        """Whether the asker may still ask: an association may be older than a change in the admin."""
+        door, record = self.desk.door, self.record
+        if door is None:
+            return
+        if not door.knows_all():
+            raise _NotNow
+        if refusal := door.objection(Applicant(record.calling_ae_title, record.called_ae_title, record.address)):
+            raise _MayNotAsk(refusal.sentence)
+
+    def _response_for(self, item: WorklistItem, request: Dataset) -> Dataset:
+        """A data set with something in it: pynetdicom cannot send an empty one, and would end the answer with C312.
+
+        A request that asks for nothing that is known here is no worklist request, and is answered with the whole item.
+        """
+        terms = (self.calling_ae_title, timezone.get_default_timezone(), self.policy.character_set, site())
+        response = response_for(item, request, *terms)
+        return response if len(response) else response_for(item, Dataset(), *terms)
 
     def _sent(self) -> bool:
-        """Wait until all responses so far are on their way; False when the asker is gone.
+        """Wait until all responses so far are on their way, and count them as shown; False when the asker is gone.
 
         pynetdicom reads nothing as long as it has something to send: without these pauses no C-CANCEL would be seen.
         """
         provider = self.event.assoc.dul
         while not self._asker_is_gone():
             if provider.to_provider_queue.empty():
+                self.record.shown += self._on_their_way
+                self._on_their_way = []
                 return True
             time.sleep(0.001)
         return False
+
+    def _is_cancelled(self) -> bool:
+        return self.event.is_cancelled or self.desk.cancels.has(self.event.assoc, self.event.request.MessageID)
 
     def _asker_is_gone(self) -> bool:
         return not self.event.assoc.dul.is_alive() or self.event.assoc.acse.is_aborted()

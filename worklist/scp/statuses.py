@@ -10,6 +10,7 @@ OUT_OF_RESOURCES = 0xA700
 IDENTIFIER_DOES_NOT_MATCH = 0xA900
 DATABASE_AWAY = 0xC001  # unable to process, with numbers of our own
 INTERNAL_ERROR = 0xC002
+MAY_NOT_ASK = 0xC003
 CANNOT_BE_READ = 0xC310  # pynetdicom's own number for it
 
 

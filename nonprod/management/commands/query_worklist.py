@@ -1,4 +1,7 @@
-"""Asks a worklist server as a mammography unit does, and prints what its console would show."""
+"""Asks a worklist server as a mammography unit does, and prints what its console would show.
+
+With --preset it sends what a real device sends when a button is pressed; `--preset all` presses every button.
+"""
 
 from argparse import ArgumentParser
 from datetime import date
@@ -8,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from core.value_representations import parse_da
+from nonprod.device_queries import DEVICE_QUERIES, PRESETS, Console
 from nonprod.modality_emulator import Modality, NoAnswer, broad_query, console
 
 
@@ -25,15 +29,34 @@ class Command(BaseCommand):
         parser.add_argument("--date", default=f"{date.today():%Y%m%d}", help="YYYYMMDD; today unless given, '' for any")  # noqa: DTZ011
         parser.add_argument("--modality", default="MG", help="MG unless given, '' for any")
         parser.add_argument("--any-station", action="store_true", help="not this modality's own list only")
+        parser.add_argument("--preset", choices=["all", *PRESETS], metavar="NAME", help=f"all, {', '.join(PRESETS)}")
+        parser.add_argument("--accession", default="", help="typed in at the console, with --preset")
+        parser.add_argument("--name", default="", help="the same, as SMITH*")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """C-ECHO, C-FIND, table."""
         modality = Modality(options["host"], options["port"], options["called"], options["calling"])
-        station = "" if options["any_station"] else options["calling"]
         try:
             day = parse_da(options["date"]) if options["date"] else None
             modality.echo()
-            rows = modality.query(broad_query(station, day, options["modality"]))
+            if options["preset"]:
+                self._press(modality, options, day)
+            else:
+                station = "" if options["any_station"] else options["calling"]
+                self.stdout.write(console(modality.query(broad_query(station, day, options["modality"]))))
         except (NoAnswer, ValueError) as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(console(rows))
+
+    def _press(self, modality: Modality, options: dict[str, Any], day: date | None) -> None:
+        """One button, or each of them."""
+        asker = Console(
+            options["calling"],
+            day or date.today(),  # noqa: DTZ011 - the clinic's day
+            options["modality"],
+            options["accession"],
+            options["name"],
+        )
+        for query in DEVICE_QUERIES if options["preset"] == "all" else [PRESETS[options["preset"]]]:
+            self.stdout.write(f"\n{query.name}: {query.button}")
+            rows = modality.query(query.identifier(asker), implicit_only=query.implicit_only)
+            self.stdout.write(console(rows))

@@ -25,7 +25,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """What to send."""
         parser.add_argument("file", nargs="?", metavar="FILE")
-        parser.add_argument("--type", default="worklist.create_item", help="worklist.create_item, echo, health, …")
+        parser.add_argument(
+            "--type", default="worklist.create_item", help="worklist.create_item, worklist.item_status, echo, health, …"
+        )
         parser.add_argument("--accession", default="", help="accession number")
         parser.add_argument("--name", default=manage_emulator.NAME, help="FAMILY^GIVEN")
         parser.add_argument("--nhs-number", default="9990000018")
@@ -51,6 +53,8 @@ def _action(options: dict[str, Any]) -> dict[str, Any]:
     match options["type"]:
         case "worklist.update_status":
             return manage_emulator.update_status_action(options["accession"], options["status"])
+        case "worklist.item_status":
+            return manage_emulator.item_status_action(options["accession"])
         case "echo" | "health" as probe:
             return {**manage_emulator.echo_action(), "action_type": probe}
         case kind:

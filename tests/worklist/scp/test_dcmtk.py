@@ -1,15 +1,13 @@
 """The same wire with DCMTK's programs as the modality, which owe nothing to the libraries of this gateway."""
 
-import subprocess
 from datetime import date
-from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 
 from tests.factories import WorklistItemFactory
 from tests.worklist.conftest import LogLines
-from tests.worklist.dicom import CALLED, PATIENCE, Unit
+from tests.worklist.scp.consoles import Console
 from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.usefixtures("findscu")
@@ -25,42 +23,6 @@ BROAD = [
     "AccessionNumber",
     "StudyInstanceUID",
 ]
-
-
-def dcmtk(program: str, *arguments: str) -> str:
-    """What a program of DCMTK prints when it succeeds."""
-    done = subprocess.run([program, *arguments], capture_output=True, timeout=3 * PATIENCE, check=False)
-    output = (done.stdout + done.stderr).decode("utf-8", errors="replace")
-    assert done.returncode == 0, output
-    return output
-
-
-class Console:
-    """A modality that asks by findscu and reads the answers by dcmdump."""
-
-    def __init__(self, unit: Unit, folder: Path) -> None:
-        self._peer = ["-aet", "MAMMO1", "-aec", CALLED, "127.0.0.1", str(unit.port)]
-        self._folder = folder
-
-    def find(self, *keys: str, options: tuple[str, ...] = ()) -> str:
-        """What findscu says of its query."""
-        arguments = [part for key in keys for part in ("-k", key)]
-        return dcmtk("findscu", "-v", "-W", "-X", "-od", str(self._folder), *options, *self._peer, *arguments)
-
-    def shown(self, *keys: str, options: tuple[str, ...] = ("+U8",)) -> list[str]:
-        """Each response, its texts turned into UTF-8."""
-        self.find(*keys)
-        return [dcmtk("dcmdump", *options, str(file)) for file in sorted(self._folder.glob("rsp*.dcm"))]
-
-    def echo(self) -> str:
-        """What echoscu says."""
-        return dcmtk("echoscu", "-v", *self._peer)
-
-
-@pytest.fixture
-def console(unit: Unit, tmp_path: Path) -> Console:
-    """DCMTK as the modality MAMMO1."""
-    return Console(unit, tmp_path)
 
 
 class TestDcmtk:

@@ -23,6 +23,7 @@ from tests.worklist.conftest import LogLines
 from tests.worklist.dicom import CALLED, Unit, dataset, find, illegal, keywords, request
 from worklist.information_model import ROOT, STEP
 from worklist.models import WorklistItem
+from worklist.scp.admission import Door, Terms
 from worklist.scp.server import start_server, stop_server
 from worklist.services import CreateWorklistItem
 
@@ -81,7 +82,7 @@ class TestRows:
         item_of_an_action()
         identifier = request(dataset(ScheduledProcedureStepID=""), StudyInstanceUID="", RequestedProcedureID="")
         once, twice = unit.ask(identifier).rows, unit.ask(identifier).rows
-        restarted = start_server("127.0.0.1", 0, CALLED, 5)
+        restarted = start_server("127.0.0.1", 0, Door(Terms(CALLED)))
         try:
             after = Unit(int(restarted.server_address[1])).ask(identifier).rows
         finally:

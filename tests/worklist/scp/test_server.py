@@ -23,7 +23,10 @@ from tests.factories import WorklistItemFactory
 from tests.worklist.conftest import LogLines
 from tests.worklist.dicom import CALLED, PATIENCE, Unit, dataset, find, request
 from worklist.models import WorklistItem
+from worklist.scp.admission import Door, Terms
 from worklist.scp.server import STOP_SECONDS, PortTaken, start_server, stop_server
+
+pytestmark = pytest.mark.django_db(transaction=True)  # each association is looked up among the modalities
 
 ABSTRACT_SYNTAX_NOT_SUPPORTED, TRANSFER_SYNTAXES_NOT_SUPPORTED = 3, 4
 
@@ -31,7 +34,7 @@ ABSTRACT_SYNTAX_NOT_SUPPORTED, TRANSFER_SYNTAXES_NOT_SUPPORTED = 3, 4
 @contextmanager
 def server(max_associations: int = 5) -> Iterator[ThreadedAssociationServer]:
     """A server of the test's own."""
-    running = start_server("127.0.0.1", 0, CALLED, max_associations)
+    running = start_server("127.0.0.1", 0, Door(Terms(CALLED, max_associations)))
     try:
         yield running
     finally:
@@ -167,11 +170,11 @@ class TestLogs:
 class TestStarting:
     def test_on_a_port_that_is_taken_says_so(self, scp: ThreadedAssociationServer) -> None:
         with pytest.raises(PortTaken, match="Address already in use"):
-            start_server("127.0.0.1", port_of(scp), CALLED, 5)
+            start_server("127.0.0.1", port_of(scp), Door(Terms(CALLED, 5)))
 
     def test_on_a_host_that_is_not_ours_says_so(self) -> None:
         with pytest.raises(PortTaken, match="Cannot assign requested address"):
-            start_server("192.0.2.1", 0, CALLED, 5)
+            start_server("192.0.2.1", 0, Door(Terms(CALLED, 5)))
 
 
 def stuck_asker(running: ThreadedAssociationServer) -> socket.socket:
@@ -209,7 +212,7 @@ class TestStopping:
             pass
 
     def test_does_not_wait_for_an_asker_that_does_not_read(self, unit: Unit) -> None:
-        running = start_server("127.0.0.1", 0, CALLED, 5)
+        running = start_server("127.0.0.1", 0, Door(Terms(CALLED, 5)))
         WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(50, patient_comments="x" * 10000))
         with stuck_asker(running):
             started = time.monotonic()
@@ -218,7 +221,7 @@ class TestStopping:
         _ended(running)
 
     def test_ends_every_association_at_once(self) -> None:
-        running = start_server("127.0.0.1", 0, CALLED, 10)
+        running = start_server("127.0.0.1", 0, Door(Terms(CALLED, 10)))
         unit = Unit(port_of(running))
         with unit.associated() as first, unit.associated() as second:
             started = time.monotonic()

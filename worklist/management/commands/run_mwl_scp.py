@@ -1,14 +1,21 @@
 """Answers modalities' worklist queries over DICOM, until SIGTERM or SIGINT."""
 
 import logging
+import ssl
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from core.daemon import stop_event
-from core.health import Pulse
-from worklist.scp.server import PortTaken, start_server, stop_server
+from core.daemon import leave, stop_event
+from core.health import BEAT_SECONDS, Pulse
+from worklist.scp.admission import Door, Terms
+from worklist.scp.find import Desk
+from worklist.scp.listener import Listener
+from worklist.scp.server import PortTaken, start_server, stop_server, takes_connections
+from worklist.scp.tls import server_context
 
 logger = logging.getLogger(__name__)
 
@@ -19,17 +26,66 @@ class Command(BaseCommand):
     help = __doc__
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve until told to stop; exit 2 when the port is taken."""
-        host, port, ae_title = settings.MWL_HOST, settings.MWL_PORT, settings.MWL_AE_TITLE
+        """Serve until told to stop; exit 2 when a port is taken."""
+        desk = Desk()
+        door = Door(_terms(), desk.directory)
         with stop_event() as stopping:
-            try:
-                server = start_server(host, port, ae_title, settings.MWL_MAX_ASSOCIATIONS)
-            except PortTaken as reason:
-                problem = f"The worklist cannot listen on {host}:{port} ({reason}); another port goes in MWL_PORT"
-                raise CommandError(problem, returncode=2) from None
-            pulse = Pulse("mwl_scp", "listening").start()
-            logger.info("listening", extra={"ae_title": ae_title, "host": host, "port": server.server_address[1]})
-            stopping.wait()
-            stop_server(server)
-            pulse.stop()
+            servers = _servers(door, desk)
+            desk.deliveries.start()
+            pulse = Pulse("mwl_scp", "listening", must_be_fed=True).start()
+            while not stopping.is_set():
+                _tell(pulse, door, desk, servers)
+                stopping.wait(BEAT_SECONDS)
+            stop_server(*servers)
+            desk.deliveries.stop()
+            pulse.stop(patience=2)
         logger.info("worklist SCP stopped")
+        leave()  # a connection that nobody reads at the other end would keep its thread, and this process, for a while
+
+
+def _terms() -> Terms:
+    return Terms(
+        ae_title=settings.MWL_AE_TITLE,
+        max_associations=settings.MWL_MAX_ASSOCIATIONS,
+        max_per_peer=settings.MWL_MAX_ASSOCIATIONS_PER_PEER,
+        idle_seconds=settings.MWL_IDLE_SECONDS,
+        unknown_titles=settings.MWL_UNKNOWN_AE_TITLES,
+        checks_called_title=settings.MWL_CHECK_CALLED_AE_TITLE,
+    )
+
+
+def _servers(door: Door, desk: Desk) -> list[Listener]:
+    """A server on each port that is on; CommandError with exit status 2 where one cannot be had."""
+    servers: list[Listener] = []
+    for name, port, tls in _ports():
+        try:
+            server = start_server(settings.MWL_HOST, port, door, desk, tls)
+        except PortTaken as reason:
+            stop_server(*servers)
+            address = f"{settings.MWL_HOST}:{port}"
+            problem = f"The worklist cannot listen on {address} ({reason}); another port goes in {name}"
+            raise CommandError(problem, returncode=2) from None
+        servers.append(server)
+        where = {"host": settings.MWL_HOST, "port": server.server_address[1], "tls": tls is not None}
+        logger.info("listening", extra={"ae_title": settings.MWL_AE_TITLE, **where})
+    return servers
+
+
+def _ports() -> Iterator[tuple[str, int, ssl.SSLContext | None]]:
+    """The name of the setting, the port and its TLS, of each port that is on."""
+    if settings.MWL_PORT:
+        yield "MWL_PORT", settings.MWL_PORT, None
+    if settings.MWL_TLS_PORT:
+        files = (settings.MWL_TLS_CERTIFICATE_PATH, settings.MWL_TLS_KEY_PATH, settings.MWL_TLS_CLIENT_CA_PATH)
+        yield "MWL_TLS_PORT", settings.MWL_TLS_PORT, server_context(*files)
+
+
+def _tell(pulse: Pulse, door: Door, desk: Desk, servers: list[Listener]) -> None:
+    """Say how it goes, as long as the accepting loops go round: this thread alone would prove nothing."""
+    if takes_connections(*servers):
+        pulse.feed()
+    pulse.set_state("listening", associations=door.inside(), last_query_at=_text(desk.last_query_at))
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="seconds") if moment else None
