@@ -2,6 +2,7 @@
 
 from pytest_django.fixtures import Settings
 
+from gateway_project.actions import PROBES
 from relay.configuration import configured_address, configured_dispatcher, configured_tokens
 from relay.hybrid_connection.tokens import EntraId, SharedAccessKey
 
@@ -20,4 +21,4 @@ class TestConfiguration:
 
     def test_the_tables_are_those_of_gateway_actions(self) -> None:
         assert "worklist.create_item" in configured_dispatcher().actions
-        assert set(configured_dispatcher().probes) == {"echo", "health"}
+        assert set(configured_dispatcher().probes) == set(PROBES)
