@@ -113,12 +113,16 @@ def fill_table() -> None:
 
 
 def multiply_table() -> None:
-    """Every item so many times more, on later days and of other names; in SQL, as a million takes Django minutes."""
+    """Every item so many times more, under other names: half on later days, half on earlier ones and done.
+
+    In SQL, as a million takes Django minutes.
+    """
     from django.db import connection  # noqa: PLC0415
 
     from worklist.models import WorklistItem  # noqa: PLC0415
 
     on_sqlite = connection.vendor == "sqlite"
+    days = "(CASE WHEN n %% 2 = 0 THEN -n - 300 ELSE n END)"
     copies = {
         name: f"CAST(100000 + n AS varchar) || '-' || {name}"
         for name in (
@@ -132,7 +136,8 @@ def multiply_table() -> None:
     }
     copies |= {
         "id": "lower(hex(randomblob(16)))" if on_sqlite else "gen_random_uuid()",
-        "scheduled_date": "date(scheduled_date, '+' || n || ' days')" if on_sqlite else "scheduled_date + n",
+        "scheduled_date": f"date(scheduled_date, {days} || ' days')" if on_sqlite else f"scheduled_date + {days}",
+        "status": "CASE WHEN n %% 2 = 0 THEN 'COMPLETED' ELSE status END",
         "study_instance_uid": "study_instance_uid || '.' || n",
     }
     columns = [str(field.column) for field in WorklistItem._meta.concrete_fields]

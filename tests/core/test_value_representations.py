@@ -60,6 +60,12 @@ class TestTexts:
         assert vr.is_long_text("first\r\nsecond\t\\")
         assert not vr.is_long_text("escape \x1b")
 
+    @pytest.mark.parametrize("text", ["A\ud800", "\udcff", "A\udfffB"])
+    def test_half_a_character_is_in_none(self, text: str) -> None:
+        assert not vr.is_text(text)
+        assert not vr.is_long_text(text)
+        assert not vr.is_pn(text)
+
     @pytest.mark.parametrize("text", ["MÜLLER", "A" * 17, " "])
     def test_an_ae_title_is_ascii_of_at_most_sixteen(self, text: str) -> None:
         assert not vr.is_ae(text)

@@ -223,6 +223,7 @@ INDEXED = {
     "study": request(StudyInstanceUID=["1.2.3", "1.2.4"]),
     "birthday": request(PatientBirthDate="19700321"),
     "everything": request(),
+    "everything that is begun": request(dataset(ScheduledProcedureStepStatus="STARTED")),
 }
 
 
@@ -231,6 +232,20 @@ class TestTheCost:
     def test_follows_the_answer_and_not_the_table_as_an_index_leads_to_it(self, asked: Dataset) -> None:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(20))
         plan = _plan(WorklistItem.objects.narrowed(keys_from(asked))[:PAGE])
+        self.leads_by_an_index(plan)
+
+    @pytest.mark.parametrize("policy", [Policy(hides_in_progress=True), Policy(own_list_only=True)])
+    def test_whatever_the_asker_may_see(self, policy: Policy) -> None:
+        WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(20))
+        self.leads_by_an_index(_plan(WorklistItem.objects.narrowed(restricted(Keys(), policy, "A"))[:PAGE]))
+
+    def test_nor_do_years_of_items_that_are_done(self) -> None:
+        """The open ones have an index of their own, in the order of the list."""
+        plan = _plan(WorklistItem.objects.narrowed(Keys())[:PAGE])
+        assert "open_item_in_order" in plan
+
+    def leads_by_an_index(self, plan: str) -> None:
+        """No table is read as a whole."""
         assert "index" in plan.lower()
         assert "Seq Scan" not in plan
         assert "SCAN worklist_worklistitem\n" not in plan + "\n"

@@ -51,7 +51,7 @@ class IsOneOf(models.Lookup):
     def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
         """As an index has it."""
         column, parameters = self.process_lhs(compiler, connection)
-        words = ", ".join(connection.schema_editor().quote_value(word) for word in self.rhs)
+        words = ", ".join(f"'{word}'" for word in self.rhs)
         return f"{column} IN ({words})", tuple(parameters)
 
 
