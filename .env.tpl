@@ -87,6 +87,10 @@
 # LOG_LEVEL=INFO
 # readable or json. Empty: readable with local settings, json in production.
 # LOG_FORMAT=
+# Who may read /metrics besides this machine itself: networks such as 10.1.2.0/24, with commas between them.
+# METRICS_ALLOWED_NETWORKS=
+# Where OpenTelemetry traces go, such as http://collector:4318. Empty: there are none.
+# OTEL_EXPORTER_OTLP_ENDPOINT=
 # Django's debug pages (local settings only). They show patient data.
 # DEBUG=False
 # The port of the relay emulator (local settings only).

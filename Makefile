@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most tests wait, so four run at once; ARGS=-n0 runs one after another. They are handed out in pytest-django's order, a few
+# at a time: a test that empties the database takes the groups of the migrations away from those that come after it.
+PYTEST := $(BIN)/pytest --numprocesses 4 --maxschedchunk 4
 MANAGE := $(BIN)/python manage.py
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql lint format schema conformance requirements check-image benchmark clean
+.PHONY: help run test test-sqlite test-postgresql test-long lint format schema conformance requirements assets screenshots check-image benchmark clean
 
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -18,11 +21,14 @@ test: test-sqlite test-postgresql ## Run all the tests, on SQLite and on Postgre
 
 test-sqlite: $(VENV)/.installed-dev ## Run all the tests on SQLite
 	@tools/install_test_tools
-	$(BIN)/pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-postgresql: $(VENV)/.installed-dev ## Run all the tests that use a database on a PostgreSQL server of their own
 	@tools/install_test_tools
-	tools/with_postgresql $(BIN)/pytest $(ARGS)
+	tools/with_postgresql $(PYTEST) $(ARGS)
+
+test-long: PYTEST += --hypothesis-profile=long
+test-long: test-sqlite ## Run all the tests on SQLite, and try five times as much of what is left to chance
 
 lint: $(VENV)/.installed-dev ## Check style, types, import contracts, migrations and the production settings
 	$(BIN)/ruff check .
@@ -50,14 +56,23 @@ requirements: $(VENV)/.installed-dev ## Compile the pinned requirements from the
 	@$(BIN)/pip install --quiet uv
 	tools/compile_requirements $(BIN)/uv
 
+assets: ## Take the NHS.UK frontend into dashboard/static afresh, in the version that is pinned there
+	tools/vendor_assets
+
+screenshots: export DJANGO_SETTINGS_MODULE = gateway_project.settings.test
+screenshots: $(VENV)/.installed-dev ## Take the pictures in docs/pictures afresh, with Chromium
+	@tools/install_test_tools
+	@$(MANAGE) shell --verbosity 0 --command 'from tests.browser import pictures; pictures.take()'
+
 check-image: ## Build the container image without Docker (buildah, as root) and run its commands
 	tools/check_image
 
-benchmark: $(VENV)/.installed-dev ## Measure: actions a second, and a C-FIND's cost by size of the table
+benchmark: $(VENV)/.installed-dev ## Measure: actions a second, and what a C-FIND and the admin's pages cost by size of the tables
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.admin_pages
 
 clean: ## Remove the virtual environment, caches and the local database
-	rm -rf $(VENV) build tests/contract/hyco/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache *.sqlite3*
+	rm -rf $(VENV) build tests/contract/hyco/node_modules tests/browser/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache *.sqlite3*
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -39,6 +39,9 @@ def main() -> None:
         from django.core.management import call_command  # noqa: PLC0415
 
         call_command("migrate", verbosity=0)
+        from benchmarks.live_page import look_on  # noqa: PLC0415
+
+        look_on()
         execute_many_actions()
         query_small_and_large_tables()
 

@@ -1,6 +1,7 @@
 """Owns the checks of what production must not start with, run before every command."""
 
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_network
 from typing import Any
 
 from django.conf import settings
@@ -19,7 +20,7 @@ RANGES: Ranges = {
 @register
 def check_core_settings(**kwargs: Any) -> Sequence[CheckMessage]:
     """Nothing of security outside production: local settings are insecure on purpose, and on loopback."""
-    return [*errors_of_ranges(RANGES), *(_complaints() if settings.PRODUCTION else ())]
+    return [*errors_of_ranges(RANGES), *_errors_of_networks(), *(_complaints() if settings.PRODUCTION else ())]
 
 
 def errors_of_ranges(ranges: Ranges) -> Iterator[CheckMessage]:
@@ -28,6 +29,15 @@ def errors_of_ranges(ranges: Ranges) -> Iterator[CheckMessage]:
         value = getattr(settings, name)
         if not lowest <= value <= highest:
             yield Error(f"{name} is {value}, and not from {lowest} to {highest}", hint=hint, id=identifier)
+
+
+def _errors_of_networks() -> Iterator[CheckMessage]:
+    for network in settings.METRICS_ALLOWED_NETWORKS:
+        try:
+            ip_network(network)
+        except ValueError:
+            problem = f"METRICS_ALLOWED_NETWORKS names {network!r}, which is no network"
+            yield Error(problem, hint="Such as 10.1.2.0/24 or 10.1.2.3, with commas between them.", id="core.E008")
 
 
 def _complaints() -> Iterator[CheckMessage]:

@@ -1,5 +1,6 @@
 """Owns how a daemon learns that it is to stop, in threads and in asyncio, and how it leaves."""
 
+import _thread
 import asyncio
 import logging
 import os
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
+
+from core import tracing
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -41,6 +44,7 @@ def leave() -> NoReturn:
     A thread that hangs (in a name that is looked up, in a locked database) would keep Python from ending. It ends as
     by a power cut: what it has committed is done, and a resend gets its reply; the rest is not done at all.
     """
+    tracing.flush()
     logging.shutdown()
     sys.stdout.flush()
     os._exit(0)
@@ -48,9 +52,15 @@ def leave() -> NoReturn:
 
 @contextmanager
 def stop_event() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, as long as the block lasts; to be called in the main thread."""
+    """An event that SIGTERM and SIGINT set, as long as the block lasts; to be called in the main thread.
+
+    It is set from a thread of its own: the signal may come while this one holds the event's lock, on its way into or
+    out of `wait`, and would then wait for itself for ever.
+    """
     stopping = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in SIGNALS}
+    before = {
+        number: signal.signal(number, lambda *_: _thread.start_new_thread(stopping.set, ())) for number in SIGNALS
+    }
     try:
         yield stopping
     finally:

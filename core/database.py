@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connections, reset_queries
+from django.db import InterfaceError, OperationalError, connection, connections, reset_queries
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
@@ -55,6 +55,17 @@ def borrowed_connection() -> Iterator[None]:
         for connection in connections.all(initialized_only=True):
             if id(connection) not in open_before:
                 connection.close()
+
+
+def take_turns(*about: str) -> None:
+    """Wait until no other transaction is at any of these things, and keep them until this transaction ends.
+
+    For what no row can be locked for, as it may not be there yet. SQLite has one writer at a time anyway.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            for thing in sorted(set(about)):  # in an order that is the same for everybody
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [thing])
 
 
 @receiver(connection_created)

@@ -71,11 +71,14 @@ class GatewayAction:
     action_id: str | None
 
     @property
+    def parameters(self) -> Mapping[str, Any]:
+        """`parameters`; empty where the payload has none."""
+        return _object(self.payload.get("parameters"))
+
+    @property
     def worklist_item(self) -> Mapping[str, Any]:
         """`parameters.worklist_item`; empty where the payload has none."""
-        parameters = self.payload.get("parameters")
-        item = parameters.get("worklist_item") if isinstance(parameters, Mapping) else None
-        return item if isinstance(item, Mapping) else {}
+        return _object(self.parameters.get("worklist_item"))
 
     @property
     def accession_number(self) -> str:
@@ -88,6 +91,10 @@ class GatewayAction:
         """Who made the action, as far as it can be shown; `unknown` otherwise."""
         value = self.payload.get("source_system")
         return value[:64] if isinstance(value, str) and vr.is_text(value) else "unknown"
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 Handler = Callable[[GatewayAction], Reply]

@@ -173,6 +173,14 @@ CHECKS: dict[str, Callable[[], dict[str, Any]]] = {
     "mwl_scp": lambda: check_role("mwl_scp"),
 }
 
+#: What a person must see to though the gateway works: each says so in a sentence, or nothing.
+ALARMS: list[Callable[[], str]] = []
+
+
+def alarms() -> list[str]:
+    """What a person must see to now."""
+    return [sentence for say in ALARMS if (sentence := say())]
+
 
 def health(action: GatewayAction) -> Reply:
     """The reply to the `health` probe."""

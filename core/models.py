@@ -23,11 +23,13 @@ class AuditLog(BaseModel):
     class Operation(models.TextChoices):
         CREATE = "create"
         UPDATE = "update"
+        EXPORT = "export"
+        EXECUTE = "execute"
 
     actor = models.CharField(max_length=100, help_text="Who or what made the change, such as relay:manage.")
     operation = models.CharField(max_length=10, choices=Operation)
     object_type = models.CharField(max_length=100, help_text="app.model")
-    object_id = models.UUIDField()
+    object_id = models.UUIDField(null=True, help_text="Empty for what is about many, such as an export.")
     before = models.JSONField(default=dict)
     after = models.JSONField(default=dict)
     personal_fields_changed = models.JSONField(default=list, help_text="Names of personal fields that changed.")
@@ -35,7 +37,15 @@ class AuditLog(BaseModel):
 
     class Meta:
         ordering = ("-created_at",)
-        indexes = (models.Index(fields=("object_type", "object_id")), models.Index(fields=("created_at",)))
+        indexes = (
+            # With the moment: SQLite would otherwise go through all of a type, as those are in order.
+            models.Index(fields=("object_type", "object_id", "created_at"), name="audit_by_object"),
+            models.Index(fields=("created_at",)),
+            # What the admin narrows its list by, in the order of the list.
+            models.Index(fields=("actor", "created_at"), name="audit_by_actor"),
+            models.Index(fields=("operation", "created_at"), name="audit_by_operation"),
+            models.Index(fields=("object_type", "created_at"), name="audit_by_type"),
+        )
 
     def __str__(self) -> str:
         return f"{self.operation} {self.object_type} by {self.actor}"

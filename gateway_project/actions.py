@@ -5,7 +5,7 @@ ACTIONS change something, are recorded and executed once; PROBES are answered af
 
 from core.gateway_actions import Handler, echo
 from core.health import health
-from worklist.services import CreateWorklistItem, UpdateWorklistItemStatus, WorklistItemStatus
+from worklist.services import ChangesSince, CreateWorklistItem, UpdateWorklistItemStatus, WorklistItemStatus
 
 ACTIONS: dict[str, Handler] = {
     "worklist.create_item": CreateWorklistItem(),
@@ -17,4 +17,5 @@ PROBES: dict[str, Handler] = {
     "echo": echo,
     "health": health,
     "worklist.item_status": WorklistItemStatus(),  # a reply of an hour ago would be no answer
+    "worklist.changes_since": ChangesSince(),
 }

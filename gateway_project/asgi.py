@@ -1,7 +1,13 @@
-"""The web server's application (ASGI). Whatever server loads it, it runs the system checks first."""
+"""The web server's application (ASGI): pages, and the live page's WebSocket.
+
+Whatever server loads it, it runs the system checks first.
+"""
 
 import warnings
 
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from channels.sessions import CookieMiddleware
 from django.core.asgi import get_asgi_application
 from django.core.management.base import BaseCommand
 
@@ -12,5 +18,12 @@ choose_settings("production")
 # WhiteNoise sends its files, of some kilobytes each, by a synchronous iterator, which Django reads at once.
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
-application = get_asgi_application()
+pages = get_asgi_application()
 BaseCommand().check()
+
+from dashboard.urls import sockets  # noqa: E402 - once the apps are there
+
+# Another site's page, open in the same browser, has the cookie too: the origin tells them apart.
+application = ProtocolTypeRouter(
+    {"http": pages, "websocket": AllowedHostsOriginValidator(CookieMiddleware(URLRouter(sockets)))}
+)

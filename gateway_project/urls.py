@@ -1,9 +1,12 @@
 """Which address shows what."""
 
+from django.apps import apps
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.urls import path
-from django.views.generic import RedirectView
+from django.urls import include, path
+
+from core.readiness import ready
+from dashboard.metrics import metrics
 
 
 def alive(request: HttpRequest) -> HttpResponse:
@@ -16,7 +19,11 @@ admin.site.index_title = "What came in, and what the machines are shown"
 admin.site.enable_nav_sidebar = False  # its width is wanted for the lists
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", include("dashboard.urls")),
     path("healthz", alive, name="alive"),
+    path("readyz", ready, name="ready"),
+    path("metrics", metrics, name="metrics"),
     path("admin/", admin.site.urls),
 ]
+if apps.is_installed("nonprod"):  # never in production
+    urlpatterns.append(path("nonprod/", include("nonprod.pages.urls")))

@@ -289,4 +289,16 @@ BROAD = DeviceQuery(
         **empty("ScheduledProcedureStepDescription", "ScheduledProcedureStepID", "ScheduledProcedureStepLocation"),
     },
 )
+FOR_ONE_STEP = DeviceQuery(
+    "for-one-step",
+    "Unit that performs a step and reports it by MPPS",
+    {
+        **BROAD.root,
+        "AccessionNumber": "{accession}",
+        "RequestedProcedureCodeSequence": NO_ITEMS,
+        "ReferencedStudySequence": NO_ITEMS,
+        "ReferencedPatientSequence": NO_ITEMS,
+    },
+    {**(BROAD.step or {}), "ScheduledProtocolCodeSequence": NO_ITEMS},
+)
 PRESETS = {query.name: query for query in DEVICE_QUERIES}

@@ -1,4 +1,4 @@
-"""Owns the main job as a play in four acts: an action goes in at one end, a modality sees it at the other."""
+"""Owns the main job as a play in seven acts: an action goes in at one end, a modality sees and does it at the other."""
 
 import asyncio
 import json
@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pydicom.dataset import Dataset
+
 from nonprod import manage_emulator
-from nonprod.modality_emulator import Modality, broad_query, console
+from nonprod.modality_emulator import VIEWS, Modality, PerformedStep, broad_query, console, step_query
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
 
@@ -27,6 +29,8 @@ class MainJob:
     action: dict[str, Any] = field(default_factory=lambda: manage_emulator.create_item_action(station_ae_title=STATION))
     first_reply: str = ""
     shown: str = ""
+    step: PerformedStep | None = None
+    learnt: list[dict[str, Any]] = field(default_factory=list)
 
     def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """Sentence and step, in order."""
@@ -34,6 +38,9 @@ class MainJob:
         yield "Manage sends the same again: the same reply byte for byte, and still one row", self.create_again
         yield "The modality asks for its list of today: the woman is on it, her name letter by letter", self.query
         yield "Manage sends an action with a birth date that is none: invalid_action, and why", self.send_wrong_action
+        yield "The machine begins, and says so by MPPS (N-CREATE): the list shows her as STARTED", self.begin
+        yield "The machine completes her with four images (N-SET): the list no longer shows her", self.complete
+        yield "Manage polls, as the gateway cannot call it: IN PROGRESS, COMPLETED, four images", self.learn
 
     @property
     def item(self) -> dict[str, Any]:
@@ -71,6 +78,37 @@ class MainJob:
         _expect("code", reply.get("code"), "invalid_action")
         rule = "parameters.worklist_item.participant.birth_date: '19701345' is not a date (YYYYMMDD)"
         _expect("message", reply.get("message"), rule)
+
+    def begin(self) -> None:
+        """Act five."""
+        (row,) = self._rows()
+        self.step = self.modality.start(row)
+        status = [each.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus for each in self._rows()]
+        _expect("statuses on the list", status, ["STARTED"])
+
+    def complete(self) -> None:
+        """Act six."""
+        if self.step is None:
+            raise StepFailed("nothing has begun")
+        self.step.expose(*VIEWS)
+        self.step.complete()
+        _expect("rows on the list", len(self._rows()), 0)
+
+    def learn(self) -> None:
+        """Act seven."""
+        polled = manage_emulator.poll(_send)
+        accession_number = self.item["accession_number"]
+        self.learnt = [change for change in polled.changes if change["accession_number"] == accession_number]
+        _expect("states", [change["worklist_status"] for change in self.learnt], ["IN PROGRESS", "COMPLETED"])
+        _expect("images", [change["performed"]["images"] for change in self.learnt], [0, len(VIEWS)])
+        answer = json.loads(_send(manage_emulator.item_status_action(accession_number)))
+        _expect("performed", answer["performed"], self.learnt[-1]["performed"])
+
+    def _rows(self) -> list[Dataset]:
+        """What the list has of her, with how it stands."""
+        identifier = step_query(self.item["accession_number"])
+        identifier.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus = ""
+        return self.modality.query(identifier)
 
     def _time(self) -> str:
         return str(self.item["scheduled"]["time"])

@@ -1,10 +1,14 @@
-"""Manage breast screening as the gateway sees it: builds actions, sends each as one text frame, reads the reply."""
+"""Manage breast screening as the gateway sees it: builds actions, sends each as one text frame, reads the reply.
+
+It polls for what has changed, as the gateway cannot call it.
+"""
 
 import json
 import secrets
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from relay.configuration import configured_address, configured_tokens
 from relay.hybrid_connection.sender import send
@@ -14,6 +18,17 @@ PATIENCE = 30.0
 CONFIRMED = {"created", "processed", "exists", "updated"}
 #: A name that ASCII does not hold, nor ISO_IR 100: it must survive to the modality.
 NAME = "O'BRIEN-ŁUKASZ^ZOË"
+
+
+class Poll(NamedTuple):
+    """What a poll has brought, and the cursor for the next one."""
+
+    changes: list[dict[str, Any]]
+    cursor: str
+
+
+class PollRefused(Exception):
+    """The gateway did not tell what has changed; the text is its code and message."""
 
 
 def create_item_action(
@@ -45,8 +60,13 @@ def update_status_action(accession_number: str, status: str) -> dict[str, Any]:
 
 
 def item_status_action(accession_number: str) -> dict[str, Any]:
-    """A question: how an item stands, and whether it was shown."""
+    """A question: how an item stands, whether it was shown, and what was performed of it."""
     return _action("worklist.item_status", {"worklist_item": {"accession_number": accession_number}})
+
+
+def changes_since_action(cursor: str = "") -> dict[str, Any]:
+    """A question: what has changed behind the cursor of the last reply; all there is without one."""
+    return _action("worklist.changes_since", {"cursor": cursor} if cursor else {})
 
 
 def echo_action() -> dict[str, Any]:
@@ -69,6 +89,24 @@ def _action(action_type: str, parameters: dict[str, Any], **more: Any) -> dict[s
 async def send_action(action: dict[str, Any], patience: float = PATIENCE) -> str:
     """The reply's text; HybridConnectionError when the action could not be brought to a listener and back."""
     return await send(configured_address(), configured_tokens(), json.dumps(action), patience)
+
+
+def poll(ask: Callable[[dict[str, Any]], str], cursor: str = "") -> Poll:
+    """All changes behind the cursor, page by page; PollRefused where the gateway does not tell."""
+    changes: list[dict[str, Any]] = []
+    more = True
+    while more:
+        reply = json.loads(ask(changes_since_action(cursor)))
+        if reply["status"] != "ok":
+            raise PollRefused(f"{reply.get('code')}: {reply.get('message')}")
+        changes += reply["changes"]
+        cursor, more = reply["cursor"], reply["more"]
+    return Poll(changes, cursor)
+
+
+def to_lines(changes: list[dict[str, Any]]) -> str:
+    """What a poll has brought, a change a line."""
+    return "\n".join(json.dumps(change, ensure_ascii=False) for change in changes)
 
 
 def is_confirmed(reply: str) -> bool:

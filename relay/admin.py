@@ -1,23 +1,35 @@
-"""Owns how received actions are shown."""
+"""Owns how received actions are shown, and how a person has one that failed executed again."""
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
-from django.contrib import admin
-from django.urls import reverse
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.admin import RecordAdmin
-from relay.models import ReceivedAction, Resend
+from core.admin import RecordAdmin, Tool, actor_of
+from core.database import UNAVAILABLE, StoreBusy
+from core.large_tables import IndexedValuesFilter, on_a_day
+from relay.configuration import configured_dispatcher
+from relay.models import FAILURES, ReceivedAction, Reprocessing, Resend
+from relay.reprocessing import NotPossible, execute_again, why_not
 
 VIEW_PAYLOAD = "relay.view_payload"
+REPROCESS = "relay.reprocess_action"
 #: What a refusal says in the sender's own words.
 QUOTED = re.compile(r"'[^']*'|(?<=Unsupported action: ).*", re.DOTALL)
 
 
-class ResendInline(admin.TabularInline):  # type: ignore[type-arg]
+class ResendInline(admin.StackedInline):  # type: ignore[type-arg]
     """Each time that the action came again."""
 
     model = Resend
@@ -45,12 +57,52 @@ class ResendInline(admin.TabularInline):  # type: ignore[type-arg]
         return _reply(resend.reply)
 
 
+class ReprocessingInline(admin.StackedInline):  # type: ignore[type-arg]
+    """Each time that a person had the action executed again."""
+
+    model = Reprocessing
+    fields = readonly_fields = (
+        "at",
+        "by",
+        "outcome_before",
+        "outcome",
+        "duration_ms",
+        "correlation_id",
+        "was_answered",
+    )
+    can_delete = False
+    extra = 0
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    @admin.display(description="reply before")
+    def was_answered(self, done: Reprocessing) -> SafeString | str:
+        """What the sender had been told, without what a refusal quotes."""
+        return _reply(done.reply_before) if done.reply_before else "-"
+
+
+class ResultFilter(admin.SimpleListFilter):
+    """Those that failed, or those that were done."""
+
+    title = "result"
+    parameter_name = "result"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """What can be chosen."""
+        return [("failed", "Failed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """What was chosen, or all."""
+        return queryset.filter(outcome__in=sorted(FAILURES)) if self.value() == "failed" else queryset
+
+
 @admin.register(ReceivedAction)
 class ReceivedActionAdmin(RecordAdmin):
     """What came, what was answered, how long it took, how often it came again."""
 
-    personal_fields = frozenset({"payload_as_text", "payload", "fingerprint", "reply", "resends"})
-    personal_permission = VIEW_PAYLOAD
+    guarded_fields = dict.fromkeys(("payload_as_text", "payload", "fingerprint", "reply", "resends"), VIEW_PAYLOAD)
 
     list_display = (
         "received_at",
@@ -62,12 +114,18 @@ class ReceivedActionAdmin(RecordAdmin):
         "times_received",
     )
     list_display_links = ("received_at", "action_id")
-    list_filter = ("outcome", "action_type", "is_final", "received_at")
-    search_fields = ("=action_id", "=accession_number", "=correlation_id")
+    list_filter = (
+        ResultFilter,
+        on_a_day("received_at", "day"),
+        ("outcome", IndexedValuesFilter),
+        ("action_type", IndexedValuesFilter),
+    )
+    search_fields = ("action_id", "accession_number", "correlation_id", "resends__correlation_id")
     search_help_text = "Action id, accession number or correlation id, whole."
-    date_hierarchy = "received_at"
-    linked_by = ("accession_number",)
-    inlines = (ResendInline,)
+    sortable_by = ("received_at",)
+    found_by = ("accession_number",)
+    inlines = (ReprocessingInline, ResendInline)
+    actions = ("reprocess",)
     fieldsets = (
         (None, {"fields": ("action_id", "action_type", "accession_number", "worklist_item", "source_system")}),
         ("What came", {"fields": ("received_at", "connection", "correlation_id", "times_received", "payload_as_text")}),
@@ -91,6 +149,63 @@ class ReceivedActionAdmin(RecordAdmin):
     def reply_as_text(self, action: ReceivedAction) -> SafeString | str:
         """The reply, without what a refusal quotes."""
         return _reply(action.reply) if action.reply else "-"
+
+    def record_tools(self, request: HttpRequest, record: Any) -> list[Tool]:
+        """Its timeline, and where to have it executed again."""
+        return list(self._tools(request, record))
+
+    def _tools(self, request: HttpRequest, action: ReceivedAction) -> Iterator[Tool]:
+        yield reverse("action-timeline", args=[action.pk]), "Timeline"
+        if self.has_reprocess_permission(request) and not why_not(action):
+            yield reverse("admin:relay_receivedaction_reprocess", args=[action.pk]), "Execute again"
+
+    def has_reprocess_permission(self, request: HttpRequest) -> bool:
+        """Who may have an action executed again."""
+        return self.has_view_permission(request) and bool(request.user.has_perm(REPROCESS))
+
+    @admin.action(description="Execute again those that failed", permissions=["reprocess"])
+    def reprocess(self, request: HttpRequest, actions: QuerySet[ReceivedAction]) -> None:
+        """Each of those that are chosen, the oldest first."""
+        for action in actions.order_by("received_at"):
+            _execute_again(request, action)
+
+    def get_urls(self) -> list[URLPattern]:
+        """The page that asks before an action is executed again, too."""
+        view = self.admin_site.admin_view(self.reprocess_view)
+        return [path("<uuid:pk>/reprocess/", view, name="relay_receivedaction_reprocess"), *super().get_urls()]
+
+    def reprocess_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Ask, and do it."""
+        if not self.has_reprocess_permission(request):
+            raise PermissionDenied
+        action = get_object_or_404(ReceivedAction, pk=pk)
+        if request.method == "POST":
+            _execute_again(request, action)
+            return redirect("admin:relay_receivedaction_change", pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Execute {action} again",
+            "opts": self.opts,
+            "action": action,
+            "why_not": why_not(action),
+        }
+        return TemplateResponse(request, "admin/relay/reprocess.html", context)
+
+
+def _execute_again(request: HttpRequest, action: ReceivedAction) -> None:
+    """Do it, and say what came of it; a refusal may quote what the sender wrote, so its code alone is told."""
+    try:
+        done = execute_again(configured_dispatcher(), action.pk, actor_of(request))
+    except NotPossible as reason:
+        messages.warning(request, f"{action}: not executed again. {reason}.")
+    except (*UNAVAILABLE, StoreBusy):
+        messages.error(request, f"{action}: the database cannot take it now. Nothing was changed; try again later.")
+    else:
+        outcome = done.outcome.replace("_", " ")
+        if done.outcome in FAILURES:
+            messages.error(request, f"{action} was executed again, and failed again: {outcome}.")
+        else:
+            messages.success(request, f"{action} was executed again: {outcome}.")
 
 
 def _reply(text: str) -> SafeString:

@@ -31,6 +31,7 @@ from core.gateway_actions import (
     to_text,
     validate,
 )
+from core.tracing import span
 from relay.models import ReceivedAction, Resend
 
 logger = logging.getLogger(__name__)
@@ -73,11 +74,11 @@ class Dispatcher:
         `connection` is where it came from, for the record; `correlation` the id it goes by, made here when empty.
         """
         delivery = Delivery(frame, connection, time.monotonic())
-        with correlated(correlation or new_correlation_id()):
+        with correlated(correlation or new_correlation_id()), span("action") as traced:
             action = None
             try:
                 payload = parse(frame)
-                action = GatewayAction(payload, _action_type(payload), known_action_id(payload))
+                action = action_of(payload)
                 answer = self._answer(action, delivery)
             except ActionRefused as refusal:
                 answer = _refused(refusal, action)
@@ -87,7 +88,9 @@ class Dispatcher:
             except Exception:  # the outermost edge of one frame
                 logger.exception("dispatching failed")
                 answer = _refused(_internal_error(), action)
-            self._log(action, answer, delivery)
+            fields = self._fields(action, answer, delivery)
+            traced.set(**fields)
+            logger.info("action answered", extra=fields)
             return answer.text
 
     def _answer(self, action: GatewayAction, delivery: Delivery) -> Answer:
@@ -123,14 +126,14 @@ class Dispatcher:
             return answer
 
     def _execute_and_record(self, row: ReceivedAction, action: GatewayAction, delivery: Delivery) -> Answer:
-        answer = self._execute(action)
+        answer = self.execute(action)
         row.outcome, row.reply = answer.outcome, answer.text
         row.is_final = answer.outcome not in PASSING_ERRORS
         row.duration_ms = delivery.milliseconds
         row.save()
         return answer
 
-    def _execute(self, action: GatewayAction) -> Answer:
+    def execute(self, action: GatewayAction) -> Answer:
         """Run the handler inside a savepoint: where it fails, its effects go and the row stays."""
         try:
             with transaction.atomic():
@@ -146,8 +149,9 @@ class Dispatcher:
     def _knows(self, action: GatewayAction) -> bool:
         return action.action_type in self.actions or action.action_type in self.probes
 
-    def _log(self, action: GatewayAction | None, answer: Answer, delivery: Delivery) -> None:
-        fields = {
+    def _fields(self, action: GatewayAction | None, answer: Answer, delivery: Delivery) -> dict[str, str | int | None]:
+        """What the log and a trace may say of it."""
+        return {
             "action_id": action.action_id if action else None,
             "action_type": action.action_type if action and self._knows(action) else "unsupported",
             "outcome": answer.outcome,
@@ -155,7 +159,11 @@ class Dispatcher:
             "connection": delivery.connection,
             "ms": delivery.milliseconds,
         }
-        logger.info("action answered", extra=fields)
+
+
+def action_of(payload: Mapping[str, Any]) -> GatewayAction:
+    """A payload as an action."""
+    return GatewayAction(payload, _action_type(payload), known_action_id(payload))
 
 
 def _received(action: GatewayAction, delivery: Delivery, *, known: bool) -> ReceivedAction:

@@ -1,8 +1,13 @@
-"""Owns the record of what came through the relay: one row for each action, one for each time it came again."""
+"""Owns the record of what came through the relay: one row for each action, one for each time it came again, and one
+for each time that a person had it executed again."""
 
 from django.db import models
 
+from core.gateway_actions import ErrorCode
 from core.models import BaseModel
+
+#: The outcomes of actions that were not done.
+FAILURES = frozenset(code.value for code in ErrorCode)
 
 
 class ReceivedAction(BaseModel):
@@ -11,7 +16,7 @@ class ReceivedAction(BaseModel):
     action_id = models.CharField(
         max_length=100, unique=True, null=True, help_text="Empty where it was none by which it could be known again."
     )
-    action_type = models.CharField(max_length=64, blank=True, db_index=True)
+    action_type = models.CharField(max_length=64, blank=True)
     accession_number = models.CharField(max_length=16, blank=True, db_index=True)
     source_system = models.CharField(max_length=64, blank=True)
     payload = models.TextField(help_text="The frame as it came.")
@@ -21,9 +26,7 @@ class ReceivedAction(BaseModel):
     )
     correlation_id = models.CharField(max_length=64, db_index=True)
     received_at = models.DateTimeField(db_index=True)
-    outcome = models.CharField(
-        max_length=40, db_index=True, help_text="The reply's status, or its code when it failed."
-    )
+    outcome = models.CharField(max_length=40, help_text="The reply's status, or its code when it failed.")
     reply = models.TextField(blank=True, help_text="The text that was answered, byte for byte.")
     duration_ms = models.PositiveIntegerField(default=0)
     is_final = models.BooleanField(default=False, help_text="The same action_id again gets this reply again.")
@@ -31,10 +34,25 @@ class ReceivedAction(BaseModel):
 
     class Meta:
         ordering = ("-received_at",)
-        permissions = (("view_payload", "Can see the payload of an action, which has patient data"),)
+        indexes = (
+            # All that metrics count, so that they read nothing else of a million rows.
+            models.Index(fields=("action_type", "outcome", "is_final", "duration_ms"), name="action_for_metrics"),
+            # What the admin narrows its list by, in the order of the list.
+            models.Index(fields=("outcome", "received_at"), name="action_by_outcome"),
+            models.Index(fields=("action_type", "received_at"), name="action_by_type"),
+        )
+        permissions = (
+            ("view_payload", "Can see the payload of an action, which has patient data"),
+            ("reprocess_action", "Can have an action that failed executed again"),
+        )
 
     def __str__(self) -> str:
         return self.action_id or f"(no action_id) {self.id}"
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was refused or went wrong; what is done is done."""
+        return self.outcome in FAILURES
 
     def claim(self) -> "ReceivedAction":
         """The row of this action, locked until the transaction ends: this one, or the one that came before it.
@@ -85,3 +103,24 @@ class Resend(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.received_at:%Y-%m-%d %H:%M:%S} {self.answer}"
+
+
+class Reprocessing(BaseModel):
+    """A person had an action that had failed executed again. What was answered before is kept here."""
+
+    action = models.ForeignKey(ReceivedAction, on_delete=models.CASCADE, related_name="reprocessings")
+    at = models.DateTimeField()
+    by = models.CharField(max_length=100, help_text="Who, as in the audit log.")
+    correlation_id = models.CharField(max_length=64, db_index=True)
+    outcome_before = models.CharField(max_length=40)
+    reply_before = models.TextField(blank=True, help_text="What the sender had been answered, byte for byte.")
+    outcome = models.CharField(max_length=40)
+    reply = models.TextField()
+    duration_ms = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ("at",)
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.outcome}"

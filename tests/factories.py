@@ -5,9 +5,12 @@ from datetime import date, time
 from typing import Any
 
 import factory
+from django.db import transaction
 
+from core.gateway_actions import GatewayAction
 from nonprod.manage_emulator import create_item_action
 from worklist.models import WorklistItem
+from worklist.services import CreateWorklistItem
 
 
 def payload(**item_changes: Any) -> dict[str, Any]:
@@ -50,3 +53,16 @@ class WorklistItemFactory(factory.django.DjangoModelFactory[WorklistItem]):
     requested_procedure_id = factory.Sequence(lambda n: f"RP{n:014}")
     scheduled_procedure_step_id = factory.Sequence(lambda n: f"SP{n:014}")
     correlation_id = factory.Sequence(lambda n: f"correlation-{n}")
+
+
+def create(**values: Any) -> WorklistItem:
+    """An item that is there when the modality asks."""
+    return WorklistItemFactory.create(**values)
+
+
+def item_of_an_action(**changes: Any) -> WorklistItem:
+    """An item as an action from the cloud makes it."""
+    content = payload(**changes)
+    with transaction.atomic():
+        CreateWorklistItem()(GatewayAction(content, content["action_type"], content["action_id"]))
+    return WorklistItem.objects.get()

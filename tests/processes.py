@@ -1,9 +1,12 @@
-"""Starts the gateway's commands as real processes against the test database, and waits for what they say."""
+"""Starts the gateway's commands as real processes against the test database, on ports that nobody else takes meanwhile,
+and waits for what they say."""
 
+import itertools
 import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +18,27 @@ from django.conf import settings
 from django.db import connection
 
 PATIENCE = 30.0
+
+#: Ports below those that a system hands out by itself, so many for each worker of pytest-xdist: what is free now is so
+#: still when the process that is told of it has started.
+FIRST_PORT, PORTS, WORKERS = 20_000, 500, 24
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+_ports = itertools.count(os.getpid())  # another run of the tests beside this one begins elsewhere
+
+
+def free_ports(count: int) -> list[int]:
+    """So many different ports that nothing has."""
+    own = (FIRST_PORT + _worker * PORTS + number % PORTS for number in _ports)
+    return list(itertools.islice(filter(is_free, own), count))
+
+
+def is_free(port: int) -> bool:
+    """Whether somebody could listen there now."""
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return True
+    except OSError:
+        return False
 
 
 def database_url() -> str:

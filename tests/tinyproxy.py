@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nonprod.local_gateway import free_ports
-from tests.processes import Process
+from tests.processes import Process, free_ports
 
 USER, PASSWORD = "gateway", "proxy-s3cret.42"
 #: `Info`, since only there it says that it is ready.

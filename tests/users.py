@@ -1,4 +1,4 @@
-"""People of the two groups, logged in."""
+"""People of the two groups, logged in, and what they see."""
 
 from django.contrib.auth.models import Group, User
 from django.test import Client
@@ -11,3 +11,10 @@ def client_of(group: str) -> Client:
     client = Client()
     client.force_login(user)
     return client
+
+
+def page(client: Client, address: str, **query: str) -> str:
+    """A page that is there."""
+    response = client.get(address, query)
+    assert response.status_code == 200
+    return response.content.decode()

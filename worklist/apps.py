@@ -9,8 +9,9 @@ class WorklistConfig(AppConfig):
     name = "worklist"
 
     def ready(self) -> None:
-        from core.health import CHECKS
+        from core.health import ALARMS, CHECKS
         from worklist import checks  # noqa: F401
-        from worklist.health import check_items
+        from worklist.health import check_items, wrong_patients
 
         CHECKS["worklist_items"] = check_items
+        ALARMS.append(wrong_patients)

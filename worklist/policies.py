@@ -22,6 +22,7 @@ class Policy:
     character_set: str = ""
     max_rows: int | None = None
     expected_address: str = ""
+    is_strict: bool = False
 
 
 UNKNOWN = Policy()

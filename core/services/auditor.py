@@ -1,7 +1,11 @@
-"""Owns the only way in which a worklist item is written: the change and its audit row go in together."""
+"""Owns the only way in which a worklist item is written: the change and its audit row go in together.
+
+What a person does that changes no item is noted in the same place.
+"""
 
 from typing import Any
 
+from django.db.models import Model
 from django.utils import timezone
 
 from core.correlation import correlation_id
@@ -45,6 +49,18 @@ class Auditor:
             personal=sorted(set(changes) & obj.personal_fields),
         )
         return True
+
+    def note(self, operation: AuditLog.Operation, about: Model | type[Model], before: Any = None, **after: Any) -> None:
+        """Record what was done with an object, or with many of a kind. No value in it may tell who somebody is."""
+        AuditLog.objects.create(
+            actor=self.actor,
+            operation=operation,
+            object_type=about._meta.label_lower,
+            object_id=about.pk if isinstance(about, Model) else None,
+            before=before or {},
+            after=after,
+            correlation_id=correlation_id(),
+        )
 
     def _record(
         self,

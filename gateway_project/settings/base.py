@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -24,6 +25,8 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "DATABASE_WAIT_SECONDS": (int, 10),
     "LOG_LEVEL": (str, "INFO"),
     "LOG_FORMAT": (str, ""),
+    "METRICS_ALLOWED_NETWORKS": (list, []),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": (str, ""),
     "TIME_ZONE": (str, "Europe/London"),
     "AZURE_RELAY_NAMESPACE": (str, ""),
     "AZURE_RELAY_HYBRID_CONNECTION": (str, ""),
@@ -96,6 +99,17 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # the admin's files come out of Django's package: no collectstatic, no volume
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+LOGIN_URL = LOGOUT_REDIRECT_URL = "login"
+LOGIN_REDIRECT_URL = "live-page"
+# Everything is served from here, and nothing stands inside a page: what somebody smuggles into one does not run.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        **{kind: [SELF] for kind in ("script-src", "style-src", "img-src", "connect-src", "form-action")},
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -107,11 +121,14 @@ INSTALLED_APPS = [
     "core",
     "relay",
     "worklist",
+    "dashboard",
+    "csp",
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -164,6 +181,11 @@ POSTGRESQL_OPTIONS = {
     "connect_timeout": env("DATABASE_WAIT_SECONDS"),
     # Whatever the server's own default is: a commit that has been answered survives a power cut.
     "options": f"-c lock_timeout={env('DATABASE_WAIT_SECONDS')}s -c synchronous_commit=on",
+    # A server that has gone without a word is noticed within half a minute, and not after hours.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
 }
 
 
@@ -217,6 +239,12 @@ MWL_FOLD_ACCENTS = env("MWL_FOLD_ACCENTS")
 MWL_PROCEDURE_ID_FINDS_ACCESSION = env("MWL_PROCEDURE_ID_FINDS_ACCESSION")
 MWL_ISSUER_OF_PATIENT_ID = env("MWL_ISSUER_OF_PATIENT_ID")
 MWL_KEEP_QUERIES_DAYS = env("MWL_KEEP_QUERIES_DAYS")
+
+
+# Monitoring -----------------------------------------------------------------------------------------------------
+METRICS_ALLOWED_NETWORKS = env("METRICS_ALLOWED_NETWORKS")
+# Whether traces are sent at all; OpenTelemetry reads this and its other variables from the environment itself.
+OTEL_EXPORTER_OTLP_ENDPOINT = env("OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 # Logging: one handler, one formatter, both with core.redaction in them ---------------------------------------------

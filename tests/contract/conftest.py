@@ -1,8 +1,5 @@
 """Fixtures for the checks against Microsoft's Node clients: the packages, and the scripts that use them."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 
@@ -11,34 +8,15 @@ import pytest
 from nonprod.relay_emulator import RelayEmulator
 from tests.conftest import KEYS, PATH
 from tests.contract.scripts import HYCO, Script, running
-
-INSTALLING_SECONDS = 180
+from tests.node_packages import installed
 
 Run = Callable[..., Awaitable[Script]]
-
-
-def unavailable(reason: str) -> None:
-    """Skip all that needs the packages, but never in CI."""
-    reason = f"Microsoft's Node clients are not there to check ours against: {reason}"
-    pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def hyco() -> None:
     """hyco-ws and hyco-https are installed as the lock file has them, by npm, unless they are already."""
-    lock, installed = HYCO / "package-lock.json", HYCO / "node_modules" / ".installed-lock"
-    if not shutil.which("node") or not shutil.which("npm"):
-        unavailable("no node or no npm: apt-get install nodejs npm")
-    if installed.exists() and installed.read_bytes() == lock.read_bytes():
-        return
-    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    try:
-        subprocess.run(command, cwd=HYCO, timeout=INSTALLING_SECONDS, check=True, capture_output=True, text=True)
-    except subprocess.TimeoutExpired:
-        unavailable(f"{' '.join(command)} took longer than {INSTALLING_SECONDS} s")
-    except subprocess.CalledProcessError as error:
-        unavailable(f"{' '.join(command)} failed:\n{error.stderr[-2000:]}")
-    installed.write_bytes(lock.read_bytes())
+    installed(HYCO)
 
 
 def starter(

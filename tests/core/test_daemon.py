@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 
-from core.daemon import Signals
+from core.daemon import Signals, stop_event
 
 
 class TestSignals:
@@ -21,3 +21,11 @@ class TestSignals:
         Signals.of_loop(reload=reloaded.set)
         os.kill(os.getpid(), signal.SIGHUP)
         await asyncio.wait_for(reloaded.wait(), 5)
+
+
+class TestStopEvent:
+    def test_is_set_by_a_signal_that_comes_while_it_is_waited_for(self) -> None:
+        with stop_event() as stopping:
+            with stopping._cond:  # type: ignore[attr-defined]  # as `wait` has it for a moment
+                os.kill(os.getpid(), signal.SIGTERM)
+            assert stopping.wait(5)

@@ -1,6 +1,9 @@
 """The contract with Manage: what is an action, and how it is refused."""
 
+import copy
 import json
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import pytest
@@ -162,6 +165,30 @@ class TestValidate:
         message = complaint_about({"action_type": "worklist.create_item"})
         assert message == "action_id: is required; parameters: is required"
 
+    @pytest.mark.parametrize("parameters", [{}, {"parameters": {}}, {"parameters": {"cursor": "Y2hhbmdl"}}])
+    def test_a_question_for_changes_needs_neither_action_id_nor_cursor(self, parameters: dict[str, Any]) -> None:
+        gateway_actions.validate({"action_type": "worklist.changes_since", **parameters})
+
+    @pytest.mark.parametrize("nothing", ["", None])
+    def test_a_cursor_may_be_empty(self, nothing: str | None) -> None:
+        gateway_actions.validate(changes_since(nothing))
+
+    @pytest.mark.parametrize(
+        ("cursor", "complaint"),
+        [
+            ("x" * 201, "has 201 characters, at most 200 are allowed"),
+            (5, "is not of type string"),
+            ({}, "is not of type string"),
+        ],
+    )
+    def test_a_cursor_is_a_text_of_at_most_200_characters(self, cursor: Any, complaint: str) -> None:
+        assert complaint_about(changes_since(cursor)) == f"parameters.cursor: {complaint}"
+
+    @pytest.mark.parametrize("parameters", [None, [], "x"])
+    def test_parameters_of_a_question_for_changes_are_an_object(self, parameters: Any) -> None:
+        action = {"action_type": "worklist.changes_since", "parameters": parameters}
+        assert complaint_about(action).startswith("parameters: ")
+
     def test_echo_and_health_need_no_action_id(self) -> None:
         gateway_actions.validate({"action_type": "echo"})
         gateway_actions.validate({"action_type": "health"})
@@ -197,6 +224,11 @@ def update(status: str) -> dict[str, Any]:
     return {"action_id": "1", "action_type": "worklist.update_status", "parameters": {"worklist_item": item}}
 
 
+def changes_since(cursor: Any) -> dict[str, Any]:
+    """A changes_since."""
+    return {"action_type": "worklist.changes_since", "parameters": {"cursor": cursor}}
+
+
 class TestSchemas:
     @pytest.mark.parametrize("name", gateway_actions.SCHEMA_NAMES)
     def test_the_file_is_a_json_schema_that_can_be_read_by_itself(self, name: str) -> None:
@@ -222,6 +254,33 @@ class TestSchemas:
     @pytest.mark.parametrize("example", gateway_actions.load_schema("gateway_reply")["examples"])
     def test_every_example_of_a_reply_is_valid(self, example: dict[str, Any]) -> None:
         Draft202012Validator(gateway_actions.load_schema("gateway_reply")).validate(example)
+
+    @pytest.mark.parametrize(
+        ("place", "value"),
+        [
+            (("changes", 0, "worklist_status"), "DONE"),
+            (("changes", 0, "performed", "status"), "SCHEDULED"),
+            (("changes", 0, "performed", "started_at"), "2026-11-23T14:31:07+00:00"),
+            (("changes", 0, "performed", "images"), -1),
+            (("changes", 0, "performed"), {}),
+            (("changes",), [{}]),
+            (("cursor",), ""),
+            (("more",), None),
+        ],
+    )
+    def test_a_reply_of_changes_with_one_thing_wrong_is_not_valid(self, place: tuple[Any, ...], value: Any) -> None:
+        schema = gateway_actions.load_schema("gateway_reply")
+        reply = copy.deepcopy(next(example for example in schema["examples"] if example.get("changes")))
+        *parents, last = place
+        reduce(getitem, parents, reply)[last] = value
+        assert not Draft202012Validator(schema).is_valid(reply)
+
+    def test_a_reply_has_500_changes_at_most(self) -> None:
+        schema = gateway_actions.load_schema("gateway_reply")
+        reply = next(example for example in schema["examples"] if example.get("changes"))
+        full = {**reply, "changes": reply["changes"][:1] * 500}
+        assert Draft202012Validator(schema).is_valid(full)
+        assert not Draft202012Validator(schema).is_valid({**full, "changes": reply["changes"][:1] * 501})
 
     def test_every_error_code_is_in_the_reply_schema(self) -> None:
         failure = gateway_actions.load_schema("gateway_reply")["oneOf"][-1]

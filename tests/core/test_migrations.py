@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group
 
 
 class TestMigrations:
-    @pytest.mark.parametrize("app", ["core", "relay", "worklist"])
+    @pytest.mark.parametrize("app", ["core", "relay", "worklist", "nonprod"])
     def test_max_migration_names_the_newest(self, app: str) -> None:
         newest = max(path.stem for path in Path(app, "migrations").glob("0*.py"))
         assert Path(app, "migrations", "max_migration.txt").read_text().strip() == newest
@@ -19,5 +19,15 @@ class TestMigrations:
             for name in ("support", "clinic")
         )
         assert support < clinic
-        assert clinic - support == {"view_payload", "view_patient_data"}
-        assert not [name for name in clinic if not name.startswith("view_")]
+        assert clinic - support == {
+            "view_payload",
+            "view_patient_data",
+            "resolve_mppsexception",
+            "export_worklist",
+        }
+        assert {name for name in support if not name.startswith("view_")} == {"reprocess_action", "make_test_item"}
+
+    @pytest.mark.django_db
+    def test_no_group_sees_operators_or_whole_data_sets(self) -> None:
+        guarded = ("view_operator", "view_data_set")
+        assert not Group.objects.filter(permissions__codename__in=guarded).exists()

@@ -10,18 +10,18 @@ from typing import Any
 
 import pynetdicom
 from pydicom.charset import python_encoding
+from pydicom.tag import Tag
 from pydicom.uid import UID
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-    ModalityWorklistInformationFind,
-    Verification,
-)
 
 from gateway_project.settings.base import SETTINGS
 from worklist.datasets import FALLBACKS
 from worklist.information_model import NO_KEYS, STATUS_WORDS, Attribute, Matching, WhenUnknown, rows
-from worklist.models import Modality
+from worklist.item_state import STRONGEST_FIRST
+from worklist.models import Modality, MppsException
+from worklist.performed_steps import TABLE, Fault, ScheduledStep
 from worklist.policies import CHARACTER_SETS, Policy
-from worklist.scp import admission, listener, server, statuses, tls
+from worklist.scp import admission, listener, mpps, server, statuses, tls
+from worklist.services.linking import LINKING_ORDER
 
 TEMPLATE = Path(__file__).parent / "conformance_template.md"
 STATEMENT = Path("docs/conformance.md")
@@ -54,6 +54,59 @@ FIELDS = {
         ),
         "Error Comment (0000,0902)",
     ),
+}
+
+#: Of N-CREATE and N-SET: when, and which fields there are. `strict`: to a strict modality only.
+REPORTED: dict[int, tuple[str, str]] = {
+    statuses.SUCCESS: ("stored, and the items settled, in one transaction that is committed", ""),
+    statuses.NO_SUCH_ATTRIBUTE: (
+        "strict: an N-SET of an attribute that may not be set, or that was not created",
+        "Attribute Identifier List (0000,1005), Error Comment",
+    ),
+    statuses.INVALID_ATTRIBUTE_VALUE: (
+        "an N-CREATE in another state than IN PROGRESS; an N-SET to a state that there is not; strict: a date or a "
+        "time that is none",
+        "Error Comment",
+    ),
+    statuses.PROCESSING_FAILURE: (
+        "the step is completed or discontinued: Error ID A710; or the database is not available, the data set cannot "
+        "be read, or a fault of the gateway: without an Error ID, and the same report may be taken later",
+        "Error Comment, Error ID (0000,0903)",
+    ),
+    statuses.DUPLICATE_INSTANCE: (
+        "the SOP Instance UID has been created; the first report is stored",
+        "Affected SOP Instance UID (0000,1000), Error Comment",
+    ),
+    statuses.NO_SUCH_INSTANCE: (
+        "an N-SET of a SOP Instance UID that has not been created",
+        "Affected SOP Instance UID, Error Comment",
+    ),
+    statuses.INVALID_INSTANCE: ("the SOP Instance UID is absent or none", ""),
+    statuses.NO_SUCH_CLASS: ("another SOP class in a context of this one", ""),
+    statuses.MISSING_ATTRIBUTE: (
+        "an N-CREATE without PerformedProcedureStepStatus or ScheduledStepAttributesSequence; strict: without any of "
+        "type 1",
+        "Attribute Identifier List, Error Comment",
+    ),
+    statuses.MISSING_ATTRIBUTE_VALUE: (
+        "an empty PerformedProcedureStepStatus; strict: any of type 1 that is empty, or an end without its date, its "
+        "time or a series",
+        "Error Comment",
+    ),
+    statuses.NOT_AUTHORIZED: (
+        "the calling AE title may not ask any more: it was let in before it was changed in the admin",
+        "Error Comment",
+    ),
+    statuses.UNRECOGNIZED_OPERATION: ("any other operation: N-GET, N-EVENT-REPORT, N-ACTION, N-DELETE", ""),
+}
+#: No statuses, though numbers in that module.
+ERROR_IDS = {statuses.MAY_NO_LONGER_BE_UPDATED}
+KEYWORDS = {
+    "study_instance_uid": "StudyInstanceUID",
+    "scheduled_procedure_step_id": "ScheduledProcedureStepID",
+    "accession_number": "AccessionNumber",
+    "requested_procedure_id": "RequestedProcedureID",
+    "patient_id": "PatientID",
 }
 
 
@@ -118,11 +171,51 @@ def keywords(choice: Callable[[Attribute], bool]) -> str:
 def status_table() -> str:
     """Every status that there is, and no other."""
     known = {value for name, value in vars(statuses).items() if name.isupper() and isinstance(value, int)}
-    assert known == MEANINGS.keys(), "tests/docs/conformance.py does not say what each status means"
+    said = MEANINGS.keys() | REPORTED.keys()
+    assert known - ERROR_IDS == said, "tests/docs/conformance.py does not say what each status means"
     return table(
         ("status", "meaning", "fields"),
         ((f"{status:04X}", meaning, FIELDS.get(status, "")) for status, meaning in MEANINGS.items()),
     )
+
+
+def reported_statuses() -> str:
+    """Every status of N-CREATE and N-SET."""
+    assert set(mpps.STATUS_OF) == set(Fault)
+    return table(
+        ("status", "when", "fields"),
+        ((f"{status:04X}", *said) for status, said in REPORTED.items()),
+    )
+
+
+def report_attributes() -> str:
+    """What a report has, and what of it may change."""
+    lines = (
+        (row.keyword, str(Tag(row.keyword)), row.on_create, "may be set" if row.may_be_set else "not any more")
+        for row in TABLE
+    )
+    return table(("attribute", "tag", "N-CREATE", "N-SET"), lines)
+
+
+def linking_order() -> str:
+    """By what an item is found, each time together."""
+    named = ScheduledStep("study", "accession", "procedure", "step")
+    return "\n".join(
+        f"{number}. {' and '.join(KEYWORDS[field] for field in keys_of(named, 'patient'))}"
+        for number, keys_of in enumerate(LINKING_ORDER, 1)
+    )
+
+
+def states() -> str:
+    """What decides how an item stands, the strongest first."""
+    return "\n".join(
+        f"{number}. {fact.status}, from {fact.source.value}" for number, fact in enumerate(STRONGEST_FIRST, 1)
+    )
+
+
+def exception_reasons() -> str:
+    """What leaves an exception."""
+    return "\n".join(f"- {label}." for label in MppsException.Reason.labels)
 
 
 def rejections() -> str:
@@ -164,7 +257,7 @@ def contexts() -> str:
     """The presentation contexts that are accepted."""
     accepted = [
         (UID(sop_class).name, sop_class, syntax.name, syntax, "SCP")
-        for sop_class in (ModalityWorklistInformationFind, Verification)
+        for sop_class in server.SOP_CLASSES
         for syntax in server.TRANSFER_SYNTAXES
     ]
     return table(("abstract syntax", "UID", "transfer syntax", "UID", "role"), accepted)
@@ -186,6 +279,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "names": lambda: keywords(lambda row: row.matching is Matching.NAME),
     "no keys": lambda: ", ".join(sorted(NO_KEYS)),
     "statuses": status_table,
+    "reported statuses": reported_statuses,
+    "report attributes": report_attributes,
+    "linking order": linking_order,
+    "states": states,
+    "exceptions": exception_reasons,
     "policies": policies,
     "settings": settings_table,
     "character sets": character_sets,

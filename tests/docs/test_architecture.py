@@ -7,7 +7,7 @@ import grimp
 import pytest
 
 DOCUMENT = Path("docs/architecture.md").read_text()
-ROOTS = ("core", "relay", "worklist", "gateway_project", "nonprod")
+ROOTS = ("core", "relay", "worklist", "dashboard", "gateway_project", "nonprod")
 ROOMS = (*ROOTS, "relay.hybrid_connection", "worklist.scp")
 
 
@@ -35,7 +35,16 @@ class TestArchitecture:
         assert diagram[1] == drawn(), f"replace the diagram by:\n{drawn()}"
 
     @pytest.mark.parametrize(
-        "package", [*ROOTS, "relay/hybrid_connection", "relay/probe", "worklist/scp", "nonprod/relay_emulator"]
+        "package",
+        [
+            *ROOTS,
+            "relay/hybrid_connection",
+            "relay/probe",
+            "worklist/scp",
+            "nonprod/relay_emulator",
+            "nonprod/modality_emulator",
+            "nonprod/pages",
+        ],
     )
     def test_every_module_of_a_package_is_named(self, package: str) -> None:
         modules = {path.name for path in Path(package).glob("*.py")} - {"__init__.py", "apps.py"}

@@ -6,6 +6,7 @@ import pytest
 
 from tests.docs.conformance import STATEMENT, TABLES, TEMPLATE, statement
 from worklist.information_model import rows
+from worklist.performed_steps import TABLE
 
 
 class TestConformance:
@@ -18,6 +19,10 @@ class TestConformance:
     def test_it_has_every_attribute_of_the_information_model(self) -> None:
         text = STATEMENT.read_text()
         assert [row.keyword for _, row in rows() if f"{row.keyword} |" not in text] == []
+
+    def test_it_has_every_attribute_of_a_report(self) -> None:
+        text = STATEMENT.read_text()
+        assert [row.keyword for row in TABLE if f"| {row.keyword} |" not in text] == []
 
     @pytest.mark.parametrize(
         "chapter",
@@ -49,7 +54,7 @@ class TestConformance:
             "not case-sensitive",
             "no fuzzy",
             "TimezoneOffsetFromUTC",
-            "Modality Performed Procedure Step is not supported",
+            "Modality Performed Procedure Step | 1.2.840.10008.3.1.2.3.3 | no | yes",
         ],
     )
     def test_it_declares_what_ps3_4_demands(self, declared: str) -> None:

@@ -13,8 +13,8 @@ from django.core.management import get_commands
 from core.gateway_actions import PASSING_ERRORS, ErrorCode
 from gateway_project.actions import ACTIONS, PROBES
 from gateway_project.settings.base import SETTINGS
-from nonprod.local_gateway import PORT_SETTINGS, environment_with, free_ports
-from tests.processes import PATIENCE, Start, database_url
+from nonprod.local_gateway import PORT_SETTINGS, environment_with
+from tests.processes import PATIENCE, Start, database_url, free_ports
 
 README = Path("README.md").read_text()
 CONFIGURATION = Path("docs/configuration.md").read_text()

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from tests.processes import Process, Start
 
-APPS = ("core", "relay", "worklist", "nonprod")
+APPS = ("core", "relay", "worklist", "dashboard", "nonprod")
 GOOD = {
     "DJANGO_SETTINGS_MODULE": "gateway_project.settings.production",
     "SECRET_KEY": "0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
@@ -51,6 +51,7 @@ class TestProduction:
             ("MWL_MAX_ASSOCIATIONS", "0", "worklist.E004"),
             ("DATABASE_WAIT_SECONDS", "99", "core.E006"),
             ("WEB_PORT", "99999", "core.E007"),
+            ("METRICS_ALLOWED_NETWORKS", "10.1.2.0/24,hospital", "core.E008"),
         ],
     )
     def test_no_daemon_starts_with_a_wrong_setting(self, start: Start, name: str, value: str, expected: str) -> None:

@@ -10,6 +10,5 @@ class TestUrls:
         assert (response.status_code, response.content) == (200, b"alive\n")
 
     @pytest.mark.django_db
-    def test_the_front_door_leads_to_the_admin_and_its_login(self, client: Client) -> None:
-        response = client.get("/", follow=True)
-        assert response.redirect_chain[-1][0].startswith("/admin/login/")
+    def test_the_front_door_leads_to_the_login(self, client: Client) -> None:
+        assert client.get("/", follow=True).redirect_chain == [("/login/?next=/", 302)]

@@ -76,7 +76,7 @@ class TestReceivedActionPage:
 class TestReceivedActionList:
     @pytest.mark.parametrize(
         "query",
-        ["", "?q=ACC1", "?outcome=created", "?action_type=worklist.create_item", "?received_at__year=2026"],
+        ["", "?q=ACC1", "?outcome=created", "?action_type=worklist.create_item", "?day=today"],
     )
     def test_search_filters_and_dates_answer(self, action: ReceivedAction, admin_client: Client, query: str) -> None:
         response = admin_client.get(reverse("admin:relay_receivedaction_changelist") + query)

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from nonprod.local_gateway import free_ports
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.sender import send
 from tests.conftest import KEYS, PATH
-from tests.processes import PATIENCE, Process, Start
+from tests.processes import PATIENCE, Process, Start, free_ports
 
 
 @dataclass

@@ -1,10 +1,14 @@
 """An action goes in at one end, a modality sees it at the other: with real processes, and DCMTK as the modality."""
 
+import asyncio
 import json
+from typing import Any
 
 import pytest
+from django.conf import settings
 
-from nonprod.manage_emulator import item_status_action
+from nonprod.manage_emulator import item_status_action, poll, update_status_action
+from nonprod.modality_emulator import Modality, step_query
 from relay.models import ReceivedAction
 from tests.factories import payload
 from tests.system.conftest import Gateway
@@ -38,6 +42,11 @@ def scheduled() -> dict[str, object]:
     return payload(accession_number="ACC1", participant__name="O'BRIEN-ŁUKASZ^ZOË", **changes)
 
 
+def told(change: dict[str, Any]) -> tuple[str, str, int]:
+    """Of a change: whose, how it stands, and with how many images."""
+    return change["accession_number"], change["worklist_status"], change["performed"]["images"]
+
+
 class TestMainJob:
     def test_what_manage_sends_a_modality_sees_by_an_independent_client(self, gateway: Gateway) -> None:
         gateway.run(*PARTS)
@@ -61,6 +70,31 @@ class TestMainJob:
         answer = json.loads(sent.output.splitlines()[-1])
         assert answer["first_shown"]["to"] == answer["last_shown"]["to"] == "MAMMO1"
         assert answer["worklist_status"] == "SCHEDULED"
+
+    def test_manage_learns_by_its_poll_what_the_machine_has_done(self, gateway: Gateway) -> None:
+        gateway.run(*PARTS)
+        gateway.reply(scheduled())
+        machine = Modality("127.0.0.1", gateway.mwl_port, settings.MWL_AE_TITLE)
+        begun = machine.start(*machine.query(step_query("ACC1")))
+        assert "ŁUKASZ" in gateway.findscu(*query())
+        first = poll(lambda action: asyncio.run(gateway.send(action)))
+        begun.complete()
+        assert "ŁUKASZ" not in gateway.findscu(*query())
+        second = poll(lambda action: asyncio.run(gateway.send(action)), first.cursor)
+        assert [told(change) for change in first.changes] == [("ACC1", "IN PROGRESS", 0)]
+        assert [told(change) for change in second.changes] == [("ACC1", "COMPLETED", 4)]
+        assert gateway.reply(item_status_action("ACC1"))["performed"] == second.changes[0]["performed"]
+
+    def test_the_cursor_of_a_reply_is_good_for_the_command(self, gateway: Gateway) -> None:
+        gateway.run(*PARTS)
+        gateway.reply(scheduled())
+        gateway.reply(update_status_action("ACC1", "COMPLETED"))
+        cursor = poll(lambda action: asyncio.run(gateway.send(action))).cursor
+        arguments = ("--type", "worklist.changes_since", "--cursor")
+        sent = gateway.start("send_gateway_action", *arguments, cursor, **gateway.environment)
+        assert sent.exit_status() == 0
+        assert json.loads(sent.output.splitlines()[-1])["changes"] == []
+        assert gateway.start("send_gateway_action", *arguments, "x", **gateway.environment).exit_status() == 1
 
     def test_another_rooms_modality_does_not(self, gateway: Gateway) -> None:
         gateway.run(*PARTS)

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from nonprod.local_gateway import free_ports
 from relay.models import ReceivedAction
 from tests.conftest import KEYS, PATH
-from tests.processes import Process, Start
+from tests.processes import Process, Start, free_ports
 from tests.tinyproxy import PASSWORD, USER, TinyProxy
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -33,6 +33,7 @@ def locked_database() -> Iterator[None]:
 
 
 class TestStoreAway:
+    @pytest.mark.alone
     def test_forty_senders_at_a_locked_store_are_all_told_in_time_and_an_echo_at_once(self, gateway: Gateway) -> None:
         gateway.run("run_relay_emulator", "run_relay_listener", DATABASE_WAIT_SECONDS="1")
 

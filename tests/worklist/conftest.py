@@ -1,10 +1,12 @@
-"""Fixtures of the worklist's tests: a real SCP, a modality that asks it, and a database that is away."""
+"""Fixtures of the worklist's tests: a real SCP, a modality that asks it, a database that is away, and a woman on the
+list with those who look at her in the admin."""
 
 import logging
 import queue
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import date
 from logging.handlers import QueueHandler
 from pathlib import Path
 
@@ -12,13 +14,29 @@ import psycopg
 import pytest
 import trustme
 from django.db import connection
+from django.test import Client
 from psycopg import sql
 from pynetdicom.transport import ThreadedAssociationServer
 
+from tests.factories import WorklistItemFactory
+from tests.users import client_of
 from tests.worklist.dicom import CALLED, PATIENCE, Unit
+from worklist.models import WorklistItem
 from worklist.scp.admission import Door, Terms
-from worklist.scp.find import Desk
+from worklist.scp.desk import Desk
 from worklist.scp.server import start_server, stop_server
+
+PERSON = {
+    "patient_id": "9990000018",
+    "patient_name": "O'BRIEN-ŁUKASZ^ZOË",
+    "patient_birth_date": date(1943, 6, 7),
+    "patient_address": "1 Long Lane^Leeds",
+    "patient_comments": "uses a wheelchair",
+    "patient_weight": "70.51",
+    "performing_physician_name": "HOUSE^GREGORY",
+}
+#: As a page would show them.
+SHOWN = ["9990000018", "ŁUKASZ", "1943", "Long Lane", "wheelchair", "70.51", "HOUSE", "patient_name", "NHS number"]
 
 
 @pytest.fixture(scope="session")
@@ -150,3 +168,21 @@ def tls_files(tmp_path: Path) -> dict[str, str]:
     for name, content in contents.items():
         content.write_to_path(str(tmp_path / name))
     return {f"MWL_TLS_{name}_PATH": str(tmp_path / name) for name in contents}
+
+
+@pytest.fixture
+def item() -> WorklistItem:
+    """A woman on the list."""
+    return WorklistItemFactory.create(accession_number="ACC1", correlation_id="c0ffee", **PERSON)
+
+
+@pytest.fixture
+def support() -> Client:
+    """Somebody of the group that sees no patient data."""
+    return client_of("support")
+
+
+@pytest.fixture
+def clinic() -> Client:
+    """Somebody of the group that sees it."""
+    return client_of("clinic")

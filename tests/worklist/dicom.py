@@ -11,7 +11,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    ModalityPerformedProcedureStep,
     ModalityWorklistInformationFind,
     Verification,
 )
@@ -37,6 +39,13 @@ def request(*steps: Dataset, **keys: Any) -> Dataset:
     if steps:
         made.ScheduledProcedureStepSequence = list(steps)
     return made
+
+
+def step_of(row: Dataset) -> Dataset:
+    """A row's one step."""
+    (step,) = row.ScheduledProcedureStepSequence
+    assert isinstance(step, Dataset)
+    return step
 
 
 def keywords(made: Dataset) -> set[str]:
@@ -98,7 +107,7 @@ class Unit:
     def associated(self, transfer_syntaxes: list[UID] | None = None, max_pdu: int = 16382) -> Iterator[Association]:
         """An association, released at the end where it still stands."""
         entity = AE(ae_title=self.ae_title)
-        for sop_class in (ModalityWorklistInformationFind, Verification):
+        for sop_class in (ModalityWorklistInformationFind, Verification, ModalityPerformedProcedureStep):
             if transfer_syntaxes:
                 entity.add_requested_context(sop_class, transfer_syntaxes)
             else:
@@ -119,6 +128,16 @@ class Unit:
         with self.associated() as association:
             return find(association, identifier)
 
+    def create(self, uid: str, report: Dataset) -> Dataset:
+        """One N-CREATE in an association of its own."""
+        with self.associated() as association:
+            return create(association, uid, report)
+
+    def set(self, uid: str, changes: Dataset) -> Dataset:
+        """One N-SET in an association of its own."""
+        with self.associated() as association:
+            return change(association, uid, changes)
+
 
 def _send_at_once(event: evt.Event) -> None:
     """Saves each query of the tests 40 ms."""
@@ -135,3 +154,52 @@ def find(association: Association, identifier: Dataset, message_id: int = 1) -> 
         if row is not None:
             answer.rows.append(row)
     return answer
+
+
+def create(association: Association, uid: str, report: Dataset) -> Dataset:
+    """One N-CREATE in an association that is there: the command set of its answer."""
+    with _answer(association) as answer:
+        association.send_n_create(report, ModalityPerformedProcedureStep, uid)
+    return answer
+
+
+def change(association: Association, uid: str, changes: Dataset) -> Dataset:
+    """One N-SET in an association that is there: the command set of its answer."""
+    with _answer(association) as answer:
+        association.send_n_set(changes, ModalityPerformedProcedureStep, uid)
+    return answer
+
+
+def ask_by_hand(association: Association, primitive: Any, *fragments: bytes) -> Dataset:
+    """Send what pynetdicom's own methods would not, in the context of MPPS, and these fragments of a data set after it
+    (PS3.8 annex E.2): the command set of its answer."""
+    (context_id,) = (
+        context.context_id
+        for context in association.accepted_contexts
+        if context.abstract_syntax == ModalityPerformedProcedureStep
+    )
+    assert context_id
+    association._reactor_checkpoint.clear()  # the answer is read here
+    with _answer(association) as answer:
+        association.dimse.send_msg(primitive, context_id)
+        for fragment in fragments:
+            pdata = P_DATA()
+            pdata.presentation_data_value_list.append((context_id, fragment))
+            association.dul.send_pdu(pdata)
+        association.dimse.get_msg(block=True)
+    association._reactor_checkpoint.set()
+    return answer
+
+
+@contextmanager
+def _answer(association: Association) -> Iterator[Dataset]:
+    """A data set that becomes the command set of what comes in; pynetdicom tells of some of its elements only."""
+    answer = Dataset()
+
+    def take(event: evt.Event) -> None:
+        answer.update(event.message.command_set)
+
+    association.bind(evt.EVT_DIMSE_RECV, take)
+    yield answer
+    association.unbind(evt.EVT_DIMSE_RECV, take)
+    assert "Status" in answer, "the association broke"

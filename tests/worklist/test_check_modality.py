@@ -13,6 +13,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
+from tests.processes import free_ports
 from worklist.models import Modality
 
 pytestmark = pytest.mark.django_db
@@ -66,8 +67,7 @@ class TestCheckModality:
         assert "no expected address in the admin" in check("MAMMO1")[1]
 
     def test_says_that_nothing_listens(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        (port,) = free_ports(1)
         assert check("127.0.0.1", str(port))[1].startswith(f"TCP: 127.0.0.1:{port}: Connection refused; ")
 
     def test_says_that_a_name_is_not_known(self) -> None:

@@ -10,10 +10,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.factories import WorklistItemFactory
-from tests.users import client_of
+from tests.users import client_of, page
+from tests.worklist.conftest import SHOWN
 from tests.worklist.dicom import dataset, request
-from tests.worklist.test_admin import LIST, PERSON, SHOWN, detail, page
+from tests.worklist.test_admin import LIST, detail
 from worklist.key_records import kept_keys, keyed_hash
 from worklist.models import ItemAlarm, Modality, Showing, WorklistItem, WorklistQuery
 from worklist.support import known_titles, latest_queries
@@ -24,21 +24,8 @@ NINE = datetime(2026, 11, 23, 9, 2, tzinfo=UTC)
 
 
 @pytest.fixture
-def support() -> Client:
-    """Somebody of the group that sees no patient data."""
-    return client_of("support")
-
-
-@pytest.fixture
-def clinic() -> Client:
-    """Somebody of the group that sees it."""
-    return client_of("clinic")
-
-
-@pytest.fixture
-def item() -> WorklistItem:
-    """A woman on the list of MAMMO1."""
-    item = WorklistItemFactory.create(accession_number="ACC1", **PERSON)
+def item(item: WorklistItem) -> WorklistItem:
+    """The woman on the list of MAMMO1, since eight."""
     WorklistItem.objects.update(created_at=NINE.replace(hour=8), updated_at=NINE.replace(hour=8))
     return item
 

@@ -16,7 +16,7 @@ from core.services.auditor import Auditor
 from tests.factories import WorklistItemFactory
 from tests.worklist.dicom import Unit, dataset, request
 from worklist.models import Modality, WorklistItem, WorklistQuery
-from worklist.scp.find import Desk
+from worklist.scp.desk import Desk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from core.models import AuditLog
-from tests.users import client_of
+from tests.users import client_of, page
 from worklist.models import Modality, WorklistQuery
 
 pytestmark = pytest.mark.django_db
@@ -29,13 +29,6 @@ def engineer() -> Client:
     client = Client()
     client.force_login(user)
     return client
-
-
-def page(client: Client, address: str, **query: str) -> str:
-    """A page that is there."""
-    response = client.get(address, query)
-    assert response.status_code == 200
-    return response.content.decode()
 
 
 def change_page(modality: Modality) -> str:
@@ -76,6 +69,11 @@ class TestAModality:
         form = {"ae_title": "MAMMO1", "name": "", "room": "", "is_allowed": "on"}
         assert admin_client.post(change_page(modality), form).status_code == 302
         assert all(record.before == record.after for record in AuditLog.objects.all())
+
+    def test_is_held_to_every_rule_of_mpps_if_it_is_set_so(self, engineer: Client) -> None:
+        engineer.post(ADD, {**FORM, "is_strict": "on"})
+        assert Modality.objects.get().is_strict
+        assert "Strict MPPS" in page(engineer, LIST)
 
     @pytest.mark.parametrize(
         ("field", "value", "told"),

@@ -17,10 +17,9 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from core.models import Heartbeat
-from nonprod.local_gateway import free_ports
 from nonprod.modality_emulator import Modality, NoAnswer
 from tests.factories import WorklistItemFactory
-from tests.processes import PATIENCE, Process, Start
+from tests.processes import PATIENCE, Process, Start, free_ports, is_free
 from tests.worklist.dicom import CALLED, Unit, find, request
 from tests.worklist.scp.serving import serving
 from worklist.models import Modality as ConfiguredModality
@@ -44,15 +43,6 @@ def scp_process(start: Start, port: int) -> Process:
     process = start("run_mwl_scp", MWL_PORT=str(port), MWL_MAX_ROWS="5000")
     process.wait_for('"listening"')
     return process
-
-
-def is_free(port: int) -> bool:
-    """Whether somebody else could listen there now."""
-    try:
-        with socket.create_server(("127.0.0.1", port)):
-            return True
-    except OSError:
-        return False
 
 
 class TestRunMwlScp:
@@ -130,6 +120,7 @@ class TestRunMwlScp:
         assert details["associations"] == 1
         assert datetime.fromisoformat(details["last_query_at"]) <= timezone.now()
 
+    @pytest.mark.alone
     def test_takes_a_change_in_the_admin_within_five_seconds(self, scp_process: Process, port: int) -> None:
         Modality("127.0.0.1", port, CALLED, "MAMMO1").echo()
         ConfiguredModality.objects.create(ae_title="MAMMO1", is_allowed=False)

@@ -34,7 +34,7 @@ class WorklistQuery(BaseModel):
     """One C-FIND and what came of it. Of patients' keys the values are hashed, or not there at all."""
 
     asked_at = models.DateTimeField(db_index=True)
-    calling_ae_title = models.CharField("calling AE title", max_length=16, db_index=True)
+    calling_ae_title = models.CharField("calling AE title", max_length=16)
     called_ae_title = models.CharField("called AE title", max_length=16)
     address = models.CharField(max_length=45)
     keys = models.JSONField(default=dict, help_text="Keyword → what was asked for; a patient's keys are hashed.")
@@ -51,6 +51,12 @@ class WorklistQuery(BaseModel):
 
     class Meta:
         ordering = ("-asked_at",)
+        indexes = (
+            models.Index(fields=("calling_ae_title", "asked_at"), name="query_by_asker"),
+            models.Index(fields=("address", "asked_at"), name="query_by_address"),
+            models.Index(fields=("outcome", "asked_at"), name="query_by_outcome"),
+            models.Index(fields=("status", "asked_at"), name="query_by_status"),
+        )
         verbose_name_plural = "worklist queries"
 
     def __str__(self) -> str:
@@ -96,6 +102,10 @@ class Showing(models.Model):
 
     class Meta:
         ordering = ("first_shown_at",)
+        indexes = (
+            models.Index(fields=("first_shown_at",), name="showing_by_time"),
+            models.Index(fields=("ae_title", "first_shown_at"), name="showing_by_title"),
+        )
         constraints = (models.UniqueConstraint(fields=("item", "ae_title"), name="one_showing_per_item_and_modality"),)
 
     def __str__(self) -> str:
@@ -133,6 +143,10 @@ class ItemAlarm(models.Model):
 
     class Meta:
         ordering = ("-last_at",)
+        indexes = (
+            models.Index(fields=("last_at",), name="alarm_by_time"),
+            models.Index(fields=("attribute", "last_at"), name="alarm_by_attribute"),
+        )
         constraints = (models.UniqueConstraint(fields=("item", "attribute"), name="one_alarm_per_item_and_attribute"),)
 
     def __str__(self) -> str:

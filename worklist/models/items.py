@@ -232,6 +232,9 @@ class WorklistItem(PersonalDataModel):
 
     accession_number = models.CharField(max_length=16, unique=True)
     status = models.CharField(max_length=16, choices=Status, default=Status.SCHEDULED)
+    cloud_status = models.CharField(
+        max_length=16, choices=Status, default=Status.SCHEDULED, help_text="What Manage has last said."
+    )
 
     patient_id = models.CharField("NHS number", max_length=64, db_index=True)
     patient_name = models.CharField(max_length=194)
@@ -275,6 +278,10 @@ class WorklistItem(PersonalDataModel):
         ordering = ("scheduled_date", "scheduled_time", "accession_number")
         indexes = (
             models.Index(fields=("scheduled_date", "station_ae_title"), name="item_by_day_and_station"),
+            # What the admin narrows its list by, in the order of the list.
+            models.Index(fields=("status", "scheduled_date"), name="item_by_status"),
+            models.Index(fields=("station_ae_title", "scheduled_date"), name="item_by_station"),
+            models.Index(fields=("modality", "scheduled_date"), name="item_by_modality"),
             # The open ones are few, however many years there are of the others.
             models.Index(
                 fields=("scheduled_date", "scheduled_time"),
@@ -297,7 +304,11 @@ class WorklistItem(PersonalDataModel):
                 for field in COMPARED_AS_TEXT
             ),
         )
-        permissions = (("view_patient_data", "Can see who the woman is"),)
+        permissions = (
+            ("view_patient_data", "Can see who the woman is"),
+            ("export_worklist", "Can export a day's list"),
+            ("make_test_item", "Can put a test item on the list, and take it off"),
+        )
 
     def __str__(self) -> str:
         return self.accession_number

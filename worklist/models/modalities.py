@@ -42,6 +42,11 @@ class Modality(PersonalDataModel):
     expected_address = models.GenericIPAddressField(
         null=True, blank=True, help_text="Where its associations must come from; anywhere if empty."
     )
+    is_strict = models.BooleanField(
+        "strict MPPS",
+        default=False,
+        help_text="For acceptance tests: what is otherwise an MPPS exception is refused.",
+    )
 
     class Meta:
         ordering = ("ae_title",)
@@ -66,4 +71,5 @@ class Modality(PersonalDataModel):
             character_set=self.character_set,
             max_rows=self.max_rows,
             expected_address=self.expected_address or "",
+            is_strict=self.is_strict,
         )

@@ -34,7 +34,7 @@ TOO_MANY_OF_THIS_PEER = Refusal("MWL_MAX_ASSOCIATIONS_PER_PEER are open from its
 
 @dataclass(frozen=True)
 class Terms:
-    """On what terms associations are taken; each is a setting."""
+    """On what terms associations are taken; each but the last is a setting."""
 
     ae_title: str
     max_associations: int = 60
@@ -42,6 +42,9 @@ class Terms:
     idle_seconds: float = 60.0
     unknown_titles: str = WARN
     checks_called_title: bool = False
+    #: A data set that was announced and has not begun so long after its command is an empty one. A modality waits for
+    #: some 30 for its answer. Seconds.
+    data_set_seconds: float = 10.0
 
 
 @dataclass(frozen=True)

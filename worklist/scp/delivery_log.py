@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from core.database import UNAVAILABLE, borrowed_connection
-from worklist.models import ItemAlarm, Showing, WorklistItem, WorklistQuery
+from worklist.models import ItemAlarm, QueryTally, Showing, WorklistItem, WorklistQuery
 
 logger = logging.getLogger(__name__)
 
@@ -229,6 +229,7 @@ def write(records: Iterable[QueryRecord]) -> None:
         alarms = {item: attribute for item, attribute in record.left_out.items() if item in there}
         if alarms:
             ItemAlarm.objects.add(alarms, record.asked_at)
+    QueryTally.objects.add(rows)  # last: other SCPs that count wait here for the end of this transaction
 
 
 def _row(record: QueryRecord) -> WorklistQuery:

@@ -3,8 +3,6 @@
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -14,15 +12,14 @@ from pynetdicom.events import Event
 
 from core.correlation import correlated, correlation_id, new_correlation_id
 from core.database import UNAVAILABLE, borrowed_connection
+from core.tracing import Span, span
 from worklist.datasets import Unshowable, has_unsupported_key, leaves_out, response_for
 from worklist.key_records import kept_keys, keyed_hash
 from worklist.matching import BadKey, keys_from, restricted
 from worklist.models import WorklistItem
 from worklist.scp import statuses
-from worklist.scp.admission import Applicant, Door
-from worklist.scp.cancels import Cancels
-from worklist.scp.delivery_log import DeliveryLog, QueryRecord
-from worklist.scp.directory import Directory
+from worklist.scp.delivery_log import QueryRecord
+from worklist.scp.desk import Desk, MayNotAsk, NotNow, asker_of
 from worklist.site import site
 
 logger = logging.getLogger(__name__)
@@ -32,28 +29,17 @@ ROWS_BETWEEN_PAUSES = 10
 Response = tuple[int | Dataset, Dataset | None]
 
 
-@dataclass
-class Desk:
-    """What all queries of a server share: what is known of the askers, and where it is kept what they were shown."""
-
-    directory: Directory = field(default_factory=Directory)
-    door: Door | None = None
-    cancels: Cancels = field(default_factory=Cancels)
-    deliveries: DeliveryLog = field(default_factory=DeliveryLog)
-    last_query_at: datetime | None = None
-
-
 def answer_find(event: Event, desk: Desk) -> Iterator[Response]:
     """Every response but the final success, which pynetdicom sends when this ends."""
-    with correlated(new_correlation_id()), borrowed_connection():
+    with correlated(new_correlation_id()), borrowed_connection(), span("C-FIND") as traced:
         query = _Query(event, desk)
         try:
             yield from query.responses()
         except BadKey as problem:
             yield query.fail(statuses.failure(statuses.IDENTIFIER_DOES_NOT_MATCH, str(problem), problem.tag))
-        except _NotNow:
+        except NotNow:
             yield query.fail(statuses.failure(statuses.DATABASE_AWAY, "Database not available, try again"))
-        except _MayNotAsk as refusal:
+        except MayNotAsk as refusal:
             logger.warning("query refused", extra={"calling_ae_title": query.calling_ae_title, "reason": str(refusal)})
             yield query.fail(statuses.failure(statuses.MAY_NOT_ASK, f"Refused: {refusal}"))
         except _Unreadable:
@@ -65,15 +51,7 @@ def answer_find(event: Event, desk: Desk) -> Iterator[Response]:
             logger.exception("query failed")
             yield query.fail(statuses.failure(statuses.INTERNAL_ERROR, "Fault in the gateway, see its log"))
         finally:
-            query.log()
-
-
-class _NotNow(Exception):
-    """What the asker may see is not known yet: the modalities have not been read."""
-
-
-class _MayNotAsk(Exception):
-    """The asker was let in, and may not ask any more; the text says why."""
+            query.log(traced)
 
 
 class _Unreadable(Exception):
@@ -84,10 +62,10 @@ class _Query:
     """One query in hand: the request, and what has become of it."""
 
     def __init__(self, event: Event, desk: Desk) -> None:
-        requestor = event.assoc.requestor
         self.event = event
         self.desk = desk
-        self.calling_ae_title = str(requestor.ae_title).strip()
+        self.asker = asker = asker_of(event)
+        self.calling_ae_title = asker.calling_ae_title
         self.policy = desk.directory.policy_for(self.calling_ae_title)
         self.started = time.monotonic()
         self.key_names: list[str] = []
@@ -96,19 +74,19 @@ class _Query:
         desk.last_query_at = asked_at = timezone.now()
         self.record = QueryRecord(
             asked_at=asked_at,
-            calling_ae_title=self.calling_ae_title,
-            called_ae_title=str(requestor.primitive.called_ae_title).strip() if requestor.primitive else "",
-            address=str(requestor.address),
+            calling_ae_title=asker.calling_ae_title,
+            called_ae_title=asker.called_ae_title,
+            address=asker.address,
             correlation_id=correlation_id(),
         )
 
     def responses(self) -> Iterator[Response]:
         """The items that match, each as a pending response; then the end, unless that is a plain success."""
-        self._ask_the_door()
+        self.desk.admit(self.asker)
         request = self._identifier()
         self.record.keys = kept_keys(request, keyed_hash(settings.SECRET_KEY))
         keys = keys_from(request, site())
-        self.key_names = [key.attribute.keyword for key in keys.keys] + (["Period"] if keys.period else [])
+        self.key_names = [demand.name for demand in keys.demands if demand.asked]
         most = self.policy.max_rows or settings.MWL_MAX_ROWS
         unsupported = has_unsupported_key(request)
         for item in WorklistItem.objects.matching(restricted(keys, self.policy, self.calling_ae_title)):
@@ -136,16 +114,6 @@ class _Query:
             yield statuses.PENDING_WITH_UNSUPPORTED_KEYS if warned else statuses.PENDING, response
         if self._sent():
             self._end("answered", statuses.SUCCESS)
-
-    def _ask_the_door(self) -> None:
-        """Whether the asker may still ask: an association may be older than a change in the admin."""
-        door, record = self.desk.door, self.record
-        if door is None:
-            return
-        if not door.knows_all():
-            raise _NotNow
-        if refusal := door.objection(Applicant(record.calling_ae_title, record.called_ae_title, record.address)):
-            raise _MayNotAsk(refusal.sentence)
 
     def _response_for(self, item: WorklistItem, request: Dataset) -> Dataset:
         """A data set with something in it: pynetdicom cannot send an empty one, and would end the answer with C312.
@@ -184,24 +152,24 @@ class _Query:
     def _end(self, outcome: str, status: int, comment: str = "") -> None:
         self.record.outcome, self.record.status, self.record.comment = outcome, f"{status:04X}", comment
 
-    def log(self) -> None:
-        """What a query leaves: a record, and a line that says who asked, by which keys (their names) and what came."""
+    def log(self, traced: Span) -> None:
+        """What a query leaves: a record, a line that says who asked, by which keys (their names) and what came, and the
+        same in a trace."""
         record = self.record
         record.duration_ms = int((time.monotonic() - self.started) * 1000)
         self.desk.deliveries.record(record)
-        logger.info(
-            "worklist query answered",
-            extra={
-                "calling_ae_title": self.calling_ae_title,
-                "address": record.address,
-                "keys": ",".join(self.key_names),
-                "outcome": record.outcome if record.outcome != "failed" else self._failure(),
-                "matched": len(self.shown),
-                "left_out": len(record.left_out),
-                "ms": record.duration_ms,
-                "shown": ",".join(self.shown),
-            },
-        )
+        fields: dict[str, str | int] = {
+            "calling_ae_title": self.calling_ae_title,
+            "address": record.address,
+            "keys": ",".join(self.key_names),
+            "outcome": record.outcome if record.outcome != "failed" else self._failure(),
+            "matched": len(record.shown),
+            "left_out": len(record.left_out),
+            "ms": record.duration_ms,
+            "shown": ",".join(self.shown[: len(record.shown)]),
+        }
+        traced.set(**fields)
+        logger.info("worklist query answered", extra=fields)
 
     def _failure(self) -> str:
         return f"failed with {self.record.status}: {self.record.comment}"

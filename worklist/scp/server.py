@@ -13,16 +13,22 @@ from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE, A_P_ABORT
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    ModalityPerformedProcedureStep,
     ModalityWorklistInformationFind,
     Verification,
 )
 
-from worklist.scp.admission import Applicant, Door
-from worklist.scp.find import Desk, answer_find
+from worklist.scp.admission import Door
+from worklist.scp.desk import Desk, asker_of
+from worklist.scp.find import answer_find
 from worklist.scp.listener import GREETING_SECONDS, Listener, Transport
+from worklist.scp.messages import Messages
+from worklist.scp.mpps import answer_create, answer_set
+from worklist.scp.normalized import Peer, forget_malformed_uids, let_creations_blame_attributes
 
 logger = logging.getLogger(__name__)
 
+SOP_CLASSES = (ModalityWorklistInformationFind, ModalityPerformedProcedureStep, Verification)
 TRANSFER_SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 STOP_SECONDS = 3.0
 #: The accepting loop looks up every half second; one that has not for so long hangs.
@@ -43,6 +49,7 @@ def start_server(
     `port` 0 takes a free one; the server's `server_address` tells which. Two that share a door share its limits.
     """
     _keep_patients_out_of_logs()
+    let_creations_blame_attributes()
     desk = desk or Desk(door.directory)
     desk.door = door
     listener = _listener(host, port, door, desk)
@@ -75,13 +82,14 @@ def takes_connections(*servers: Listener) -> bool:
 
 def _listener(host: str, port: int, door: Door, desk: Desk) -> Listener:
     entity = AE(ae_title=door.terms.ae_title)
-    for sop_class in (ModalityWorklistInformationFind, Verification):
+    for sop_class in SOP_CLASSES:
         entity.add_supported_context(sop_class, TRANSFER_SYNTAXES)
     entity.maximum_associations = 2 * door.terms.max_associations  # the door counts
     entity.network_timeout = door.terms.idle_seconds
     entity.acse_timeout = GREETING_SECONDS
     handlers: list[Any] = [
         (evt.EVT_CONN_OPEN, _set_up_socket),
+        (evt.EVT_CONN_OPEN, _set_up_association, [door.terms.data_set_seconds]),
         (evt.EVT_CONN_CLOSE, _forget_silent),
         (evt.EVT_REQUESTED, _meet_at_the_door, [door]),
         (evt.EVT_SOP_EXTENDED, _negotiate),
@@ -89,8 +97,11 @@ def _listener(host: str, port: int, door: Door, desk: Desk) -> Listener:
         (evt.EVT_ACCEPTED, _log_association, ["accepted"]),
         (evt.EVT_ABORTED, _log_association, ["aborted"]),
         (evt.EVT_DIMSE_RECV, desk.cancels.note),
+        (evt.EVT_DIMSE_RECV, forget_malformed_uids),
         (evt.EVT_C_ECHO, _answer_echo),
         (evt.EVT_C_FIND, answer_find, [desk]),
+        (evt.EVT_N_CREATE, answer_create, [desk]),
+        (evt.EVT_N_SET, answer_set, [desk]),
     ]
     try:
         server = entity.make_server((host, port), evt_handlers=handlers, server_class=Listener)
@@ -116,6 +127,12 @@ def _set_up_socket(event: evt.Event) -> None:
         transport.__class__ = Transport  # pynetdicom offers no other way to say which
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport.socket.settimeout(GREETING_SECONDS)
+
+
+def _set_up_association(event: evt.Event, data_set_seconds: float) -> None:
+    """As with the socket, pynetdicom offers no other way to say which."""
+    event.assoc.__class__ = Peer
+    Messages.take_over(event.assoc.dimse, data_set_seconds)
 
 
 def _forget_silent(event: evt.Event) -> None:
@@ -144,9 +161,7 @@ def _meet_at_the_door(event: evt.Event, door: Door) -> None:
     request = requestor.primitive
     if not isinstance(request, A_ASSOCIATE):
         return  # it is gone already
-    applicant = Applicant(
-        str(request.calling_ae_title).strip(), str(request.called_ae_title).strip(), str(requestor.address)
-    )
+    applicant = asker_of(event)
     who = {"calling_ae_title": applicant.calling_ae_title, "address": applicant.address}
     refusal = door.enter(event.assoc, applicant)
     if refusal is None:

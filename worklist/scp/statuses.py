@@ -1,6 +1,10 @@
-"""Owns the statuses that this SCP answers with (PS3.4 table K.4-1, PS3.7 annex C)."""
+"""Owns the statuses that this SCP answers with (PS3.4 tables K.4-1 and F.7.2-2, PS3.7 annex C)."""
+
+from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
+
+# Of C-FIND ------------------------------------------------------------------------------------------------------------
 
 SUCCESS = 0x0000
 PENDING = 0xFF00
@@ -14,11 +18,39 @@ MAY_NOT_ASK = 0xC003
 CANNOT_BE_READ = 0xC310  # pynetdicom's own number for it
 
 
-def failure(status: int, comment: str, offending: int | None = None) -> Dataset:
-    """A failure with its ErrorComment (LO: at most 64 characters, no value of anybody's) and the tag to blame."""
+# Of N-CREATE and N-SET, which are answered with SUCCESS, too ----------------------------------------------------------
+
+NO_SUCH_ATTRIBUTE = 0x0105
+INVALID_ATTRIBUTE_VALUE = 0x0106
+PROCESSING_FAILURE = 0x0110
+DUPLICATE_INSTANCE = 0x0111
+NO_SUCH_INSTANCE = 0x0112
+INVALID_INSTANCE = 0x0117
+NO_SUCH_CLASS = 0x0118
+MISSING_ATTRIBUTE = 0x0120
+MISSING_ATTRIBUTE_VALUE = 0x0121
+NOT_AUTHORIZED = 0x0124
+UNRECOGNIZED_OPERATION = 0x0211
+
+#: Error ID of a PROCESSING_FAILURE: the step is completed or discontinued (PS3.4 table F.7.2-2).
+MAY_NO_LONGER_BE_UPDATED = 0xA710
+
+
+def failure(
+    status: int,
+    comment: str,
+    offending: int | None = None,
+    attributes: Sequence[int] = (),
+    error_id: int | None = None,
+) -> Dataset:
+    """A failure with its ErrorComment (LO: at most 64 characters, no value of anybody's) and the tags to blame."""
     answer = Dataset()
     answer.Status = status
     answer.ErrorComment = comment[:64]
     if offending is not None:
         answer.OffendingElement = offending
+    if attributes:
+        answer.AttributeIdentifierList = list(attributes)
+    if error_id is not None:
+        answer.ErrorID = error_id
     return answer

@@ -1,6 +1,7 @@
 """Says whether one part of the gateway is healthy: exit 0, or exit 1 with the reason. The image's HEALTHCHECK.
 
-It asks for this host's own process only, so that one container's health does not hide another's.
+It asks for this host's own process only, so that one container's health does not hide another's. What a person must see
+to is told, too, but no reason to restart anything.
 """
 
 from argparse import ArgumentParser
@@ -13,11 +14,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from core.health import check_database, check_role, host_name
+from core.health import alarms, check_database, check_role, host_name
 
 #: Command → the role of the process that runs it.
 ROLES = {"run_relay_listener": "relay_listener", "run_mwl_scp": "mwl_scp", "run_web": "web"}
 WEB_SECONDS = 5.0
+#: These answer without the database, and are asked without it.
+WITHOUT_DATABASE = {"web"}
 
 
 class Command(BaseCommand):
@@ -37,6 +40,8 @@ class Command(BaseCommand):
         if not result["ok"]:
             raise CommandError(f"{role}: {result.get('error') or _state(result)}")
         self.stdout.write(f"{role}: {result.get('state', 'ok')}")
+        for alarm in alarms() if role not in WITHOUT_DATABASE else ():
+            self.stdout.write(f"ALARM: {alarm}")
 
 
 def _state(result: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from core.daemon import stop_event
+from core.daemon import leave, stop_event
 
 
 class Command(BaseCommand):
@@ -29,7 +29,9 @@ class Command(BaseCommand):
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=3,
+            ws_max_size=1024,  # nobody has anything to say to the live page
         )
         with stop_event():  # uvicorn raises the signal that ended it once more; here it ends nothing else
             uvicorn.Server(config).run(sockets=[listening])
+        leave()  # a thread that waits for a database which is away would keep this process

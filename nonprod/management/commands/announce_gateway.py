@@ -14,12 +14,15 @@ from nonprod.management.commands.run_gateway import ADMIN_PASSWORD, ADMIN_USER
 TEXT = """
 The gateway is ready.
 
+  Clinic         http://127.0.0.1:{web}/nonprod/clinic    send somebody to the modality, as Manage does
+  Modality       http://127.0.0.1:{web}/nonprod/modality  query the list, start, finish, as the machine does
   Admin          http://127.0.0.1:{web}/admin/  ({user} / {password}, unless you have changed it)
   Relay          {namespace}, hybrid connection {path}{state}
   DICOM          127.0.0.1:{mwl}, AE title {ae_title}
 
   Send an action:  {manage} send_gateway_action
   Query the list:  {manage} query_worklist
+  Image the first: {manage} perform_procedure_step
 
 Ctrl-C stops all of it.
 """

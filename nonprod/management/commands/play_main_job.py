@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from nonprod.local_gateway import NotReady, local_modality, wait_until_ready
 from nonprod.main_job import MainJob, StepFailed
+from nonprod.manage_emulator import PollRefused, to_lines
 from nonprod.modality_emulator import NoAnswer
 from relay.hybrid_connection.failures import HybridConnectionError
 
@@ -26,12 +27,13 @@ class Command(BaseCommand):
         job = MainJob(local_modality())
         for sentence, step in job.steps():
             self._play(sentence, step)
-        self.stdout.write(f"\nWhat the modality shows:\n\n{job.shown}\n\nEvery step held.")
+        self.stdout.write(f"\nWhat the modality showed:\n\n{job.shown}")
+        self.stdout.write(f"\nWhat Manage has learnt:\n\n{to_lines(job.learnt)}\n\nEvery step held.")
 
     def _play(self, sentence: str, step: Any) -> None:
         started = time.monotonic()
         try:
             step()
-        except (StepFailed, NoAnswer, HybridConnectionError) as error:
+        except (StepFailed, NoAnswer, PollRefused, HybridConnectionError) as error:
             raise CommandError(f"✗ {sentence}: {error}") from None
         self.stdout.write(f"✓ {sentence} ({(time.monotonic() - started) * 1000:.0f} ms)")

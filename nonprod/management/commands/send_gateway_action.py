@@ -26,13 +26,16 @@ class Command(BaseCommand):
         """What to send."""
         parser.add_argument("file", nargs="?", metavar="FILE")
         parser.add_argument(
-            "--type", default="worklist.create_item", help="worklist.create_item, worklist.item_status, echo, health, …"
+            "--type",
+            default="worklist.create_item",
+            help="worklist.create_item, worklist.item_status, worklist.changes_since, echo, health, …",
         )
         parser.add_argument("--accession", default="", help="accession number")
         parser.add_argument("--name", default=manage_emulator.NAME, help="FAMILY^GIVEN")
         parser.add_argument("--nhs-number", default="9990000018")
         parser.add_argument("--station", default="", help="AE title of the modality; any when empty")
         parser.add_argument("--status", default="", help="with --type worklist.update_status")
+        parser.add_argument("--cursor", default="", help="with --type worklist.changes_since: of the last reply")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Send it."""
@@ -55,6 +58,8 @@ def _action(options: dict[str, Any]) -> dict[str, Any]:
             return manage_emulator.update_status_action(options["accession"], options["status"])
         case "worklist.item_status":
             return manage_emulator.item_status_action(options["accession"])
+        case "worklist.changes_since":
+            return manage_emulator.changes_since_action(options["cursor"])
         case "echo" | "health" as probe:
             return {**manage_emulator.echo_action(), "action_type": probe}
         case kind:

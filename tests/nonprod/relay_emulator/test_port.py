@@ -97,6 +97,7 @@ class TestPlainHttp:
 
 
 class TestClosing:
+    @pytest.mark.alone
     async def test_nothing_that_hangs_holds_it_up(self) -> None:
         async with RelayEmulator([PATH], POLICIES) as emulator:
             channel = await listen(emulator)

@@ -9,9 +9,9 @@ import pytest
 import trustme
 from azure.identity import ManagedIdentityCredential
 
-from nonprod.local_gateway import free_ports
 from relay.hybrid_connection.tokens import EntraId, TokenError
 from tests.certificates import certificate_for
+from tests.processes import free_ports
 from tests.relay.conftest import Trust
 from tests.tinyproxy import USER, TinyProxy
 

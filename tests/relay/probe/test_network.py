@@ -10,12 +10,12 @@ import pytest
 import trustme
 from pytest_django.fixtures import Settings
 
-from nonprod.local_gateway import free_ports
 from nonprod.relay_emulator import RelayEmulator
 from relay.hybrid_connection.websocket import tls_context
 from relay.probe.network import connect
 from relay.probe.site import Site
 from tests.certificates import certificate_for
+from tests.processes import free_ports
 from tests.relay.conftest import Trust
 from tests.relay.probe.conftest import probed, relay_with
 from tests.tinyproxy import PASSWORD, USER, TinyProxy, running_proxy

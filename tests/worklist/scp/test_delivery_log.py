@@ -21,7 +21,7 @@ from tests.worklist.conftest import LogLines
 from tests.worklist.dicom import CALLED, Unit, dataset, request
 from worklist.models import ItemAlarm, Showing, WorklistItem, WorklistQuery
 from worklist.scp.delivery_log import BATCH, LINKS, DeliveryLog, QueryRecord, take_batch, write
-from worklist.scp.find import Desk
+from worklist.scp.desk import Desk
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -182,6 +182,7 @@ class TestWriting:
 
 
 class TestAnAnswer:
+    @pytest.mark.alone
     def test_comes_at_once_while_somebody_else_holds_the_tables(self, unit: Unit, desk: Desk) -> None:
         WorklistItemFactory.create()
         with transaction.atomic():  # on SQLite this takes the only place that there is to write

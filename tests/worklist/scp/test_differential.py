@@ -20,8 +20,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from pynetdicom.sop_class import ModalityWorklistInformationFind  # type: ignore[attr-defined]
 
-from nonprod.local_gateway import free_ports
 from tests.factories import WorklistItemFactory
+from tests.processes import free_ports
 from tests.worklist.dicom import CALLED, PATIENCE, Unit, dataset, request
 from worklist.datasets import response_for
 from worklist.models import WorklistItem

@@ -1,7 +1,6 @@
 """C-FIND on the wire: a real server, a real modality, a real database."""
 
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,46 +8,22 @@ from datetime import date, time
 from typing import Any
 
 import pytest
-from django.db import transaction
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
-from pynetdicom.association import Association
 from pynetdicom.sop_class import ModalityWorklistInformationFind  # type: ignore[attr-defined]
 from pytest_django import Settings
 
-from core.gateway_actions import GatewayAction
 from nonprod.modality_emulator import Modality, NoAnswer, broad_query
-from tests.factories import WorklistItemFactory, payload
+from tests.factories import WorklistItemFactory, create, item_of_an_action
 from tests.worklist.conftest import LogLines
-from tests.worklist.dicom import CALLED, Unit, dataset, find, illegal, keywords, request
+from tests.worklist.dicom import CALLED, Unit, dataset, find, illegal, keywords, request, step_of
 from worklist.information_model import ROOT, STEP
 from worklist.models import WorklistItem
 from worklist.scp.admission import Door, Terms
 from worklist.scp.server import start_server, stop_server
-from worklist.services import CreateWorklistItem
 
 FF00, FF01 = 0xFF00, 0xFF01
 EVERYTHING = request(QueryRetrieveLevel="SCHEDULED")
-
-
-def create(**values: Any) -> WorklistItem:
-    """An item that is there when the modality asks."""
-    return WorklistItemFactory.create(**values)
-
-
-def item_of_an_action(**changes: Any) -> WorklistItem:
-    """An item as an action from the cloud makes it."""
-    content = payload(**changes)
-    with transaction.atomic():
-        CreateWorklistItem()(GatewayAction(content, content["action_type"], content["action_id"]))
-    return WorklistItem.objects.get()
-
-
-def step_of(row: Dataset) -> Dataset:
-    """A row's one step."""
-    (step,) = row.ScheduledProcedureStepSequence
-    assert isinstance(step, Dataset)
-    return step
 
 
 class TestRows:
@@ -356,44 +331,6 @@ class TestCancel:
             assert find(association, request(PatientID="")).statuses == [FF00, 0x0000]
 
 
-def first_row(association: Association) -> None:
-    """Ask for everything, and take one row of it."""
-    status, _ = next(association.send_c_find(EVERYTHING, ModalityWorklistInformationFind))
-    assert status.Status == FF00
-
-
-def reset(association: Association) -> None:
-    """End the connection without a word, as a machine that is switched off."""
-    transport = association.dul.socket
-    assert transport
-    assert transport.socket
-    transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.socket.close()
-    association.kill()
-
-
-class TestAnAskerThatGoesAway:
-    @pytest.mark.parametrize("leave", [Association.abort, reset], ids=["A-ABORT", "TCP reset"])
-    def test_leaves_nothing_behind(
-        self,
-        unit: Unit,
-        settings: Settings,
-        log: LogLines,
-        no_connection_left: Callable[[], bool],
-        leave: Callable[[Association], None],
-    ) -> None:
-        settings.MWL_MAX_ROWS = 1000
-        WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(200))
-        with unit.associated() as association:
-            first_row(association)
-            leave(association)
-        record = log.wait_for("worklist query answered")
-        assert vars(record)["outcome"] == "interrupted"
-        assert vars(record)["matched"] < 200
-        assert no_connection_left()
-        assert len(unit.ask(request(PatientID="")).rows) == 200
-
-
 class TestConnectionsToTheDatabase:
     def test_are_given_back_while_the_association_lives(
         self, unit: Unit, no_connection_left: Callable[[], bool]
@@ -431,6 +368,7 @@ class TestSeveralAtOnce:
             assert association.send_c_echo().Status == 0x0000
             assert find(association, request(AccessionNumber="ACC2", PatientID="")).accession_numbers == ["ACC2"]
 
+    @pytest.mark.alone
     def test_an_echo_does_not_wait_for_a_long_answer_on_another_association(
         self, unit: Unit, settings: Settings
     ) -> None:

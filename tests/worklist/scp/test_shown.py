@@ -8,7 +8,8 @@ from tests.factories import WorklistItemFactory
 from tests.worklist.conftest import LogLines
 from tests.worklist.dicom import Unit, request
 from worklist.models import Showing, WorklistItem, WorklistQuery
-from worklist.scp.find import ROWS_BETWEEN_PAUSES, Desk
+from worklist.scp.desk import Desk
+from worklist.scp.find import ROWS_BETWEEN_PAUSES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

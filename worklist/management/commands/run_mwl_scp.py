@@ -1,4 +1,4 @@
-"""Answers modalities' worklist queries over DICOM, until SIGTERM or SIGINT."""
+"""Answers modalities' worklist queries and their reports (MPPS) over DICOM, until SIGTERM or SIGINT."""
 
 import logging
 import ssl
@@ -12,8 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 from core.daemon import leave, stop_event
 from core.health import BEAT_SECONDS, Pulse
 from worklist.scp.admission import Door, Terms
-from worklist.scp.find import Desk
+from worklist.scp.desk import Desk
 from worklist.scp.listener import Listener
+from worklist.scp.rounds import Rounds
 from worklist.scp.server import PortTaken, start_server, stop_server, takes_connections
 from worklist.scp.tls import server_context
 
@@ -32,6 +33,7 @@ class Command(BaseCommand):
         with stop_event() as stopping:
             servers = _servers(door, desk)
             desk.deliveries.start()
+            Rounds(stopping).start()
             pulse = Pulse("mwl_scp", "listening", must_be_fed=True).start()
             while not stopping.is_set():
                 _tell(pulse, door, desk, servers)

@@ -1,0 +1,175 @@
+"""What does the live page cost with a hundred viewers? Latency of a change, and the database's queries, side by side.
+
+The viewers share one process with the server, and the machine with the writer: the latency is that of a busy machine.
+"""
+
+import asyncio
+import json
+import statistics
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from django.db import connection
+from django.db.backends.signals import connection_created
+from django.utils import timezone
+
+ITEMS, CHANGES_A_SECOND, SECONDS = 60, 20, 20
+FEW, MANY = 1, 100
+
+
+def look_on() -> None:
+    """With one viewer, and with many."""
+    fill_day()
+    connection_created.connect(_count_queries)
+    results = [asyncio.run(watched_by(viewers)) for viewers in (FEW, MANY)]
+    connection_created.disconnect(_count_queries)
+    print(f"\n{'live page, ' + str(CHANGES_A_SECOND) + ' changes a second':36} {FEW:>10} {MANY:>10} viewers")  # noqa: T201
+    for name in results[0]:
+        few, many = (result[name] for result in results)
+        print(f"{name:36} {few:10.1f} {many:10.1f}")  # noqa: T201
+
+
+def fill_day() -> None:
+    """ITEMS women of today, and somebody who may see them."""
+    from django.contrib.auth.models import User  # noqa: PLC0415
+
+    from tests.factories import WorklistItemFactory  # noqa: PLC0415
+    from worklist.models import WorklistItem  # noqa: PLC0415
+
+    WorklistItem.objects.filter(scheduled_date=timezone.localdate()).delete()
+    for number in range(ITEMS):
+        WorklistItemFactory.create(
+            accession_number=f"L{number:06}",
+            scheduled_date=timezone.localdate(),
+            scheduled_time=f"{9 + number // 10}:{number % 10 * 5:02}",
+            station_ae_title=f"MAMMO{number % 3}",
+            study_instance_uid=f"2.25.77{number}",
+            requested_procedure_id=f"RPL{number}",
+            scheduled_procedure_step_id=f"SPL{number}",
+        )
+    User.objects.get_or_create(username="viewer", defaults={"is_superuser": True})
+
+
+async def watched_by(viewers: int) -> dict[str, float]:
+    """Some seconds with so many viewers: milliseconds until each change was on their pages, and queries a second."""
+    session = await asyncio.to_thread(_session)
+    async with _served() as port:
+        arrivals: list[dict[str, float]] = [{} for _ in range(viewers)]
+        watching = [asyncio.create_task(_watch(port, session, seen)) for seen in arrivals]
+        while not all(arrivals):  # noqa: ASYNC110 - before anything is measured
+            await asyncio.sleep(0.1)
+        before = _asked.count
+        written = await asyncio.to_thread(_change, 1000 * viewers)
+        queries = (_asked.count - before) / SECONDS
+        await asyncio.sleep(2)
+        for task in watching:
+            task.cancel()
+    latencies = sorted(
+        1000 * (min(at for mark, at in seen.items() if mark >= name) - at_write)
+        for seen in arrivals
+        for name, at_write in written.items()
+        if any(mark >= name for mark in seen)
+    )
+    return {
+        "changes seen, in %": 100 * len(latencies) / (viewers * len(written)),
+        "latency in ms, median": statistics.median(latencies),
+        "latency in ms, 95 of 100": latencies[int(0.95 * len(latencies))],
+        "latency in ms, longest": latencies[-1],
+        "the server's queries a second": queries,
+    }
+
+
+def _session() -> str:
+    from django.conf import settings  # noqa: PLC0415
+    from django.contrib.auth.models import User  # noqa: PLC0415
+    from django.test import Client  # noqa: PLC0415
+
+    client = Client()
+    client.force_login(User.objects.get(username="viewer"))
+    return client.cookies[settings.SESSION_COOKIE_NAME].value
+
+
+@asynccontextmanager
+async def _served() -> AsyncIterator[int]:
+    import socket  # noqa: PLC0415
+
+    import uvicorn  # noqa: PLC0415
+
+    listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+    server = uvicorn.Server(uvicorn.Config("gateway_project.asgi:application", log_config=None, access_log=False))
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
+        listening.close()
+
+
+async def _watch(port: int, session: str, seen: dict[str, float]) -> None:
+    """Note when the page first showed each mark: the writer's marks grow."""
+    from websockets.asyncio.client import connect  # noqa: PLC0415
+
+    headers = {"Cookie": f"sessionid={session}"}
+    async with connect(
+        f"ws://127.0.0.1:{port}/live/",
+        additional_headers=headers,
+        origin=f"http://127.0.0.1:{port}",  # type: ignore[arg-type]
+    ) as socket:
+        async for text in socket:
+            mark = _mark(json.loads(text)["pieces"].get("relay", ""))
+            seen.setdefault(mark, time.perf_counter())
+
+
+def _mark(relay: str) -> str:
+    return relay.partition("mark-")[2][:6]
+
+
+def _change(first: int) -> dict[str, float]:
+    """CHANGES_A_SECOND for SECONDS: a woman goes on, and a mark that viewers see. Mark → when it was written."""
+    from core.models import Heartbeat  # noqa: PLC0415
+    from worklist.models import WorklistItem  # noqa: PLC0415
+
+    written = {}
+    now = timezone.now()
+    states = ("IN PROGRESS", "COMPLETED", "SCHEDULED")
+    begun = time.perf_counter()
+    for number in range(CHANGES_A_SECOND * SECONDS):
+        time.sleep(max(0.0, begun + number / CHANGES_A_SECOND - time.perf_counter()))
+        WorklistItem.objects.filter(accession_number=f"L{number % ITEMS:06}").update(status=states[number // ITEMS % 3])
+        Heartbeat.objects.update_or_create(
+            role="relay_listener",
+            instance="benchmark",
+            defaults={
+                "state": "online",
+                "state_since": now,
+                "started_at": now,
+                "beat_at": timezone.now(),
+                "details": {"why": f"mark-{first + number:06}"},
+            },
+        )
+        written[f"{first + number:06}"] = time.perf_counter()
+    connection.close()
+    return written
+
+
+class _Asked:
+    """Queries of the threads that are the server's."""
+
+    count = 0
+
+
+_asked = _Asked()
+
+
+def _count_queries(connection: Any, **_: Any) -> None:
+    if threading.current_thread().name.startswith("live-page") and _counted not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_counted)
+
+
+def _counted(execute: Callable[..., Any], *arguments: Any) -> Any:
+    _asked.count += 1
+    return execute(*arguments)

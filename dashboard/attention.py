@@ -1,0 +1,138 @@
+"""Owns what went wrong, and what to do about it: the worst first, each with a way to where it can be mended."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils import timezone
+
+from core.gateway_actions import ErrorCode
+from dashboard.daemons import FAILURES, RelayPart, WorklistPart
+from dashboard.levels import Level
+from dashboard.machines import Machine
+from relay.models import ReceivedAction
+from worklist.models import ItemAlarm, MppsException
+
+#: Of one kind so many are told one by one.
+MOST = 5
+#: Exceptions that are looked at; there are a handful, and of more than this the count is wrong and the message right.
+MOST_EXCEPTIONS = 500
+
+Reason = MppsException.Reason
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One thing that went wrong. `link` is where in the admin to look; nobody's name stands in it."""
+
+    level: Level
+    words: str
+    what_to_do: str
+    link: str = ""
+
+
+#: What to do about an exception that a machine's report has raised.
+ABOUT_EXCEPTIONS = {
+    Reason.WRONG_PATIENT: "Stop at that machine: check whose images these are, and tell the PACS team.",
+    Reason.UNSCHEDULED: "Link the examination to the woman's item, or dismiss it.",
+    Reason.UNKNOWN_ITEM: "Link it when her item has come, or look for a mistyped number.",
+    Reason.MISSING_ATTRIBUTES: "Look at what the machine left out, and dismiss it; tell its supplier if it stays so.",
+    Reason.IGNORED_ATTRIBUTES: "Look at what the machine has changed late, and dismiss it.",
+    Reason.CONTRADICTS_CLOUD: "Manage had taken her off the list: tell Manage's users that she was imaged.",
+    Reason.DONE_AFTER_PUT_BACK: "Put back on the list, she has been imaged: take care that it is not done twice.",
+    Reason.ABANDONED: "Ask at the machine how the examination ended; link or dismiss it.",
+}
+SENDER = "What Manage sent cannot be done: its support finds the reason in the reply."
+#: What to do about an action that failed.
+ABOUT_ACTIONS = {
+    ErrorCode.TEMPORARILY_UNAVAILABLE: "Manage sends it again by itself. If this goes on, look at the database.",
+    ErrorCode.INTERNAL_ERROR: "A fault of the gateway: support finds it in the log by the correlation id.",
+    ErrorCode.ACCESSION_CONFLICT: "The accession number is another item's: compare both, and correct it in Manage.",
+    ErrorCode.NOT_FOUND: "The gateway has no such item: has its creation failed before?",
+}
+
+
+def attention(
+    relay: RelayPart, worklist: WorklistPart, machines: Iterable[Machine], now: datetime
+) -> tuple[Attention, ...]:
+    """Everything, the worst first."""
+    today = timezone.localtime(now).date()
+    found = [
+        *_wrong_patients(exceptions := _open_exceptions()),
+        *_daemons(relay, worklist),
+        *_unshowable(today),
+        *_exceptions(exceptions),
+        *_failed_actions(today),
+        *_machines(list(machines)),
+    ]
+    return tuple(sorted(found, key=lambda each: each.level is not Level.PROBLEM))
+
+
+def _daemons(relay: RelayPart, worklist: WorklistPart) -> Iterator[Attention]:
+    link = reverse("admin:core_heartbeat_changelist")
+    for name, part in (("Connection to Manage", relay), ("Worklist server", worklist)):
+        if part.level is not Level.OK:
+            yield Attention(part.level, f"{name}: {part.words[:1].lower()}{part.words[1:]}", part.what_to_do, link)
+
+
+Exceptions = list[tuple[str, str, str]]
+
+
+def _open_exceptions() -> Exceptions:
+    rows = MppsException.objects.open().values_list("id", "reason", "accession_number")
+    return [(str(pk), reason, number) for pk, reason, number in rows[:MOST_EXCEPTIONS]]
+
+
+def _wrong_patients(exceptions: Exceptions) -> Iterator[Attention]:
+    for pk, reason, number in exceptions:
+        if reason == Reason.WRONG_PATIENT:
+            words = f"A machine may show the wrong woman: its report names {number or 'an item'} and another patient"
+            link = reverse("admin:worklist_mppsexception_change", args=[pk])
+            yield Attention(Level.PROBLEM, words, ABOUT_EXCEPTIONS[Reason.WRONG_PATIENT], link)
+
+
+def _exceptions(exceptions: Exceptions) -> Iterator[Attention]:
+    counted = Counter(Reason(reason) for _, reason, _ in exceptions if reason != Reason.WRONG_PATIENT)
+    for reason, count in counted.most_common():
+        link = reverse("admin:worklist_mppsexception_changelist", query={"reason__exact": reason.value})
+        words = f"{count} {'report' if count == 1 else 'reports'} of machines: {_lowered(reason.label)}"
+        yield Attention(Level.WARNING, words, ABOUT_EXCEPTIONS[reason], link)
+
+
+def _unshowable(today: date) -> Iterator[Attention]:
+    alarms = ItemAlarm.objects.of_open_items().filter(item__scheduled_date__gte=today)
+    for item, number, attribute in alarms.values_list("item_id", "item__accession_number", "attribute")[:MOST]:
+        words = f"{number} is missing on the machines' lists: DICOM does not allow her {attribute}"
+        link = reverse("admin:worklist_worklistitem_change", args=[item])
+        yield Attention(Level.PROBLEM, words, "Enter her by hand. Correct it in Manage, and send her again.", link)
+
+
+def _failed_actions(today: date) -> Iterator[Attention]:
+    midnight = timezone.make_aware(datetime.combine(today, time()))
+    outcomes = ReceivedAction.objects.filter(received_at__gte=midnight, outcome__in=FAILURES)
+    for outcome, count in Counter(outcomes.order_by().values_list("outcome", flat=True)).most_common():
+        words = f"{count} {'action' if count == 1 else 'actions'} of Manage failed today: {outcome.replace('_', ' ')}"
+        link = reverse("admin:relay_receivedaction_changelist", query={"outcome": outcome})
+        yield Attention(Level.WARNING, words, ABOUT_ACTIONS.get(ErrorCode(outcome), SENDER), link)
+
+
+def _machines(machines: list[Machine]) -> Iterator[Attention]:
+    for machine in machines:
+        if machine.is_silent:
+            words = f"{machine.name or machine.ae_title}: {_lowered(machine.words)}"
+            link = reverse("admin:worklist_worklistquery_changelist", query={"calling_ae_title": machine.ae_title})
+            yield Attention(machine.level, words, machine.what_to_do, link)
+    if settings.MWL_UNKNOWN_AE_TITLES == "accept" or not any(machine.is_known for machine in machines):
+        return
+    for machine in machines:
+        if not machine.is_known:
+            link = reverse("admin:worklist_modality_add", query={"ae_title": machine.ae_title})
+            words = f"A machine that nobody knows has asked for the list: {machine.ae_title}"
+            yield Attention(Level.WARNING, words, "Find out whose it is, and add it to the modalities.", link)
+
+
+def _lowered(words: str) -> str:
+    return f"{words[:1].lower()}{words[1:]}"

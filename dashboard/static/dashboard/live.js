@@ -1,0 +1,21 @@
+/** Keeps the live page up to date, and says so when it is not. */
+
+import { keepConnected } from "./connection.js"
+import { Freshness } from "./freshness.js"
+import { show } from "./pieces.js"
+
+const { live, login } = document.body.dataset
+const freshness = new Freshness()
+
+keepConnected(live, {
+  onMessage(message) {
+    show(message)
+    freshness.heard(message)
+  },
+  onLost() {
+    freshness.lost()
+  },
+  onLoggedOut() {
+    location.assign(`${login}?next=${encodeURIComponent(location.pathname)}`)
+  },
+})

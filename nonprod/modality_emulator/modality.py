@@ -1,0 +1,196 @@
+"""Owns a mammography unit's side of the wire: C-ECHO, the worklist query, and the step that it performs.
+
+PS3.4 Annex K (Modality Worklist) and section F.7 (Modality Performed Procedure Step), as SCU.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from pydicom.dataset import Dataset
+from pydicom.uid import ImplicitVRLittleEndian, generate_uid
+from pynetdicom import AE, DEFAULT_TRANSFER_SYNTAXES
+from pynetdicom.association import Association
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    ModalityPerformedProcedureStep,
+    ModalityWorklistInformationFind,
+    Verification,
+)
+
+from nonprod.modality_emulator import datasets
+from nonprod.modality_emulator.datasets import VIEWS, Dose, Series, exposed
+from nonprod.modality_emulator.reasons import UNSPECIFIED, Reason
+
+SUCCESS = 0x0000
+OPERATOR = "RADIOGRAPHER^ROSE"
+PATIENCE = 10
+
+
+class NoAnswer(Exception):
+    """The worklist server did not do what was asked; the text says what it did.
+
+    `status` is what it answered and `comment` its Error Comment, where it answered at all.
+    """
+
+    def __init__(self, text: str, status: int | None = None, comment: str = "") -> None:
+        super().__init__(text)
+        self.status, self.comment = status, comment
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A modality and the worklist server it asks."""
+
+    host: str
+    port: int
+    called_ae_title: str
+    ae_title: str = "MAMMO1"
+    association: Association | None = field(default=None, repr=False, compare=False)
+
+    def echo(self) -> None:
+        """C-ECHO; NoAnswer unless it succeeds."""
+        with self._associated() as association:
+            status = association.send_c_echo()
+        if status.get("Status") != SUCCESS:
+            raise NoAnswer("C-ECHO failed", status.get("Status"))
+
+    def query(self, identifier: Dataset, *, implicit_only: bool = False) -> list[Dataset]:
+        """The identifiers of all pending responses; NoAnswer unless the last one is a success."""
+        found = []
+        with self._associated(implicit_only=implicit_only) as association:
+            for status, response in association.send_c_find(identifier, ModalityWorklistInformationFind):
+                if "Status" not in status:
+                    raise NoAnswer("the association broke before the C-FIND was answered")
+                if status.Status in (0xFF00, 0xFF01) and response is not None:
+                    found.append(response)
+                elif status.Status != SUCCESS:
+                    comment = str(status.get("ErrorComment", ""))
+                    raise NoAnswer(f"C-FIND ended with {status.Status:04X} {comment}", status.Status, comment)
+        return found
+
+    def start(
+        self, row: Dataset | None = None, *, at: datetime | None = None, operator: str = OPERATOR
+    ) -> "PerformedStep":
+        """Begin the step of a worklist row, or an unscheduled one: N-CREATE. NoAnswer unless it succeeds."""
+        step = self.prepare(row, at=at, operator=operator)
+        step.create()
+        return step
+
+    def prepare(
+        self, row: Dataset | None = None, *, at: datetime | None = None, operator: str = OPERATOR
+    ) -> "PerformedStep":
+        """A step of which nobody has been told yet; its N-CREATE can be sent again until it is answered."""
+        return PerformedStep(self, datasets.created(row or Dataset(), self.ae_title, at or _now()), operator)
+
+    @contextmanager
+    def in_one_association(self) -> Iterator["Modality"]:
+        """This modality, asking all that it asks in one association."""
+        with self._associated() as association:
+            yield replace(self, association=association)
+
+    @contextmanager
+    def _associated(self, *, implicit_only: bool = False) -> Iterator[Association]:
+        """The association that there is, or one for this request."""
+        if self.association is not None:
+            if not self.association.is_established:
+                raise NoAnswer("the association is gone")
+            yield self.association
+            return
+        association = self._associate(implicit_only)
+        try:
+            yield association
+        finally:
+            association.release()
+
+    def _associate(self, implicit_only: bool) -> Association:
+        entity = AE(ae_title=self.ae_title)
+        syntaxes = [ImplicitVRLittleEndian] if implicit_only else DEFAULT_TRANSFER_SYNTAXES
+        for sop_class in (ModalityWorklistInformationFind, ModalityPerformedProcedureStep, Verification):
+            entity.add_requested_context(sop_class, syntaxes)
+        entity.connection_timeout = entity.acse_timeout = PATIENCE
+        association = entity.associate(self.host, self.port, ae_title=self.called_ae_title)
+        if not association.is_established:
+            raise NoAnswer(f"no association with {self.called_ae_title} at {self.host}:{self.port}")
+        return association
+
+    def request_step(self, name: str, send: Callable[[Association], Dataset]) -> None:
+        """One request of the MPPS SOP class; NoAnswer unless its status is 0000."""
+        with self._associated() as association:
+            if ModalityPerformedProcedureStep not in {
+                context.abstract_syntax for context in association.accepted_contexts
+            }:
+                raise NoAnswer(f"{self.called_ae_title} does not take performed procedure steps (MPPS)")
+            response = send(association)
+            if "Status" not in response:
+                association.abort()  # that nothing more is sent on it, even where nobody has noticed its end yet
+                raise NoAnswer(f"the association broke before the {name} was answered")
+        if response.Status != SUCCESS:
+            comment = str(response.get("ErrorComment", ""))
+            text = f"{name} was answered with {response.Status:04X} {comment}".rstrip()
+            raise NoAnswer(text, response.Status, comment)
+
+
+@dataclass
+class PerformedStep:
+    """A step that is, or will be, performed: from its N-CREATE to the N-SET that ends it.
+
+    Each of its requests raises NoAnswer unless it succeeds, and may then be sent again.
+    """
+
+    modality: Modality
+    attributes: Dataset
+    operator: str = OPERATOR
+    uid: str = field(default_factory=generate_uid)
+    series: list[Series] = field(default_factory=list)
+
+    def create(self) -> None:
+        """N-CREATE: IN PROGRESS."""
+        self.modality.request_step(
+            "N-CREATE",
+            lambda association: association.send_n_create(self.attributes, ModalityPerformedProcedureStep, self.uid)[0],
+        )
+
+    def expose(self, *views: str) -> None:
+        """Make a series with an image for each view, such as `R CC`; the next N-SET tells of it."""
+        self.series += map(exposed, views)
+
+    def progress(self) -> None:
+        """N-SET on the way: IN PROGRESS, with the series so far."""
+        self._set(datasets.progressed(self.series, self.operator, self._terms))
+
+    def complete(
+        self, series: Sequence[Series] | None = None, *, dose: Dose | None = None, at: datetime | None = None
+    ) -> None:
+        """N-SET: COMPLETED, with these series, or those so far; where there are none, the four views of screening."""
+        if series is not None:
+            self.series = list(series)
+        elif not self.series:
+            self.expose(*VIEWS)
+        self._set(datasets.completed(self.series, self.operator, self._terms, at or _now(), dose))
+
+    def discontinue(
+        self, reason: Reason = UNSPECIFIED, *, dose: Dose | None = None, at: datetime | None = None
+    ) -> None:
+        """N-SET: DISCONTINUED, with the reason and the series so far."""
+        self._set(datasets.discontinued(reason, self.series, self.operator, self._terms, at or _now(), dose))
+
+    @property
+    def images(self) -> int:
+        """How many there are so far."""
+        return sum(len(one.images) for one in self.series)
+
+    @property
+    def _terms(self) -> list[str]:
+        return datasets.character_sets(self.attributes)
+
+    def _set(self, changes: Dataset) -> None:
+        self.modality.request_step(
+            "N-SET",
+            lambda association: association.send_n_set(changes, ModalityPerformedProcedureStep, self.uid)[0],
+        )
+
+
+def _now() -> datetime:
+    """The clinic's wall clock."""
+    return datetime.now().astimezone()

@@ -1,0 +1,86 @@
+"""Owns what the played clinic and the played unit remember: so that two tabs and a server that restarts agree.
+
+Everybody in it is invented. The tables are there only where `nonprod` is installed.
+"""
+
+from secrets import randbelow
+
+from django.db import models
+from django.utils import timezone
+
+
+def new_accession_number() -> str:
+    """As Manage makes them: 16 characters with the day in it."""
+    return f"ACC{timezone.localdate():%Y%m%d}{randbelow(16**5):05X}"
+
+
+class Appointment(models.Model):
+    """A woman of the clinic's list, what Manage has sent of her, and what came back."""
+
+    date = models.DateField()
+    time = models.TimeField()
+    name = models.CharField(max_length=64)
+    nhs_number = models.CharField(max_length=10)
+    birth_date = models.DateField()
+    station_ae_title = models.CharField(max_length=16, blank=True)
+    accession_number = models.CharField(max_length=16, unique=True, default=new_accession_number)
+    action = models.JSONField(null=True)
+    reply = models.JSONField(null=True)
+    problem = models.TextField(blank=True)
+    worklist_status = models.CharField(max_length=16, blank=True)
+    performed = models.JSONField(null=True)
+    did_not_attend = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ("date", "time")
+        constraints = (models.UniqueConstraint(fields=("date", "time"), name="one_appointment_at_a_time"),)
+
+    def __str__(self) -> str:
+        return self.accession_number
+
+
+class Reading(models.Model):
+    """How far Manage has read of what has changed at the gateway: one row, for all tabs and processes."""
+
+    cursor = models.TextField(blank=True)
+    asked_at = models.DateTimeField()
+    problem = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"asked at {self.asked_at}"
+
+
+class Examination(models.Model):
+    """A step that a unit performs or has performed: all that an N-SET needs after a restart of the server."""
+
+    class Status(models.TextChoices):
+        """As PS3.3 table C.4-14 has them."""
+
+        IN_PROGRESS = "IN PROGRESS"
+        COMPLETED = "COMPLETED"
+        DISCONTINUED = "DISCONTINUED"
+
+    uid = models.CharField(max_length=64, unique=True)
+    station_ae_title = models.CharField(max_length=16)
+    status = models.CharField(max_length=16, choices=Status, default=Status.IN_PROGRESS)
+    begun_at = models.DateTimeField(default=timezone.now)
+    attributes = models.TextField(help_text="The N-CREATE's Attribute List, as DICOM JSON.")
+    series = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ("-begun_at",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("station_ae_title",),
+                condition=models.Q(status="IN PROGRESS"),
+                name="one_examination_at_a_time",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.uid
+
+    @property
+    def views(self) -> list[str]:
+        """What has been exposed, in order."""
+        return [one["description"] for one in self.series]

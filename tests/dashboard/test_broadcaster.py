@@ -1,0 +1,108 @@
+"""One look at the database for all viewers, and the latest for each of them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from dashboard.broadcaster import Broadcaster, Viewer
+from dashboard.standing import Standing
+from tests.dashboard.conftest import logged_in
+from tests.dashboard.gatherings import item_of_today
+from tests.store import ask_store
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Counted:
+    """A broadcaster with viewers, and how often it has asked the database."""
+
+    def __init__(self) -> None:
+        self.broadcaster = Broadcaster()
+        self.asked: list[str] = []
+
+    @asynccontextmanager
+    async def watched_by(self, count: int, session: str) -> AsyncIterator[list[Viewer]]:
+        """So many look on."""
+        await self.broadcaster._database.ask(lambda: connection.execute_wrappers.append(self._count))
+        viewers = [Viewer(session, Standing(sees_names=True)) for _ in range(count)]
+        for viewer in viewers:
+            self.broadcaster.join(viewer)
+        try:
+            yield viewers
+        finally:
+            for viewer in viewers:
+                self.broadcaster.leave(viewer)
+
+    def _count(self, execute: Any, statement: str, *rest: Any) -> Any:
+        self.asked.append(statement)
+        return execute(statement, *rest)
+
+    async def told(self, viewers: list[Viewer]) -> list[dict[str, Any]]:
+        """The next message of each."""
+        messages = await asyncio.gather(*(self.broadcaster.next_message(viewer) for viewer in viewers))
+        return [json.loads(message) for message in messages]
+
+
+class TestSharing:
+    async def test_fifty_viewers_ask_the_database_as_often_as_one(self) -> None:
+        session = await logged_in()
+        asked = []
+        for count in (1, 50):
+            counted = Counted()
+            async with counted.watched_by(count, session) as viewers:
+                told = await counted.told(viewers)
+                assert all(message["whole"] for message in told)
+                asked.append(len(counted.asked))
+        assert asked[0] == asked[1]
+
+    async def test_all_sessions_are_looked_at_in_two_queries(self) -> None:
+        session = await logged_in()
+        counted = Counted()
+        async with counted.watched_by(50, session) as viewers:
+            await counted.told(viewers)
+            counted.asked.clear()
+            await counted.broadcaster._check_standings()
+            assert (
+                len([statement for statement in counted.asked if "session" in statement or "auth_user" in statement])
+                == 2
+            )
+
+    async def test_one_that_is_slow_gets_what_is_the_latest_and_no_queue(self) -> None:
+        counted = Counted()
+        async with counted.watched_by(2, await logged_in()) as (quick, slow):
+            await counted.told([quick, slow])
+            for number in (1, 2):
+                await ask_store(lambda number=number: item_of_today(station_ae_title=f"M{number}"))  # type: ignore[misc]
+                while not (await counted.told([quick]))[0]["pieces"]:
+                    pass
+            (late,) = await counted.told([slow])
+            assert len(late["rooms"]) == 2
+            assert not slow.woken.is_set()
+
+    async def test_one_that_comes_later_sees_everything_without_another_look(self) -> None:
+        counted = Counted()
+        session = await logged_in()
+        async with counted.watched_by(1, session) as viewers:
+            await counted.told(viewers)
+            counted.asked.clear()
+            late = Viewer(session, Standing(sees_names=False))
+            counted.broadcaster.join(late)
+            assert (await counted.told([late]))[0]["whole"]
+            assert counted.asked == []
+            counted.broadcaster.leave(late)
+
+    async def test_after_the_last_has_gone_nobody_looks_and_the_next_one_is_told_afresh(self) -> None:
+        counted = Counted()
+        session = await logged_in()
+        async with counted.watched_by(1, session) as viewers:
+            await counted.told(viewers)
+        assert counted.broadcaster._work is None
+        await ask_store(lambda: item_of_today(patient_name="LATER^ANN"))
+        async with counted.watched_by(1, session) as viewers:
+            (message,) = await counted.told(viewers)
+            assert "LATER, ANN" in json.dumps(message)

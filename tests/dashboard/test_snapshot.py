@@ -1,0 +1,229 @@
+"""How everything stands, out of the database."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from core.health import STALE_AFTER
+from core.models import Heartbeat
+from dashboard.levels import Level
+from dashboard.rooms import ANY_ROOM, Room, Stage, name_for_people
+from dashboard.snapshot import take_snapshot
+from relay.models import ReceivedAction
+from tests.dashboard.gatherings import (
+    beat,
+    everything_runs,
+    item_of_today,
+    machine,
+    perform,
+    query,
+    show,
+    wrong_patient,
+)
+from tests.factories import create
+from worklist.models import ItemAlarm, MppsException
+
+pytestmark = pytest.mark.django_db
+
+
+def received(outcome: str, **values: Any) -> ReceivedAction:
+    """An action of just now."""
+    return ReceivedAction.objects.create(
+        action_type="worklist.create_item",
+        payload="{}",
+        fingerprint="f",
+        connection="c",
+        correlation_id="c",
+        outcome=outcome,
+        **{"received_at": timezone.now(), **values},
+    )
+
+
+def only_room() -> Room:
+    """The one room there is."""
+    (room,) = take_snapshot().rooms
+    return room
+
+
+class TestDaemons:
+    def test_without_heartbeats_neither_of_them_runs(self) -> None:
+        found = take_snapshot()
+        assert (found.relay.words, found.worklist.words) == ("Not running", "Not running")
+        assert found.level is Level.PROBLEM
+
+    def test_with_both_at_work_nothing_needs_attention(self) -> None:
+        everything_runs()
+        found = take_snapshot()
+        assert (found.relay.words, found.worklist.words) == ("Connected", "Answering")
+        assert (found.attention, found.level) == ((), Level.OK)
+
+    def test_one_that_has_been_silent_for_long_is_not_running_and_its_last_sign_of_life_is_told(self) -> None:
+        dead = beat("relay_listener", "online", ago=STALE_AFTER * 2)
+        found = take_snapshot().relay
+        assert (found.words, found.since) == ("Not running", dead.beat_at)
+
+    @pytest.mark.parametrize(
+        ("state", "level"), [("suspect", Level.WARNING), ("connecting", Level.WARNING), ("offline", Level.PROBLEM)]
+    )
+    def test_a_listener_that_is_not_online_says_what_to_do(self, state: str, level: Level) -> None:
+        everything_runs()
+        Heartbeat.objects.filter(role="relay_listener").update(state=state, details={"why": "closed by the relay"})
+        found = take_snapshot()
+        assert found.relay.level is level
+        assert found.relay.what_to_do
+        assert [each.level for each in found.attention] == [level]
+
+    def test_the_last_action_and_the_last_echo_are_told(self) -> None:
+        beat("relay_listener", "online", last_echo_ms=84, last_echo_at="2026-11-24T10:00:00+00:00")
+        received("created")
+        found = take_snapshot().relay
+        assert found.last_echo_ms == 84
+        assert found.last_action
+        assert (found.last_action.outcome, found.last_action.failed) == ("created", False)
+
+
+class TestRooms:
+    def test_a_woman_is_in_the_room_of_her_machine(self) -> None:
+        machine("MAMMO1", room="Room 1")
+        item_of_today(station_ae_title="MAMMO1")
+        assert [(room.name, len(room.rows)) for room in take_snapshot().rooms] == [("Room 1", 1)]
+
+    def test_without_a_room_it_is_the_ae_title_and_without_that_any_room_which_comes_last(self) -> None:
+        item_of_today(station_ae_title="ZULU")
+        item_of_today(station_ae_title="")
+        assert [room.name for room in take_snapshot().rooms] == ["ZULU", ANY_ROOM]
+
+    def test_two_machines_in_a_room_share_it(self) -> None:
+        machine("MAMMO1")
+        machine("MAMMO2")
+        item_of_today(station_ae_title="MAMMO1")
+        item_of_today(station_ae_title="MAMMO2")
+        assert only_room().counts[Stage.SCHEDULED] == 2
+
+    def test_women_of_other_days_are_not_there(self) -> None:
+        create(scheduled_date=timezone.localdate() + timedelta(days=1))
+        create(scheduled_date=date(2020, 1, 1))
+        assert take_snapshot().rooms == ()
+
+    def test_who_was_shown_to_a_machine_is_on_the_list_since_then(self) -> None:
+        show(item_of_today())
+        (row,) = only_room().rows
+        assert row.stage is Stage.SHOWN
+        assert row.detail.startswith("MAMMO1 since ")
+
+    @pytest.mark.parametrize(
+        ("status", "stage"),
+        [
+            ("IN PROGRESS", Stage.IN_PROGRESS),
+            ("COMPLETED", Stage.DONE),
+            ("DISCONTINUED", Stage.DISCONTINUED),
+        ],
+    )
+    def test_what_the_machine_reports_is_how_far_she_is(self, status: str, stage: Stage) -> None:
+        perform(item_of_today(status), status)
+        assert only_room().rows[0].stage is stage
+
+    def test_whom_manage_took_off_the_list_before_any_machine_began_did_not_attend(self) -> None:
+        show(item_of_today("DISCONTINUED"))
+        assert only_room().rows[0].stage is Stage.DID_NOT_ATTEND
+
+    def test_a_step_that_was_put_back_counts_no_longer(self) -> None:
+        item = item_of_today()
+        perform(item, "DISCONTINUED").links.update(counts=False)
+        assert only_room().rows[0].stage is Stage.SCHEDULED
+
+    def test_the_reason_for_stopping_is_told_without_its_code(self) -> None:
+        item = item_of_today("DISCONTINUED")
+        perform(item, "DISCONTINUED", discontinuation_reason="Patient refused (110513, DCM)")
+        assert only_room().rows[0].detail == "MAMMO1, Patient refused"
+
+    def test_rows_are_in_the_order_of_the_day(self) -> None:
+        for hour in (11, 9, 10):
+            item_of_today(scheduled_time=f"{hour}:00")
+        assert [row.at.hour for row in only_room().rows] == [9, 10, 11]
+
+    @pytest.mark.parametrize(
+        ("name", "shown"),
+        [
+            ("SMITH^JANE", "SMITH, JANE"),
+            ("SMITH^JANE^MARY^DR", "SMITH, JANE MARY"),
+            ("SMITH", "SMITH"),
+            ("Yamada^Tarou=山田^太郎", "Yamada, Tarou"),
+            ("=山田^太郎", "=山田^太郎"),
+        ],
+    )
+    def test_a_name_is_written_as_people_do(self, name: str, shown: str) -> None:
+        assert name_for_people(name) == shown
+
+
+class TestAttention:
+    @pytest.fixture(autouse=True)
+    def _running(self) -> None:
+        everything_runs()
+
+    def test_a_wrong_patient_comes_first_and_is_a_problem(self) -> None:
+        received("internal_error")
+        wrong_patient("ACC77")
+        first, second = take_snapshot().attention
+        assert (first.level, second.level) == (Level.PROBLEM, Level.WARNING)
+        assert "ACC77" in first.words
+        assert "internal error" in second.words
+
+    def test_failed_actions_of_today_are_counted_by_what_happened(self) -> None:
+        received("not_found")
+        received("not_found")
+        received("created")
+        received("not_found", received_at=timezone.now() - timedelta(days=2))
+        assert [each.words for each in take_snapshot().attention] == ["2 actions of Manage failed today: not found"]
+
+    def test_a_woman_who_cannot_be_shown_is_named_by_her_number_only(self) -> None:
+        item = item_of_today(accession_number="ACC88", patient_name="SECRET^NAME")
+        at = timezone.now()
+        ItemAlarm.objects.create(item=item, attribute="PatientName", first_at=at, last_at=at)
+        (found,) = take_snapshot().attention
+        assert "ACC88" in found.words
+        assert "SECRET" not in repr(found)
+
+    def test_a_stranger_is_told_of_once_machines_are_configured(self) -> None:
+        query("STRANGER", timezone.now())
+        assert take_snapshot().attention == ()
+        machine()
+        assert "STRANGER" in take_snapshot().attention[0].words
+
+    def test_each_has_what_to_do_and_a_link(self) -> None:
+        wrong_patient()
+        received("not_found")
+        query("STRANGER", timezone.now())
+        machine()
+        found = take_snapshot().attention
+        assert len(found) == 3
+        assert all(each.what_to_do and each.link for each in found)
+
+    def test_every_link_leads_to_a_page(self, admin_client: Client) -> None:
+        wrong_patient()
+        step = perform(None)
+        MppsException.objects.create(step=step, reason="unknown_item")
+        received("not_found")
+        machine()
+        query("STRANGER", timezone.now())
+        Heartbeat.objects.all().delete()
+        found = take_snapshot().attention
+        assert len(found) == 6
+        assert {admin_client.get(each.link).status_code for each in found} == {200}
+
+
+class TestCost:
+    def test_the_number_of_queries_does_not_depend_on_women_and_machines(self, django_assert_num_queries: Any) -> None:
+        with django_assert_num_queries(12):
+            take_snapshot()
+        for number in range(5):
+            machine(f"MAMMO{number}", room=f"Room {number}")
+            query(f"MAMMO{number}", timezone.now())
+            item = item_of_today("COMPLETED", station_ae_title=f"MAMMO{number}")
+            show(item)
+            perform(item, "COMPLETED")
+        with django_assert_num_queries(12):
+            take_snapshot()

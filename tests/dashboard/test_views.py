@@ -1,0 +1,58 @@
+"""The live page as it is served first, and the way in and out."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tests.dashboard.gatherings import item_of_today
+from tests.users import client_of, page
+
+pytestmark = pytest.mark.django_db
+
+
+class TestPage:
+    def test_it_needs_a_login_which_leads_back_to_it(self, client: Client) -> None:
+        User.objects.create_user("rita", password="secret")
+        response = client.get("/", follow=True)
+        assert response.redirect_chain == [("/login/?next=/", 302)]
+        done = client.post("/login/", {"username": "rita", "password": "secret", "next": "/"}, follow=True)
+        assert done.redirect_chain == [("/", 302)]
+        assert "Connection to Manage" in done.content.decode()
+
+    def test_a_wrong_password_is_told_in_a_summary_of_the_error(self, client: Client) -> None:
+        shown = client.post("/login/", {"username": "rita", "password": "wrong"}).content.decode()
+        assert "There is a problem" in shown
+        assert 'value="rita"' in shown
+
+    def test_it_is_whole_without_javascript(self) -> None:
+        item_of_today(patient_name="SMITH^JANE")
+        assert "SMITH, JANE" in page(client_of("clinic"), "/")
+
+    def test_without_the_permission_it_tells_numbers(self) -> None:
+        item_of_today(patient_name="SMITH^JANE")
+        shown = page(client_of("support"), "/")
+        assert "SMITH" not in shown
+        assert "1 to do, 1 in all" in shown
+
+    def test_logging_out_ends_the_session(self) -> None:
+        client = client_of("clinic")
+        assert client.post("/logout/").headers["Location"] == "/login/"
+        assert client.get("/").status_code == 302
+
+
+class TestPolicy:
+    @pytest.mark.parametrize("address", ["/", "/login/", "/admin/", "/admin/worklist/worklistitem/"])
+    def test_nothing_inside_a_page_runs_and_nothing_comes_from_elsewhere(self, address: str) -> None:
+        client = Client() if address == "/login/" else client_of("clinic")
+        response = client.get(address)
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        shown = response.content.decode()
+        assert "style=" not in shown
+        assert "onclick=" not in shown
+        assert "http://" not in shown.replace("http://www.w3.org/", "")
+        assert "https://" not in shown
+
+    def test_who_was_there_is_kept_by_no_browser(self) -> None:
+        assert "no-store" in client_of("clinic").get("/").headers["Cache-Control"]

@@ -1,0 +1,41 @@
+"""Installs what tests want of npm, as the lock file beside them has it, once for all that run at the same time."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+INSTALLING_SECONDS = 180
+
+
+def installed(folder: Path) -> Path:
+    """The folder `node_modules` beside this package.json. Without npm the tests are skipped, but never in CI."""
+    lock, mark = folder / "package-lock.json", folder / "node_modules" / ".installed-lock"
+    if not shutil.which("node") or not shutil.which("npm"):
+        unavailable(folder, "no node or no npm: apt-get install nodejs npm")
+    with lock.open() as waiting:
+        fcntl.flock(waiting, fcntl.LOCK_EX)  # one worker of pytest-xdist installs, the others wait for it
+        if not mark.exists() or mark.read_bytes() != lock.read_bytes():
+            _install(folder)
+            mark.write_bytes(lock.read_bytes())
+    return mark.parent
+
+
+def unavailable(folder: Path, reason: str) -> None:
+    """Skip all that needs the packages, but never in CI."""
+    reason = f"What {folder.name}/package.json names is not there: {reason}"
+    pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
+
+def _install(folder: Path) -> None:
+    """What the lock file has, by npm."""
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    try:
+        subprocess.run(command, cwd=folder, timeout=INSTALLING_SECONDS, check=True, capture_output=True, text=True)
+    except subprocess.TimeoutExpired:
+        unavailable(folder, f"{' '.join(command)} took longer than {INSTALLING_SECONDS} s")
+    except subprocess.CalledProcessError as error:
+        unavailable(folder, f"{' '.join(command)} failed:\n{error.stderr[-2000:]}")

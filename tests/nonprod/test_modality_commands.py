@@ -1,0 +1,108 @@
+"""`perform_procedure_step`: what it does, and what it prints of it."""
+
+import signal
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.nonprod.mpps_server import MppsServer, mpps_server, row
+from tests.processes import Start
+from tests.worklist.dicom import CALLED
+
+START, PROGRESS, END = "N-CREATE IN PROGRESS", "N-SET IN PROGRESS", "N-SET COMPLETED"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[MppsServer]:
+    """A server for all tests: to end one takes half a second."""
+    with mpps_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: MppsServer) -> MppsServer:
+    """One with two women on its list."""
+    running.forget(row(), row(AccessionNumber="ACC2"))
+    return running
+
+
+def performed(server: MppsServer, *arguments: str) -> list[str]:
+    """The lines that the command prints."""
+    output = StringIO()
+    options = ["--port", str(server.port), "--called", CALLED, "--seconds", "0"]
+    call_command("perform_procedure_step", *options, *arguments, stdout=output)
+    return output.getvalue().splitlines()
+
+
+class TestPerformProcedureStep:
+    def test_it_takes_the_first_of_its_own_list_of_the_day_and_says_each_step(self, server: MppsServer) -> None:
+        lines = performed(server, "--calling", "MAMMO3", "--date", "20261123")
+        assert lines == [
+            "C-FIND: 0000, 2 on the list; accession number ACC1 is next",
+            f"N-CREATE: 0000, IN PROGRESS, as performed procedure step {server.told[0].uid}",
+            "N-SET: 0000, COMPLETED, with 4 series and 4 images",
+        ]
+        assert server.requests == [START, END]
+        (asked,) = server.asked
+        step = asked.ScheduledProcedureStepSequence[0]
+        assert step.ScheduledStationAETitle == "MAMMO3"
+        assert (step.ScheduledProcedureStepStartDate, step.Modality) == ("20261123", "MG")
+
+    def test_an_accession_number_is_asked_of_any_day_and_station(self, server: MppsServer) -> None:
+        performed(server, "--accession", "ACC2")
+        step = server.asked[0].ScheduledProcedureStepSequence[0]
+        assert (step.ScheduledStationAETitle or "", step.ScheduledProcedureStepStartDate or "") == ("", "")
+        assert server.told[0].attributes.ScheduledStepAttributesSequence[0].AccessionNumber == "ACC2"
+
+    def test_it_can_discontinue_with_a_reason(self, server: MppsServer) -> None:
+        last = performed(server, "--discontinue", "patient refused")[-1]
+        expected = "N-SET: 0000, DISCONTINUED, with 1 series and 1 image: 110505, Patient refused to continue procedure"
+        assert last == expected
+        assert server.requests == [START, "N-SET DISCONTINUED"]
+
+    def test_it_can_tell_of_its_progress(self, server: MppsServer) -> None:
+        performed(server, "--progress")
+        assert server.requests == [START, PROGRESS, END]
+        assert [len(told.attributes.PerformedSeriesSequence) for told in server.told[1:]] == [1, 4]
+
+    def test_it_can_do_all_in_one_association(self, server: MppsServer) -> None:
+        performed(server, "--one-association", "--progress")
+        assert server.associations == 1
+
+
+class TestProblems:
+    @pytest.mark.parametrize(
+        ("arguments", "problem"),
+        [
+            (["--accession", "NONE"], "There is no such step on the list of MAMMO1"),
+            (["--discontinue", "bad weather"], "no reason goes by 'bad weather': 110513 Discontinued"),
+            (["--discontinue", "equipment"], "2 reasons go by 'equipment': 110501 Equipment failure; 110516"),
+            (["--date", "23.11.2026"], "date"),
+            (["--port", "1"], f"no association with {CALLED} at 127.0.0.1:1"),
+        ],
+    )
+    def test_is_one_sentence_and_exit_2(self, server: MppsServer, arguments: list[str], problem: str) -> None:
+        with pytest.raises(CommandError, match=problem) as caught:
+            performed(server, *arguments)
+        assert caught.value.returncode == 2
+        assert len(str(caught.value).splitlines()) == 1
+        assert server.told == []
+
+    def test_a_refusal_is_told_with_status_and_comment(self, server: MppsServer) -> None:
+        server.answers, server.comment = [0x0110], "no"
+        with pytest.raises(CommandError, match="N-CREATE was answered with 0110 no") as caught:
+            performed(server)
+        assert caught.value.returncode == 2
+
+
+class TestInterrupt:
+    @pytest.mark.django_db(transaction=True)
+    def test_ctrl_c_discontinues_what_has_begun(self, start: Start, server: MppsServer) -> None:
+        options = ["--port", str(server.port), "--called", CALLED, "--seconds", "600"]
+        process = start("perform_procedure_step", *options)
+        process.wait_for("N-CREATE: 0000")
+        assert process.stop(signal.SIGINT) == 0
+        assert server.requests == [START, "N-SET DISCONTINUED"]
+        assert "110513, Discontinued for unspecified reason" in process.output

@@ -1,0 +1,168 @@
+"""How a person has an action that failed executed again, once and only once."""
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+
+from core.models import AuditLog
+from nonprod.manage_emulator import update_status_action
+from relay.configuration import configured_dispatcher
+from relay.models import ReceivedAction, Reprocessing
+from relay.reprocessing import NotPossible, execute_again
+from tests.factories import payload
+from tests.users import client_of, page
+from worklist.models import WorklistItem
+
+pytestmark = pytest.mark.django_db
+
+REFUSED = update_status_action("ACC1", "COMPLETED")
+
+
+def send(action: dict[str, Any]) -> dict[str, Any]:
+    """What Manage is answered."""
+    reply: dict[str, Any] = json.loads(configured_dispatcher().dispatch(json.dumps(action), "test#1"))
+    return reply
+
+
+@pytest.fixture
+def refused() -> ReceivedAction:
+    """An update that came before its item, which has come since."""
+    assert send(REFUSED)["code"] == "not_found"
+    assert send(payload(accession_number="ACC1"))["status"] == "created"
+    return ReceivedAction.objects.get(action_id=REFUSED["action_id"])
+
+
+def again(action: ReceivedAction) -> Reprocessing:
+    """Jane has it executed again."""
+    return execute_again(configured_dispatcher(), action.pk, "admin:jane")
+
+
+def ask(action: ReceivedAction) -> str:
+    """The address of the page that asks first."""
+    return reverse("admin:relay_receivedaction_reprocess", args=[action.pk])
+
+
+class TestExecutingAgain:
+    def test_does_what_was_refused(self, refused: ReceivedAction) -> None:
+        assert again(refused).outcome == "updated"
+        assert WorklistItem.objects.get().status == "COMPLETED"
+
+    def test_keeps_what_was_answered_before_and_is_audited_under_the_persons_name(
+        self, refused: ReceivedAction
+    ) -> None:
+        done = again(refused)
+        assert (done.by, done.outcome_before, done.reply_before) == ("admin:jane", "not_found", refused.reply)
+        note = AuditLog.objects.get(operation="execute")
+        assert (note.actor, note.object_id, note.before, note.after) == (
+            "admin:jane",
+            refused.pk,
+            {"outcome": "not_found"},
+            {"outcome": "updated"},
+        )
+        assert note.correlation_id == done.correlation_id
+
+    def test_is_what_manage_is_told_when_it_sends_the_action_again(self, refused: ReceivedAction) -> None:
+        done = again(refused)
+        assert send(REFUSED) == json.loads(done.reply)
+
+    def test_is_not_possible_for_what_is_done(self, refused: ReceivedAction) -> None:
+        again(refused)
+        with pytest.raises(NotPossible, match="done already"):
+            again(refused)
+        created = ReceivedAction.objects.get(outcome="created")
+        before = created.reply
+        with pytest.raises(NotPossible, match="done already"):
+            again(created)
+        created.refresh_from_db()
+        assert (created.reply, Reprocessing.objects.count()) == (before, 1)
+
+    def test_is_not_possible_without_an_action_id(self) -> None:
+        send({**REFUSED, "action_id": ""})
+        with pytest.raises(NotPossible, match="no action_id"):
+            again(ReceivedAction.objects.get())
+
+    def test_of_what_is_refused_again_has_the_last_reason(self) -> None:
+        send(REFUSED)
+        action = ReceivedAction.objects.get()
+        assert again(action).outcome == "not_found"
+        action.refresh_from_db()
+        assert (action.outcome, action.is_final) == ("not_found", True)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_by_two_at_once_is_done_once(self, refused: ReceivedAction) -> None:
+        outcomes: list[str] = []
+
+        def try_it() -> None:
+            try:
+                outcomes.append(again(refused).outcome)
+            except NotPossible:
+                outcomes.append("not possible")
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=try_it) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == ["not possible"] * 3 + ["updated"]
+
+
+class TestThePages:
+    @pytest.mark.parametrize("group", ["support", "clinic"])
+    def test_do_it_after_asking(self, group: str, refused: ReceivedAction) -> None:
+        client = client_of(group)
+        of_action = reverse("admin:relay_receivedaction_change", args=[refused.pk])
+        assert ask(refused) in page(client, of_action)
+        assert "not_found" in page(client, ask(refused))
+        assert Reprocessing.objects.count() == 0
+        response = client.post(ask(refused), follow=True)
+        text = response.content.decode()
+        assert "was executed again: updated." in text
+        assert f"admin:{group}" in text
+        assert ask(refused) not in text
+
+    def test_say_that_it_failed_again(self) -> None:
+        send(REFUSED)
+        action = ReceivedAction.objects.get()
+        text = client_of("support").post(ask(action), follow=True).content.decode()
+        assert "failed again: not found." in text
+
+    def test_do_nothing_twice(self, refused: ReceivedAction) -> None:
+        client = client_of("support")
+        client.post(ask(refused))
+        assert "done already" in page(client, ask(refused))
+        assert "done already" in client.post(ask(refused), follow=True).content.decode()
+        assert Reprocessing.objects.count() == 1
+
+    def test_do_several_from_the_list(self, refused: ReceivedAction) -> None:
+        form = {"action": "reprocess", "_selected_action": [str(row.pk) for row in ReceivedAction.objects.all()]}
+        listed = reverse("admin:relay_receivedaction_changelist")
+        text = client_of("support").post(listed, form, follow=True).content.decode()
+        assert "was executed again: updated." in text
+        assert "not executed again. It is done already" in text
+
+    def test_are_for_those_with_the_permission(self, client: Client, refused: ReceivedAction) -> None:
+        client.force_login(_viewer())
+        assert client.get(reverse("admin:relay_receivedaction_change", args=[refused.pk])).status_code == 200
+        assert [client.get(ask(refused)).status_code, client.post(ask(refused)).status_code] == [403, 403]
+        form = {"action": "reprocess", "_selected_action": [str(refused.pk)]}
+        client.post(reverse("admin:relay_receivedaction_changelist"), form)
+        assert Reprocessing.objects.count() == 0
+
+    def test_find_those_that_failed(self, refused: ReceivedAction) -> None:
+        listed = reverse("admin:relay_receivedaction_changelist")
+        assert "1 received action" in page(client_of("support"), listed, result="failed")
+
+
+def _viewer() -> Any:
+    from django.contrib.auth.models import Permission, User  # noqa: PLC0415
+
+    user = User.objects.create_user("viewer", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_receivedaction"))
+    return user

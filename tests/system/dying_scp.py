@@ -1,0 +1,54 @@
+"""run_mwl_scp, but it is killed (SIGKILL) in its first N-CREATE: `before` the commit, or `after` it.
+
+After it is before the answer, too: pynetdicom sends that when the handler has returned.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
+import django
+
+django.setup()
+
+from django.db import transaction  # noqa: E402
+from django.db.backends.signals import connection_created  # noqa: E402
+
+from worklist.management.commands.run_mwl_scp import Command  # noqa: E402
+from worklist.models import ItemChange  # noqa: E402
+
+#: How the last statement of the transaction begins.
+LAST_STATEMENT = f'INSERT INTO "{ItemChange._meta.db_table}"'
+
+
+def die() -> None:
+    """At once: nothing is put in order, flushed or said."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+#: What is done when all of the transaction is with the database, but for its end.
+MOMENTS: dict[str, Callable[[], None]] = {"before": die, "after": partial(transaction.on_commit, die)}
+
+
+def execute_and_die(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+    """Around each statement."""
+    done = execute(sql, *arguments)
+    if sql.startswith(LAST_STATEMENT):
+        MOMENTS[sys.argv[1]]()
+    return done
+
+
+def watch(connection: Any, **_: Any) -> None:
+    """Around each connection."""
+    connection.execute_wrappers.append(execute_and_die)
+
+
+if __name__ == "__main__":
+    connection_created.connect(watch)
+    Command().handle()

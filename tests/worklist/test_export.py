@@ -1,0 +1,94 @@
+"""A day's list as a file for a spreadsheet."""
+
+import csv
+import io
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from core.models import AuditLog
+from tests.factories import WorklistItemFactory
+from tests.users import client_of, page
+from tests.worklist.conftest import SHOWN
+from tests.worklist.test_admin import LIST
+from worklist.admin.export import cell
+from worklist.models import WorklistItem
+
+pytestmark = pytest.mark.django_db
+
+EXPORT = reverse("admin:worklist_worklistitem_export")
+
+
+def exported(client: Client, day: str = "2026-11-23") -> list[list[str]]:
+    """The rows of the file."""
+    response = client.post(EXPORT, {"day": day})
+    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert response.headers["Content-Disposition"] == f'attachment; filename="worklist-{day}.csv"'
+    return list(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
+
+
+def permit(*codenames: str) -> Client:
+    """Somebody who may see items, and this."""
+    user = User.objects.create_user("somebody", is_staff=True)
+    permitted = Permission.objects.filter(codename__in=("view_worklistitem", *codenames))
+    user.user_permissions.set(permitted.filter(content_type__app_label="worklist"))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+class TestTheFile:
+    def test_has_the_items_of_the_day_in_the_order_of_the_clinic(self, clinic: Client, item: WorklistItem) -> None:
+        WorklistItemFactory.create(accession_number="ACC0", scheduled_time="09:00")
+        WorklistItemFactory.create(accession_number="ACC2", scheduled_date="2026-11-24")
+        rows = exported(clinic)
+        assert [row[0] for row in rows] == ["Accession Number", "ACC0", "ACC1"]
+        assert "O'BRIEN-ŁUKASZ^ZOË" in rows[2]
+
+    def test_begins_with_the_mark_by_which_excel_knows_utf_8(self, clinic: Client) -> None:
+        assert clinic.post(EXPORT, {"day": "2026-11-23"}).content.startswith(b"\xef\xbb\xbf")
+
+    def test_has_nobody_in_it_for_those_who_may_not_see_patients(self, item: WorklistItem) -> None:
+        rows = exported(permit("export_worklist"))
+        assert rows[1][0] == "ACC1"
+        text = "\n".join(",".join(row) for row in rows)
+        assert [shown for shown in SHOWN if shown in text] == []
+
+    @pytest.mark.parametrize("value", ["=1+1", "+44", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+    def test_has_no_formula_in_it(self, value: str) -> None:
+        assert cell(value) == f"'{value}"
+
+    def test_leaves_other_values_as_they_are(self, clinic: Client) -> None:
+        WorklistItemFactory.create(patient_comments="=HYPERLINK", patient_address='1 "Long" Lane, Leeds')
+        (row,) = exported(clinic)[1:]
+        assert "'=HYPERLINK" in row
+        assert '1 "Long" Lane, Leeds' in row
+
+
+class TestExporting:
+    def test_is_audited_under_the_persons_name_without_anybody_in_it(self, clinic: Client, item: WorklistItem) -> None:
+        exported(clinic)
+        note = AuditLog.objects.get()
+        assert (note.actor, note.operation, note.object_type, note.object_id) == (
+            "admin:clinic",
+            "export",
+            "worklist.worklistitem",
+            None,
+        )
+        assert note.after == {"day": "2026-11-23", "rows": 1, "with_persons": True}
+
+    def test_is_asked_for_on_a_page_and_not_done_by_a_link(self, clinic: Client, item: WorklistItem) -> None:
+        assert EXPORT in page(clinic, LIST)
+        assert 'type="date"' in page(clinic, EXPORT, day="2026-11-23")
+        assert AuditLog.objects.count() == 0
+
+    def test_of_no_day_is_asked_again(self, clinic: Client) -> None:
+        assert "Enter a valid date" in clinic.post(EXPORT, {"day": "soon"}).content.decode()
+
+    def test_is_for_those_with_the_permission(self, item: WorklistItem) -> None:
+        for client in (client_of("support"), permit("view_patient_data")):
+            assert EXPORT not in page(client, LIST)
+            assert client.post(EXPORT, {"day": "2026-11-23"}).status_code == 403
+        assert AuditLog.objects.count() == 0

@@ -1,0 +1,37 @@
+"""What monitors are told while the database is away."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+from dashboard.metrics import registry
+from tests.core.test_readiness import ask
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Away = Callable[[], AbstractContextManager[None]]
+
+
+class TestWithoutDatabase:
+    def test_readyz_waits_for_it_once(self, client: Client, database_away: Away) -> None:
+        with database_away():
+            status, checks = ask(client)
+        assert (status, checks["database"]["ok"]) == (503, False)
+        assert {checks[name]["error"] for name in ("migrations", "relay_listener", "mwl_scp")} == {
+            "not asked, as the database does not answer"
+        }
+
+    def test_metrics_say_so_and_no_more(self, client: Client, database_away: Away) -> None:
+        registry.cache_clear()
+        with database_away():
+            text = client.get("/metrics").content.decode()
+        assert "gateway_database_up 0.0" in text
+        assert "gateway_actions_total" not in text
+
+    def test_status_says_so(self, database_away: Away, capsys: pytest.CaptureFixture[str]) -> None:
+        with database_away(), pytest.raises(SystemExit) as end:
+            call_command("status", skip_checks=True)
+        assert end.value.code == 1
+        assert "Problem The database does not answer" in capsys.readouterr().out

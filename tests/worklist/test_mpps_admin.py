@@ -1,0 +1,352 @@
+"""Who sees what modalities have reported of their work, and who deals with what is unclear of it, in the admin."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from core.models import AuditLog
+from tests.factories import WorklistItemFactory
+from tests.users import client_of, page
+from tests.worklist.conftest import SHOWN
+from tests.worklist.dicom import dataset
+from tests.worklist.services.test_exceptions import end, named, start, status_of
+from tests.worklist.test_admin import detail
+from worklist.item_state import COMPLETED, DISCONTINUED, IN_PROGRESS, SCHEDULED
+from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
+
+pytestmark = pytest.mark.django_db
+
+STEPS = reverse("admin:worklist_performedprocedurestep_changelist")
+EXCEPTIONS = reverse("admin:worklist_mppsexception_changelist")
+ALARM = "Wrong patient: 1 alarm."
+ANOTHER = {"PatientID": "9990000099", "PatientName": "KOWALSKA^ANNA", "PatientBirthDate": "19510203"}
+
+
+def address(record: PerformedProcedureStep | MppsException) -> str:
+    """The address of a record's page."""
+    return reverse(f"admin:worklist_{record._meta.model_name}_change", args=[record.pk])
+
+
+def way(name: str) -> str:
+    """The address at which the only exception is dealt with so."""
+    return reverse(f"admin:worklist_mppsexception_{name}", args=[MppsException.objects.get().pk])
+
+
+def put_back_page(item: WorklistItem) -> str:
+    """The address at which an item is put back."""
+    return reverse("admin:worklist_worklistitem_put_back", args=[item.pk])
+
+
+def permit(group: str, *codenames: str) -> Client:
+    """Somebody of a group who may do more than that."""
+    client = client_of(group)
+    permissions = Permission.objects.filter(content_type__app_label="worklist", codename__in=codenames)
+    User.objects.get(username=group).user_permissions.set(permissions)
+    return client
+
+
+@pytest.fixture
+def wrong_patient(item: WorklistItem) -> MppsException:
+    """A machine has worked on ACC1 as another woman's."""
+    start(named(item), **ANOTHER)
+    return MppsException.objects.get()
+
+
+class TestAStep:
+    def test_is_shown_with_what_came_of_it(self, support: Client, item: WorklistItem) -> None:
+        start(named(item))
+        reason: dict[str, Any] = {
+            "PerformedProcedureStepDiscontinuationReasonCodeSequence": [dataset(CodeMeaning="Patient refused")]
+        }
+        end(DISCONTINUED, **reason, EntranceDoseInmGy="5.1")
+        for text in (page(support, STEPS), page(support, address(PerformedProcedureStep.objects.get()))):
+            told = ("PPS1", "Discontinued", "MAMMO1", "23 Nov 2026 14:31", "23 Nov 2026 14:36", "Patient refused")
+            assert [each for each in told if each not in text] == []
+            assert detail(item) in text
+        assert "EntranceDoseInmGy: 5.1" in text
+
+    @pytest.mark.parametrize(
+        ("permission", "seen"),
+        [
+            ("view_patient_data", {"9990000018"}),
+            ("view_operator", {"ROSE"}),
+            ("view_data_set", {"9990000018", "ROSE", "KOWALSKA"}),
+            ("view_showing", set()),
+        ],
+    )
+    def test_shows_who_it_was_by_permission_only(self, item: WorklistItem, permission: str, seen: set[str]) -> None:
+        step = start(named(item), PatientID="9990000018", PatientName="KOWALSKA^ANNA")
+        end(COMPLETED)
+        client = permit("support", permission)
+        text = page(client, address(step))
+        assert {each for each in ("9990000018", "ROSE", "KOWALSKA") if each in text} == seen
+        assert [each for each in ("9990000018", "ROSE", "KOWALSKA") if each in page(client, STEPS)] == []
+
+    def test_shows_a_clinic_the_patient_and_no_operator(self, clinic: Client, item: WorklistItem) -> None:
+        step = start(named(item), PatientID="9990000018")
+        end(COMPLETED)
+        text = page(clinic, address(step))
+        assert "9990000018" in text
+        assert "ROSE" not in text
+
+    @pytest.mark.parametrize("field", sorted(PerformedProcedureStep.personal_fields))
+    def test_cannot_be_found_by_whose_it_is(self, clinic: Client, item: WorklistItem, field: str) -> None:
+        start(named(item), PatientID="9990000018")
+        assert clinic.get(STEPS, {f"{field}__startswith": "9"}).status_code == 400
+        assert "PPS1" not in page(clinic, STEPS, q="9990000018")
+
+    @pytest.mark.parametrize("searched", ["ACC1", "PPS1", "1.2.3.9"])
+    def test_is_found_by_its_numbers(self, support: Client, item: WorklistItem, searched: str) -> None:
+        start(named(item))
+        assert "1 performed procedure step" in page(support, STEPS, q=searched)
+
+    @pytest.mark.parametrize("model", ["performedprocedurestep", "mppsexception"])
+    def test_is_added_and_changed_by_nobody(
+        self, admin_client: Client, wrong_patient: MppsException, model: str
+    ) -> None:
+        record = wrong_patient if model == "mppsexception" else wrong_patient.step
+        assert admin_client.get(reverse(f"admin:worklist_{model}_add")).status_code == 403
+        assert admin_client.post(address(record), {"resolution": "dismissed", "status": "COMPLETED"}).status_code == 403
+        assert admin_client.post(reverse(f"admin:worklist_{model}_delete", args=[record.pk])).status_code == 403
+
+
+class TestTheItemsPage:
+    def test_has_its_steps_and_its_exceptions(self, support: Client, item: WorklistItem) -> None:
+        assert "Performed" in page(support, detail(item))
+        start(named(item))
+        end(COMPLETED)
+        start(named(item), uid="1.2.3.10", **ANOTHER)
+        text = page(support, detail(item))
+        assert "COMPLETED, 23 Nov 2026 14:31 to 23 Nov 2026 14:36, MAMMO1, 2 images" in text
+        assert "Wrong patient: the item is another woman&#x27;s (open)" in text
+        assert address(MppsException.objects.get()) in text
+        assert [shown for shown in SHOWN if shown in text] == []
+
+    def test_puts_a_discontinued_one_back_on_the_list(self, clinic: Client, item: WorklistItem) -> None:
+        start(named(item))
+        assert put_back_page(item) not in page(clinic, detail(item))
+        end(DISCONTINUED)
+        assert put_back_page(item) in page(clinic, detail(item))
+        assert "broken off count no longer" in page(clinic, put_back_page(item))
+        assert status_of(item) == DISCONTINUED
+        text = clinic.post(put_back_page(item), follow=True).content.decode()
+        assert "ACC1 is on the list again." in text
+        assert "does not count: the item was put back on the list" in text
+        assert status_of(item) == SCHEDULED
+        assert AuditLog.objects.filter(object_id=item.pk, actor="admin:clinic").count() == 1
+
+    def test_says_why_one_cannot_be_put_back(self, clinic: Client, item: WorklistItem) -> None:
+        start(named(item))
+        end(COMPLETED)
+        text = clinic.post(put_back_page(item), follow=True).content.decode()
+        assert "ACC1: It is COMPLETED: only a discontinued item can be put back" in text
+        assert status_of(item) == COMPLETED
+
+    def test_lets_nobody_put_back_without_permission(self, support: Client, item: WorklistItem) -> None:
+        start(named(item))
+        end(DISCONTINUED)
+        assert put_back_page(item) not in page(support, detail(item))
+        assert [support.get(put_back_page(item)).status_code, support.post(put_back_page(item)).status_code] == [
+            403,
+            403,
+        ]
+        assert status_of(item) == DISCONTINUED
+
+    def test_shows_no_steps_to_those_who_may_not_see_any(self, client: Client, item: WorklistItem) -> None:
+        start(named(item), **ANOTHER)
+        user = User.objects.create_user("visitor", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename="view_worklistitem"))
+        client.force_login(user)
+        text = page(client, detail(item))
+        assert "Wrong patient" not in text
+
+
+class TestTheListOfExceptions:
+    def test_has_those_of_a_wrong_patient_first(self, support: Client, item: WorklistItem) -> None:
+        start(named(item), **ANOTHER)
+        start(named(), uid="1.2.3.10")
+        start(named(accession_number="GONE"), uid="1.2.3.11")
+        text = page(support, EXCEPTIONS)
+        reasons = ("Wrong patient: the item", "Unknown accession number: no", "Unscheduled: the machine")
+        positions = [text.index(reason, text.index("<tbody>")) for reason in reasons]
+        assert positions == sorted(positions)
+        assert [shown for shown in (*SHOWN[:-2], "9990000099", "KOWALSKA") if shown in text] == []
+
+    def test_has_the_open_ones_unless_others_are_asked_for(self, clinic: Client) -> None:
+        start(named())
+        assert "1 MPPS exception" in page(clinic, EXCEPTIONS)
+        assert "0 MPPS exceptions" in page(clinic, EXCEPTIONS, state="closed", _facets="True")
+        clinic.post(way("dismiss"), {"note": "a phantom"})
+        assert "0 MPPS exceptions" in page(clinic, EXCEPTIONS)
+        for state in ("closed", "all"):
+            text = page(clinic, EXCEPTIONS, state=state)
+            assert "1 MPPS exception" in text
+            assert "admin:clinic" in text
+
+    def test_does_not_cost_more_with_more_rows(self, support: Client) -> None:
+        counts = []
+        for number in range(2):
+            for step in range(20):
+                start(named(), uid=f"1.2.{number}.{step}")
+            with CaptureQueriesContext(connection) as queries:
+                page(support, EXCEPTIONS)
+            counts.append(len(queries))
+        assert counts[0] == counts[1]
+
+
+class TestAnExceptionsPage:
+    def test_has_what_the_machine_said_beside_the_item(self, support: Client, wrong_patient: MppsException) -> None:
+        text = page(support, address(wrong_patient))
+        assert detail(WorklistItem.objects.get()) in text
+        assert address(wrong_patient.step) in text
+        assert text.count("<td>ACC1</td>") == 2
+        assert [shown for shown in (*SHOWN[:-2], "9990000099", "KOWALSKA") if shown in text] == []
+
+    def test_shows_both_women_to_those_who_may_see_them(self, clinic: Client, wrong_patient: MppsException) -> None:
+        text = page(clinic, address(wrong_patient))
+        for title, said, has in (
+            ("NHS number", "9990000099", "9990000018"),
+            ("Name", "KOWALSKA^ANNA", "O&#x27;BRIEN-ŁUKASZ^ZOË"),
+            ("Birth date", "19510203", "19430607"),
+        ):
+            assert f"<th>{title}</th><td>{said}</td><td>{has}</td><td><strong>differs</strong></td>" in text
+
+    def test_names_the_items_with_the_nhs_number_that_the_machine_gave(
+        self, support: Client, item: WorklistItem
+    ) -> None:
+        WorklistItemFactory.create(accession_number="ACC2")
+        start(named(), PatientID="999 000 0018")
+        text = page(support, address(MppsException.objects.get()))
+        assert detail(item) in text
+        assert "ACC2" not in text
+
+    def test_offers_the_ways_to_deal_with_it_to_those_who_may(self, item: WorklistItem) -> None:
+        start(named())
+        ways = {name: way(name) for name in ("link", "put_back", "dismiss")}
+        exception = MppsException.objects.get()
+        text = page(client_of("clinic"), address(exception))
+        assert [name for name, url in ways.items() if url in text] == ["link", "dismiss"]
+        text = page(client_of("support"), address(exception))
+        assert [name for name, url in ways.items() if url in text] == []
+
+    def test_offers_to_put_back_what_counts_for_an_item(self, clinic: Client, item: WorklistItem) -> None:
+        start(named(item), named(accession_number="GONE"))
+        assert way("put_back") in page(clinic, address(MppsException.objects.get()))
+
+    @pytest.mark.parametrize("nobody", ["x", "00000000-0000-0000-0000-000000000000"])
+    def test_of_one_that_is_not_there_is_not_found(self, clinic: Client, nobody: str) -> None:
+        assert clinic.get(f"{EXCEPTIONS}{nobody}/dismiss/").status_code in (302, 404)
+
+
+class TestDealingWithAnException:
+    def test_by_linking_it_to_an_item(self, clinic: Client, item: WorklistItem) -> None:
+        start(named(), PatientID="9990000018")
+        form = {"accession_number": "ACC1", "note": "typed by hand"}
+        response = clinic.post(way("link"), form, follow=True)
+        assert "Done: linked to an item." in response.content.decode()
+        exception = MppsException.objects.get()
+        assert (exception.resolution, exception.resolved_by, exception.note) == (
+            "linked",
+            "admin:clinic",
+            "typed by hand",
+        )
+        assert status_of(item) == IN_PROGRESS
+        assert response.redirect_chain == [(address(exception), 302)]
+        assert {
+            each.actor for each in AuditLog.objects.filter(object_id__in=[exception.pk, item.pk], operation="update")
+        } == {"admin:clinic"}
+
+    def test_by_putting_the_item_back(self, clinic: Client, item: WorklistItem) -> None:
+        start(named(item), named(accession_number="GONE"))
+        text = clinic.post(way("put_back"), {"note": "the wrong button"}, follow=True).content.decode()
+        assert "Done: the item was put back on the list." in text
+        assert status_of(item) == SCHEDULED
+
+    def test_by_dismissing_it(self, clinic: Client, wrong_patient: MppsException, item: WorklistItem) -> None:
+        text = clinic.post(way("dismiss"), {"note": "a phantom"}, follow=True).content.decode()
+        assert "Done: dismissed." in text
+        assert "a phantom" in text
+        assert way("dismiss") not in text
+        assert status_of(item) == SCHEDULED
+
+    @pytest.mark.parametrize(
+        ("name", "form", "told"),
+        [
+            ("dismiss", {"note": " "}, "This field is required"),
+            ("dismiss", {"note": "it was 999 000 0018"}, "look like an NHS number"),
+            ("dismiss", {"note": "x" * 301}, "at most 300"),
+            ("link", {"accession_number": ""}, "This field is required"),
+            ("link", {"accession_number": "ACC9"}, "No worklist item has this accession number"),
+            ("link", {"accession_number": "ACC1"}, "NHS number is not the item&#x27;s: is it this woman?"),
+        ],
+    )
+    def test_is_refused_with_what_is_wrong_about_it(
+        self, clinic: Client, wrong_patient: MppsException, name: str, form: dict[str, str], told: str
+    ) -> None:
+        response = clinic.post(way(name), form)
+        assert response.status_code == 200
+        assert told in response.content.decode()
+        assert MppsException.objects.open().count() == 1
+
+    def test_links_to_another_woman_when_told_so(
+        self, clinic: Client, wrong_patient: MppsException, item: WorklistItem
+    ) -> None:
+        clinic.post(way("link"), {"accession_number": "ACC1", "another_patient": "on"})
+        assert status_of(item) == IN_PROGRESS
+
+    def test_is_not_possible_twice_and_says_so(self, clinic: Client, wrong_patient: MppsException) -> None:
+        clinic.post(way("dismiss"), {"note": "first"})
+        text = clinic.post(way("dismiss"), {"note": "second"}, follow=True).content.decode()
+        assert "Not done. Somebody has dealt with it already." in text
+        assert MppsException.objects.get().note == "first"
+
+    @pytest.mark.parametrize("name", ["link", "put_back", "dismiss"])
+    def test_takes_the_permission(self, support: Client, wrong_patient: MppsException, name: str) -> None:
+        form = {"accession_number": "ACC1", "another_patient": "on", "note": "x"}
+        assert [support.get(way(name)).status_code, support.post(way(name), form).status_code] == [403, 403]
+        assert MppsException.objects.open().count() == 1
+
+    def test_takes_a_token_against_forgery(self, wrong_patient: MppsException) -> None:
+        client_of("clinic")
+        strict = Client(enforce_csrf_checks=True)
+        strict.force_login(User.objects.get(username="clinic"))
+        assert strict.post(way("dismiss"), {"note": "x"}).status_code == 403
+        assert MppsException.objects.open().count() == 1
+
+    @pytest.mark.parametrize("name", ["link", "put_back", "dismiss"])
+    def test_changes_nothing_by_being_looked_at(self, clinic: Client, wrong_patient: MppsException, name: str) -> None:
+        assert "csrfmiddlewaretoken" in page(clinic, way(name))
+        assert MppsException.objects.open().count() == 1
+
+    def test_shows_nobodys_data_to_one_who_may_resolve_but_not_see_it(self, wrong_patient: MppsException) -> None:
+        text = page(permit("support", "resolve_mppsexception"), way("link"))
+        assert [shown for shown in (*SHOWN[:-2], "9990000099", "KOWALSKA") if shown in text] == []
+
+
+class TestTheAlarm:
+    @pytest.mark.parametrize(
+        "where", ["index", "app_list", "worklist_mppsexception_changelist", "worklist_showing_changelist"]
+    )
+    def test_stands_on_the_pages_until_somebody_has_dealt_with_it(
+        self, clinic: Client, wrong_patient: MppsException, where: str
+    ) -> None:
+        url = reverse(f"admin:{where}", args=["worklist"] if where == "app_list" else [])
+        assert ALARM in page(clinic, url)
+        clinic.post(way("dismiss"), {"note": "a phantom"})
+        assert 'role="alert"' not in page(clinic, url)
+
+    def test_stands_on_the_items_page(self, support: Client, wrong_patient: MppsException, item: WorklistItem) -> None:
+        assert ALARM in page(support, detail(item))
+
+    def test_is_for_those_who_may_see_exceptions(self, client: Client, wrong_patient: MppsException) -> None:
+        client.force_login(User.objects.create_user("visitor", is_staff=True))
+        assert ALARM not in page(client, reverse("admin:index"))
+
+    def test_is_not_raised_by_other_exceptions(self, support: Client) -> None:
+        start(named())
+        assert 'role="alert"' not in page(support, EXCEPTIONS)

@@ -1,0 +1,69 @@
+"""Owns how modalities are configured."""
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+
+from core.admin import AuditedAdmin, actor_of
+from core.services.auditor import Auditor
+from worklist.models import Modality, WorklistQuery
+
+
+@admin.register(Modality)
+class ModalityAdmin(AuditedAdmin):
+    """Who may ask for the worklist, and how it is answered. Every change stands in the audit log.
+
+    A modality is not deleted, but no longer allowed: once it is gone from here, its AE title is one that nobody knows.
+    """
+
+    list_display = (
+        "ae_title",
+        "name",
+        "room",
+        "is_allowed",
+        "own_list_only",
+        "is_strict",
+        "expected_address",
+        "last_query",
+    )
+    list_filter = ("is_allowed", "own_list_only", "hides_in_progress", "is_strict", "room")
+    search_fields = ("ae_title", "name", "room")
+    readonly_fields = ("last_query", "created_at", "updated_at")
+    fieldsets = (
+        (None, {"fields": ("ae_title", "name", "room")}),
+        ("Who may ask", {"fields": ("is_allowed", "expected_address")}),
+        ("What it is shown", {"fields": ("own_list_only", "hides_in_progress", "max_rows", "character_set")}),
+        ("What it may report", {"fields": ("is_strict",)}),
+        ("Record", {"fields": ("last_query", "created_at", "updated_at")}),
+    )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Modality]:
+        """With the moment of each one's last query that is still kept."""
+        queries = WorklistQuery.objects.filter(calling_ae_title=OuterRef("ae_title")).order_by("-asked_at")
+        modalities: QuerySet[Modality] = super().get_queryset(request)
+        return modalities.annotate(last_query_at=Subquery(queries.values("asked_at")[:1]))
+
+    @admin.display(description="last query", ordering="last_query_at", empty_value="none is kept")
+    def last_query(self, modality: Modality) -> datetime | None:
+        """When it last asked."""
+        return getattr(modality, "last_query_at", None)
+
+    def save_model(self, request: HttpRequest, obj: Modality, form: Any, change: bool) -> None:
+        """Write by way of the auditor, which also says who it was."""
+        auditor = Auditor(actor_of(request))
+        if change:
+            stored = Modality.objects.select_for_update().get(pk=obj.pk)
+            auditor.update(stored, **{name: getattr(obj, name) for name in form.changed_data})
+            return
+        if not Modality.objects.exists() and settings.MWL_UNKNOWN_AE_TITLES == "reject-once-configured":
+            warning = "This is the first modality: from now on those that are not on this list are rejected."
+            messages.warning(request, warning)
+        auditor.create_unless_known(obj)
