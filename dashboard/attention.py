@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 
 from django.conf import settings
@@ -13,6 +13,7 @@ from core.gateway_actions import ErrorCode
 from dashboard.daemons import FAILURES, RelayPart, WorklistPart
 from dashboard.levels import Level
 from dashboard.machines import Machine
+from dashboard.standing import Right, Standing
 from relay.models import ReceivedAction
 from worklist.models import ItemAlarm, MppsException
 
@@ -26,12 +27,22 @@ Reason = MppsException.Reason
 
 @dataclass(frozen=True)
 class Attention:
-    """One thing that went wrong. `link` is where in the admin to look; nobody's name stands in it."""
+    """One thing that went wrong. `link` is where in the admin to look, and takes `right`; nobody's name stands in it.
+
+    `without_number` is what is said instead to those who may not see items, where the words name one.
+    """
 
     level: Level
     words: str
     what_to_do: str
-    link: str = ""
+    link: str
+    right: Right
+    without_number: str = ""
+
+    def seen_by(self, standing: Standing) -> "Attention":
+        """As somebody may see it: without a number, without a link that is a dead end."""
+        words = self.words if standing.sees_numbers else self.without_number or self.words
+        return replace(self, words=words, link=self.link if standing.follows(self.right) else "")
 
 
 #: What to do about an exception that a machine's report has raised.
@@ -45,6 +56,9 @@ ABOUT_EXCEPTIONS = {
     Reason.DONE_AFTER_PUT_BACK: "Put back on the list, she has been imaged: take care that it is not done twice.",
     Reason.ABANDONED: "Ask at the machine how the examination ended; link or dismiss it.",
 }
+WRONG_PATIENT = "A machine may show the wrong woman: its report names {item} and another patient"
+UNSHOWABLE = "{who} is missing on the machines' lists: DICOM does not allow her {attribute}"
+ENTER_BY_HAND = "Enter her by hand. Correct it in Manage, and send her again."
 SENDER = "What Manage sent cannot be done: its support finds the reason in the reply."
 #: What to do about an action that failed.
 ABOUT_ACTIONS = {
@@ -75,7 +89,7 @@ def _daemons(relay: RelayPart, worklist: WorklistPart) -> Iterator[Attention]:
     link = reverse("admin:core_heartbeat_changelist")
     for name, part in (("Connection to Manage", relay), ("Worklist server", worklist)):
         if part.level is not Level.OK:
-            yield Attention(part.level, f"{name}: {part.words[:1].lower()}{part.words[1:]}", part.what_to_do, link)
+            yield Attention(part.level, f"{name}: {_lowered(part.words)}", part.what_to_do, link, Right.HEARTBEATS)
 
 
 Exceptions = list[tuple[str, str, str]]
@@ -89,9 +103,10 @@ def _open_exceptions() -> Exceptions:
 def _wrong_patients(exceptions: Exceptions) -> Iterator[Attention]:
     for pk, reason, number in exceptions:
         if reason == Reason.WRONG_PATIENT:
-            words = f"A machine may show the wrong woman: its report names {number or 'an item'} and another patient"
+            words, anonymous = (WRONG_PATIENT.format(item=item) for item in (number or "an item", "an item"))
             link = reverse("admin:worklist_mppsexception_change", args=[pk])
-            yield Attention(Level.PROBLEM, words, ABOUT_EXCEPTIONS[Reason.WRONG_PATIENT], link)
+            what = ABOUT_EXCEPTIONS[Reason.WRONG_PATIENT]
+            yield Attention(Level.PROBLEM, words, what, link, Right.EXCEPTIONS, anonymous)
 
 
 def _exceptions(exceptions: Exceptions) -> Iterator[Attention]:
@@ -99,15 +114,15 @@ def _exceptions(exceptions: Exceptions) -> Iterator[Attention]:
     for reason, count in counted.most_common():
         link = reverse("admin:worklist_mppsexception_changelist", query={"reason__exact": reason.value})
         words = f"{count} {'report' if count == 1 else 'reports'} of machines: {_lowered(reason.label)}"
-        yield Attention(Level.WARNING, words, ABOUT_EXCEPTIONS[reason], link)
+        yield Attention(Level.WARNING, words, ABOUT_EXCEPTIONS[reason], link, Right.EXCEPTIONS)
 
 
 def _unshowable(today: date) -> Iterator[Attention]:
     alarms = ItemAlarm.objects.of_open_items().filter(item__scheduled_date__gte=today)
     for item, number, attribute in alarms.values_list("item_id", "item__accession_number", "attribute")[:MOST]:
-        words = f"{number} is missing on the machines' lists: DICOM does not allow her {attribute}"
+        words, anonymous = (UNSHOWABLE.format(who=who, attribute=attribute) for who in (number, "A woman"))
         link = reverse("admin:worklist_worklistitem_change", args=[item])
-        yield Attention(Level.PROBLEM, words, "Enter her by hand. Correct it in Manage, and send her again.", link)
+        yield Attention(Level.PROBLEM, words, ENTER_BY_HAND, link, Right.ITEMS, anonymous)
 
 
 def _failed_actions(today: date) -> Iterator[Attention]:
@@ -116,7 +131,7 @@ def _failed_actions(today: date) -> Iterator[Attention]:
     for outcome, count in Counter(outcomes.order_by().values_list("outcome", flat=True)).most_common():
         words = f"{count} {'action' if count == 1 else 'actions'} of Manage failed today: {outcome.replace('_', ' ')}"
         link = reverse("admin:relay_receivedaction_changelist", query={"outcome": outcome})
-        yield Attention(Level.WARNING, words, ABOUT_ACTIONS.get(ErrorCode(outcome), SENDER), link)
+        yield Attention(Level.WARNING, words, ABOUT_ACTIONS.get(ErrorCode(outcome), SENDER), link, Right.ACTIONS)
 
 
 def _machines(machines: list[Machine]) -> Iterator[Attention]:
@@ -124,14 +139,15 @@ def _machines(machines: list[Machine]) -> Iterator[Attention]:
         if machine.is_silent:
             words = f"{machine.name or machine.ae_title}: {_lowered(machine.words)}"
             link = reverse("admin:worklist_worklistquery_changelist", query={"calling_ae_title": machine.ae_title})
-            yield Attention(machine.level, words, machine.what_to_do, link)
+            yield Attention(machine.level, words, machine.what_to_do, link, Right.QUERIES)
     if settings.MWL_UNKNOWN_AE_TITLES == "accept" or not any(machine.is_known for machine in machines):
         return
     for machine in machines:
         if not machine.is_known:
             link = reverse("admin:worklist_modality_add", query={"ae_title": machine.ae_title})
             words = f"A machine that nobody knows has asked for the list: {machine.ae_title}"
-            yield Attention(Level.WARNING, words, "Find out whose it is, and add it to the modalities.", link)
+            what = "Find out whose it is, and add it to the modalities."
+            yield Attention(Level.WARNING, words, what, link, Right.NEW_MODALITIES)
 
 
 def _lowered(words: str) -> str:

@@ -8,10 +8,11 @@ of a queue. Nothing here grows with the viewers but the sending itself.
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import lru_cache
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ from django.db import DatabaseError, InterfaceError, connections, reset_queries
 from django.utils import timezone
 
 from dashboard.pieces import Page, changes_between, page_of
-from dashboard.snapshot import take_snapshot
+from dashboard.snapshot import Snapshot, take_snapshot
 from dashboard.standing import Standing, standings
 from dashboard.waking import keep_waking
 
@@ -27,10 +28,10 @@ logger = logging.getLogger(__name__)
 
 #: The database is not looked at again before this has passed, nor later than that.
 AT_LEAST_SECONDS, AT_MOST_SECONDS = 1.0, 5.0
-#: All sessions are looked at again after this long.
-STANDING_SECONDS = 5.0
 #: A database that takes longer is away, as far as the page can tell.
 PATIENCE_SECONDS = 5.0
+#: So many who have just come are asked about at once; more are to come again.
+MOST_AT_THE_DOOR = 100
 
 #: What somebody has seen who has just come.
 NOTHING: Page = {}
@@ -40,16 +41,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class News:
-    """What all viewers are to see: the page in both variants, and since when the database does not answer."""
+    """What all viewers are to see, and since when the database does not answer; nothing where it never has."""
 
     at: str
-    without_names: Page
-    with_names: Page
+    snapshot: Snapshot | None = None
     away_since: str = ""
+    pages: dict[Standing, Page] = field(default_factory=dict)
 
     def page_for(self, standing: Standing) -> Page:
-        """The variant that this viewer may see."""
-        return self.with_names if standing.sees_names else self.without_names
+        """The variant for those who may see so much, made once for all of them."""
+        if self.snapshot is None:
+            return NOTHING
+        if standing not in self.pages:
+            self.pages[standing] = page_of(self.snapshot, standing)
+        return self.pages[standing]
 
 
 @dataclass(eq=False)
@@ -70,7 +75,10 @@ class Broadcaster:
         self._viewers: set[Viewer] = set()
         self._work: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._database = _Database()
+        self._database = _Database("live-page")
+        # Of its own: who is not logged in may come as often as they like, and keep nobody from looking on.
+        self._door = _Database("live-page-door")
+        self._at_the_door = 0
 
     def join(self, viewer: Viewer) -> None:
         """Begin to tell somebody; the first one starts the work."""
@@ -90,8 +98,16 @@ class Broadcaster:
             self._database.let_go()
 
     async def standing_of(self, session_key: str) -> Standing | None:
-        """What a session is worth, before it becomes a viewer; DatabaseError where that cannot be said."""
-        return (await self._database.ask(lambda: standings([session_key]))).get(session_key)
+        """What a session is worth, before it becomes a viewer; one of AWAY where that cannot be said."""
+        if self._at_the_door >= MOST_AT_THE_DOOR:
+            raise TimeoutError
+        self._at_the_door += 1
+        try:
+            return (await self._door.ask(lambda: standings([session_key]))).get(session_key)
+        finally:
+            self._at_the_door -= 1
+            if not self._at_the_door:
+                self._door.let_go()
 
     async def next_message(self, viewer: Viewer) -> str:
         """Wait until there is something for this viewer, and give all of it; nothing when it may not look any more."""
@@ -120,7 +136,6 @@ class Broadcaster:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(keep_waking(self._changed.set))
-            tasks.create_task(self._keep_standings())
             tasks.create_task(self._keep_looking())
 
     async def _keep_looking(self) -> None:
@@ -134,36 +149,35 @@ class Broadcaster:
                 await asyncio.wait_for(self._changed.wait(), AT_MOST_SECONDS - AT_LEAST_SECONDS)
 
     async def _look(self) -> None:
+        viewers = list(self._viewers)  # who comes meanwhile has just been asked about
+        keys = {viewer.session_key for viewer in viewers}
         try:
-            self._news = await self._database.ask(_look)
-        except AWAY as error:
+            self._news, known = await self._database.ask(lambda: _look(keys))
+        except AWAY as error:  # nobody sees anything new meanwhile
             logger.warning("the database does not answer the live page", extra={"error": type(error).__name__})
             self._news = _away(self._news)
-
-    async def _keep_standings(self) -> None:
-        while True:
-            await asyncio.sleep(STANDING_SECONDS)
-            with suppress(*AWAY):  # nobody sees anything new meanwhile
-                await self._check_standings()
-
-    async def _check_standings(self) -> None:
-        viewers = list(self._viewers)
-        known = await self._database.ask(lambda: standings({viewer.session_key for viewer in viewers}))
+            return
         for viewer in viewers:
-            if viewer.standing != known.get(viewer.session_key):
-                viewer.standing = known.get(viewer.session_key)
-                viewer.woken.set()
+            viewer.standing = known.get(viewer.session_key)
 
 
-def _look() -> News:
+def _look(session_keys: Collection[str]) -> tuple[News, dict[str, Standing]]:
+    """What is new, and then who may see it: in this order, so that nothing new goes to who may not look any more."""
     snapshot = take_snapshot()
-    at = f"{timezone.localtime(snapshot.taken_at):%H:%M:%S}"
-    return News(at, page_of(snapshot, with_names=False), page_of(snapshot, with_names=True))
+    news, known = News(_said(snapshot.taken_at), snapshot), standings(session_keys)
+    for standing in set(known.values()):
+        news.page_for(standing)  # here, and not in the event loop
+    return news, known
+
+
+def _said(at: datetime) -> str:
+    """With its day, by the clinic's clock: the script says the day where it is not today's any more."""
+    return f"{timezone.localtime(at):%Y-%m-%dT%H:%M:%S}"
 
 
 def _away(known: News | None) -> News:
     """The same page, marked as old."""
-    known = known or News(f"{timezone.localtime():%H:%M:%S}", NOTHING, NOTHING)
+    known = known or News(_said(timezone.now()))
     return replace(known, away_since=known.away_since or known.at)
 
 
@@ -198,8 +212,8 @@ def _message(at: str, away_since: str, seen: _Same, new: _Same) -> str:
 class _Database:
     """Asks the database from one thread of its own, which keeps its connection as long as it is good."""
 
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "live-page")
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, name)
 
     def let_go(self) -> None:
         """Give the connection back, until somebody asks again."""

@@ -1,6 +1,7 @@
 """Owns one open page's WebSocket: who may open it, what it is sent, and when it is ended."""
 
 import asyncio
+import re
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
@@ -9,6 +10,8 @@ from dashboard.broadcaster import AWAY, Broadcaster, Viewer
 
 #: Close codes (RFC 6455 section 7.4: from 4000 on they are an application's own).
 NOT_LOGGED_IN, TRY_AGAIN_LATER = 4401, 1013
+#: As Django makes them (SessionBase._get_new_session_key).
+SESSION_KEY_SHAPE = re.compile("[a-z0-9]{32}")
 
 
 class LivePage(AsyncWebsocketConsumer):
@@ -24,6 +27,9 @@ class LivePage(AsyncWebsocketConsumer):
         """Accept first: a browser is told why it is not let in only by a close code."""
         await self.accept()
         session_key = self.scope["cookies"].get(settings.SESSION_COOKIE_NAME, "")
+        if not SESSION_KEY_SHAPE.fullmatch(session_key):
+            await self.close(NOT_LOGGED_IN)  # the database is not asked about everybody
+            return
         try:
             standing = await self._broadcaster.standing_of(session_key)
         except AWAY:

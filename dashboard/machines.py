@@ -1,7 +1,7 @@
 """Owns what is told of each machine: when it last asked for its list, and whether it has been silent for too long."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -27,12 +27,15 @@ UNLEARNT, LEARNT_FROM = timedelta(minutes=30), 5
 #: Its hours: from so long before the first of its women who are waiting to so long after the last.
 BEFORE, AFTER = timedelta(minutes=15), timedelta(hours=1)
 
+#: The AE title of a woman whom any machine may image.
+ANY_MACHINE = ""
+
 ASK = "Is it switched on? Refresh the worklist at the machine. If that gives an error, call support."
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine, or an AE title that asks and nobody has configured."""
+    """One machine, or an AE title that asks and nobody has configured. `waiting` are for it alone."""
 
     ae_title: str
     name: str
@@ -41,23 +44,28 @@ class Machine:
     is_allowed: bool
     last_query: datetime | None
     waiting: int
-    level: Level = Level.OK
-    words: str = ""
+    waiting_for_any: int
+    level: Level
+    words: str
     what_to_do: str = ""
 
     @property
     def is_silent(self) -> bool:
         """Whether it should have asked by now."""
-        return self.level is not Level.OK
+        return self.is_known and self.level is not Level.OK
+
+    @property
+    def waiting_words(self) -> str:
+        """How many women wait, with those whom any machine may image."""
+        return f"{self.waiting}, and {self.waiting_for_any} for any machine" if self.waiting_for_any else str(self.waiting)
 
 
 @dataclass(frozen=True)
 class Hours:
-    """When a machine has women to image: how many are waiting, from when to when."""
+    """From when to when a machine has women to image."""
 
     first: datetime
     last: datetime
-    waiting: int
 
 
 def longest_usual(asked: Sequence[datetime]) -> timedelta:
@@ -87,21 +95,38 @@ def machines(modalities: Iterable[Modality], now: datetime) -> tuple[Machine, ..
     asked: dict[str, list[datetime]] = defaultdict(list)
     for title, at in WorklistQuery.objects.values_list("calling_ae_title", "asked_at")[:LATEST]:
         asked[title].append(at)
-    hours = _hours(timezone.localtime(now).date())
-    known = [_known(modality, asked[modality.ae_title], hours, now) for modality in modalities]
+    times = _times(timezone.localtime(now).date())
+    known = [_known(modality, asked[modality.ae_title], times, now) for modality in modalities]
     titles = {machine.ae_title for machine in known}
     strangers = [
-        Machine(title, "", "", is_known=False, is_allowed=True, last_query=max(moments), waiting=_waiting(hours, title))
+        _stranger(title, max(moments), len(times[title]))
         for title, moments in sorted(asked.items())
         if title not in titles and moments and max(moments) > now - STRANGERS_FOR
     ]
     return (*known, *strangers)
 
 
-def _known(modality: Modality, latest: list[datetime], hours: dict[str, Hours], now: datetime) -> Machine:
+def _stranger(title: str, last: datetime, waiting: int) -> Machine:
+    return Machine(
+        ae_title=title,
+        name="",
+        room="",
+        is_known=False,
+        is_allowed=True,
+        last_query=last,
+        waiting=waiting,
+        waiting_for_any=0,
+        level=Level.WARNING,
+        words="Nobody has configured it",
+    )
+
+
+def _known(modality: Modality, latest: list[datetime], times: Mapping[str, list[datetime]], now: datetime) -> Machine:
+    """A woman without a station may be imaged at every machine that may ask, so each of them has her hours."""
     last: datetime | None = getattr(modality, "last_query_at", None)
     asked = latest or ([last] if last else [])
-    silent = modality.is_allowed and is_silent(asked, hours.get(modality.ae_title), now)
+    own, for_any = times[modality.ae_title], times[ANY_MACHINE] if modality.is_allowed else []
+    silent = modality.is_allowed and is_silent(asked, _hours([*own, *for_any]), now)
     return Machine(
         ae_title=modality.ae_title,
         name=modality.name,
@@ -109,9 +134,10 @@ def _known(modality: Modality, latest: list[datetime], hours: dict[str, Hours], 
         is_known=True,
         is_allowed=modality.is_allowed,
         last_query=last,
-        waiting=_waiting(hours, modality.ae_title),
+        waiting=len(own),
+        waiting_for_any=len(for_any),
         level=Level.WARNING if silent else Level.OK,
-        words=_silence(last, now) if silent else "",
+        words=_silence(last, now) if silent else _peace(modality, last),
         what_to_do=ASK if silent else "",
     )
 
@@ -120,14 +146,20 @@ def _silence(last: datetime | None, now: datetime) -> str:
     return f"Silent for longer than usual: last asked {moment(last, now)}" if last else "Has not asked for its list yet"
 
 
-def _waiting(hours: dict[str, Hours], title: str) -> int:
-    return hours[title].waiting if title in hours else 0
+def _peace(modality: Modality, last: datetime | None) -> str:
+    if not modality.is_allowed:
+        return "Not allowed"
+    return "Asks for its list" if last else "Has not asked yet"
 
 
-def _hours(today: date) -> dict[str, Hours]:
+def _hours(moments: list[datetime]) -> Hours | None:
+    return Hours(min(moments), max(moments)) if moments else None
+
+
+def _times(today: date) -> Mapping[str, list[datetime]]:
     """AE title → when there are women of today for it who have not been imaged."""
     times: dict[str, list[datetime]] = defaultdict(list)
     items = WorklistItem.objects.open().filter(scheduled_date=today)
     for title, at in items.values_list("station_ae_title", "scheduled_time"):
         times[title].append(timezone.make_aware(datetime.combine(today, at)))
-    return {title: Hours(min(moments), max(moments), len(moments)) for title, moments in times.items()}
+    return times

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db.models import Count, Max
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.views.decorators.http import require_safe
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
@@ -347,6 +348,7 @@ def registry() -> CollectorRegistry:
     return made
 
 
+@require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """The metrics, for this machine and METRICS_ALLOWED_NETWORKS; 403 for anybody else."""
     if not may_read(str(request.META.get("REMOTE_ADDR", ""))):

@@ -13,22 +13,26 @@ from django.template.loader import render_to_string
 
 from dashboard.rooms import Room, Stage
 from dashboard.snapshot import Snapshot
+from dashboard.standing import Right, Standing
 
 Page = Mapping[str, str]
 ROOM = "room-"
 
 
-def page_of(snapshot: Snapshot, *, with_names: bool) -> Page:
-    """Every piece, with the women or with their number only."""
+def page_of(snapshot: Snapshot, standing: Standing) -> Page:
+    """Every piece, with what somebody of this standing may see and follow."""
     common = {"now": snapshot.taken_at}
+    attention = [each.seen_by(standing) for each in snapshot.attention]
     pieces = {
+        "day": _piece("day", **common),
         "summary": _piece("summary", snapshot=snapshot, counts=_counts(snapshot.rooms), **common),
-        "attention": _piece("attention", attention=snapshot.attention, **common),
+        "attention": _piece("attention", attention=attention, **common),
         "relay": _piece("relay", relay=snapshot.relay, **common),
         "worklist": _piece("worklist", worklist=snapshot.worklist, **common),
         "machines": _piece("machines", machines=snapshot.machines, **common),
     }
-    rooms = {_id_of(room): _piece("room", id=_id_of(room), room=room, with_names=with_names) for room in snapshot.rooms}
+    who = {"standing": standing, "links": standing.follows(Right.ITEMS)}
+    rooms = {_id_of(room): _piece("room", id=_id_of(room), room=room, **who) for room in snapshot.rooms}
     return {**pieces, **(rooms or {f"{ROOM}none": _piece("no_room")})}
 
 

@@ -9,6 +9,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from django.db import connection
@@ -64,9 +65,10 @@ async def _poll(wake: Wake) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _opened(path: object) -> sqlite3.Connection:
+def _opened(path: str | Path) -> sqlite3.Connection:
     """A connection of its own, which makes no file that is not there."""
-    return sqlite3.connect(f"file:{path}?mode=rw", uri=True, check_same_thread=False, isolation_level=None)
+    address = f"{Path(path).absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)
 
 
 def _version(connected: sqlite3.Connection) -> int:

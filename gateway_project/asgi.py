@@ -6,7 +6,6 @@ Whatever server loads it, it runs the system checks first.
 import warnings
 
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from channels.sessions import CookieMiddleware
 from django.core.asgi import get_asgi_application
 from django.core.management.base import BaseCommand
@@ -22,8 +21,6 @@ pages = get_asgi_application()
 BaseCommand().check()
 
 from dashboard.urls import sockets  # noqa: E402 - once the apps are there
+from gateway_project.origin import OwnPagesOnly  # noqa: E402
 
-# Another site's page, open in the same browser, has the cookie too: the origin tells them apart.
-application = ProtocolTypeRouter(
-    {"http": pages, "websocket": AllowedHostsOriginValidator(CookieMiddleware(URLRouter(sockets)))}
-)
+application = ProtocolTypeRouter({"http": pages, "websocket": OwnPagesOnly(CookieMiddleware(URLRouter(sockets)))})

@@ -4,11 +4,13 @@ from django.apps import apps
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
+from django.views.decorators.http import require_safe
 
 from core.readiness import ready
 from dashboard.metrics import metrics
 
 
+@require_safe
 def alive(request: HttpRequest) -> HttpResponse:
     """200 as soon as the web server answers; it looks at nothing else."""
     return HttpResponse("alive\n", content_type="text/plain")
@@ -18,6 +20,7 @@ admin.site.site_header = admin.site.site_title = "Screening gateway"
 admin.site.index_title = "What came in, and what the machines are shown"
 admin.site.enable_nav_sidebar = False  # its width is wanted for the lists
 
+handler500 = "dashboard.views.failed"
 urlpatterns = [
     path("", include("dashboard.urls")),
     path("healthz", alive, name="alive"),

@@ -71,6 +71,18 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
+class _Parts(Manager):  # type: ignore[misc]
+    """Honcho's manager, which a signal ends while it is still starting, too: honcho has no process id to end then,
+    fails, and leaves the parts running."""
+
+    def terminate(self) -> None:
+        """End all parts, as soon as all have started."""
+        if self._all_started():
+            super().terminate()
+        else:
+            threading.Timer(0.1, self.terminate).start()
+
+
 def run_processes(last_name: str, last_command: str, changes: Mapping[str, str], *, emulated: bool) -> int:
     """Run the Procfile and one command more; the exit status of whichever ended first, 0 when a signal ended them.
 
@@ -78,7 +90,7 @@ def run_processes(last_name: str, last_command: str, changes: Mapping[str, str],
     None is left when this returns.
     """
     environment = environment_with(changes)
-    manager = Manager()
+    manager = _Parts()
     for name, command in _processes(emulated).items():
         manager.add_process(name, f"exec {command}", env=environment)
     manager.add_process(last_name, f"exec python manage.py {last_command}", env=environment)

@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from nonprod.models import Appointment
 from nonprod.pages.appointments import Line, State, appointments_of_today, lines, state_of
@@ -16,7 +16,7 @@ from nonprod.pages.messages import begin_again, catch_up, mark_as_absent, send_t
 
 @only_with_a_played_relay
 @never_cache
-@require_GET
+@require_safe
 def clinic(request: HttpRequest) -> HttpResponse:
     """The page."""
     return render(request, "nonprod/clinic.html", _whole_list())
@@ -24,7 +24,7 @@ def clinic(request: HttpRequest) -> HttpResponse:
 
 @only_with_a_played_relay
 @never_cache
-@require_GET
+@require_safe
 def appointment_list(request: HttpRequest) -> HttpResponse:
     """The list alone, as the page asks for it again and again."""
     return render(request, "nonprod/appointment_list.html", _whole_list())
@@ -32,7 +32,7 @@ def appointment_list(request: HttpRequest) -> HttpResponse:
 
 @only_with_a_played_relay
 @never_cache
-@require_GET
+@require_safe
 def appointment(request: HttpRequest, pk: int) -> HttpResponse:
     """What was sent of one woman, and what came back: for whoever writes the other end."""
     found = get_object_or_404(Appointment, pk=pk)

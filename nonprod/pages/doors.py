@@ -16,11 +16,11 @@ View = Callable[..., HttpResponse]
 
 
 def only_with_a_played_relay(view: View) -> View:
-    """The view, which is not there with a real relay: that one is never spoken to without TLS."""
+    """The view, which is not there with a real relay."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not settings.AZURE_RELAY_PLAIN_WEBSOCKET:
+        if not settings.RELAY_IS_EMULATED:
             raise Http404
         return view(request, *args, **kwargs)
 

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 from pydicom.dataset import Dataset
 
 from nonprod.local_gateway import local_modality
@@ -35,7 +35,7 @@ Status = Examination.Status
 
 @only_with_a_played_relay
 @never_cache
-@require_GET
+@require_safe
 def console(request: HttpRequest) -> HttpResponse:
     """The unit's screen: the examination that it is at, or the worklist, as it is asked for."""
     unit = _unit(request.GET)

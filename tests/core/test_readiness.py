@@ -48,8 +48,8 @@ class TestReadiness:
         assert checks["relay_listener"].keys() == {"ok", "state", "since"}
 
     @pytest.mark.usefixtures("at_work")
-    def test_a_migration_that_is_missing_is_named(self, client: Client) -> None:
+    def test_that_a_migration_is_missing_is_told_but_not_which(self, client: Client) -> None:
         MigrationRecorder.Migration.objects.filter(app="core").order_by("-name")[0].delete()
         status, checks = ask(client)
         assert (status, checks["migrations"]["ok"]) == (503, False)
-        assert checks["migrations"]["error"].startswith("run manage.py migrate: core.0")
+        assert checks["migrations"]["error"] == "migrations are missing"

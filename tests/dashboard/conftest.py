@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -68,6 +68,13 @@ class Web:
 
 
 Opened = Callable[..., AbstractAsyncContextManager[Page]]
+
+
+@pytest.fixture
+def groups(transactional_db: None) -> None:
+    """Another test's end may have taken what the migrations had made."""
+    clinic, _ = Group.objects.get_or_create(name="clinic")
+    clinic.permissions.add(Permission.objects.get(codename="view_patient_data"))
 
 
 @pytest.fixture

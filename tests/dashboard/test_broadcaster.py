@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.db import connection
 
 from dashboard.broadcaster import Broadcaster, Viewer
@@ -15,7 +17,7 @@ from tests.dashboard.conftest import logged_in
 from tests.dashboard.gatherings import item_of_today
 from tests.store import ask_store
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("groups")]
 
 
 class Counted:
@@ -48,6 +50,29 @@ class Counted:
         return [json.loads(message) for message in messages]
 
 
+async def all_for(broadcaster: Broadcaster, viewer: Viewer) -> AsyncIterator[str]:
+    """What a viewer is told until it may not look any more."""
+    while message := await broadcaster.next_message(viewer):
+        yield message
+
+
+class TestAtTheDoor:
+    async def test_who_has_just_come_does_not_wait_for_a_look(self) -> None:
+        broadcaster, looked = Broadcaster(), threading.Event()
+        session = await logged_in()
+        look = asyncio.create_task(broadcaster._database.ask(looked.wait))
+        assert await broadcaster.standing_of(session)
+        looked.set()
+        await look
+
+    async def test_more_than_are_asked_about_at_once_are_to_come_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("dashboard.broadcaster.MOST_AT_THE_DOOR", 2)
+        broadcaster, key = Broadcaster(), "a" * 32
+        asked = await asyncio.gather(*(broadcaster.standing_of(key) for _ in range(3)), return_exceptions=True)
+        assert [type(answer) for answer in asked] == [type(None), type(None), TimeoutError]
+        assert await broadcaster.standing_of(key) is None
+
+
 class TestSharing:
     async def test_fifty_viewers_ask_the_database_as_often_as_one(self) -> None:
         session = await logged_in()
@@ -60,17 +85,24 @@ class TestSharing:
                 asked.append(len(counted.asked))
         assert asked[0] == asked[1]
 
-    async def test_all_sessions_are_looked_at_in_two_queries(self) -> None:
-        session = await logged_in()
+    async def test_each_look_reads_all_sessions_in_two_queries(self) -> None:
         counted = Counted()
-        async with counted.watched_by(50, session) as viewers:
+        async with counted.watched_by(50, await logged_in()) as viewers:
             await counted.told(viewers)
-            counted.asked.clear()
-            await counted.broadcaster._check_standings()
-            assert (
-                len([statement for statement in counted.asked if "session" in statement or "auth_user" in statement])
-                == 2
-            )
+            read = [asked for asked in counted.asked if 'FROM "django_session"' in asked or 'FROM "auth_user"' in asked]
+            assert len(read) == 2
+
+    async def test_nothing_that_is_newer_than_the_end_of_a_session_goes_to_it(self) -> None:
+        ended, other = await logged_in(), await logged_in()
+        counted = Counted()
+        async with counted.watched_by(1, ended) as (gone,), counted.watched_by(1, other) as (stays,):
+            await counted.told([gone, stays])
+            await ask_store(lambda: Session.objects.filter(session_key=ended).delete())
+            await ask_store(lambda: item_of_today(patient_name="LATER^ANN"))
+            told = [message async for message in all_for(counted.broadcaster, gone)]
+            assert "LATER, ANN" not in "".join(told)
+            while "LATER, ANN" not in json.dumps(await counted.told([stays])):
+                pass
 
     async def test_one_that_is_slow_gets_what_is_the_latest_and_no_queue(self) -> None:
         counted = Counted()

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.db import connection
@@ -12,25 +12,24 @@ from django.utils import timezone
 from websockets.exceptions import InvalidStatus
 
 from core.models import Heartbeat
-from dashboard.consumers import NOT_LOGGED_IN
+from dashboard.consumers import NOT_LOGGED_IN, TRY_AGAIN_LATER
 from tests.dashboard.conftest import Page, Web, log_in, logged_in, session_of
 from tests.dashboard.gatherings import item_of_today, machine, perform, show
 from tests.store import ask_store
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _groups(transactional_db: None) -> None:
-    """Another test's end may have taken what the migrations had made."""
-    clinic, _ = Group.objects.get_or_create(name="clinic")
-    clinic.permissions.add(Permission.objects.get(codename="view_patient_data"))
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("groups")]
 
 
 def forget_permissions() -> None:
     """The clinic's group sees no patients any more."""
     Group.objects.get(name="clinic").permissions.clear()
+
+
+def rename(old: str, new: str) -> None:
+    """A table is not where it was: to whoever asks, the database is of no use."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
 
 
 def shown(text: str) -> Callable[[Page], bool]:
@@ -106,6 +105,16 @@ class TestWhoIsLetIn:
         async with web.opened("abcdefghijklmnopqrstuvwxyz012345") as page:
             assert await page.close_code() == NOT_LOGGED_IN
 
+    async def test_what_is_no_session_key_is_refused_without_a_look_at_the_database(self, web: Web) -> None:
+        await ask_store(lambda: rename(Session._meta.db_table, "elsewhere"))
+        try:
+            async with web.opened("guess") as page:
+                assert await page.close_code() == NOT_LOGGED_IN
+            async with web.opened("abcdefghijklmnopqrstuvwxyz012345") as page:
+                assert await page.close_code() == TRY_AGAIN_LATER
+        finally:
+            await ask_store(lambda: rename("elsewhere", Session._meta.db_table))
+
     async def test_a_session_without_a_login_lets_nobody_in(self, web: Web) -> None:
         def anonymous() -> str:
             session = SessionStore()
@@ -116,9 +125,10 @@ class TestWhoIsLetIn:
         async with web.opened(await ask_store(anonymous)) as page:
             assert await page.close_code() == NOT_LOGGED_IN
 
-    async def test_another_origin_is_refused_whatever_its_cookie(self, web: Web) -> None:
+    @pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:9999"])
+    async def test_another_origin_is_refused_whatever_its_cookie(self, web: Web, origin: str) -> None:
         with pytest.raises(InvalidStatus) as refused:
-            async with web.opened(await logged_in(), origin="https://evil.example"):
+            async with web.opened(await logged_in(), origin=origin):
                 pass
         assert refused.value.response.status_code == 403
 
@@ -182,20 +192,15 @@ class TestWhatEndsIt:
 
 
 class TestDatabaseAway:
-    def rename(self, old: str, new: str) -> None:
-        """A table is not where it was: to whoever asks, the database is of no use."""
-        with connection.cursor() as cursor:
-            cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
-
     async def test_the_page_says_since_when_and_recovers_by_itself(self, web: Web) -> None:
         table = Heartbeat._meta.db_table
         async with web.opened(await logged_in()) as page:
             first = await page.next()
-            await ask_store(lambda: self.rename(table, "elsewhere"))
+            await ask_store(lambda: rename(table, "elsewhere"))
             try:
                 away = await page.until(lambda page: bool(page.messages[-1]["away_since"]))
                 assert away["away_since"] >= first["at"]
                 assert away["pieces"] == {}
             finally:
-                await ask_store(lambda: self.rename("elsewhere", table))
+                await ask_store(lambda: rename("elsewhere", table))
             await page.until(lambda page: not page.messages[-1]["away_since"])

@@ -2,10 +2,18 @@
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
+from django.db import OperationalError, connection
+from django.test import Client, RequestFactory
 
+from dashboard.views import failed
 from tests.dashboard.gatherings import item_of_today
 from tests.users import client_of, page
+
+
+def away(*_: object) -> None:
+    """Instead of any query."""
+    raise OperationalError
+
 
 pytestmark = pytest.mark.django_db
 
@@ -38,6 +46,35 @@ class TestPage:
         client = client_of("clinic")
         assert client.post("/logout/").headers["Location"] == "/login/"
         assert client.get("/").status_code == 302
+
+
+class TestFailure:
+    @pytest.fixture
+    def signed_in(self) -> Client:
+        """Whoever looks on, and whose requests fail as they do in earnest."""
+        client = client_of("clinic")
+        client.raise_request_exception = False
+        return client
+
+    @pytest.mark.parametrize("address", ["/", "/admin/", "/login/"])
+    def test_without_a_database_a_page_says_so_and_tries_again(self, address: str, signed_in: Client) -> None:
+        with connection.execute_wrapper(away):
+            response = signed_in.get(address)
+        assert (response.status_code, response.headers["Refresh"]) == (503, "10")
+        assert "The database does not answer" in response.content.decode()
+        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        assert response.cookies == {}
+
+    def test_what_was_sent_is_not_sent_again(self, signed_in: Client) -> None:
+        with connection.execute_wrapper(away):
+            response = signed_in.post("/login/", {"username": "rita", "password": "x"})
+        assert response.status_code == 503
+        assert "Refresh" not in response.headers
+
+    def test_another_fault_is_one_of_the_gateway(self, rf: RequestFactory) -> None:
+        response = failed(rf.get("/"))
+        assert response.status_code == 500
+        assert "There is a fault in the gateway" in response.content.decode()
 
 
 class TestPolicy:

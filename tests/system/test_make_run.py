@@ -47,6 +47,11 @@ class TestRun:
         for port in chosen.values():
             socket.create_server(("127.0.0.1", int(port))).close()
 
+    def test_a_signal_that_comes_while_the_parts_start_ends_all_of_them_with_0(self, start: Start) -> None:
+        process = start("run_gateway", **ports())
+        process.wait_for("started (pid=")
+        assert process.stop(signal.SIGTERM) == 0
+
     def test_a_taken_port_is_told_with_its_setting(self, start: Start) -> None:
         chosen = ports()
         with socket.create_server(("127.0.0.1", int(chosen["MWL_PORT"]))):

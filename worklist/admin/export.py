@@ -9,8 +9,10 @@ from typing import Any
 from worklist.models import WorklistItem
 
 BYTE_ORDER_MARK = "\ufeff"
-#: A spreadsheet takes what begins with one of these for a formula, and executes it.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+#: A spreadsheet takes what begins with one of these for a formula, and executes it; one in Japanese the wide signs, too.
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+#: What begins with one of these is no value of ours, and some spreadsheets pass over it to the formula behind it.
+BLANK = ("\t", "\r", "\n")
 
 #: Title → field.
 WORK = {
@@ -43,7 +45,7 @@ def as_csv(items: Iterable[WorklistItem], *, with_persons: bool) -> tuple[str, i
     columns = {**WORK, **PERSON} if with_persons else WORK
     written = io.StringIO()
     written.write(BYTE_ORDER_MARK)
-    writer = csv.writer(written)
+    writer = csv.writer(written, quoting=csv.QUOTE_ALL)  # another separator than the comma, too, parts no value
     writer.writerow(columns)
     rows = [[cell(getattr(item, field)) for field in columns.values()] for item in items]
     writer.writerows(rows)
@@ -53,7 +55,7 @@ def as_csv(items: Iterable[WorklistItem], *, with_persons: bool) -> tuple[str, i
 def cell(value: Any) -> str:
     """A value as text that no spreadsheet takes for a formula: the quotation mark says so, and is not shown."""
     text = str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if text.startswith(BLANK) or text.lstrip().startswith(FORMULA) else text
 
 
 def items_of(day: date) -> Iterable[WorklistItem]:

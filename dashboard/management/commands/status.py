@@ -132,10 +132,9 @@ def machines_table(machines: tuple[Machine, ...], now: datetime) -> Table:
     """The machines, by AE title."""
     table = Table("AE title", "Room", "Last query", "Waiting", "", title="Machines", title_justify="left")
     for machine in machines:
-        said = machine.words or ("" if machine.is_known else "Not configured")
         last = moment(machine.last_query, now) or "never"
-        cells = (Text(machine.ae_title), Text(machine.room), last, str(machine.waiting))
-        table.add_row(*cells, Text.assemble(mark(machine.level), f" {said}"))
+        cells = (Text(machine.ae_title), Text(machine.room), last, machine.waiting_words)
+        table.add_row(*cells, Text.assemble(mark(machine.level), f" {machine.words}"))
     return table
 
 

@@ -40,12 +40,12 @@ class TestDoors:
 
     @pytest.mark.parametrize("page", PAGES)
     def test_with_a_real_relay_a_page_is_not_there(self, page: str, client: Client, settings: Settings) -> None:
-        settings.AZURE_RELAY_PLAIN_WEBSOCKET = False
+        settings.RELAY_IS_EMULATED = False
         assert client.get(page).status_code == 404
 
     @pytest.mark.parametrize("button", BUTTONS)
     def test_with_a_real_relay_a_button_does_nothing(self, button: str, client: Client, settings: Settings) -> None:
-        settings.AZURE_RELAY_PLAIN_WEBSOCKET = False
+        settings.RELAY_IS_EMULATED = False
         assert client.post(button).status_code == 404
 
     @pytest.mark.parametrize("button", BUTTONS)

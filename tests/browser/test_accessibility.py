@@ -1,0 +1,134 @@
+"""No page breaks a rule of WCAG 2.2 AA that a program can hold it against, wide or narrow, light or dark."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from nonprod.modality_emulator import Modality, step_query
+from tests.browser.axe import violations
+from tests.browser.people import BRIEN, FEATHERSTONE, GARCIA, NGUYEN, OKAFOR, SMITH, Clinic, start
+from tests.browser.windows import DESKTOP, PHONE, Windows
+from tests.system.conftest import Gateway
+
+pytestmark = pytest.mark.once
+
+#: Pixels to which a page must fold without being moved sideways (success criterion 1.4.10).
+NARROWEST = 320
+LIST = "#result_list tbody th a"
+ITEMS, ACTIONS = "/admin/worklist/worklistitem/", "/admin/relay/receivedaction/"
+QUERIES, EXCEPTIONS = "/admin/worklist/worklistquery/", "/admin/worklist/mppsexception/"
+#: A page, and what to press from there on.
+ADMIN = (
+    ("/admin/",),
+    ("/admin/worklist/",),
+    (ITEMS,),
+    (f"{ITEMS}?status=COMPLETED", LIST),
+    (f"{ITEMS}?status=COMPLETED", LIST, "text=Timeline"),
+    (f"{ITEMS}?status=COMPLETED", LIST, "text=the latest: which of them"),
+    (f"{ITEMS}?status=COMPLETED", LIST, "text=the latest: which of them", "#content-main tbody a"),
+    (f"{ITEMS}?status=DISCONTINUED", LIST, "text=Put back on the list"),
+    (f"{ITEMS}export/",),
+    (f"{ITEMS}test-item/",),
+    (ACTIONS,),
+    (f"{ACTIONS}?result=failed", LIST),
+    (f"{ACTIONS}?result=failed", LIST, "text=Timeline"),
+    (f"{ACTIONS}?result=failed", LIST, "text=Execute again"),
+    (QUERIES,),
+    (QUERIES, LIST),
+    (QUERIES, LIST, "text=say why"),
+    (EXCEPTIONS,),
+    (EXCEPTIONS, LIST),
+    (EXCEPTIONS, LIST, "text=Link to an item"),
+    (EXCEPTIONS, LIST, "text=Dismiss"),
+    ("/admin/worklist/performedprocedurestep/", LIST),
+    ("/admin/worklist/modality/add/?ae_title=MAMMO9",),
+    ("/admin/core/auditlog/",),
+    ("/admin/core/heartbeat/",),
+)
+UNIT = "/nonprod/modality?unit="
+PLAYED = (
+    ("/nonprod/clinic",),
+    ("/nonprod/clinic", f"tbody tr:has-text({BRIEN!r}) a"),
+    ("/nonprod/clinic", f"tbody tr:has-text({FEATHERSTONE!r}) a"),
+    (f"{UNIT}MAMMO1",),
+    (f"{UNIT}MAMMO2",),
+    (f"{UNIT}MAMMO2", "button:has-text('This modality')"),
+    (f"{UNIT}MAMMO2&ask=name",),
+)
+LIVE, OUTSIDE = (("/",),), (("/login/",), *PLAYED)
+
+
+@pytest.fixture(scope="module")
+def busy_day(browser: Browser, whole_gateway: Gateway) -> Iterator[None]:
+    """Somebody in every state, a woman refused, a step that nobody has scheduled, and one under a wrong name."""
+    windows = Windows(browser, f"http://127.0.0.1:{whole_gateway.environment['WEB_PORT']}")
+    clinic, unit = Clinic.opened(windows.open()), windows.open()
+    unit.goto(f"{UNIT}MAMMO1")
+    for name, ending in ((BRIEN, "Finish"), (SMITH, "Discontinue"), (NGUYEN, "")):
+        start(unit, clinic.send(name))
+        if ending:
+            unit.get_by_role("button", name=ending).click()
+    clinic.send(OKAFOR)
+    clinic.row(GARCIA).get_by_role("button", name="Did not attend").click()
+    clinic.send(FEATHERSTONE, "Failed")
+    clinic.shows(SMITH, "Discontinued")
+    modality = Modality("127.0.0.1", whole_gateway.mwl_port, "GATEWAY_MWL", "MAMMO2")
+    modality.start()
+    (row, *_) = modality.query(step_query(ae_title="MAMMO2"))
+    row.PatientID, row.PatientName = "9990000999", "SOMEBODY^ELSE"
+    modality.start(row)
+    yield
+    windows.close()
+
+
+@pytest.mark.usefixtures("busy_day")
+class TestPages:
+    @pytest.mark.parametrize(("who", "pages"), [("admin", ADMIN), ("", OUTSIDE), ("clinic", LIVE), ("support", LIVE)])
+    def test_no_rule_is_broken(self, windows: Windows, axe: str, who: str, pages: tuple[tuple[str, ...], ...]) -> None:
+        page = windows.open(who)
+        found = {}
+        for way in pages:
+            opened(page, *way)
+            with windows.inspected():
+                found[way] = broken(page, axe)
+        assert {way: lines for way, lines in found.items() if lines} == {}
+
+    def test_no_rule_is_broken_where_a_login_is_refused(self, windows: Windows, axe: str) -> None:
+        page = windows.open()
+        page.goto("/login/")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_be_visible()
+        assert broken(page, axe) == []
+
+    @pytest.mark.parametrize(
+        ("who", "pages"), [("admin", (ADMIN[0], ADMIN[4])), ("", OUTSIDE), ("clinic", LIVE), ("support", LIVE)]
+    )
+    def test_nothing_has_to_be_moved_sideways(
+        self, windows: Windows, who: str, pages: tuple[tuple[str, ...], ...]
+    ) -> None:
+        page = windows.open(who, width=NARROWEST)
+        assert [way for way in pages if opened(page, *way).evaluate(WIDTH) > NARROWEST] == []
+
+
+WIDTH = "document.documentElement.scrollWidth"
+
+
+def opened(page: Page, address: str, *links: str) -> Page:
+    """The page to which one comes from there by pressing these."""
+    page.goto(address)
+    for link in links:
+        page.locator(link).first.click()
+        page.wait_for_load_state()
+    return page
+
+
+def broken(page: Page, axe: str) -> list[str]:
+    """The rules that it breaks on a desktop in light colours, and on a telephone in dark ones."""
+    found = violations(page, axe)
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": PHONE, "height": 800})
+    found += [f"narrow and dark: {line}" for line in violations(page, axe)]
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": DESKTOP, "height": 900})
+    return found

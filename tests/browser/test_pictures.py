@@ -1,0 +1,9 @@
+"""The pictures of the documents are there; `make screenshots` takes them."""
+
+from tests.browser.pictures import FOLDER, NAMES
+
+
+def test_there_is_a_picture_of_each_page_in_both_widths_and_no_other() -> None:
+    assert {path.stem for path in FOLDER.glob("*")} == {
+        f"{name}{suffix}" for name in NAMES for suffix in ("", "-phone")
+    }
