@@ -57,7 +57,9 @@ class Machine:
     @property
     def waiting_words(self) -> str:
         """How many women wait, with those whom any machine may image."""
-        return f"{self.waiting}, and {self.waiting_for_any} for any machine" if self.waiting_for_any else str(self.waiting)
+        return (
+            f"{self.waiting}, and {self.waiting_for_any} for any machine" if self.waiting_for_any else str(self.waiting)
+        )
 
 
 @dataclass(frozen=True)

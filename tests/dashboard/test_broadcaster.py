@@ -12,7 +12,7 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 
 from dashboard.broadcaster import Broadcaster, Viewer
-from dashboard.standing import Standing
+from dashboard.standing import Right, Standing
 from tests.dashboard.conftest import logged_in
 from tests.dashboard.gatherings import item_of_today
 from tests.store import ask_store
@@ -31,7 +31,7 @@ class Counted:
     async def watched_by(self, count: int, session: str) -> AsyncIterator[list[Viewer]]:
         """So many look on."""
         await self.broadcaster._database.ask(lambda: connection.execute_wrappers.append(self._count))
-        viewers = [Viewer(session, Standing(sees_names=True)) for _ in range(count)]
+        viewers = [Viewer(session, Standing(frozenset(Right))) for _ in range(count)]
         for viewer in viewers:
             self.broadcaster.join(viewer)
         try:
@@ -122,7 +122,7 @@ class TestSharing:
         async with counted.watched_by(1, session) as viewers:
             await counted.told(viewers)
             counted.asked.clear()
-            late = Viewer(session, Standing(sees_names=False))
+            late = Viewer(session, Standing())
             counted.broadcaster.join(late)
             assert (await counted.told([late]))[0]["whole"]
             assert counted.asked == []

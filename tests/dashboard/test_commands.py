@@ -13,7 +13,7 @@ from dashboard.timeline import timeline_of, timeline_of_action
 from gateway_project.actions import ACTIONS, PROBES
 from relay.dispatcher import Dispatcher
 from relay.models import ReceivedAction
-from tests.dashboard.gatherings import everything_runs, item_of_today, machine, show, wrong_patient
+from tests.dashboard.gatherings import everything_runs, item_of_today, machine, query, show, wrong_patient
 from tests.factories import payload
 from tests.processes import Start
 from tests.worklist.services import reporting
@@ -139,6 +139,12 @@ class TestStatus:
         printed = capsys.readouterr().out
         assert printed.startswith("■ Problem Screening gateway")
         assert "Stop at that machine" in printed
+
+    def test_a_machine_that_nobody_has_configured_is_a_warning_as_on_the_page(self, capsys: Printed) -> None:
+        everything_runs()
+        query("STRANGER", timezone.now())
+        call_command("status")
+        assert "▲ Warning Nobody has configured it" in capsys.readouterr().out
 
     def test_markup_in_a_room_is_text(self, capsys: Printed) -> None:
         everything_runs()

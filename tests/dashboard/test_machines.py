@@ -3,11 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 
-from dashboard.machines import UNLEARNT, Hours, is_silent, longest_usual
+from dashboard.levels import Level
+from dashboard.machines import UNLEARNT, Hours, Machine, is_silent, known_modalities, longest_usual, machines
+from tests.dashboard.gatherings import item_of_today, machine, query
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-MORNING = Hours(NOON - timedelta(hours=3), NOON + timedelta(hours=1), 5)
+MORNING = Hours(NOON - timedelta(hours=3), NOON + timedelta(hours=1))
 
 
 def every(minutes: int, *, until: datetime = NOON, times: int = 10) -> list[datetime]:
@@ -40,7 +43,7 @@ class TestSilent:
     def test_after_that_it_is(self) -> None:
         assert is_silent(every(10), MORNING, NOON + timedelta(minutes=41))
 
-    @pytest.mark.parametrize("hours", [None, Hours(NOON + timedelta(hours=3), NOON + timedelta(hours=5), 1)])
+    @pytest.mark.parametrize("hours", [None, Hours(NOON + timedelta(hours=3), NOON + timedelta(hours=5))])
     def test_without_women_now_it_may_be(self, hours: Hours | None) -> None:
         assert not is_silent(every(10), hours, NOON + timedelta(hours=2))
 
@@ -54,3 +57,38 @@ class TestSilent:
 
     def test_one_that_has_never_asked_is_silent_once_women_are_waiting(self) -> None:
         assert is_silent([], MORNING, NOON)
+
+
+def at(hour: int) -> datetime:
+    """Today, by the clinic's clock."""
+    return timezone.localtime().replace(hour=hour, minute=0, second=0, microsecond=0)
+
+
+def seen(now: datetime) -> dict[str, Machine]:
+    """What is told of each."""
+    return {each.ae_title: each for each in machines(known_modalities(), now)}
+
+
+@pytest.mark.django_db
+class TestWomenForAnyMachine:
+    def test_every_machine_that_may_ask_is_expected_to_while_they_wait(self) -> None:
+        machine("MAMMO1")
+        machine("MAMMO2", is_allowed=False)
+        item_of_today(station_ae_title="", scheduled_time="10:00")
+        found = seen(at(11))
+        assert (found["MAMMO1"].is_silent, found["MAMMO2"].is_silent) == (True, False)
+        assert not seen(at(8))["MAMMO1"].is_silent
+
+    def test_they_are_counted_beside_its_own(self) -> None:
+        machine()
+        item_of_today(station_ae_title="MAMMO1")
+        assert seen(at(8))["MAMMO1"].waiting_words == "1"
+        item_of_today(station_ae_title="")
+        assert seen(at(8))["MAMMO1"].waiting_words == "1, and 1 for any machine"
+
+
+@pytest.mark.django_db
+def test_one_that_nobody_has_configured_is_a_warning_but_not_silent() -> None:
+    query("STRANGER", timezone.now())
+    found = seen(timezone.now())["STRANGER"]
+    assert (found.level, found.words, found.is_silent) == (Level.WARNING, "Nobody has configured it", False)

@@ -43,7 +43,9 @@ class TestLookingOn:
         async with web.opened(await logged_in()) as page:
             first = await page.next()
             assert first["whole"]
-            assert {"summary", "attention", "relay", "worklist", "machines", *first["rooms"]} == set(first["pieces"])
+            assert {"day", "summary", "attention", "relay", "worklist", "machines", *first["rooms"]} == set(
+                first["pieces"]
+            )
             assert "SMITH, JANE" in page
             await ask_store(lambda: show(item))
             later = await page.until(shown("MAMMO1 since"))

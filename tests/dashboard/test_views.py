@@ -42,6 +42,16 @@ class TestPage:
         assert "SMITH" not in shown
         assert "1 to do, 1 in all" in shown
 
+    def test_until_its_script_has_heard_something_it_says_that_it_is_not_live(self) -> None:
+        assert "This page is not live: reload it." in page(client_of("clinic"), "/")
+
+    def test_a_login_without_any_permission_sees_counts_only(self, client: Client) -> None:
+        item_of_today(patient_name="SMITH^JANE", accession_number="ACC55")
+        client.force_login(User.objects.create_user("somebody"))
+        shown = page(client, "/")
+        assert "1 to do, 1 in all" in shown
+        assert [found for found in ("SMITH", "ACC55", "/admin/") if found in shown] == []
+
     def test_logging_out_ends_the_session(self) -> None:
         client = client_of("clinic")
         assert client.post("/logout/").headers["Location"] == "/login/"

@@ -56,9 +56,17 @@ class TestTheFile:
         text = "\n".join(",".join(row) for row in rows)
         assert [shown for shown in SHOWN if shown in text] == []
 
-    @pytest.mark.parametrize("value", ["=1+1", "+44", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+    @pytest.mark.parametrize(
+        "value",
+        ["=1+1", "+44", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20A1"],
+    )
     def test_has_no_formula_in_it(self, value: str) -> None:
         assert cell(value) == f"'{value}"
+
+    def test_parts_no_value_where_the_separator_is_a_semicolon(self, clinic: Client) -> None:
+        WorklistItemFactory.create(patient_comments="x;=1")
+        text = clinic.post(EXPORT, {"day": "2026-11-23"}).content.decode("utf-8-sig")
+        assert '"x;=1"' in text
 
     def test_leaves_other_values_as_they_are(self, clinic: Client) -> None:
         WorklistItemFactory.create(patient_comments="=HYPERLINK", patient_address='1 "Long" Lane, Leeds')

@@ -9,7 +9,7 @@ from typing import Any
 from worklist.models import WorklistItem
 
 BYTE_ORDER_MARK = "\ufeff"
-#: A spreadsheet takes what begins with one of these for a formula, and executes it; one in Japanese the wide signs, too.
+#: A spreadsheet takes what begins with one of these for a formula, and executes it; a Japanese one the wide signs, too.
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 #: What begins with one of these is no value of ours, and some spreadsheets pass over it to the formula behind it.
 BLANK = ("\t", "\r", "\n")
