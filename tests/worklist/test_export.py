@@ -63,10 +63,14 @@ class TestTheFile:
     def test_has_no_formula_in_it(self, value: str) -> None:
         assert cell(value) == f"'{value}"
 
-    def test_parts_no_value_where_the_separator_is_a_semicolon(self, clinic: Client) -> None:
-        WorklistItemFactory.create(patient_comments="x;=1")
+    def test_has_none_where_the_separator_is_a_semicolon(self, clinic: Client) -> None:
+        WorklistItemFactory.create(patient_comments="x;=1\n=2")
         text = clinic.post(EXPORT, {"day": "2026-11-23"}).content.decode("utf-8-sig")
-        assert '"x;=1"' in text
+        cells = [value for row in csv.reader(io.StringIO(text), delimiter=";") for value in row]
+        assert [value for value in cells if value.startswith("=")] == []
+
+    def test_quotes_every_value(self, clinic: Client) -> None:
+        assert clinic.post(EXPORT, {"day": "2026-11-23"}).content.decode("utf-8-sig").startswith('"Accession Number","')
 
     def test_leaves_other_values_as_they_are(self, clinic: Client) -> None:
         WorklistItemFactory.create(patient_comments="=HYPERLINK", patient_address='1 "Long" Lane, Leeds')

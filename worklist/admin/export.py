@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 from worklist.models import WorklistItem
 
 BYTE_ORDER_MARK = "\ufeff"
-#: A spreadsheet takes what begins with one of these for a formula, and executes it; a Japanese one the wide signs, too.
-FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-#: What begins with one of these is no value of ours, and some spreadsheets pass over it to the formula behind it.
+#: A spreadsheet takes for a formula, and executes, what begins with one of these: in a cell, and behind what may part
+#: cells where the separator is no comma, as our quotes do not hold there. The wide signs are Japanese.
+FORMULA = re.compile(r"(^|[;\t\r\n])(\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+#: What begins with one of these is no value of ours, and some spreadsheets pass over it.
 BLANK = ("\t", "\r", "\n")
 
 #: Title → field.
@@ -45,7 +47,7 @@ def as_csv(items: Iterable[WorklistItem], *, with_persons: bool) -> tuple[str, i
     columns = {**WORK, **PERSON} if with_persons else WORK
     written = io.StringIO()
     written.write(BYTE_ORDER_MARK)
-    writer = csv.writer(written, quoting=csv.QUOTE_ALL)  # another separator than the comma, too, parts no value
+    writer = csv.writer(written, quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
     rows = [[cell(getattr(item, field)) for field in columns.values()] for item in items]
     writer.writerows(rows)
@@ -54,8 +56,8 @@ def as_csv(items: Iterable[WorklistItem], *, with_persons: bool) -> tuple[str, i
 
 def cell(value: Any) -> str:
     """A value as text that no spreadsheet takes for a formula: the quotation mark says so, and is not shown."""
-    text = str(value)
-    return f"'{text}" if text.startswith(BLANK) or text.lstrip().startswith(FORMULA) else text
+    text = FORMULA.sub(r"\1'\2", str(value))
+    return f"'{text}" if text.startswith(BLANK) else text
 
 
 def items_of(day: date) -> Iterable[WorklistItem]:
