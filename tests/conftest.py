@@ -30,7 +30,7 @@ KEYS = SharedAccessKey("test-policy", "test-key-0123456789")
 OF_THE_DATABASE = {"db", "transactional_db", "django_db_setup", "scp", "unit", "whole_gateway"}
 
 #: How many examples of a property are tried, and how many by `make test-long`.
-ORDINARY, LONG = 300, 1500
+ORDINARY, LONG = 100, 1500
 hypothesis.settings.register_profile("ordinary", deadline=None, max_examples=ORDINARY)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=LONG)
 hypothesis.settings.load_profile("ordinary")  # unless --hypothesis-profile names the other
@@ -86,7 +86,7 @@ def turn(*, alone: bool) -> Iterator[None]:
 @pytest.fixture
 def factor() -> int:
     """How many times as often as ordinarily what chance makes is to be tried."""
-    return hypothesis.settings().max_examples // ORDINARY
+    return 5 if hypothesis.settings().max_examples > ORDINARY else 1
 
 
 @pytest.fixture

@@ -414,7 +414,7 @@ def of(number: str, changes: list[tuple[str, str, str | None]]) -> list[tuple[st
 
 class TestInterleavings:
     def test_items_stand_as_their_facts_say_whatever_came_first(self, edge: Edge) -> None:
-        examples = settings().max_examples // 12
+        examples = settings().max_examples // 5
         run_state_machine_as_test(
             lambda: Interleavings(edge),  # type: ignore[arg-type]  # it takes what makes a machine, too
             settings=settings(max_examples=examples, stateful_step_count=30, deadline=None),
