@@ -3,7 +3,7 @@
 import logging
 import threading
 
-from django.db import Error, transaction
+from django.db import Error
 
 from core.database import borrowed_connection
 from worklist.services.steps import flag_abandoned
@@ -33,7 +33,6 @@ class Rounds(threading.Thread):
 
     def _go_round(self) -> None:
         with borrowed_connection():
-            with transaction.atomic():
-                found = flag_abandoned()
+            found = flag_abandoned()
             if found:
                 logger.warning("steps without an end", extra={"found": found})

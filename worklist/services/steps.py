@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -128,6 +129,7 @@ class ChangeProcedureStep:
         _settle_items(step, sender.actor)
 
 
+@transaction.atomic
 def flag_abandoned() -> int:
     """Tell a person of each step that came ABANDONED_AFTER ago and has no end yet; how many there are new.
 
