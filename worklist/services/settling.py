@@ -13,17 +13,17 @@ def settle(item: WorklistItem, actor: str, said: str = "") -> None:
     `actor` is who has made the difference, for the audit log. The last thing that a transaction does (ItemChange).
     """
     cloud_status = _stronger(item.cloud_status, said)
-    status = state_of([Fact(Source.CLOUD, cloud_status), *(Fact(Source.STEP, step.status) for step in _steps_of(item))])
+    steps = _steps_of(item)
+    status = state_of([Fact(Source.CLOUD, cloud_status), *_facts_of(steps)])
     changes = {"cloud_status": cloud_status, "status": status}
     if any(getattr(item, name) != value for name, value in changes.items()):
         Auditor(actor).update(item, **changes)
-    _tell(item)
+    _tell(item, _report_of(steps))
 
 
 def performed(item: WorklistItem) -> dict[str, Any] | None:
     """`performed` of the contract: the report of the step that decides; None without one."""
-    step = _deciding_step(item)
-    return step.report() if step else None
+    return _report_of(_steps_of(item))
 
 
 def _stronger(known: str, said: str) -> str:
@@ -39,18 +39,20 @@ def _steps_of(item: WorklistItem) -> list[PerformedProcedureStep]:
     return list(PerformedProcedureStep.objects.filter(links__item=item, links__counts=True))
 
 
-def _deciding_step(item: WorklistItem) -> PerformedProcedureStep | None:
-    """Of the steps with the strongest state the latest."""
-    steps = _steps_of(item)
-    state = state_of(Fact(Source.STEP, step.status) for step in steps)
-    return next((step for step in steps if step.status == state), None)
+def _facts_of(steps: list[PerformedProcedureStep]) -> list[Fact]:
+    return [Fact(Source.STEP, step.status) for step in steps]
 
 
-def _tell(item: WorklistItem) -> None:
+def _report_of(steps: list[PerformedProcedureStep]) -> dict[str, Any] | None:
+    """Of the latest of those with the strongest state."""
+    state = state_of(_facts_of(steps))
+    return next((step.report() for step in steps if step.status == state), None)
+
+
+def _tell(item: WorklistItem, report: dict[str, Any] | None) -> None:
     """Put a change of the item's or the step's state into the outbox."""
     told = item.changes.last()
     known = (told.status, _state(told.performed)) if told else (SCHEDULED, None)
-    report = performed(item)
     if (item.status, _state(report)) != known:
         ItemChange.objects.add(item, report)
 
