@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -26,6 +26,11 @@ Tool = tuple[str, str]
 def actor_of(request: HttpRequest) -> str:
     """Who it is, for the audit log."""
     return f"admin:{request.user.get_username()}"
+
+
+def page_of(record: Model) -> str:
+    """The address of a record's page."""
+    return reverse(f"admin:{record._meta.app_label}_{record._meta.model_name}_change", args=[record.pk])
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -128,7 +133,7 @@ class RecordAdmin(AuditedAdmin):
         if len(request.GET) == 1 and set(request.GET) <= set(self.found_by) and self.has_view_permission(request):
             found = list(self.get_queryset(request).filter(**request.GET.dict()).order_by()[:2])
             if len(found) == 1:
-                return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", found[0].pk)
+                return redirect(page_of(found[0]))
         return super().changelist_view(request, extra_context)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:

@@ -13,8 +13,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
+from core import health
 from core.database import UNAVAILABLE
-from core.health import check_database, check_role
 
 Check = dict[str, Any]
 
@@ -43,10 +43,10 @@ def _last_migrations() -> frozenset[tuple[str, str]]:
 #: Asked in this order; without a database each of the others would wait for it once more.
 DATABASE = "database"
 CHECKS: dict[str, Callable[[], Check]] = {
-    DATABASE: check_database,
+    DATABASE: health.CHECKS[DATABASE],
     "migrations": check_migrations,
-    "relay_listener": lambda: check_role("relay_listener"),
-    "mwl_scp": lambda: check_role("mwl_scp"),
+    "relay_listener": health.CHECKS["relay_listener"],
+    "mwl_scp": health.CHECKS["mwl_scp"],
 }
 
 

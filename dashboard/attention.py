@@ -3,18 +3,20 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time
+from datetime import date, datetime
 
 from django.conf import settings
+from django.db.models import Count
 from django.urls import reverse
 from django.utils import timezone
 
 from core.gateway_actions import ErrorCode
-from dashboard.daemons import FAILURES, RelayPart, WorklistPart
+from core.large_tables import midnight
+from dashboard.daemons import RelayPart, WorklistPart
 from dashboard.levels import Level
 from dashboard.machines import Machine
 from dashboard.standing import Right, Standing
-from relay.models import ReceivedAction
+from relay.models import FAILURES, ReceivedAction
 from worklist.models import ItemAlarm, MppsException
 
 #: Of one kind so many are told one by one.
@@ -126,9 +128,9 @@ def _unshowable(today: date) -> Iterator[Attention]:
 
 
 def _failed_actions(today: date) -> Iterator[Attention]:
-    midnight = timezone.make_aware(datetime.combine(today, time()))
-    outcomes = ReceivedAction.objects.filter(received_at__gte=midnight, outcome__in=FAILURES)
-    for outcome, count in Counter(outcomes.order_by().values_list("outcome", flat=True)).most_common():
+    failed = ReceivedAction.objects.filter(received_at__gte=midnight(today), outcome__in=sorted(FAILURES))
+    counts = failed.order_by().values_list("outcome").annotate(found=Count("*"))
+    for outcome, count in Counter(dict(counts)).most_common():
         words = f"{count} {'action' if count == 1 else 'actions'} of Manage failed today: {outcome.replace('_', ' ')}"
         link = reverse("admin:relay_receivedaction_changelist", query={"outcome": outcome})
         yield Attention(Level.WARNING, words, ABOUT_ACTIONS.get(ErrorCode(outcome), SENDER), link, Right.ACTIONS)

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from core.gateway_actions import ErrorCode
 from core.health import STALE_AFTER, WORKING_STATES
 from core.models import Heartbeat
 from dashboard.levels import Level
-from relay.models import ReceivedAction
+from relay.models import FAILURES, ReceivedAction
 
 LISTENER, SERVER = "relay_listener", "mwl_scp"
-FAILURES = frozenset(code.value for code in ErrorCode)
 
 
 class Said(NamedTuple):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import Model
 from django.urls import reverse
 from django.utils import timezone
 
+from core.admin import page_of
 from core.large_tables import counted, midnight
 from core.models import Heartbeat
 from dashboard.daemons import LISTENER, SERVER, relay_part, worklist_part
@@ -61,7 +61,7 @@ def _wrong_patients(now: datetime) -> Concern:
         "Wrong patient",
         "A machine may show the wrong woman. Stop there, check whose images these are, and tell the PACS team.",
         str(counted(rows, MOST)),
-        [Line(f"{each.accession_number}, {moment(each.created_at, now)}", _page(each)) for each in rows[:FEW]],
+        [Line(f"{each.accession_number}, {moment(each.created_at, now)}", page_of(each)) for each in rows[:FEW]],
         reverse("admin:worklist_mppsexception_changelist", query={"reason__exact": Reason.WRONG_PATIENT.value}),
     )
 
@@ -88,7 +88,7 @@ def _unshowable(now: datetime) -> Concern:
         "Missing on the machines' lists",
         "A value is nothing that DICOM allows. Enter her by hand; correct it in Manage, and send her again.",
         str(counted(rows, MOST)),
-        [Line(f"{each.item}: {each.attribute}", _page(each.item)) for each in rows[:FEW]],
+        [Line(f"{each.item}: {each.attribute}", page_of(each.item)) for each in rows[:FEW]],
         reverse("admin:worklist_itemalarm_changelist", query={"open": "yes"}),
     )
 
@@ -99,7 +99,7 @@ def _failed_actions(now: datetime) -> Concern:
     latest = [
         Line(
             f"{each.outcome.replace('_', ' ')}: {each.accession_number or each}, {moment(each.received_at, now)}",
-            _page(each),
+            page_of(each),
         )
         for each in rows.defer("payload", "reply")[:FEW]
     ]
@@ -120,7 +120,7 @@ def _exceptions(now: datetime) -> Concern:
         "MPPS exceptions",
         "A machine's report is not clear: link it, put the item back, or dismiss it.",
         str(counted(rows, MOST)),
-        [Line(f"{each.get_reason_display()}, {moment(each.created_at, now)}", _page(each)) for each in rows[:FEW]],
+        [Line(f"{each.get_reason_display()}, {moment(each.created_at, now)}", page_of(each)) for each in rows[:FEW]],
         reverse("admin:worklist_mppsexception_changelist"),
     )
 
@@ -142,10 +142,6 @@ def _strangers(now: datetime) -> Concern:
         lines,
         reverse("admin:worklist_modality_changelist"),
     )
-
-
-def _page(record: Model) -> str:
-    return reverse(f"admin:{record._meta.app_label}_{record._meta.model_name}_change", args=[record.pk])
 
 
 #: Permission → what it lets somebody see; the worst first.

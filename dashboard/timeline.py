@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import Model
 from django.urls import reverse
 from django.utils import timezone
 
+from core.admin import page_of
 from core.models import AuditLog
 from relay.models import ReceivedAction, Resend
 from worklist.models import PerformedProcedureStep, WorklistItem
@@ -54,7 +54,7 @@ def item_of(action: ReceivedAction) -> WorklistItem | None:
 
 def _of_actions(actions: Iterable[ReceivedAction]) -> Iterator[Entry]:
     for action in actions:
-        link = _link(action)
+        link = page_of(action)
         sender = action.source_system or "a sender without a name"
         yield Entry(action.received_at, f"{action.action_type} came from {sender}: {action.action_id}", link, sender)
         resends = list(action.resends.order_by("received_at"))
@@ -74,15 +74,15 @@ def _first_answer(action: ReceivedAction, *, retried: bool) -> Entry:
     outcome = before or action.outcome
     if retried:
         words = f"{action.action_type} failed; since it was tried again: {outcome}"
-        return Entry(action.received_at, words, _link(action))
+        return Entry(action.received_at, words, page_of(action))
     answered_at = action.received_at + timedelta(milliseconds=action.duration_ms)
     words = f"{action.action_type} answered: {outcome}, {action.duration_ms} ms"
-    return Entry(answered_at, words, _link(action))
+    return Entry(answered_at, words, page_of(action))
 
 
 def _of_writes(item: WorklistItem) -> Iterator[Entry]:
     """The item itself, by the audit log: who made or changed it, and how."""
-    link = _link(item)
+    link = page_of(item)
     for written in AuditLog.objects.filter(object_type=WorklistItem._meta.label_lower, object_id=item.pk):
         if written.operation == AuditLog.Operation.CREATE:
             yield Entry(written.created_at, f"Item made by {written.actor}", link, written.actor)
@@ -105,7 +105,8 @@ def _of_showings(item: WorklistItem) -> Iterator[Entry]:
             times = f"{showing.times_shown} times in all"
             yield Entry(showing.last_shown_at, f"Last shown to {showing.ae_title}, {times}", link, showing.ae_title)
     for alarm in item.alarms.all():
-        yield Entry(alarm.first_at, f"Could not be shown: {alarm.attribute} is nothing that DICOM allows", _link(item))
+        words = f"Could not be shown: {alarm.attribute} is nothing that DICOM allows"
+        yield Entry(alarm.first_at, words, page_of(item))
 
 
 def _of_steps(item: WorklistItem) -> Iterator[Entry]:
@@ -113,7 +114,7 @@ def _of_steps(item: WorklistItem) -> Iterator[Entry]:
         step, counts = link.step, "" if link.counts else " (counts no longer)"
         where = step.station_ae_title or step.calling_ae_title
         clock = _clock(step.started_at)
-        yield Entry(step.created_at, f"MPPS started at {where}{clock}{counts}", _link(step), where)
+        yield Entry(step.created_at, f"MPPS started at {where}{clock}{counts}", page_of(step), where)
         yield from _of_ends(step, where, counts)
 
 
@@ -124,7 +125,7 @@ def _of_ends(step: PerformedProcedureStep, where: str, counts: str) -> Iterator[
         if status := change.after.get("status"):
             words = [f"MPPS {status} at {where}{_clock(step.ended_at)}{counts}", f"{step.images} images"]
             words += [step.discontinuation_reason] if step.discontinuation_reason else []
-            yield Entry(change.created_at, ", ".join(words), _link(step), where)
+            yield Entry(change.created_at, ", ".join(words), page_of(step), where)
 
 
 def _of_exceptions(item: WorklistItem) -> Iterator[Entry]:
@@ -136,27 +137,23 @@ def _of_exceptions(item: WorklistItem) -> Iterator[Entry]:
     }
     for exception in exceptions.values():
         label = exception.get_reason_display()
-        yield Entry(exception.created_at, f"MPPS exception: {label}", _link(exception))
+        yield Entry(exception.created_at, f"MPPS exception: {label}", page_of(exception))
         if exception.resolved_at:
             resolution, person = exception.get_resolution_display(), exception.resolved_by
             words = f"MPPS exception {resolution} by {person}: {label}"
-            yield Entry(exception.resolved_at, words, _link(exception), person)
+            yield Entry(exception.resolved_at, words, page_of(exception), person)
 
 
 def _of_outbox(item: WorklistItem) -> Iterator[Entry]:
     for change in item.changes.all():
         words = f"Change {change.number} for Manage: {change.status}"
         step = f", MPPS {change.performed['status']}" if change.performed else ""
-        yield Entry(change.at, f"{words}{step}", _link(item))
+        yield Entry(change.at, f"{words}{step}", page_of(item))
 
 
 def _clock(at: datetime | None) -> str:
     """The modality's own clock, where it said what it is."""
     return f", {at:%H:%M:%S} by its clock" if at else ""
-
-
-def _link(row: Model) -> str:
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
 def line(entry: Entry) -> str:

@@ -1,6 +1,6 @@
 """Owns how worklist items are shown, why they are on a list or not, and how one is put back on it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.admin import RecordAdmin, Tool, actor_of
+from core.admin import RecordAdmin, Tool, actor_of, page_of
 from core.large_tables import IndexedValuesFilter, on_a_day
 from core.models import AuditLog
 from core.services.auditor import Auditor
@@ -236,16 +236,32 @@ class WorklistItemAdmin(RecordAdmin):
         """Ask whether a test item is to leave the list, and take it off."""
         self._refuse_unless(request, MAKE_TEST_ITEM)
         item = get_object_or_404(WorklistItem, pk=pk)
-        if request.method != "POST":
-            explanation = "The machines do not show it any more."
-            return self._form(request, f"Take {item} off the list", None, explanation, "Take it off the list")
+        if request.method == "POST":
+            return self._done(request, item, take_off, "is off the list")
+        explanation = "The machines do not show it any more."
+        return self._form(request, f"Take {item} off the list", None, explanation, "Take it off the list")
+
+    def put_back_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Ask whether a discontinued item is to be on the list again, and put it there."""
+        self._refuse_unless(request, RESOLVE)
+        item = get_object_or_404(WorklistItem, pk=pk)
+        if request.method == "POST":
+            return self._done(request, item, put_item_back, "is on the list again")
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "item": item}
+        context["title"] = f"Put {item} back on the list"
+        return TemplateResponse(request, "admin/worklist/put_back.html", context)
+
+    def _done(
+        self, request: HttpRequest, item: WorklistItem, act: Callable[[WorklistItem, str], None], words: str
+    ) -> HttpResponse:
+        """Do it in this user's name, and say on the item's page what came of it."""
         try:
-            take_off(item, actor_of(request))
+            act(item, actor_of(request))
         except NotPossible as reason:
             messages.error(request, f"{item}: {reason}.")
         else:
-            messages.success(request, f"{item} is off the list.")
-        return redirect("admin:worklist_worklistitem_change", pk)
+            messages.success(request, f"{item} {words}.")
+        return redirect(page_of(item))
 
     def _refuse_unless(self, request: HttpRequest, permission: str) -> None:
         if not (self.has_view_permission(request) and request.user.has_perm(permission)):
@@ -258,8 +274,7 @@ class WorklistItemAdmin(RecordAdmin):
 
     def explain_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """What the latest queries say of an item, and of one of them (`?query=`) every rule."""
-        if not (self.has_view_permission(request) and request.user.has_perm("worklist.view_worklistquery")):
-            raise PermissionDenied
+        self._refuse_unless(request, "worklist.view_worklistquery")
         item = get_object_or_404(WorklistItem, pk=pk)
         context: dict[str, Any] = {"title": f"Why {item} is on a list, or why not", "item": item}
         if chosen := request.GET.get("query"):
@@ -271,22 +286,6 @@ class WorklistItemAdmin(RecordAdmin):
             context["queries"] = latest_queries(item)
         context |= {**self.admin_site.each_context(request), "opts": self.opts}
         return TemplateResponse(request, "admin/worklist/explanation.html", context)
-
-    def put_back_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Ask whether a discontinued item is to be on the list again, and put it there."""
-        self._refuse_unless(request, RESOLVE)
-        item = get_object_or_404(WorklistItem, pk=pk)
-        if request.method == "POST":
-            try:
-                put_item_back(item, actor_of(request))
-            except NotPossible as reason:
-                messages.error(request, f"{item}: {reason}.")
-            else:
-                messages.success(request, f"{item} is on the list again.")
-            return redirect("admin:worklist_worklistitem_change", pk)
-        context = {**self.admin_site.each_context(request), "opts": self.opts, "item": item}
-        context["title"] = f"Put {item} back on the list"
-        return TemplateResponse(request, "admin/worklist/put_back.html", context)
 
 
 def _put_back(link: StepLink) -> str:

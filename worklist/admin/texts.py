@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Model
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+
+from core.admin import page_of
 
 
 def moment(at: datetime) -> str:
@@ -34,5 +35,4 @@ def lines(several: Iterable[str]) -> SafeString:
 
 def link(record: Model, text: Any = "") -> SafeString:
     """A link to a record's page."""
-    name = f"admin:{record._meta.app_label}_{record._meta.model_name}_change"
-    return format_html('<a href="{}">{}</a>', reverse(name, args=[record.pk]), text or record)
+    return format_html('<a href="{}">{}</a>', page_of(record), text or record)
