@@ -5,24 +5,18 @@ DATABASE_URL names another database than a temporary SQLite file; it must be emp
 """
 
 import json
-import os
 import statistics
-import tempfile
-import time
-from collections.abc import Callable
 from datetime import date, timedelta
 from datetime import time as clock_time
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import django
+from benchmarks.measuring import LARGE, SMALL, print_row, timed, with_a_database
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 ACTIONS = 10_000
-SMALL, LARGE = 1_000, 1_000_000
 TODAY = date(2026, 11, 23)
 ROOM = 60  # women on one room's list of today
 CAP = 500  # rows of an answer, at most
@@ -31,14 +25,7 @@ REPEATS = 15
 
 def main() -> None:
     """Run every benchmark."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ.setdefault("DATABASE_URL", f"sqlite:///{Path(folder) / 'benchmark.sqlite3'}")  # noqa: TID251
-        os.environ["DJANGO_SETTINGS_MODULE"] = "gateway_project.settings.local"  # noqa: TID251
-        os.environ["LOG_LEVEL"] = "WARNING"  # noqa: TID251
-        django.setup()
-        from django.core.management import call_command  # noqa: PLC0415
-
-        call_command("migrate", verbosity=0)
+    with with_a_database():
         from benchmarks.live_page import look_on  # noqa: PLC0415
 
         look_on()
@@ -174,18 +161,6 @@ def answer(query: "Dataset", expected: int) -> None:
         for item in islice(WorklistItem.objects.matching(keys_from(query)), CAP)
     ]
     assert len(found) == expected  # noqa: S101
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that it took."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def print_row(what: str, value: str) -> None:
-    """One line of the result."""
-    print(f"{what:48} {value:>12}")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ from contextlib import nullcontext
 from datetime import date
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from pydicom.dataset import Dataset
 
 from core.daemon import stop_event
 from core.value_representations import parse_da
+from nonprod.management.arguments import add_modality_arguments, modality_of
 from nonprod.modality_emulator import (
     UNSPECIFIED,
     VIEWS,
@@ -35,10 +35,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Which step, at which server, and how it ends."""
-        parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--port", type=int, default=settings.MWL_PORT)
-        parser.add_argument("--called", default=settings.MWL_AE_TITLE, help="AE title of the worklist server")
-        parser.add_argument("--calling", default="MAMMO1", help="AE title of the modality")
+        add_modality_arguments(parser)
         parser.add_argument("--accession", default="", help="accession number; else the first of the day's list")
         parser.add_argument("--date", default=f"{date.today():%Y%m%d}", help="YYYYMMDD; today unless given")  # noqa: DTZ011
         parser.add_argument("--seconds", type=float, default=2.0, help="between N-CREATE and the last N-SET")
@@ -48,7 +45,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Perform it."""
-        modality = Modality(options["host"], options["port"], options["called"], options["calling"])
+        modality = modality_of(options)
         try:
             reason = reason_named(options["discontinue"]) if options["discontinue"] else None
             identifier = _identifier(options)

@@ -7,11 +7,11 @@ from argparse import ArgumentParser
 from datetime import date
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from core.value_representations import parse_da
 from nonprod.device_queries import DEVICE_QUERIES, PRESETS, Console
+from nonprod.management.arguments import add_modality_arguments, modality_of
 from nonprod.modality_emulator import Modality, NoAnswer, broad_query, console
 
 
@@ -22,10 +22,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Whom to ask, and for what."""
-        parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--port", type=int, default=settings.MWL_PORT)
-        parser.add_argument("--called", default=settings.MWL_AE_TITLE, help="AE title of the worklist server")
-        parser.add_argument("--calling", default="MAMMO1", help="AE title of the modality")
+        add_modality_arguments(parser)
         parser.add_argument("--date", default=f"{date.today():%Y%m%d}", help="YYYYMMDD; today unless given, '' for any")  # noqa: DTZ011
         parser.add_argument("--modality", default="MG", help="MG unless given, '' for any")
         parser.add_argument("--any-station", action="store_true", help="not this modality's own list only")
@@ -35,7 +32,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """C-ECHO, C-FIND, table."""
-        modality = Modality(options["host"], options["port"], options["called"], options["calling"])
+        modality = modality_of(options)
         try:
             day = parse_da(options["date"]) if options["date"] else None
             modality.echo()
