@@ -1,24 +1,16 @@
 """`perform_procedure_step`: what it does, and what it prints of it."""
 
 import signal
-from collections.abc import Iterator
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.nonprod.mpps_server import MppsServer, mpps_server, row
+from tests.nonprod.mpps_server import MppsServer, row
 from tests.processes import Start
 from tests.worklist.dicom import CALLED
 
 START, PROGRESS, END = "N-CREATE IN PROGRESS", "N-SET IN PROGRESS", "N-SET COMPLETED"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[MppsServer]:
-    """A server for all tests: to end one takes half a second."""
-    with mpps_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What the mammography unit says of a step that it performs, as the other end hears it (table F.7.2-1)."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -76,13 +75,6 @@ SET_LATER = {
     "EntranceDoseInmGy",
     "ImageAndFluoroscopyAreaDoseProduct",
 }
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[MppsServer]:
-    """A server for all tests: to end one takes half a second."""
-    with mpps_server() as server:
-        yield server
 
 
 @pytest.fixture

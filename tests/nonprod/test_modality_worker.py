@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,7 +12,7 @@ from nonprod.modality_emulator import Modality, step_query
 from nonprod.modality_emulator.worker import MOST_FAILURES, Worker, waiting_items
 from relay.models import ReceivedAction
 from tests.factories import WorklistItemFactory
-from tests.nonprod.mpps_server import BREAKS, MppsServer, mpps_server, row
+from tests.nonprod.mpps_server import BREAKS, MppsServer, row
 from tests.processes import Start
 from tests.worklist.dicom import CALLED
 from tests.worklist.scp.serving import port_of, serving
@@ -72,13 +71,6 @@ class Played:
             self.clock.now += pause
             self.worker.turn()
         return self.server.requests
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[MppsServer]:
-    """A server for all tests: to end one takes half a second."""
-    with mpps_server() as server:
-        yield server
 
 
 @pytest.fixture

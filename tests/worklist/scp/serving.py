@@ -8,6 +8,7 @@ from typing import Any
 
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.transport import ThreadedAssociationServer
 
 from tests.worklist.dicom import CALLED, PATIENCE
 from worklist.scp.admission import Door, Terms
@@ -27,7 +28,7 @@ def serving(tls: ssl.SSLContext | None = None, fresh_seconds: float = 0, **terms
         stop_server(running)
 
 
-def port_of(running: Listener) -> int:
+def port_of(running: ThreadedAssociationServer) -> int:
     """The free port that it took."""
     return int(running.server_address[1])
 

@@ -3,9 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -22,6 +20,7 @@ from nonprod.modality_emulator import Modality, NoAnswer
 from tests.factories import WorklistItemFactory
 from tests.worklist.conftest import LogLines
 from tests.worklist.dicom import CALLED, PATIENCE, Unit, dataset, find, request
+from tests.worklist.scp.serving import port_of, serving
 from worklist.models import WorklistItem
 from worklist.scp.admission import Door, Terms
 from worklist.scp.server import STOP_SECONDS, PortTaken, start_server, stop_server
@@ -29,21 +28,6 @@ from worklist.scp.server import STOP_SECONDS, PortTaken, start_server, stop_serv
 pytestmark = pytest.mark.django_db(transaction=True)  # each association is looked up among the modalities
 
 ABSTRACT_SYNTAX_NOT_SUPPORTED, TRANSFER_SYNTAXES_NOT_SUPPORTED = 3, 4
-
-
-@contextmanager
-def server(max_associations: int = 5) -> Iterator[ThreadedAssociationServer]:
-    """A server of the test's own."""
-    running = start_server("127.0.0.1", 0, Door(Terms(CALLED, max_associations)))
-    try:
-        yield running
-    finally:
-        stop_server(running)
-
-
-def port_of(running: ThreadedAssociationServer) -> int:
-    """The free port that it took."""
-    return int(running.server_address[1])
 
 
 class TestVerification:
@@ -109,7 +93,7 @@ class TestManyAtOnce:
             assert list(pool.map(ask, range(40))) == [[f"ACC{number}"] for number in range(40)]
 
     def test_more_than_the_limit_are_rejected_until_one_goes(self, log: LogLines) -> None:
-        with server(max_associations=2) as running:
+        with serving(max_associations=2) as running:
             unit = Unit(port_of(running))
             with unit.associated(), unit.associated():
                 with pytest.raises(NoAnswer):
@@ -136,7 +120,7 @@ class TestStrangers:
 
 class TestSockets:
     def test_send_at_once_and_do_not_wait_for_ever(self) -> None:
-        with server() as running, Unit(port_of(running)).associated():
+        with serving(max_associations=5) as running, Unit(port_of(running)).associated():
             (taken,) = running.active_associations
             transport = taken.dul.socket
             assert transport
@@ -206,7 +190,7 @@ def stuck_asker(running: ThreadedAssociationServer) -> socket.socket:
 
 class TestStopping:
     def test_frees_the_port(self) -> None:
-        with server() as running:
+        with serving(max_associations=5) as running:
             port = port_of(running)
         with socket.create_server(("127.0.0.1", port)):
             pass
