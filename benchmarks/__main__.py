@@ -152,9 +152,9 @@ def answer(query: "Dataset", expected: int) -> None:
     """What a C-FIND does."""
     from django.utils import timezone  # noqa: PLC0415
 
-    from worklist.datasets import response_for  # noqa: PLC0415
-    from worklist.matching import keys_from  # noqa: PLC0415
     from worklist.models import WorklistItem  # noqa: PLC0415
+    from worklist.query.matching import keys_from  # noqa: PLC0415
+    from worklist.query.response import response_for  # noqa: PLC0415
 
     found = [
         response_for(item, query, "MAMMO1", timezone.get_default_timezone())

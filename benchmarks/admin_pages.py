@@ -85,7 +85,7 @@ NARROWED = {
     "worklist_worklistquery": ("day=today", "outcome=failed", "calling_ae_title=MAMMO2", "q=c0ffee", "status=C001"),
     "worklist_mppsexception": ("state=all", "state=closed", "state=all&reason__exact=abandoned", "q=B000001"),
     "worklist_performedprocedurestep": ("status__exact=DISCONTINUED", "station_ae_title=MAMMO2", "q=B000001"),
-    "worklist_showing": ("ae_title=MAMMO2", "q=B000001"),
+    "worklist_delivery": ("ae_title=MAMMO2", "q=B000001"),
     "worklist_itemalarm": ("open=yes", "attribute=PatientAddress"),
     "core_auditlog": (
         "operation__exact=update",
@@ -182,8 +182,8 @@ def fill_tables() -> None:
     showed.objects.bulk_create(
         showed(worklistquery_id=query.pk, worklistitem_id=item.pk) for query, item in zip(queries, items, strict=True)
     )
-    models.Showing.objects.bulk_create(
-        models.Showing(item=item, ae_title=item.station_ae_title, first_shown_at=now, last_shown_at=now)
+    models.Delivery.objects.bulk_create(
+        models.Delivery(item=item, ae_title=item.station_ae_title, first_shown_at=now, last_shown_at=now)
         for item in items
     )
     models.ItemAlarm.objects.bulk_create(
@@ -237,7 +237,7 @@ def multiply_tables() -> None:
     multiply(ReceivedAction, "action_id", "accession_number", "correlation_id")
     multiply(models.WorklistQuery, "correlation_id")
     multiply(models.WorklistQuery.items.through)
-    multiply(models.Showing)
+    multiply(models.Delivery)
     multiply(models.ItemAlarm)
     multiply(models.PerformedProcedureStep, "sop_instance_uid", "correlation_id")
     multiply(models.StepLink)

@@ -10,7 +10,7 @@ class CoreConfig(AppConfig):
     name = "core"
 
     def ready(self) -> None:
-        from core import checks, redaction  # noqa: F401
+        from core import checks, logging  # noqa: F401
 
         if settings.PRODUCTION:
-            redaction.log_uncaught_exceptions()
+            logging.log_uncaught_exceptions()

@@ -16,8 +16,8 @@ from django.db import DatabaseError, connection
 from django.db.models import Q
 from django.utils import timezone
 
+from core.contract import GatewayAction, Reply
 from core.database import UNAVAILABLE, borrowed_connection
-from core.gateway_actions import GatewayAction, Reply
 from core.models import Heartbeat
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ MADE_OF = (
     "relay.view_receivedaction",
     "worklist.view_mppsexception",
     "worklist.view_performedprocedurestep",
-    "worklist.view_showing",
+    "worklist.view_delivery",
     "worklist.view_worklistitem",
 )
 #: Of a longer one the latest are shown.

@@ -10,12 +10,12 @@ from django.db.models import Count
 from django.urls import reverse
 from django.utils import timezone
 
-from core.gateway_actions import ErrorCode
+from core.contract import ErrorCode
 from core.large_tables import midnight
 from dashboard.daemons import RelayPart, WorklistPart
-from dashboard.levels import Level
-from dashboard.machines import Machine
-from dashboard.standing import Right, Standing
+from dashboard.modalities import Machine
+from dashboard.severity import Level
+from dashboard.viewer_permissions import Right, Standing
 from relay.models import FAILURES, ReceivedAction
 from worklist.models import ItemAlarm, MppsException
 
@@ -146,7 +146,7 @@ def _machines(machines: list[Machine]) -> Iterator[Attention]:
         return
     for machine in machines:
         if not machine.is_known:
-            link = reverse("admin:worklist_modality_add", query={"ae_title": machine.ae_title})
+            link = reverse("admin:dicom_modality_add", query={"ae_title": machine.ae_title})
             words = f"A machine that nobody knows has asked for the list: {machine.ae_title}"
             what = "Find out whose it is, and add it to the modalities."
             yield Attention(Level.WARNING, words, what, link, Right.NEW_MODALITIES)

@@ -19,10 +19,10 @@ from typing import TypeVar
 from django.db import DatabaseError, InterfaceError, connections, reset_queries
 from django.utils import timezone
 
-from dashboard.pieces import Page, changes_between, page_of
+from dashboard.change_notifications import keep_waking
+from dashboard.fragments import Page, changes_between, page_of
 from dashboard.snapshot import Snapshot, take_snapshot
-from dashboard.standing import Standing, standings
-from dashboard.waking import keep_waking
+from dashboard.viewer_permissions import Standing, standings
 
 logger = logging.getLogger(__name__)
 

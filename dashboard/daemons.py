@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from core.health import STALE_AFTER, WORKING_STATES
 from core.models import Heartbeat
-from dashboard.levels import Level
+from dashboard.severity import Level
 from relay.models import FAILURES, ReceivedAction
 
 LISTENER, SERVER = "relay_listener", "mwl_scp"

@@ -25,16 +25,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from core.contract import PASSING_ERRORS, ErrorCode
 from core.database import UNAVAILABLE
-from core.gateway_actions import PASSING_ERRORS, ErrorCode
 from core.health import STALE_AFTER, WORKING_STATES, version
 from core.models import Heartbeat
 from dashboard.daemons import LISTENER, SERVER, relay_part
+from dicom.models import Modality
 from relay.models import ReceivedAction, Reprocessing, Resend
 from worklist.models import (
     ItemAlarm,
     ItemChange,
-    Modality,
     MppsException,
     OutboxReader,
     PerformedProcedureStep,

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from worklist.item_state import COMPLETED, DISCONTINUED, IN_PROGRESS, SCHEDULED
-from worklist.models import ItemAlarm, Modality, Showing, StepLink, WorklistItem
+from dicom.models import Modality
+from worklist.models import Delivery, ItemAlarm, StepLink, WorklistItem
+from worklist.performed_step.item_state import COMPLETED, DISCONTINUED, IN_PROGRESS, SCHEDULED
 
 ANY_ROOM = "Any room"
 
@@ -170,7 +171,7 @@ def _deciding(steps: list[Step], status: str) -> Step | None:
 
 
 def _first_shown(today: date) -> Mapping[UUID, Shown]:
-    rows = Showing.objects.filter(item__scheduled_date=today).order_by("-first_shown_at")
+    rows = Delivery.objects.filter(item__scheduled_date=today).order_by("-first_shown_at")
     return {item: Shown(at, title) for item, at, title in rows.values_list("item_id", "first_shown_at", "ae_title")}
 
 

@@ -8,9 +8,9 @@ from django.utils import timezone
 from core.models import Heartbeat
 from dashboard.attention import Attention, attention
 from dashboard.daemons import LISTENER, SERVER, RelayPart, WorklistPart, last_action, relay_part, worklist_part
-from dashboard.levels import Level, worst
-from dashboard.machines import Machine, known_modalities, machines
+from dashboard.modalities import Machine, known_modalities, machines
 from dashboard.rooms import Room, todays_rooms
+from dashboard.severity import Level, worst
 
 
 @dataclass(frozen=True)

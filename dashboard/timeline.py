@@ -31,7 +31,7 @@ def timeline_of(item: WorklistItem) -> list[Entry]:
         [
             *_of_actions(ReceivedAction.objects.filter(accession_number=item.accession_number)),
             *_of_writes(item),
-            *_of_showings(item),
+            *_of_deliveries(item),
             *_of_steps(item),
             *_of_exceptions(item),
             *_of_outbox(item),
@@ -97,13 +97,13 @@ def _of_writes(item: WorklistItem) -> Iterator[Entry]:
         yield Entry(written.created_at, f"Item changed by {written.actor}: {said}", link, written.actor)
 
 
-def _of_showings(item: WorklistItem) -> Iterator[Entry]:
-    for showing in item.showings.all():
-        link = reverse("admin:worklist_worklistquery_changelist", query={"calling_ae_title": showing.ae_title})
-        yield Entry(showing.first_shown_at, f"First shown to {showing.ae_title}", link, showing.ae_title)
-        if showing.times_shown > 1:
-            times = f"{showing.times_shown} times in all"
-            yield Entry(showing.last_shown_at, f"Last shown to {showing.ae_title}, {times}", link, showing.ae_title)
+def _of_deliveries(item: WorklistItem) -> Iterator[Entry]:
+    for delivery in item.deliveries.all():
+        link = reverse("admin:worklist_worklistquery_changelist", query={"calling_ae_title": delivery.ae_title})
+        yield Entry(delivery.first_shown_at, f"First shown to {delivery.ae_title}", link, delivery.ae_title)
+        if delivery.times_shown > 1:
+            times = f"{delivery.times_shown} times in all"
+            yield Entry(delivery.last_shown_at, f"Last shown to {delivery.ae_title}, {times}", link, delivery.ae_title)
     for alarm in item.alarms.all():
         words = f"Could not be shown: {alarm.attribute} is nothing that DICOM allows"
         yield Entry(alarm.first_at, words, page_of(item))

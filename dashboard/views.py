@@ -13,9 +13,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from core.database import UNAVAILABLE
-from dashboard.pieces import page_of, rooms_of
+from dashboard.fragments import page_of, rooms_of
 from dashboard.snapshot import take_snapshot
-from dashboard.standing import Standing
+from dashboard.viewer_permissions import Standing
 
 #: A page that could not be shown is asked for again after this long.
 TRY_AGAIN_SECONDS = 10

@@ -3,7 +3,7 @@
 ACTIONS change something, are recorded and executed once; PROBES are answered afresh and leave no trace.
 """
 
-from core.gateway_actions import Handler, echo
+from core.contract import Handler, echo
 from core.health import health
 from worklist.services import ChangesSince, CreateWorklistItem, UpdateWorklistItemStatus, WorklistItemStatus
 

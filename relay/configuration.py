@@ -9,16 +9,16 @@ from importlib import import_module
 
 from django.conf import settings
 
+from core.contract import MAX_FRAME_BYTES
 from core.database import StoreGate
-from core.gateway_actions import MAX_FRAME_BYTES
 from relay.dispatcher import Dispatcher, too_large_reply
-from relay.http_requests import respond
+from relay.http import respond
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.control_channel import Accept, Request, Response
 from relay.hybrid_connection.listener import Listener
 from relay.hybrid_connection.liveness import LivenessPolicy
-from relay.hybrid_connection.places import Places
 from relay.hybrid_connection.rendezvous import MeetingLimits
+from relay.hybrid_connection.rendezvous_limit import Places
 from relay.hybrid_connection.status import Status
 from relay.hybrid_connection.tokens import EntraId, SharedAccessKey, TokenProvider
 

@@ -14,9 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from core import value_representations as vr
-from core.correlation import correlated, correlation_id, new_correlation_id
-from core.database import UNAVAILABLE, StoreBusy, StoreGate, borrowed_connection
-from core.gateway_actions import (
+from core.contract import (
     MAX_FRAME_BYTES,
     PASSING_ERRORS,
     ActionRefused,
@@ -31,6 +29,8 @@ from core.gateway_actions import (
     to_text,
     validate,
 )
+from core.correlation import correlated, correlation_id, new_correlation_id
+from core.database import UNAVAILABLE, StoreBusy, StoreGate, borrowed_connection
 from core.tracing import span
 from relay.models import ReceivedAction, Resend
 
@@ -47,7 +47,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class ReceivedFrame:
     """One frame's arrival: what, on which connection, and when (monotonic seconds)."""
 
     frame: str | bytes
@@ -73,7 +73,7 @@ class Dispatcher:
 
         `connection` is where it came from, for the record; `correlation` the id it goes by, made here when empty.
         """
-        delivery = Delivery(frame, connection, time.monotonic())
+        delivery = ReceivedFrame(frame, connection, time.monotonic())
         with correlated(correlation or new_correlation_id()), span("action") as traced:
             action = None
             try:
@@ -93,7 +93,7 @@ class Dispatcher:
             logger.info("action answered", extra=fields)
             return answer.text
 
-    def _answer(self, action: GatewayAction, delivery: Delivery) -> Answer:
+    def _answer(self, action: GatewayAction, delivery: ReceivedFrame) -> Answer:
         if action.action_type in self.probes:
             validate(action.payload)
             with borrowed_connection():
@@ -110,7 +110,7 @@ class Dispatcher:
             raise ActionRefused(ErrorCode.UNSUPPORTED_ACTION, f"Unsupported action: {_printable(action.action_type)}")
         return handler
 
-    def _answer_once(self, action: GatewayAction, delivery: Delivery) -> Answer:
+    def _answer_once(self, action: GatewayAction, delivery: ReceivedFrame) -> Answer:
         received = _received(action, delivery, known=self._knows(action))
         with self.gate.entered(), borrowed_connection(), transaction.atomic():
             row = received.claim()
@@ -125,7 +125,7 @@ class Dispatcher:
             row.keep_resend(received, how, answer.text, delivery.milliseconds)
             return answer
 
-    def _execute_and_record(self, row: ReceivedAction, action: GatewayAction, delivery: Delivery) -> Answer:
+    def _execute_and_record(self, row: ReceivedAction, action: GatewayAction, delivery: ReceivedFrame) -> Answer:
         answer = self.execute(action)
         row.outcome, row.reply = answer.outcome, answer.text
         row.is_final = answer.outcome not in PASSING_ERRORS
@@ -149,7 +149,9 @@ class Dispatcher:
     def _knows(self, action: GatewayAction) -> bool:
         return action.action_type in self.actions or action.action_type in self.probes
 
-    def _fields(self, action: GatewayAction | None, answer: Answer, delivery: Delivery) -> dict[str, str | int | None]:
+    def _fields(
+        self, action: GatewayAction | None, answer: Answer, delivery: ReceivedFrame
+    ) -> dict[str, str | int | None]:
         """What the log and a trace may say of it."""
         return {
             "action_id": action.action_id if action else None,
@@ -166,7 +168,7 @@ def action_of(payload: Mapping[str, Any]) -> GatewayAction:
     return GatewayAction(payload, _action_type(payload), known_action_id(payload))
 
 
-def _received(action: GatewayAction, delivery: Delivery, *, known: bool) -> ReceivedAction:
+def _received(action: GatewayAction, delivery: ReceivedFrame, *, known: bool) -> ReceivedAction:
     """The row to be; an action type that is none of ours may hold anything, and stays in the payload."""
     frame = delivery.frame
     return ReceivedAction(

@@ -3,7 +3,7 @@ for each time that a person had it executed again."""
 
 from django.db import models
 
-from core.gateway_actions import ErrorCode
+from core.contract import ErrorCode
 from core.models import BaseModel
 
 #: The outcomes of actions that were not done.

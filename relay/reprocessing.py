@@ -11,10 +11,10 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from core.audit import Auditor
+from core.contract import PASSING_ERRORS, parse
 from core.correlation import correlated, correlation_id, new_correlation_id
-from core.gateway_actions import PASSING_ERRORS, parse
 from core.models import AuditLog
-from core.services.auditor import Auditor
 from relay.dispatcher import Answer, Dispatcher, action_of
 from relay.models import ReceivedAction, Reprocessing
 

@@ -22,6 +22,8 @@ from tests.processes import Start, processes
 from tests.scheduling import OneBrowser
 from tests.tinyproxy import TinyProxy, running_proxy
 
+pytest_plugins = ["tests.worklist_fixtures"]
+
 PATH = "test-gateway"
 KEYS = SharedAccessKey("test-policy", "test-key-0123456789")
 

@@ -7,7 +7,7 @@ from typing import Any
 import factory
 from django.db import transaction
 
-from core.gateway_actions import GatewayAction
+from core.contract import GatewayAction
 from nonprod.manage_emulator import create_item_action
 from worklist.models import WorklistItem
 from worklist.services import CreateWorklistItem

@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, register
 
 from core.checks import Ranges, errors_of_ranges
 from core.value_representations import MAX_LENGTHS, is_ae, is_text
-from worklist.scp.tls import server_context
+from dicom.tls import server_context
 
 RANGES: Ranges = {
     "worklist.E002": ("MWL_PORT", 0, 65535, "11112 is DICOM's own; below 1024 needs a privilege; 0: only TLS."),

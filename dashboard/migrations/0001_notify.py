@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-#: What dashboard/waking.py listens to.
+#: What dashboard/change_notifications.py listens to.
 CHANNEL = "gateway_changed"
 TABLES = (
     "core_heartbeat",

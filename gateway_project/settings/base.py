@@ -119,6 +119,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "core",
+    "dicom",
     "relay",
     "worklist",
     "dashboard",
@@ -247,7 +248,7 @@ METRICS_ALLOWED_NETWORKS = env("METRICS_ALLOWED_NETWORKS")
 OTEL_EXPORTER_OTLP_ENDPOINT = env("OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
-# Logging: one handler, one formatter, both with core.redaction in them ---------------------------------------------
+# Logging: one handler, one formatter, both with core.logging in them ---------------------------------------------
 def logging_config(log_format: str, level: str) -> dict[str, Any]:
     """The whole logging configuration; `log_format` is `json` or `readable`."""
     return {
@@ -255,11 +256,11 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "filters": {
             "correlation": {"()": "core.correlation.CorrelationFilter"},
-            "libraries": {"()": "core.redaction.LibraryFilter"},
+            "libraries": {"()": "core.logging.LibraryFilter"},
         },
         "formatters": {
-            "json": {"()": "core.redaction.JsonFormatter"},
-            "readable": {"()": "core.redaction.ReadableFormatter"},
+            "json": {"()": "core.logging.JsonFormatter"},
+            "readable": {"()": "core.logging.ReadableFormatter"},
         },
         "handlers": {
             "stderr": {

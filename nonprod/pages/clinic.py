@@ -9,8 +9,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from nonprod.models import Appointment
+from nonprod.pages.access import only_with_a_played_relay
 from nonprod.pages.appointments import Line, State, appointments_of_today, lines, state_of
-from nonprod.pages.doors import only_with_a_played_relay
 from nonprod.pages.messages import begin_again, catch_up, mark_as_absent, send_to_modality
 
 

@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from nonprod.pages import clinic, machine
+from nonprod.pages import clinic, console
 
 app_name = "nonprod"
 
@@ -15,10 +15,10 @@ urlpatterns = [
     path("clinic/<int:pk>", clinic.appointment, name="appointment"),
     path("clinic/<int:pk>/send", clinic.send, name="send"),
     path("clinic/<int:pk>/absent", clinic.absent, name="absent"),
-    path("modality", machine.console, name="modality"),
-    path("modality/verify", machine.verify, name="verify"),
-    path("modality/start", machine.start, name="start"),
-    path("modality/expose", machine.expose, name="expose"),
-    path("modality/finish", machine.finish, name="finish"),
-    path("modality/discontinue", machine.discontinue, name="discontinue"),
+    path("modality", console.console, name="modality"),
+    path("modality/verify", console.verify, name="verify"),
+    path("modality/start", console.start, name="start"),
+    path("modality/expose", console.expose, name="expose"),
+    path("modality/finish", console.finish, name="finish"),
+    path("modality/discontinue", console.discontinue, name="discontinue"),
 ]

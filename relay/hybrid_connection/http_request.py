@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 
 from .control_channel import MAX_BODY_BYTES, ControlChannel, Request, RequestElsewhere, Response, response_messages
 from .failures import HybridConnectionError
-from .places import NoPlace, Places
 from .rendezvous import MeetingLimits, told
+from .rendezvous_limit import NoPlace, Places
 from .websocket import ClientConnection, FrameLimit, Patience, closing, open_websocket
 
 logger = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from .echo import ECHO_HEADER, EchoProbe, EchoText
 from .failures import HybridConnectionError, Pace
 from .http_request import Respond, nothing_is_served, serve, serve_elsewhere
 from .liveness import Echo, LivenessPolicy
-from .places import Places
 from .reconnection import ReconnectionPolicy
 from .rendezvous import Answer, MeetingLimits, meet
+from .rendezvous_limit import Places
 from .status import CONNECTING, OFFLINE, ONLINE, SUSPECT, Status
 from .tokens import TokenProvider
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .address import rejecting
 from .control_channel import Accept
 from .failures import HybridConnectionError
-from .places import NoPlace, Places
+from .rendezvous_limit import NoPlace, Places
 from .websocket import (
     ClientConnection,
     ConnectionClosed,

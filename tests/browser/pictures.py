@@ -29,7 +29,7 @@ NAMES = (
     "admin-item",
 )
 MODALITIES = """
-from worklist.models import Modality
+from dicom.models import Modality
 for name, room in (("MAMMO1", "Room 1"), ("MAMMO2", "Room 2")):
     Modality.objects.create(ae_title=name, name=f"Mammography, {room.lower()}", room=room)
 """

@@ -42,7 +42,7 @@ ADMIN = (
     (EXCEPTIONS, LIST, "text=Link to an item"),
     (EXCEPTIONS, LIST, "text=Dismiss"),
     ("/admin/worklist/performedprocedurestep/", LIST),
-    ("/admin/worklist/modality/add/?ae_title=MAMMO9",),
+    ("/admin/dicom/modality/add/?ae_title=MAMMO9",),
     ("/admin/core/auditlog/",),
     ("/admin/core/heartbeat/",),
 )

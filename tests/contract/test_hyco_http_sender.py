@@ -8,7 +8,7 @@ import pytest
 
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.control_channel import Request, Response
-from relay.hybrid_connection.places import Places
+from relay.hybrid_connection.rendezvous_limit import Places
 from tests.conftest import PATH
 from tests.contract.conftest import Run
 from tests.contract.listening import listening

@@ -9,7 +9,7 @@ from websockets.typing import Subprotocol
 
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.control_channel import Accept
-from relay.hybrid_connection.places import Places
+from relay.hybrid_connection.rendezvous_limit import Places
 from relay.hybrid_connection.websocket import token_header
 from tests.conftest import KEYS
 from tests.contract.conftest import Run

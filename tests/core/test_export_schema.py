@@ -12,4 +12,4 @@ class TestExportSchema:
     def test_it_prints_the_file_byte_for_byte(self, name: str) -> None:
         output = StringIO()
         call_command("export_schema", name, stdout=output)
-        assert output.getvalue() == Path(f"core/schemas/{name}_v1.schema.json").read_text()
+        assert output.getvalue() == Path(f"core/contract/schemas/{name}_v1.schema.json").read_text()

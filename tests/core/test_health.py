@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from jsonschema import Draft202012Validator
 
-from core.gateway_actions import GatewayAction, load_schema
+from core.contract import GatewayAction, load_schema
 from core.health import STALE_AFTER, Pulse, check_database, check_role, health, instance_name, version
 from core.models import Heartbeat
 

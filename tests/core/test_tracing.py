@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from core import tracing
+from core.contract import GatewayAction, Reply
 from core.correlation import correlated
-from core.gateway_actions import GatewayAction, Reply
 from core.tracing import span
 from relay.dispatcher import Dispatcher
 from tests.collector import NAME, NUMBER, Collector
@@ -39,7 +39,7 @@ class TestSpans:
     def test_without_an_endpoint_nothing_of_opentelemetry_is_loaded(self) -> None:
         script = (
             "import django, sys; django.setup()\n"
-            "import core.daemon, relay.dispatcher, worklist.scp.server\n"
+            "import core.daemon, relay.dispatcher, dicom.server\n"
             "from core.tracing import flush, span\n"
             "with span('action', ms=1) as traced: traced.set(ms=2)\n"
             "flush(); print([name for name in sys.modules if name.startswith('opentelemetry')])\n"

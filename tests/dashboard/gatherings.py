@@ -6,16 +6,9 @@ from typing import Any
 from django.utils import timezone
 
 from core.models import Heartbeat
+from dicom.models import Modality
 from tests.factories import create
-from worklist.models import (
-    Modality,
-    MppsException,
-    PerformedProcedureStep,
-    Showing,
-    StepLink,
-    WorklistItem,
-    WorklistQuery,
-)
+from worklist.models import Delivery, MppsException, PerformedProcedureStep, StepLink, WorklistItem, WorklistQuery
 
 
 def item_of_today(status: str = "SCHEDULED", **values: Any) -> WorklistItem:
@@ -26,7 +19,7 @@ def item_of_today(status: str = "SCHEDULED", **values: Any) -> WorklistItem:
 def show(item: WorklistItem, ae_title: str = "MAMMO1") -> None:
     """A machine has her on its list."""
     at = timezone.now()
-    Showing.objects.create(item=item, ae_title=ae_title, first_shown_at=at, last_shown_at=at)
+    Delivery.objects.create(item=item, ae_title=ae_title, first_shown_at=at, last_shown_at=at)
 
 
 def perform(item: WorklistItem | None, status: str = "IN PROGRESS", **values: Any) -> PerformedProcedureStep:

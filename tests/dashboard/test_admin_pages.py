@@ -10,13 +10,14 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from dashboard.landing import MOST, concerns
+from dashboard.admin_index import MOST, concerns
+from dicom.models import Modality
 from relay.models import ReceivedAction
 from tests.dashboard.gatherings import everything_runs
 from tests.factories import WorklistItemFactory, item_of_an_action
 from tests.users import client_of, page
-from tests.worklist.services import reporting
-from worklist.models import ItemAlarm, Modality, Showing, WorklistItem, WorklistQuery
+from tests.worklist.performed_step import reporting
+from worklist.models import Delivery, ItemAlarm, WorklistItem, WorklistQuery
 
 pytestmark = pytest.mark.django_db
 
@@ -134,7 +135,7 @@ class TestATimeline:
     def test_has_all_of_an_item_one_click_from_the_action_and_the_item(self, group: str) -> None:
         item = item_of_an_action(accession_number="ACC1", participant__name="SMITH^JANE")
         action = failed()
-        Showing.objects.add([item.pk], "MAMMO1", timezone.now())
+        Delivery.objects.add([item.pk], "MAMMO1", timezone.now())
         reporting.start("2.25.1", reporting.scheduled(item))
         client = client_of(group)
         of_item, of_action = (

@@ -12,7 +12,7 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 
 from dashboard.broadcaster import Broadcaster, Viewer
-from dashboard.standing import Right, Standing
+from dashboard.viewer_permissions import Right, Standing
 from tests.dashboard.conftest import logged_in
 from tests.dashboard.gatherings import item_of_today
 from tests.store import ask_store

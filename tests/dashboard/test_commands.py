@@ -16,9 +16,9 @@ from relay.models import ReceivedAction
 from tests.dashboard.gatherings import everything_runs, item_of_today, machine, query, show, wrong_patient
 from tests.factories import payload
 from tests.processes import Start
-from tests.worklist.services import reporting
-from tests.worklist.services.reporting import end, scheduled
-from worklist.models import MppsException, Showing, WorklistItem
+from tests.worklist.performed_step import reporting
+from tests.worklist.performed_step.reporting import end, scheduled
+from worklist.models import Delivery, MppsException, WorklistItem
 
 Printed = pytest.CaptureFixture[str]
 NAME, NUMBER = "SECRETARY^ZOË", "9990123456"
@@ -39,7 +39,7 @@ def imaged(db: None) -> ReceivedAction:
     action = send()
     item = WorklistItem.objects.get()
     for _ in range(2):
-        Showing.objects.add([item.pk], "MAMMO1", timezone.now())
+        Delivery.objects.add([item.pk], "MAMMO1", timezone.now())
     reporting.start("2.25.1", scheduled(item), PatientID=NUMBER)
     reporting.change("2.25.1", end())
     return action

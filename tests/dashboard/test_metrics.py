@@ -9,10 +9,11 @@ from django.test import Client
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 
-from core.gateway_actions import ActionRefused, ErrorCode, GatewayAction, Reply
+from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply
 from core.health import STALE_AFTER
 from core.models import Heartbeat
 from dashboard.metrics import REMEMBERED_SECONDS, GatewayCollector, Remembered, may_read, registry
+from dicom.models import Modality
 from relay.dispatcher import Dispatcher
 from relay.models import ReceivedAction
 from relay.reprocessing import execute_again
@@ -20,7 +21,6 @@ from tests.factories import create, payload
 from worklist.models import (
     ItemAlarm,
     ItemChange,
-    Modality,
     MppsException,
     OutboxReader,
     PerformedProcedureStep,

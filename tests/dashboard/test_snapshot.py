@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from core.health import STALE_AFTER
 from core.models import Heartbeat
-from dashboard.levels import Level
 from dashboard.rooms import ANY_ROOM, Room, Stage, name_for_people
+from dashboard.severity import Level
 from dashboard.snapshot import take_snapshot
 from relay.models import ReceivedAction
 from tests.dashboard.gatherings import (

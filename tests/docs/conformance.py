@@ -12,16 +12,20 @@ import pynetdicom
 from pydicom.charset import python_encoding
 from pydicom.tag import Tag
 from pydicom.uid import UID
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from dicom import association_policy, listener, server, statuses, tls
+from dicom.modality_policy import CHARACTER_SETS, ModalityPolicy
+from dicom.models import Modality
 from gateway_project.settings.base import SETTINGS
-from worklist.datasets import FALLBACKS
-from worklist.information_model import NO_KEYS, STATUS_WORDS, Attribute, Matching, WhenUnknown, rows
-from worklist.item_state import STRONGEST_FIRST
-from worklist.models import Modality, MppsException
-from worklist.performed_steps import TABLE, Fault, ScheduledStep
-from worklist.policies import CHARACTER_SETS, Policy
-from worklist.scp import admission, listener, mpps, server, statuses, tls
-from worklist.services.linking import LINKING_ORDER
+from worklist.models import MppsException
+from worklist.performed_step import mpps
+from worklist.performed_step.item_state import STRONGEST_FIRST
+from worklist.performed_step.linking import LINKING_ORDER
+from worklist.performed_step.report import TABLE, Fault, ScheduledStep
+from worklist.query.information_model import NO_KEYS, STATUS_WORDS, Attribute, Matching, WhenUnknown, rows
+from worklist.query.response import FALLBACKS
+from worklist.scp import SERVICES
 
 TEMPLATE = Path(__file__).parent / "conformance_template.md"
 STATEMENT = Path("docs/conformance.md")
@@ -220,7 +224,7 @@ def exception_reasons() -> str:
 
 def rejections() -> str:
     """How an association is rejected, in the order in which it is looked at."""
-    refusals = [refusal for refusal, _ in (*admission.WHO, *admission.HOW_MANY)]
+    refusals = [refusal for refusal, _ in (*association_policy.PERMISSION_RULES, *association_policy.LIMIT_RULES)]
     return table(
         ("when", "result", "source", "reason"),
         ((one.sentence, one.result, one.source, one.reason) for one in refusals),
@@ -229,11 +233,11 @@ def rejections() -> str:
 
 def policies() -> str:
     """What is settable for each AE title."""
-    fields = [Modality._meta.get_field(name) for name in vars(Policy()) if name != "is_known"]
+    fields = [Modality._meta.get_field(name) for name in vars(ModalityPolicy()) if name != "is_known"]
     return table(
         ("policy", "unless set", "what it does"),
         (
-            (field.verbose_name, _shown(getattr(Policy(), field.name)), field.help_text)  # type: ignore[union-attr]
+            (field.verbose_name, _shown(getattr(ModalityPolicy(), field.name)), field.help_text)  # type: ignore[union-attr]
             for field in fields
         ),
     )
@@ -257,7 +261,7 @@ def contexts() -> str:
     """The presentation contexts that are accepted."""
     accepted = [
         (UID(sop_class).name, sop_class, syntax.name, syntax, "SCP")
-        for sop_class in server.SOP_CLASSES
+        for sop_class in (*(service.sop_class for service in SERVICES), Verification)
         for syntax in server.TRANSFER_SYNTAXES
     ]
     return table(("abstract syntax", "UID", "transfer syntax", "UID", "role"), accepted)

@@ -7,8 +7,8 @@ import grimp
 import pytest
 
 DOCUMENT = Path("docs/architecture.md").read_text()
-ROOTS = ("core", "relay", "worklist", "dashboard", "gateway_project", "nonprod")
-ROOMS = (*ROOTS, "relay.hybrid_connection", "worklist.scp")
+ROOTS = ("core", "dicom", "relay", "worklist", "dashboard", "gateway_project", "nonprod")
+ROOMS = (*ROOTS, "relay.hybrid_connection")
 
 
 def room_of(module: str) -> str:
@@ -40,7 +40,11 @@ class TestArchitecture:
             *ROOTS,
             "relay/hybrid_connection",
             "relay/probe",
-            "worklist/scp",
+            "worklist/query",
+            "worklist/performed_step",
+            "worklist/services",
+            "worklist/models",
+            "worklist/admin",
             "nonprod/relay_emulator",
             "nonprod/modality_emulator",
             "nonprod/pages",

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from tests.docs.conformance import STATEMENT, TABLES, TEMPLATE, statement
-from worklist.information_model import rows
-from worklist.performed_steps import TABLE
+from worklist.performed_step.report import TABLE
+from worklist.query.information_model import rows
 
 
 class TestConformance:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import get_commands
 
-from core.gateway_actions import PASSING_ERRORS, ErrorCode
+from core.contract import PASSING_ERRORS, ErrorCode
 from gateway_project.actions import ACTIONS, PROBES
 from gateway_project.settings.base import SETTINGS
 from nonprod.local_gateway import PORT_SETTINGS, environment_with

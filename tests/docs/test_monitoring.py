@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from core.gateway_actions import ErrorCode
+from core.contract import ErrorCode
 from dashboard.metrics import RELAY_STATES, registry
 from tests.dashboard.test_metrics import everything_there_is
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core.gateway_actions import load_schema
+from core.contract import load_schema
 from gateway_project.actions import ACTIONS, PROBES
 from nonprod.manage_emulator import changes_since_action, item_status_action, update_status_action
 from relay.dispatcher import Dispatcher

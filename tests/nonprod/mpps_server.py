@@ -14,7 +14,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from nonprod.modality_emulator import Modality
-from tests.worklist.dicom import CALLED, dataset
+from tests.dicom.requests import CALLED, dataset
 
 BREAKS = -1
 

@@ -10,9 +10,9 @@ from django.core.management import call_command
 
 from nonprod.device_queries import DEVICE_QUERIES, Console, DeviceQuery
 from nonprod.modality_emulator import Modality, broad_query
+from tests.dicom.requests import CALLED, illegal
+from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory
-from tests.worklist.dicom import CALLED, illegal
-from tests.worklist.scp.serving import port_of, serving
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

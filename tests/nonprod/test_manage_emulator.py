@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core.gateway_actions import validate
+from core.contract import validate
 from nonprod.manage_emulator import Poll, PollRefused, changes_since_action, poll
 
 

@@ -6,9 +6,9 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from tests.dicom.requests import CALLED
 from tests.nonprod.mpps_server import MppsServer, row
 from tests.processes import Start
-from tests.worklist.dicom import CALLED
 
 START, PROGRESS, END = "N-CREATE IN PROGRESS", "N-SET IN PROGRESS", "N-SET COMPLETED"
 

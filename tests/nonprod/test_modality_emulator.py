@@ -14,8 +14,8 @@ from nonprod.modality_emulator import (
     broad_query,
     reason_named,
 )
+from tests.dicom.requests import keywords
 from tests.nonprod.mpps_server import BREAKS, MppsServer, mpps_server, row
-from tests.worklist.dicom import keywords
 
 AT = datetime(2026, 11, 23, 14, 31, 7, tzinfo=UTC)
 LATER = datetime(2026, 11, 23, 14, 36, 0, tzinfo=UTC)

@@ -11,11 +11,11 @@ from django.utils import timezone
 from nonprod.modality_emulator import Modality, step_query
 from nonprod.modality_emulator.worker import MOST_FAILURES, Worker, waiting_items
 from relay.models import ReceivedAction
+from tests.dicom.requests import CALLED
+from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory
 from tests.nonprod.mpps_server import BREAKS, MppsServer, row
 from tests.processes import Start
-from tests.worklist.dicom import CALLED
-from tests.worklist.scp.serving import port_of, serving
 from worklist.models import PerformedProcedureStep, WorklistItem
 
 pytestmark = pytest.mark.django_db(transaction=True)

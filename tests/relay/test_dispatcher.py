@@ -9,8 +9,8 @@ import pytest
 from django.db import OperationalError, connection
 from jsonschema import Draft202012Validator
 
+from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply, echo, load_schema
 from core.correlation import correlation_id
-from core.gateway_actions import ActionRefused, ErrorCode, GatewayAction, Reply, echo, load_schema
 from relay.dispatcher import Dispatcher
 from relay.models import ReceivedAction, Resend
 

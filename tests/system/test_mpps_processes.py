@@ -11,10 +11,10 @@ from threading import Barrier
 import pytest
 
 from core.models import AuditLog
+from tests.dicom.handmade import NHS_NUMBER, Answer, Broken, associated, ended, started
 from tests.factories import WorklistItemFactory
 from tests.processes import PATIENCE, Process, Start, free_ports
-from tests.worklist.conftest import database_away  # noqa: F401 - a fixture
-from tests.worklist.scp.handmade import NHS_NUMBER, Answer, Broken, associated, ended, started
+from tests.worklist_fixtures import database_away  # noqa: F401 - a fixture
 from worklist.models import ItemChange, PerformedProcedureStep, WorklistItem
 
 pytestmark = pytest.mark.django_db(transaction=True)

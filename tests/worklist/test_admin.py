@@ -10,10 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from core.services.auditor import Auditor
+from core.audit import Auditor
 from tests.factories import WorklistItemFactory
 from tests.users import client_of, page
-from tests.worklist.conftest import SHOWN
+from tests.worklist_fixtures import SHOWN
 from worklist.models import WorklistItem, WorklistQuery
 
 pytestmark = pytest.mark.django_db

@@ -13,8 +13,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
+from dicom.models import Modality
 from tests.processes import free_ports
-from worklist.models import Modality
 
 pytestmark = pytest.mark.django_db
 

@@ -1,4 +1,4 @@
-"""What the admin shows of queries, showings and alarms, and what it says of one who is not on a list."""
+"""What the admin shows of queries, deliveries and alarms, and what it says of one who is not on a list."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,13 +10,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from dicom.models import Modality
+from tests.dicom.requests import dataset, request
 from tests.users import client_of, page
-from tests.worklist.conftest import SHOWN
-from tests.worklist.dicom import dataset, request
 from tests.worklist.test_admin import LIST, detail
-from worklist.key_records import kept_keys, keyed_hash
-from worklist.models import ItemAlarm, Modality, Showing, WorklistItem, WorklistQuery
-from worklist.support import known_titles, latest_queries
+from tests.worklist_fixtures import SHOWN
+from worklist.models import Delivery, ItemAlarm, WorklistItem, WorklistQuery
+from worklist.query.kept_keys import kept_keys, keyed_hash
+from worklist.services.explain_query import known_titles, latest_queries
 
 pytestmark = pytest.mark.django_db
 
@@ -54,8 +55,8 @@ def why(item: WorklistItem) -> str:
 class TestTheItemsPage:
     def test_says_to_whom_it_was_shown_and_when(self, support: Client, item: WorklistItem) -> None:
         assert "no modality yet" in page(support, detail(item))
-        Showing.objects.add([item.pk], "MAMMO1", NINE)
-        Showing.objects.add([item.pk], "MAMMO1", NINE.replace(minute=10))
+        Delivery.objects.add([item.pk], "MAMMO1", NINE)
+        Delivery.objects.add([item.pk], "MAMMO1", NINE.replace(minute=10))
         assert "MAMMO1 at 23 Nov 2026 09:02, 09:10 (2 times)" in page(support, detail(item))
 
     def test_says_that_it_cannot_be_shown(self, support: Client, item: WorklistItem) -> None:
@@ -89,16 +90,16 @@ class TestTheLists:
         assert "0 worklist queries" in narrowed
 
     @pytest.mark.parametrize("group", ["support", "clinic"])
-    def test_of_alarms_and_showings_have_the_accession_number(self, group: str, item: WorklistItem) -> None:
+    def test_of_alarms_and_deliveries_have_the_accession_number(self, group: str, item: WorklistItem) -> None:
         client = client_of(group)
         ItemAlarm.objects.add({item.pk: "PatientAddress"}, NINE)
-        Showing.objects.add([item.pk], "MAMMO1", NINE)
-        for name in ("itemalarm", "showing"):
+        Delivery.objects.add([item.pk], "MAMMO1", NINE)
+        for name in ("itemalarm", "delivery"):
             text = page(client, reverse(f"admin:worklist_{name}_changelist"))
             assert "ACC1" in text
             assert [shown for shown in SHOWN[:-2] if shown in text] == []
 
-    @pytest.mark.parametrize("name", ["worklistquery", "itemalarm", "showing"])
+    @pytest.mark.parametrize("name", ["worklistquery", "itemalarm", "delivery"])
     def test_can_be_changed_by_nobody(self, admin_client: Client, name: str) -> None:
         assert admin_client.get(reverse(f"admin:worklist_{name}_add")).status_code == 403
 
@@ -129,7 +130,7 @@ class TestExplaining:
     def test_lists_those_that_were_shown_the_item_first_and_all_that_are_configured(self, item: WorklistItem) -> None:
         query()
         Modality.objects.create(ae_title="MAMMO3")
-        Showing.objects.add([item.pk], "MAMMO1", NINE)
+        Delivery.objects.add([item.pk], "MAMMO1", NINE)
         assert known_titles(item) == ["MAMMO1", "MAMMO2", "MAMMO3"]
 
     def test_says_key_by_key_what_one_of_them_asked(self, support: Client, item: WorklistItem) -> None:

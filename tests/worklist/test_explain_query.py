@@ -12,11 +12,12 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pytest_django import Settings
 
-from core.services.auditor import Auditor
+from core.audit import Auditor
+from dicom.models import Modality
+from tests.dicom.requests import Unit, dataset, request
 from tests.factories import WorklistItemFactory
-from tests.worklist.dicom import Unit, dataset, request
-from worklist.models import Modality, WorklistItem, WorklistQuery
-from worklist.scp.desk import Desk
+from worklist.models import WorklistItem, WorklistQuery
+from worklist.query.find import WorklistContext
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -72,7 +73,7 @@ class TestKeysThatAreTypedIn:
     def test_cover_an_asker_that_nobody_knows(self, item: WorklistItem, settings: Settings) -> None:
         settings.MWL_UNKNOWN_AE_TITLES = "reject"
         text, _ = explain("ACC1", "--key", "Modality=MG", "--calling", "STRANGER")
-        assert "Association: → not matched (its AE title is not among the modalities)" in text
+        assert "Association: → not matched (its AE title is not a configured modality)" in text
 
     def test_cover_the_most_rows(self, item: WorklistItem) -> None:
         WorklistItemFactory.create_batch(2, scheduled_date=date(2026, 3, 9))
@@ -96,10 +97,10 @@ class TestKeysThatAreTypedIn:
 
 
 class TestAQueryOfTheLog:
-    def test_is_explained_as_it_was_answered(self, item: WorklistItem, unit: Unit, desk: Desk) -> None:
+    def test_is_explained_as_it_was_answered(self, item: WorklistItem, unit: Unit, context: WorklistContext) -> None:
         unit.ask(request(dataset(Modality="CT"), PatientID=item.patient_id))
         unit.ask(request(dataset(Modality="MG"), PatientName="SECRETARY^ZOE"))
-        assert desk.deliveries.flush()
+        assert context.deliveries.flush()
         second, first = WorklistQuery.objects.all()
         text, complaint = explain("ACC1", "--query", str(first.pk))
         assert "Modality: query CT, item MG → not matched (PS3.4 C.2.2.2.1)" in text
@@ -112,10 +113,10 @@ class TestAQueryOfTheLog:
         assert complaint == ""
 
     def test_that_showed_an_item_which_is_done_meanwhile_is_told_as_the_log_has_it(
-        self, item: WorklistItem, unit: Unit, desk: Desk
+        self, item: WorklistItem, unit: Unit, context: WorklistContext
     ) -> None:
         unit.ask(request(dataset(Modality="MG")))
-        assert desk.deliveries.flush()
+        assert context.deliveries.flush()
         Auditor("relay:manage").update(item, status="COMPLETED")
         text, complaint = explain("ACC1", "--query", str(WorklistQuery.objects.get().pk))
         first, *rules = text.splitlines()
@@ -135,11 +136,11 @@ class TestAQueryOfTheLog:
         assert "; asked now it would be: the modality changed since\n" in text
         assert complaint == "The item was not on the list"
 
-    def test_tells_of_the_alarms_of_the_item(self, item: WorklistItem, unit: Unit, desk: Desk) -> None:
+    def test_tells_of_the_alarms_of_the_item(self, item: WorklistItem, unit: Unit, context: WorklistContext) -> None:
         for name in ("ROOM1", "ROOM\\1"):
             WorklistItem.objects.update(station_name=name)
             unit.ask(request(dataset(Modality="MG", ScheduledStationName="")))
-        assert desk.deliveries.flush()
+        assert context.deliveries.flush()
         second, first = WorklistQuery.objects.all()
         text, complaint = explain("ACC1", "--query", str(second.pk))
         assert ", because of ScheduledStationName\n" in text

@@ -11,8 +11,8 @@ from django.urls import reverse
 from core.models import AuditLog
 from tests.factories import WorklistItemFactory
 from tests.users import client_of, page
-from tests.worklist.conftest import SHOWN
 from tests.worklist.test_admin import LIST
+from tests.worklist_fixtures import SHOWN
 from worklist.admin.export import cell
 from worklist.models import WorklistItem
 

@@ -7,13 +7,13 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from core.gateway_actions import GatewayAction
+from core.contract import GatewayAction
 from core.health import health
 from tests.factories import WorklistItemFactory
-from tests.worklist.services.test_exceptions import named, start
+from tests.worklist.performed_step.test_exceptions import named, start
 from worklist.health import check_items, wrong_patients
 from worklist.models import ItemAlarm, MppsException
-from worklist.services.exceptions import dismiss
+from worklist.performed_step.exceptions import dismiss
 
 
 @pytest.mark.django_db

@@ -11,13 +11,14 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from core.models import AuditLog
+from dicom.models import Modality
 from tests.users import client_of, page
-from worklist.models import Modality, WorklistQuery
+from worklist.models import WorklistQuery
 
 pytestmark = pytest.mark.django_db
 
-LIST = reverse("admin:worklist_modality_changelist")
-ADD = reverse("admin:worklist_modality_add")
+LIST = reverse("admin:dicom_modality_changelist")
+ADD = reverse("admin:dicom_modality_add")
 FORM = {"ae_title": "MAMMO1", "name": "Left", "room": "Van 3", "is_allowed": "on", "expected_address": "192.0.2.7"}
 
 
@@ -33,7 +34,7 @@ def engineer() -> Client:
 
 def change_page(modality: Modality) -> str:
     """The address of a modality's page."""
-    return reverse("admin:worklist_modality_change", args=[modality.pk])
+    return reverse("admin:dicom_modality_change", args=[modality.pk])
 
 
 def refusal(client: Client, **changes: str) -> str:
@@ -60,7 +61,7 @@ class TestAModality:
         modality.refresh_from_db()
         assert (modality.is_allowed, modality.max_rows) == (False, 40)
         record = AuditLog.objects.get()
-        assert (record.actor, record.object_type) == ("admin:admin", "worklist.modality")
+        assert (record.actor, record.object_type) == ("admin:admin", "dicom.modality")
         assert record.before == {"is_allowed": "True", "max_rows": "None"}
         assert record.after == {"is_allowed": "False", "max_rows": "40"}
 
@@ -104,7 +105,7 @@ class TestAModality:
 
     def test_is_not_deleted(self, admin_client: Client) -> None:
         modality = Modality.objects.create(ae_title="MAMMO1")
-        address = reverse("admin:worklist_modality_delete", args=[modality.pk])
+        address = reverse("admin:dicom_modality_delete", args=[modality.pk])
         assert admin_client.post(address, {"post": "yes"}).status_code == 403
 
 

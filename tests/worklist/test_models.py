@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from core.services.auditor import Auditor
+from core.audit import Auditor
+from dicom.modality_policy import ModalityPolicy
+from tests.dicom.requests import dataset, request
 from tests.factories import WorklistItemFactory
-from tests.worklist.dicom import dataset, request
-from worklist.information_model import Site
-from worklist.matching import Keys, keys_from, restricted
 from worklist.models.items import COMPARED_AS_TEXT, LENGTHS, NEVER_EMPTY, PAGE, SEARCH_LENGTH, WorklistItem
-from worklist.names import NamePattern, search_form, search_pattern, wild_card
-from worklist.policies import Policy
+from worklist.query.information_model import MatchingOptions
+from worklist.query.matching import Keys, keys_from, restricted
+from worklist.query.person_names import NamePattern, search_form, search_pattern, wild_card
 
 pytestmark = pytest.mark.django_db
 
@@ -233,8 +233,8 @@ class TestTheCost:
         plan = _plan(WorklistItem.objects.narrowed(keys_from(asked))[:PAGE])
         self.leads_by_an_index(plan)
 
-    @pytest.mark.parametrize("policy", [Policy(hides_in_progress=True), Policy(own_list_only=True)])
-    def test_whatever_the_asker_may_see(self, policy: Policy) -> None:
+    @pytest.mark.parametrize("policy", [ModalityPolicy(hides_in_progress=True), ModalityPolicy(own_list_only=True)])
+    def test_whatever_the_asker_may_see(self, policy: ModalityPolicy) -> None:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(20))
         self.leads_by_an_index(_plan(WorklistItem.objects.narrowed(restricted(Keys(), policy, "A"))[:PAGE]))
 
@@ -352,8 +352,8 @@ def undone() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
-SITES = st.builds(Site, folds_accents=st.booleans(), procedure_id_finds_accession=st.booleans())
-POLICIES = st.builds(Policy, own_list_only=st.booleans(), hides_in_progress=st.booleans())
+SITES = st.builds(MatchingOptions, folds_accents=st.booleans(), procedure_id_finds_accession=st.booleans())
+POLICIES = st.builds(ModalityPolicy, own_list_only=st.booleans(), hides_in_progress=st.booleans())
 
 Change = tuple[int, int, str]
 CHANGES = st.lists(
@@ -364,25 +364,30 @@ CHANGES = st.lists(
 class TestSqlAndTheMatcher:
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
-        stored=st.lists(ITEMS, min_size=1, max_size=8), asked=ONE_KEY | PERIOD | MANY_KEYS, site=SITES, policy=POLICIES
+        stored=st.lists(ITEMS, min_size=1, max_size=8),
+        asked=ONE_KEY | PERIOD | MANY_KEYS,
+        options=SITES,
+        policy=POLICIES,
     )
     def test_find_the_same(
-        self, stored: list[dict[str, Any]], asked: dict[str, Any], site: Site, policy: Policy
+        self, stored: list[dict[str, Any]], asked: dict[str, Any], options: MatchingOptions, policy: ModalityPolicy
     ) -> None:
-        keys = restricted(keys_from(asked_for(asked), site), policy, "A")
+        keys = restricted(keys_from(asked_for(asked), options), policy, "A")
         with undone():
             items = WorklistItem.objects.bulk_create(WorklistItemFactory.build(**row) for row in stored)
             in_order = sorted(items, key=lambda item: (item.scheduled_date, item.scheduled_time, item.accession_number))
             expected = [item.pk for item in in_order if keys.met_by(item)]
             assert [item.pk for item in WorklistItem.objects.matching(keys)] == expected
 
-    @given(name=NAMES, changes=CHANGES, site=SITES)
-    def test_what_a_name_is_looked_up_by_lets_it_through(self, name: str, changes: list[Change], site: Site) -> None:
+    @given(name=NAMES, changes=CHANGES, options=SITES)
+    def test_what_a_name_is_looked_up_by_lets_it_through(
+        self, name: str, changes: list[Change], options: MatchingOptions
+    ) -> None:
         """Without a database, so that many more can be tried, and with keys that are much like the name."""
         key = name
         for place, length, put in changes:
             key = key[:place] + put + key[place + length :]
-        if NamePattern(key, site.folds_accents).fits(name):
+        if NamePattern(key, options.folds_accents).fits(name):
             assert wild_card(search_pattern(key)).fullmatch(search_form(name))
 
     @given(text=st.text(max_size=20))

@@ -10,14 +10,14 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from core.models import AuditLog
+from tests.dicom.requests import dataset
 from tests.factories import WorklistItemFactory
 from tests.users import client_of, page
-from tests.worklist.conftest import SHOWN
-from tests.worklist.dicom import dataset
-from tests.worklist.services.test_exceptions import end, named, start, status_of
+from tests.worklist.performed_step.test_exceptions import end, named, start, status_of
 from tests.worklist.test_admin import detail
-from worklist.item_state import COMPLETED, DISCONTINUED, IN_PROGRESS, SCHEDULED
+from tests.worklist_fixtures import SHOWN
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
+from worklist.performed_step.item_state import COMPLETED, DISCONTINUED, IN_PROGRESS, SCHEDULED
 
 pytestmark = pytest.mark.django_db
 
@@ -76,7 +76,7 @@ class TestAStep:
             ("view_patient_data", {"9990000018"}),
             ("view_operator", {"ROSE"}),
             ("view_data_set", {"9990000018", "ROSE", "KOWALSKA"}),
-            ("view_showing", set()),
+            ("view_delivery", set()),
         ],
     )
     def test_shows_who_it_was_by_permission_only(self, item: WorklistItem, permission: str, seen: set[str]) -> None:
@@ -330,7 +330,7 @@ class TestDealingWithAnException:
 
 class TestTheAlarm:
     @pytest.mark.parametrize(
-        "where", ["index", "app_list", "worklist_mppsexception_changelist", "worklist_showing_changelist"]
+        "where", ["index", "app_list", "worklist_mppsexception_changelist", "worklist_delivery_changelist"]
     )
     def test_stands_on_the_pages_until_somebody_has_dealt_with_it(
         self, clinic: Client, wrong_patient: MppsException, where: str

@@ -17,14 +17,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from core.models import Heartbeat
+from dicom.models import Modality as ConfiguredModality
+from dicom.server import TURN_SECONDS, takes_connections
 from nonprod.modality_emulator import Modality, NoAnswer
+from tests.dicom.requests import CALLED, Unit, find, request
+from tests.dicom.serving import serving
 from tests.factories import WorklistItemFactory
 from tests.processes import PATIENCE, Process, Start, free_ports, is_free
-from tests.worklist.dicom import CALLED, Unit, find, request
-from tests.worklist.scp.serving import serving
-from worklist.models import Modality as ConfiguredModality
 from worklist.models import WorklistItem
-from worklist.scp.server import TURN_SECONDS, takes_connections
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

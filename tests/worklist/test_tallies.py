@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from core.contract import GatewayAction
 from core.database import borrowed_connection
-from core.gateway_actions import GatewayAction
-from worklist.models import Modality, OutboxReader, QueryTally, WorklistQuery
+from dicom.models import Modality
+from worklist.models import OutboxReader, QueryTally, WorklistQuery
 from worklist.models.tallies import DURATIONS, at_most
 from worklist.services import ChangesSince
 

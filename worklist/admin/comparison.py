@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from core import value_representations as vr
 from worklist.admin.texts import link, wall_clock
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
-from worklist.performed_steps import from_json, is_same_patient, scheduled_steps, text_of
+from worklist.performed_step.report import from_json, is_same_patient, scheduled_steps, text_of
 
 #: A title, what the machine said, what the item has.
 Row = tuple[str, str, str]

@@ -26,7 +26,7 @@ from worklist.admin.permissions import RESOLVE, VIEW_PATIENT_DATA
 from worklist.admin.steps import summary
 from worklist.admin.texts import link
 from worklist.models import MppsException
-from worklist.services.exceptions import NotPossible, dismiss, link_to_item, put_back
+from worklist.performed_step.exceptions import NotPossible, dismiss, link_to_item, put_back
 
 Given = dict[str, Any]
 

@@ -6,8 +6,9 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from worklist.models import Modality, MppsException, WorklistItem
-from worklist.performed_steps import NHS_NUMBER, is_same_patient
+from dicom.models import Modality
+from worklist.models import MppsException, WorklistItem
+from worklist.performed_step.report import NHS_NUMBER, is_same_patient
 
 NOBODYS_DATA = "It stays in the audit log: write no patient's name or NHS number."
 

@@ -16,19 +16,19 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin, Tool, actor_of, page_of
+from core.audit import Auditor
 from core.large_tables import IndexedValuesFilter, on_a_day
 from core.models import AuditLog
-from core.services.auditor import Auditor
 from worklist.admin.export import as_csv, items_of
 from worklist.admin.forms import ExportForm, TestItemForm
 from worklist.admin.permissions import EXPORT, MAKE_TEST_ITEM, RESOLVE, VIEW_PATIENT_DATA
 from worklist.admin.steps import exception_lines, summary
 from worklist.admin.texts import clock, lines, link, moment
-from worklist.item_state import SCHEDULED
-from worklist.models import Showing, StepLink, WorklistItem, WorklistQuery
-from worklist.services.exceptions import NotPossible, put_item_back
-from worklist.services.trials import is_test_item, make_test_item, take_off
-from worklist.support import explained, latest_queries, lines_of, logged
+from worklist.models import Delivery, StepLink, WorklistItem, WorklistQuery
+from worklist.performed_step.exceptions import NotPossible, put_item_back
+from worklist.performed_step.item_state import SCHEDULED
+from worklist.services.explain_query import explained, latest_queries, lines_of, logged
+from worklist.services.test_items import is_test_item, make_test_item, take_off
 
 
 @admin.register(WorklistItem)
@@ -130,7 +130,7 @@ class WorklistItemAdmin(RecordAdmin):
     @admin.display(description="shown to")
     def shown_to(self, item: WorklistItem) -> SafeString | str:
         """`MAMMO1 at 09:02, 09:10`: the first and the last time, a line for each modality."""
-        return lines(_showing(showing) for showing in item.showings.all()) or "no modality yet"
+        return lines(_delivered(delivery) for delivery in item.deliveries.all()) or "no modality yet"
 
     @admin.display(description="cannot be shown")
     def cannot_be_shown(self, item: WorklistItem) -> SafeString | str:
@@ -292,13 +292,13 @@ def _put_back(link: StepLink) -> str:
     return "" if link.counts else " (does not count: the item was put back on the list)"
 
 
-def _showing(showing: Showing) -> str:
+def _delivered(delivery: Delivery) -> str:
     """The last time is said with its day only where that is another one."""
-    first, last = (timezone.localtime(at) for at in (showing.first_shown_at, showing.last_shown_at))
+    first, last = (timezone.localtime(at) for at in (delivery.first_shown_at, delivery.last_shown_at))
     times = [moment(first)]
     if last != first:
         times.append(clock(last) if last.date() == first.date() else moment(last))
-    return f"{showing.ae_title} at {', '.join(times)} ({showing.times_shown} times)"
+    return f"{delivery.ae_title} at {', '.join(times)} ({delivery.times_shown} times)"
 
 
 def _uuid(text: str) -> UUID:

@@ -9,8 +9,9 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 
 from core.admin import AuditedAdmin, actor_of
-from core.services.auditor import Auditor
-from worklist.models import Modality, WorklistQuery
+from core.audit import Auditor
+from dicom.models import Modality
+from worklist.models import WorklistQuery
 
 
 @admin.register(Modality)

@@ -15,8 +15,8 @@ from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin
 from core.large_tables import IndexedValuesFilter, on_a_day
-from worklist.models import ItemAlarm, Showing, WorklistItem, WorklistQuery
-from worklist.support import askers
+from worklist.models import Delivery, ItemAlarm, WorklistItem, WorklistQuery
+from worklist.services.explain_query import askers
 
 #: Of an item the latest queries that showed it.
 MOST = 500
@@ -178,8 +178,8 @@ class ItemAlarmAdmin(RecordAdmin):
         return alarm.item.status
 
 
-@admin.register(Showing)
-class ShowingAdmin(RecordAdmin):
+@admin.register(Delivery)
+class DeliveryAdmin(RecordAdmin):
     """When each item was first and last shown to each modality."""
 
     list_display = ("item", "ae_title", "first_shown_at", "last_shown_at", "times_shown")

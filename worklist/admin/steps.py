@@ -13,7 +13,7 @@ from core.large_tables import IndexedValuesFilter, on_a_day
 from worklist.admin.permissions import VIEW_DATA_SET, VIEW_EXCEPTIONS, VIEW_OPERATOR, VIEW_PATIENT_DATA
 from worklist.admin.texts import lines, link, wall_clock
 from worklist.models import MppsException, PerformedProcedureStep
-from worklist.performed_steps import from_json
+from worklist.performed_step.report import from_json
 
 
 @admin.register(PerformedProcedureStep)

@@ -2,7 +2,7 @@
 
 import django.db.models.deletion
 import uuid
-import worklist.models.modalities
+import dicom.models
 from django.db import migrations, models
 
 
@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
-                ('ae_title', models.CharField(max_length=16, unique=True, validators=[worklist.models.modalities.validate_ae_title], verbose_name='AE title')),
+                ('ae_title', models.CharField(max_length=16, unique=True, validators=[dicom.models.validate_ae_title], verbose_name='AE title')),
                 ('name', models.CharField(blank=True, help_text='What people call it.', max_length=64)),
                 ('room', models.CharField(blank=True, help_text='The clinic, the room or the van.', max_length=64)),
                 ('is_allowed', models.BooleanField(default=True, help_text='Its associations are rejected otherwise.', verbose_name='allowed')),

@@ -4,7 +4,7 @@ from itertools import islice
 
 from django.db import migrations
 
-from worklist.names import search_form
+from worklist.query.person_names import search_form
 
 FIELDS = ("patient_name", "performing_physician_name")
 AT_ONCE = 500

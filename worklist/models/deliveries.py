@@ -52,7 +52,7 @@ class WorklistQuery(BaseModel):
     class Meta:
         ordering = ("-asked_at",)
         indexes = (
-            models.Index(fields=("calling_ae_title", "asked_at"), name="query_by_asker"),
+            models.Index(fields=("calling_ae_title", "asked_at"), name="query_by_requestor"),
             models.Index(fields=("address", "asked_at"), name="query_by_address"),
             models.Index(fields=("outcome", "asked_at"), name="query_by_outcome"),
             models.Index(fields=("status", "asked_at"), name="query_by_status"),
@@ -63,13 +63,13 @@ class WorklistQuery(BaseModel):
         return f"{self.calling_ae_title} at {self.asked_at:%Y-%m-%d %H:%M:%S}"
 
 
-class ShowingQuerySet(models.QuerySet["Showing"]):
-    """How showings are counted."""
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    """How deliveries are counted."""
 
     def add(self, items: Sequence[UUID], ae_title: str, at: datetime) -> None:
         """Note that one answer showed these items; whoever notes the same at the same moment is counted, too."""
         new = [
-            Showing(item_id=item, ae_title=ae_title, first_shown_at=at, last_shown_at=at, times_shown=0)
+            Delivery(item_id=item, ae_title=ae_title, first_shown_at=at, last_shown_at=at, times_shown=0)
             for item in sorted(items)
         ]
         self.bulk_create(new, ignore_conflicts=True)
@@ -81,32 +81,32 @@ class ShowingQuerySet(models.QuerySet["Showing"]):
 
     def span_of(self, item: WorklistItem) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Over all modalities: the first and the last time, each with its AE title; None for one never shown."""
-        showings = list(self.filter(item=item))
-        if not showings:
+        deliveries = list(self.filter(item=item))
+        if not deliveries:
             return None
-        first = min(showings, key=lambda showing: showing.first_shown_at)
-        last = max(showings, key=lambda showing: showing.last_shown_at)
+        first = min(deliveries, key=lambda showing: showing.first_shown_at)
+        last = max(deliveries, key=lambda showing: showing.last_shown_at)
         return {"at": first.first_shown_at, "to": first.ae_title}, {"at": last.last_shown_at, "to": last.ae_title}
 
 
-class Showing(models.Model):
+class Delivery(models.Model):
     """When an item was first and last shown to one modality. It outlives the queries, which are kept for a while."""
 
-    item = models.ForeignKey(WorklistItem, on_delete=models.CASCADE, related_name="showings")
+    item = models.ForeignKey(WorklistItem, on_delete=models.CASCADE, related_name="deliveries")
     ae_title = models.CharField("AE title", max_length=16)
     first_shown_at = models.DateTimeField()
     last_shown_at = models.DateTimeField()
     times_shown = models.PositiveIntegerField(default=1)
 
-    objects = ShowingQuerySet.as_manager()
+    objects = DeliveryQuerySet.as_manager()
 
     class Meta:
         ordering = ("first_shown_at",)
         indexes = (
-            models.Index(fields=("first_shown_at",), name="showing_by_time"),
-            models.Index(fields=("ae_title", "first_shown_at"), name="showing_by_title"),
+            models.Index(fields=("first_shown_at",), name="delivery_by_time"),
+            models.Index(fields=("ae_title", "first_shown_at"), name="delivery_by_title"),
         )
-        constraints = (models.UniqueConstraint(fields=("item", "ae_title"), name="one_showing_per_item_and_modality"),)
+        constraints = (models.UniqueConstraint(fields=("item", "ae_title"), name="one_delivery_per_item_and_modality"),)
 
     def __str__(self) -> str:
         return f"{self.item_id} to {self.ae_title}"

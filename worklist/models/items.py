@@ -10,12 +10,12 @@ from django.db import models
 from django.db.models.functions import Length, Trim
 from django.db.models.lookups import LessThanOrEqual
 
-from core.gateway_actions import WORKLIST_STATUSES
+from core.contract import WORKLIST_STATUSES
 from core.models import PersonalDataModel
-from worklist.information_model import FINAL_STATES, ROOT, STEP, Matching
-from worklist.matching import AnyOf, Between, Condition, Key, Keys, Like, NameLike, OneOf, Period
 from worklist.models.lookups import ByCodePoint, NameSearchField
-from worklist.names import name_groups, search_form, search_pattern
+from worklist.query.information_model import FINAL_STATES, ROOT, STEP, Matching
+from worklist.query.matching import AnyOf, Between, Condition, Key, Keys, Like, NameLike, OneOf, Period
+from worklist.query.person_names import name_groups, search_form, search_pattern
 
 #: Text fields and the most characters that may stand in them; SQLite does not look at max_length, so checks do.
 LENGTHS = {
@@ -206,7 +206,7 @@ def _period(period: Period) -> models.Q:
 class WorklistItem(PersonalDataModel):
     """One Scheduled Procedure Step with its Requested Procedure and its patient, as a modality is shown it.
 
-    Dates and times are the clinic's wall clock, as they were sent. Written by core.services.auditor alone.
+    Dates and times are the clinic's wall clock, as they were sent. Written by core.audit alone.
     """
 
     class Status(models.TextChoices):

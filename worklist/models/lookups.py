@@ -7,7 +7,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql.compiler import SQLCompiler
 
-from worklist.names import search_form
+from worklist.query.person_names import search_form
 
 #: `*` and `?` of DICOM, and what else means something to LIKE, or to GLOB.
 IN_LIKE = {"*": "%", "?": "_", "%": r"\%", "_": r"\_", "\\": r"\\"}

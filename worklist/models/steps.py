@@ -13,7 +13,7 @@ class PerformedProcedureStep(PersonalDataModel):
     """One Modality Performed Procedure Step, as the modality has last described it.
 
     Dates and times are the modality's wall clock. `data_set` is all that it sent, as DICOM JSON (PS3.18 Annex F) in
-    Unicode; the other fields are read from it. Written by core.services.auditor alone.
+    Unicode; the other fields are read from it. Written by core.audit alone.
     """
 
     class Status(models.TextChoices):
@@ -102,7 +102,7 @@ def _iso(moment: datetime | None) -> str | None:
 class StepLink(PersonalDataModel):
     """A step says that it did what the item asks for. `counts` False: a person has put the item back on the list.
 
-    It holds nobody's data; written by core.services.auditor, as it decides how the item stands.
+    It holds nobody's data; written by core.audit, as it decides how the item stands.
     """
 
     step = models.ForeignKey(PerformedProcedureStep, on_delete=models.CASCADE, related_name="links")

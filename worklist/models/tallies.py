@@ -10,8 +10,8 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from dicom.models import Modality
 from worklist.models.deliveries import WorklistQuery
-from worklist.models.modalities import Modality
 
 #: Durations are counted up to each of these. Milliseconds; the last is longer than any.
 DURATIONS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 2**31 - 1)

@@ -1,7 +1,8 @@
 """What may be done to the worklist, by Manage, by a modality and by a person."""
 
-from worklist.services.changes import ChangesSince
-from worklist.services.items import (
+from worklist.performed_step.create_and_set import ChangeProcedureStep, StartProcedureStep
+from worklist.services.changes_since import ChangesSince
+from worklist.services.create_worklist_item import (
     CONTENT,
     IDENTIFIERS,
     TRANSITIONS,
@@ -9,7 +10,6 @@ from worklist.services.items import (
     UpdateWorklistItemStatus,
     WorklistItemStatus,
 )
-from worklist.services.steps import ChangeProcedureStep, StartProcedureStep
 
 __all__ = [
     "CONTENT",

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from core.gateway_actions import SCHEMA_NAMES, schema_text
+from core.contract import SCHEMA_NAMES, schema_text
 
 
 class Command(BaseCommand):

@@ -18,9 +18,9 @@ from core.daemon import stop_event
 from core.database import UNAVAILABLE, borrowed_connection
 from dashboard.attention import Attention
 from dashboard.daemons import RelayPart, WorklistPart
-from dashboard.levels import Level, moment
-from dashboard.machines import Machine
+from dashboard.modalities import Machine
 from dashboard.rooms import Room, Stage
+from dashboard.severity import Level, moment
 from dashboard.snapshot import Snapshot, take_snapshot
 
 #: Level → shape and colour; the word stands beside them, for those who see neither.

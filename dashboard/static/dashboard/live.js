@@ -2,7 +2,7 @@
 
 import { keepConnected } from "./connection.js"
 import { Freshness } from "./freshness.js"
-import { show } from "./pieces.js"
+import { show } from "./fragments.js"
 
 const { live, login } = document.body.dataset
 const freshness = new Freshness()

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.places import Places
+from relay.hybrid_connection.rendezvous_limit import Places
 from relay.hybrid_connection.sender import send
 from relay.hybrid_connection.websocket import ConnectionClosed
 from tests.conftest import KEYS

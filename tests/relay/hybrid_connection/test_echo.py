@@ -10,8 +10,8 @@ import pytest
 from nonprod.relay_emulator import Policy, RelayEmulator
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.liveness import LivenessPolicy
-from relay.hybrid_connection.places import Places
 from relay.hybrid_connection.reconnection import ReconnectionPolicy
+from relay.hybrid_connection.rendezvous_limit import Places
 from relay.hybrid_connection.sender import send
 from tests import virtual_time
 from tests.conftest import KEYS, PATH

@@ -9,8 +9,8 @@ import pytest
 from nonprod.relay_emulator import RelayEmulator
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.control_channel import Request, Response
-from relay.hybrid_connection.places import Places
 from relay.hybrid_connection.rendezvous import MeetingLimits
+from relay.hybrid_connection.rendezvous_limit import Places
 from tests.conftest import KEYS, PATH
 from tests.relay.hybrid_connection.listening import Gate, listening
 

@@ -10,8 +10,8 @@ from nonprod.relay_emulator import RelayEmulator
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.control_channel import Accept
 from relay.hybrid_connection.failures import HybridConnectionError
-from relay.hybrid_connection.places import Places
 from relay.hybrid_connection.rendezvous import MeetingLimits, meet
+from relay.hybrid_connection.rendezvous_limit import Places
 from relay.hybrid_connection.sender import send
 from relay.hybrid_connection.websocket import ClientConnection, ConnectionClosed
 from tests.conftest import KEYS

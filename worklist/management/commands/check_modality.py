@@ -10,8 +10,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from core.value_representations import is_ae
-from worklist.models import Modality
-from worklist.scp.echo import Echo, NoEcho
+from dicom.echo import Echo, NoEcho
+from dicom.models import Modality
 
 DICOM_PORT = 104
 

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from worklist.models import WorklistItem, WorklistQuery
-from worklist.support import Asked, NoQuestion, asked_with, explained, identifier_with, lines_of, logged
+from worklist.services.explain_query import Asked, NoQuestion, asked_with, explained, identifier_with, lines_of, logged
 
 
 class Command(BaseCommand):

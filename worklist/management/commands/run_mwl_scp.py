@@ -11,12 +11,14 @@ from django.core.management.base import BaseCommand, CommandError
 
 from core.daemon import leave, stop_event
 from core.health import BEAT_SECONDS, Pulse
-from worklist.scp.admission import Door, Terms
-from worklist.scp.desk import Desk
-from worklist.scp.listener import Listener
-from worklist.scp.rounds import Rounds
-from worklist.scp.server import PortTaken, start_server, stop_server, takes_connections
-from worklist.scp.tls import server_context
+from dicom.association_policy import AssociationPolicy
+from dicom.listener import Listener
+from dicom.server import PortTaken, stop_server, takes_connections
+from dicom.tls import server_context
+from worklist.configuration import server_config
+from worklist.performed_step.abandoned_steps import Rounds
+from worklist.query.find import WorklistContext
+from worklist.scp import start_worklist_server
 
 logger = logging.getLogger(__name__)
 
@@ -28,40 +30,28 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve until told to stop; exit 2 when a port is taken."""
-        desk = Desk()
-        door = Door(_terms(), desk.directory)
+        context = WorklistContext(AssociationPolicy(server_config()))
         with stop_event() as stopping:
-            servers = _servers(door, desk)
-            desk.deliveries.start()
+            servers = _servers(context)
+            context.deliveries.start()
             Rounds(stopping).start()
             pulse = Pulse("mwl_scp", "listening", must_be_fed=True).start()
             while not stopping.is_set():
-                _tell(pulse, door, desk, servers)
+                _tell(pulse, context, servers)
                 stopping.wait(BEAT_SECONDS)
             stop_server(*servers)
-            desk.deliveries.stop()
+            context.deliveries.stop()
             pulse.stop(patience=2)
         logger.info("worklist SCP stopped")
         leave()  # a connection that nobody reads at the other end would keep its thread, and this process, for a while
 
 
-def _terms() -> Terms:
-    return Terms(
-        ae_title=settings.MWL_AE_TITLE,
-        max_associations=settings.MWL_MAX_ASSOCIATIONS,
-        max_per_peer=settings.MWL_MAX_ASSOCIATIONS_PER_PEER,
-        idle_seconds=settings.MWL_IDLE_SECONDS,
-        unknown_titles=settings.MWL_UNKNOWN_AE_TITLES,
-        checks_called_title=settings.MWL_CHECK_CALLED_AE_TITLE,
-    )
-
-
-def _servers(door: Door, desk: Desk) -> list[Listener]:
+def _servers(context: WorklistContext) -> list[Listener]:
     """A server on each port that is on; CommandError with exit status 2 where one cannot be had."""
     servers: list[Listener] = []
     for name, port, tls in _ports():
         try:
-            server = start_server(settings.MWL_HOST, port, door, desk, tls)
+            server = start_worklist_server(settings.MWL_HOST, port, context, tls)
         except PortTaken as reason:
             stop_server(*servers)
             address = f"{settings.MWL_HOST}:{port}"
@@ -82,11 +72,13 @@ def _ports() -> Iterator[tuple[str, int, ssl.SSLContext | None]]:
         yield "MWL_TLS_PORT", settings.MWL_TLS_PORT, server_context(*files)
 
 
-def _tell(pulse: Pulse, door: Door, desk: Desk, servers: list[Listener]) -> None:
+def _tell(pulse: Pulse, context: WorklistContext, servers: list[Listener]) -> None:
     """Say how it goes, as long as the accepting loops go round: this thread alone would prove nothing."""
     if takes_connections(*servers):
         pulse.feed()
-    pulse.set_state("listening", associations=door.inside(), last_query_at=_text(desk.last_query_at))
+    pulse.set_state(
+        "listening", associations=context.policy.open_associations(), last_query_at=_text(context.last_query_at)
+    )
 
 
 def _text(moment: datetime | None) -> str | None:

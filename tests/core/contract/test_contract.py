@@ -1,0 +1,343 @@
+"""The contract with Manage: what is an action, and how it is refused."""
+
+import copy
+import json
+from functools import reduce
+from operator import getitem
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from jsonschema import Draft202012Validator
+
+from core import contract
+from core.contract import ActionRefused, ErrorCode, GatewayAction
+from tests.factories import payload
+
+ITEM = "parameters.worklist_item"
+
+
+def refusal_of(frame: str | bytes) -> ActionRefused:
+    """How parsing a frame is refused."""
+    with pytest.raises(ActionRefused) as refused:
+        contract.parse(frame)
+    return refused.value
+
+
+def complaint_about(action: dict[str, Any]) -> str:
+    """The message with which an action is refused as invalid."""
+    with pytest.raises(ActionRefused) as refused:
+        contract.validate(action)
+    assert refused.value.code is ErrorCode.INVALID_ACTION
+    return refused.value.message
+
+
+class TestParse:
+    def test_an_object_is_taken_from_text_and_from_bytes(self) -> None:
+        assert contract.parse('{"a": "Ł"}') == contract.parse('{"a": "Ł"}'.encode()) == {"a": "Ł"}
+
+    @pytest.mark.parametrize(
+        ("frame", "message"),
+        [
+            (b"\xff\xfe", "is not UTF-8"),
+            ("", "is not JSON"),
+            ("{", "is not JSON"),
+            ("[1]", "no object"),
+            ('"text"', "no object"),
+            ('{"a": 1, "a": 2}', "a key twice"),
+            ('{"b": {"a": 1, "a": 1}}', "a key twice"),
+            ('{"a": NaN}', "NaN"),
+            ('{"a": -Infinity}', "-Infinity"),
+            ('{"a": 1e999}', "too large"),
+            ('{"a": "\\ud800"}', "surrogate"),
+            ('{"\\udfff": 1}', "surrogate"),
+            ('{"a": ' + "9" * 5000 + "}", "endless number"),
+            ('{"a": ' + "[" * 64 + "]" * 64 + "}", "deeper than 64"),
+            ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "deeper than 64"),
+            ('{"a": "\n"}', "is not JSON"),
+        ],
+    )
+    def test_what_is_no_json_object_is_refused_and_says_why(self, frame: str | bytes, message: str) -> None:
+        refusal = refusal_of(frame)
+        assert refusal.code is ErrorCode.INVALID_JSON
+        assert message in refusal.message
+
+    def test_a_refusal_quotes_nothing_of_the_frame(self) -> None:
+        assert "SMITH" not in refusal_of('{"SMITH": 1, "SMITH": 1}').message
+        assert "SMITH" not in refusal_of('{"name": SMITH}').message
+
+    def test_sixty_three_levels_are_taken(self) -> None:
+        contract.parse('{"a": ' + "[" * 62 + "]" * 62 + "}")
+
+    def test_a_frame_of_one_mebibyte_is_taken_and_a_byte_more_is_not(self) -> None:
+        filler = "x" * (contract.MAX_FRAME_BYTES - len('{"a": ""}'))
+        contract.parse(f'{{"a": "{filler}"}}')
+        assert refusal_of(f'{{"a": "{filler}x"}}').code is ErrorCode.TOO_LARGE
+
+    def test_the_limit_counts_bytes_not_characters(self) -> None:
+        assert refusal_of('{"a": "' + "Ł" * 600_000 + '"}').code is ErrorCode.TOO_LARGE
+
+
+class TestValidate:
+    @pytest.mark.parametrize("example", contract.load_schema("gateway_action")["examples"])
+    def test_every_example_of_the_schema_is_valid(self, example: dict[str, Any]) -> None:
+        contract.validate(example)
+
+    @pytest.mark.parametrize(
+        ("path", "value", "complaint"),
+        [
+            ("participant__birth_date", "19701345", "participant.birth_date: '19701345' is not a date (YYYYMMDD)"),
+            ("participant__birth_date", "SMITH^JANE", "participant.birth_date: '…' is not a date (YYYYMMDD)"),
+            ("participant__birth_date", 19700321, "participant.birth_date: is not of type string"),
+            ("scheduled__date", "20261199", "scheduled.date: '20261199' is not a date (YYYYMMDD)"),
+            ("scheduled__time", "2500", "scheduled.time: '2500' is not a time (HHMMSS)"),
+            ("accession_number", "A" * 17, "accession_number: has 17 characters, at most 16 are allowed"),
+            ("accession_number", "", "accession_number: is empty"),
+            ("accession_number", "   ", "accession_number: is not DICOM SH"),
+            ("accession_number", "A\\B", "accession_number: is not DICOM SH"),
+            ("accession_number", None, "accession_number: is required"),
+            ("participant__name", None, "participant.name: is required"),
+            ("participant__name", "^^", "participant.name: is not DICOM PN"),
+            ("participant__name", "X" * 65, "participant.name: is not DICOM PN"),
+            ("participant__name", "A\nB", "participant.name: is not DICOM PN"),
+            ("participant__nhs_number", "9" * 65, "participant.nhs_number: has 65 characters, at most 64"),
+            ("participant__weight", "heavy", "participant.weight: is not a weight in kg"),
+            ("procedure__modality", "mg", "procedure.modality: is not DICOM CS"),
+            ("procedure__modality", None, "procedure.modality: is required"),
+            ("procedure__study_description", "X" * 65, "procedure.study_description: has 65 characters"),
+            ("procedure__protocol_code", {"code": "X" * 17}, "procedure.protocol_code.code: has 17 characters"),
+            ("procedure__study_description", 5, "procedure.study_description: is not of type string"),
+            ("participant__weight", -3, "participant.weight: is not a weight in kg"),
+            ("participant__weight", 1e300, "participant.weight: is not a weight in kg"),
+            ("participant__birth_date", "9990000018", "participant.birth_date: '…' is not a date"),
+            ("participant__birth_date", "1970-03-21", "participant.birth_date: '1970-03-21' is not a date"),
+            ("scheduled__station_ae_title", "MÜLLER", "scheduled.station_ae_title: is not DICOM AE"),
+            ("study_instance_uid", "1.02", "study_instance_uid: is not DICOM UI"),
+        ],
+    )
+    def test_the_message_names_the_path_and_the_rule(self, path: str, value: Any, complaint: str) -> None:
+        assert complaint_about(payload_with(path, value)).startswith(f"{ITEM}.{complaint}")
+
+    @pytest.mark.parametrize("sex", ["F", "M", "O", "X", "f", "", None, "Female"])
+    def test_no_sex_is_ever_refused(self, sex: str | None) -> None:
+        action = payload()
+        action["parameters"]["worklist_item"]["participant"]["sex"] = sex
+        contract.validate(action)
+
+    @pytest.mark.parametrize("nothing", ["", None])
+    @pytest.mark.parametrize("path", ["scheduled__station_ae_title", "procedure__code", "study_instance_uid"])
+    def test_an_optional_value_may_be_empty(self, path: str, nothing: str | None) -> None:
+        action = payload(**{path: ""})
+        if nothing is None:
+            action = json.loads(json.dumps(action).replace('""', "null"))
+        contract.validate(action)
+
+    def test_somebody_born_today_is_taken_and_tomorrow_is_not(self) -> None:
+        today = timezone.localdate()
+        contract.validate(payload(participant__birth_date=f"{today:%Y%m%d}"))
+        tomorrow = f"{today.year + 1}0101"
+        assert complaint_about(payload(participant__birth_date=tomorrow)).endswith("is in the future")
+
+    def test_all_that_is_wrong_is_told_at_once(self) -> None:
+        message = complaint_about(payload(participant__name=None, scheduled__time="x", scheduled__date=None))
+        assert [part.split(":")[0].removeprefix(f"{ITEM}.") for part in message.split("; ")] == [
+            "participant.name",
+            "scheduled.date",
+            "scheduled.time",
+        ]
+
+    def test_no_complaint_quotes_a_name(self) -> None:
+        action = payload(
+            participant__name="SMITH\\JANE", participant__nhs_number="9990000018\n", scheduled__time="SMITH"
+        )
+        message = complaint_about(action)
+        assert "SMITH" not in message
+        assert "9990000018" not in message
+
+    def test_keys_that_are_not_known_are_ignored(self) -> None:
+        contract.validate({**payload(shoe_size=38), "priority": ["high"]})
+
+    @pytest.mark.parametrize("action_id", ["", "x" * 101, 5, None, "a\nb", {}])
+    def test_an_action_id_is_a_text_of_one_to_a_hundred_characters(self, action_id: Any) -> None:
+        assert complaint_about({**payload(), "action_id": action_id}).startswith("action_id:")
+
+    def test_an_action_without_parameters_or_id_says_what_is_missing(self) -> None:
+        message = complaint_about({"action_type": "worklist.create_item"})
+        assert message == "action_id: is required; parameters: is required"
+
+    @pytest.mark.parametrize("parameters", [{}, {"parameters": {}}, {"parameters": {"cursor": "Y2hhbmdl"}}])
+    def test_a_question_for_changes_needs_neither_action_id_nor_cursor(self, parameters: dict[str, Any]) -> None:
+        contract.validate({"action_type": "worklist.changes_since", **parameters})
+
+    @pytest.mark.parametrize("nothing", ["", None])
+    def test_a_cursor_may_be_empty(self, nothing: str | None) -> None:
+        contract.validate(changes_since(nothing))
+
+    @pytest.mark.parametrize(
+        ("cursor", "complaint"),
+        [
+            ("x" * 201, "has 201 characters, at most 200 are allowed"),
+            (5, "is not of type string"),
+            ({}, "is not of type string"),
+        ],
+    )
+    def test_a_cursor_is_a_text_of_at_most_200_characters(self, cursor: Any, complaint: str) -> None:
+        assert complaint_about(changes_since(cursor)) == f"parameters.cursor: {complaint}"
+
+    @pytest.mark.parametrize("parameters", [None, [], "x"])
+    def test_parameters_of_a_question_for_changes_are_an_object(self, parameters: Any) -> None:
+        action = {"action_type": "worklist.changes_since", "parameters": parameters}
+        assert complaint_about(action).startswith("parameters: ")
+
+    def test_echo_and_health_need_no_action_id(self) -> None:
+        contract.validate({"action_type": "echo"})
+        contract.validate({"action_type": "health"})
+
+    @pytest.mark.parametrize("version", [2, 99, 2.0, 1e3])
+    def test_a_higher_schema_version_is_refused(self, version: int) -> None:
+        with pytest.raises(ActionRefused) as refused:
+            contract.validate({**payload(), "schema_version": version})
+        assert refused.value.code is ErrorCode.UNSUPPORTED_SCHEMA_VERSION
+
+    @pytest.mark.parametrize("version", [0, -1, "1", True, None, 1.5])
+    def test_a_schema_version_that_is_none_is_invalid(self, version: Any) -> None:
+        assert complaint_about({**payload(), "schema_version": version}).startswith("schema_version:")
+
+    @pytest.mark.parametrize("status", ["COMPLETED", "completed", "In Progress"])
+    def test_a_status_is_taken_in_any_case(self, status: str) -> None:
+        contract.validate(update(status))
+
+    def test_an_unknown_status_is_told_the_known_ones(self) -> None:
+        assert complaint_about(update("DONE")) == (
+            f"{ITEM}.status: is not one of SCHEDULED, IN PROGRESS, COMPLETED, DISCONTINUED, in any case"
+        )
+
+
+def payload_with(path: str, value: Any) -> dict[str, Any]:
+    """A create_item with one value changed, or taken out by None."""
+    return payload(**{path: value})
+
+
+def update(status: str) -> dict[str, Any]:
+    """An update_status."""
+    item = {"accession_number": "A1", "status": status}
+    return {"action_id": "1", "action_type": "worklist.update_status", "parameters": {"worklist_item": item}}
+
+
+def changes_since(cursor: Any) -> dict[str, Any]:
+    """A changes_since."""
+    return {"action_type": "worklist.changes_since", "parameters": {"cursor": cursor}}
+
+
+class TestSchemas:
+    @pytest.mark.parametrize("name", contract.SCHEMA_NAMES)
+    def test_the_file_is_a_json_schema_that_can_be_read_by_itself(self, name: str) -> None:
+        schema = contract.load_schema(name)
+        Draft202012Validator.check_schema(schema)
+        assert schema["title"]
+        assert schema["description"]
+
+    def test_every_property_of_an_action_says_what_it_is(self) -> None:
+        def bare(schema: Any, path: str) -> list[str]:
+            found = []
+            for name, value in schema.get("properties", {}).items():
+                if path and not (
+                    {"title", "description", "$ref", "const", "enum"} & value.keys() or "properties" in value
+                ):
+                    found.append(f"{path}.{name}")
+                found += bare(value, f"{path}.{name}")
+            return found
+
+        schema = contract.load_schema("gateway_action")
+        assert [name for definition, body in schema["$defs"].items() for name in bare(body, definition)] == []
+
+    @pytest.mark.parametrize("example", contract.load_schema("gateway_reply")["examples"])
+    def test_every_example_of_a_reply_is_valid(self, example: dict[str, Any]) -> None:
+        Draft202012Validator(contract.load_schema("gateway_reply")).validate(example)
+
+    @pytest.mark.parametrize(
+        ("place", "value"),
+        [
+            (("changes", 0, "worklist_status"), "DONE"),
+            (("changes", 0, "performed", "status"), "SCHEDULED"),
+            (("changes", 0, "performed", "started_at"), "2026-11-23T14:31:07+00:00"),
+            (("changes", 0, "performed", "images"), -1),
+            (("changes", 0, "performed"), {}),
+            (("changes",), [{}]),
+            (("cursor",), ""),
+            (("more",), None),
+        ],
+    )
+    def test_a_reply_of_changes_with_one_thing_wrong_is_not_valid(self, place: tuple[Any, ...], value: Any) -> None:
+        schema = contract.load_schema("gateway_reply")
+        reply = copy.deepcopy(next(example for example in schema["examples"] if example.get("changes")))
+        *parents, last = place
+        reduce(getitem, parents, reply)[last] = value
+        assert not Draft202012Validator(schema).is_valid(reply)
+
+    def test_a_reply_has_500_changes_at_most(self) -> None:
+        schema = contract.load_schema("gateway_reply")
+        reply = next(example for example in schema["examples"] if example.get("changes"))
+        full = {**reply, "changes": reply["changes"][:1] * 500}
+        assert Draft202012Validator(schema).is_valid(full)
+        assert not Draft202012Validator(schema).is_valid({**full, "changes": reply["changes"][:1] * 501})
+
+    def test_every_error_code_is_in_the_reply_schema(self) -> None:
+        failure = contract.load_schema("gateway_reply")["oneOf"][-1]
+        codes = {code["const"] for code in failure["properties"]["code"]["oneOf"]}
+        assert codes == {code.value for code in ErrorCode}
+
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            ("accession_number", "A\\B"),
+            ("accession_number", "  "),
+            ("participant__birth_date", "yesterday"),
+            ("participant__birth_date", "19701345"),
+            ("participant__name", "^^"),
+            ("participant__name", "X" * 65),
+            ("participant__name", "A^B^C^D^E^F"),
+            ("participant__name", "A=B=C=D"),
+            ("scheduled__time", "late"),
+            ("scheduled__time", "2460"),
+            ("scheduled__station_ae_title", "MÜLLER"),
+            ("procedure__modality", "mg"),
+            ("study_instance_uid", "1.02"),
+        ],
+    )
+    def test_by_itself_without_our_formats_it_refuses_the_same(self, path: str, value: str) -> None:
+        schema = Draft202012Validator(contract.load_schema("gateway_action"))
+        assert schema.is_valid(payload())
+        assert not schema.is_valid(payload(**{path: value}))
+        assert not schema.is_valid(update("BANANA"))
+        assert schema.is_valid(update("in progress"))
+
+
+class TestGatewayAction:
+    def test_the_accession_number_loses_insignificant_spaces(self) -> None:
+        assert action_of(payload(accession_number=" A1 ")).accession_number == "A1"
+
+    @pytest.mark.parametrize("value", [None, 5, "A" * 17, "A\nB"])
+    def test_an_accession_number_that_is_none_reads_as_empty(self, value: Any) -> None:
+        assert action_of(payload(accession_number=value)).accession_number == ""
+
+    @pytest.mark.parametrize("parameters", [None, 5, [], {"worklist_item": 3}])
+    def test_parameters_of_another_shape_read_as_empty(self, parameters: Any) -> None:
+        assert action_of({"parameters": parameters}).worklist_item == {}
+
+    def test_its_representation_shows_no_payload(self) -> None:
+        assert "ZOË" not in repr(action_of(payload()))
+
+
+def action_of(content: dict[str, Any]) -> GatewayAction:
+    """The action of a payload."""
+    return GatewayAction(content, "worklist.create_item", "1")
+
+
+class TestFingerprint:
+    def test_order_and_space_do_not_count(self) -> None:
+        one, other = '{"a": 1, "b": {"c": "Ł", "d": 2}}', '{"b":{"d":2,"c":"\\u0141"},"a":1}'
+        assert contract.fingerprint(json.loads(one)) == contract.fingerprint(json.loads(other))
+
+    def test_any_value_counts(self) -> None:
+        assert contract.fingerprint({"a": 1}) != contract.fingerprint({"a": "1"})

@@ -1,0 +1,268 @@
+"""What a person can do about an MPPS exception, what that does to the item, and who stands in the audit log for it."""
+
+from typing import Any
+
+import pytest
+from django.db import transaction
+from pydicom.dataset import Dataset
+
+from core.models import AuditLog
+from tests.dicom.requests import dataset
+from tests.factories import WorklistItemFactory
+from worklist.models import ItemChange, MppsException, PerformedProcedureStep, WorklistItem
+from worklist.performed_step.create_and_set import Sender
+from worklist.performed_step.exceptions import NotPossible, dismiss, link_to_item, put_back, put_item_back
+from worklist.performed_step.item_state import COMPLETED, DISCONTINUED, IN_PROGRESS, SCHEDULED
+from worklist.performed_step.item_status_update import settle
+from worklist.services import ChangeProcedureStep, StartProcedureStep
+
+pytestmark = pytest.mark.django_db
+
+JANE = "admin:jane"
+MACHINE = Sender("MAMMO1", "192.0.2.7")
+UID = "1.2.3.9"
+
+
+def named(item: WorklistItem | None = None, accession_number: str = "") -> Dataset:
+    """What the machine says that it works on: this item, this number, or nothing that the worklist knows."""
+    uid, number = (item.study_instance_uid, item.accession_number) if item else ("1.2.3.4", accession_number)
+    return dataset(StudyInstanceUID=uid, AccessionNumber=number)
+
+
+def start(*steps: Dataset, uid: str = UID, **changes: str) -> PerformedProcedureStep:
+    """A modality begins."""
+    values = {
+        "PatientID": "",
+        "PatientName": "",
+        "PerformedProcedureStepID": "PPS1",
+        "PerformedStationAETitle": "MAMMO1",
+        "PerformedProcedureStepStartDate": "20261123",
+        "PerformedProcedureStepStartTime": "143107",
+        "PerformedProcedureStepStatus": IN_PROGRESS,
+        "Modality": "MG",
+    }
+    received = dataset(**{**values, **changes}, ScheduledStepAttributesSequence=list(steps))
+    with transaction.atomic():
+        StartProcedureStep()(uid, received, MACHINE)
+    return PerformedProcedureStep.objects.get(sop_instance_uid=uid)
+
+
+def end(status: str, uid: str = UID, **changes: Any) -> None:
+    """A modality ends."""
+    image = dataset(ReferencedSOPClassUID="1.2", ReferencedSOPInstanceUID="1.2.3")
+    series = dataset(OperatorsName="RADIOGRAPHER^ROSE", ReferencedImageSequence=[image, image])
+    values = {
+        "PerformedProcedureStepStatus": status,
+        "PerformedProcedureStepEndDate": "20261123",
+        "PerformedProcedureStepEndTime": "143640",
+        "PerformedSeriesSequence": [series],
+    }
+    with transaction.atomic():
+        ChangeProcedureStep()(uid, dataset(**{**values, **changes}), MACHINE)
+
+
+def cloud_says(item: WorklistItem, status: str) -> None:
+    """Manage says so."""
+    with transaction.atomic():
+        settle(WorklistItem.objects.select_for_update().get(pk=item.pk), "relay:manage", said=status)
+
+
+def status_of(item: WorklistItem) -> str:
+    """As it stands now."""
+    return WorklistItem.objects.get(pk=item.pk).status
+
+
+def told(item: WorklistItem) -> list[str]:
+    """The states that Manage is told of, one after the other."""
+    return [change.status for change in ItemChange.objects.filter(item=item)]
+
+
+def resolution() -> tuple[str, str, str]:
+    """How the only exception was dealt with, by whom, and why."""
+    exception = MppsException.objects.get()
+    return exception.resolution, exception.resolved_by, exception.note
+
+
+def actors_of_changes(record: WorklistItem | MppsException) -> list[str]:
+    """Who has changed it, by the audit log."""
+    changes = AuditLog.objects.filter(object_id=record.pk, operation="update").order_by("created_at")
+    return [change.actor for change in changes]
+
+
+@pytest.fixture
+def item() -> WorklistItem:
+    """A woman on the list."""
+    return WorklistItemFactory.create(accession_number="ACC1")
+
+
+class TestLinkingToAnItem:
+    @pytest.mark.parametrize("state", [IN_PROGRESS, COMPLETED, DISCONTINUED])
+    def test_makes_it_stand_as_the_step_does(self, item: WorklistItem, state: str) -> None:
+        start(named())
+        if state != IN_PROGRESS:
+            end(state)
+        assert status_of(item) == SCHEDULED
+        exception = MppsException.objects.get()
+        link_to_item(exception, item, JANE, "typed by hand")
+        assert status_of(item) == state
+        assert told(item) == [state]
+        assert resolution() == ("linked", JANE, "typed by hand")
+        assert actors_of_changes(item) == actors_of_changes(exception) == [JANE]
+
+    def test_lets_the_step_work_on_it_from_then_on(self, item: WorklistItem) -> None:
+        start(named())
+        link_to_item(MppsException.objects.get(), item, JANE)
+        end(COMPLETED)
+        assert told(item) == [IN_PROGRESS, COMPLETED]
+
+    def test_ends_the_alarm_of_a_wrong_patient(self, item: WorklistItem) -> None:
+        start(named(item), PatientID="9990000099")
+        assert MppsException.objects.alarms().count() == 1
+        assert status_of(item) == SCHEDULED
+        link_to_item(MppsException.objects.get(), item, JANE)
+        assert MppsException.objects.alarms().count() == 0
+        assert status_of(item) == IN_PROGRESS
+
+    def test_tells_a_person_when_manage_had_discontinued_the_item(self, item: WorklistItem) -> None:
+        cloud_says(item, DISCONTINUED)
+        start(named())
+        link_to_item(MppsException.objects.get(), item, JANE)
+        assert [each.reason for each in MppsException.objects.open()] == ["contradicts_cloud"]
+        assert status_of(item) == DISCONTINUED
+
+    def test_makes_a_step_count_again_that_was_put_back(self, item: WorklistItem) -> None:
+        start(named(item), named(accession_number="GONE"))
+        end(DISCONTINUED)
+        put_item_back(item, JANE)
+        link_to_item(MppsException.objects.get(), item, JANE)
+        assert status_of(item) == DISCONTINUED
+
+
+class TestPuttingBack:
+    def test_makes_the_step_not_count_for_its_item(self, item: WorklistItem) -> None:
+        start(named(item), named(accession_number="GONE"))
+        exception = MppsException.objects.get()
+        assert status_of(item) == IN_PROGRESS
+        put_back(exception, JANE, "the wrong button")
+        assert status_of(item) == SCHEDULED
+        assert told(item) == [IN_PROGRESS, SCHEDULED]
+        assert resolution() == ("put_back", JANE, "the wrong button")
+
+    def test_of_an_item_that_manage_has_closed_is_not_possible_and_changes_nothing(self, item: WorklistItem) -> None:
+        start(named(item), PerformedStationAETitle="")
+        cloud_says(item, COMPLETED)
+        with pytest.raises(NotPossible, match="Manage has closed ACC1: only Manage can send the woman anew"):
+            put_back(MppsException.objects.get(), JANE)
+        assert MppsException.objects.open().count() == 1
+
+    def test_of_a_step_of_several_items_is_not_possible_where_none_is_meant(self, item: WorklistItem) -> None:
+        start(
+            named(item), named(WorklistItemFactory.create(patient_id=item.patient_id)), named(accession_number="GONE")
+        )
+        with pytest.raises(NotPossible, match="Its step is of several items"):
+            put_back(MppsException.objects.get(), JANE)
+        assert status_of(item) == IN_PROGRESS
+
+    def test_of_a_step_without_an_item_is_not_possible(self) -> None:
+        start(named())
+        with pytest.raises(NotPossible, match="No modality's step has taken it off the list"):
+            put_back(MppsException.objects.get(), JANE)
+        assert MppsException.objects.open().count() == 1
+
+    def test_is_told_to_a_person_when_the_step_is_completed_afterwards(self, item: WorklistItem) -> None:
+        start(named(item), PerformedStationAETitle="")
+        put_back(MppsException.objects.get(), JANE)
+        end(COMPLETED)
+        assert [each.reason for each in MppsException.objects.open()] == ["done_after_put_back"]
+        assert status_of(item) == SCHEDULED
+
+
+class TestDismissing:
+    def test_says_who_and_why_and_leaves_the_item_as_it_is(self, item: WorklistItem) -> None:
+        start(named(item), PatientID="9990000099")
+        exception = MppsException.objects.get()
+        dismiss(exception, JANE, "a phantom was imaged")
+        assert resolution() == ("dismissed", JANE, "a phantom was imaged")
+        assert actors_of_changes(exception) == [JANE]
+        assert MppsException.objects.get().resolved_at
+        assert status_of(item) == SCHEDULED
+
+    @pytest.mark.parametrize("reason", ["", "  "])
+    def test_takes_a_reason(self, reason: str) -> None:
+        start(named())
+        with pytest.raises(NotPossible, match="give a reason"):
+            dismiss(MppsException.objects.get(), JANE, reason)
+        assert MppsException.objects.open().count() == 1
+
+
+class TestWhatSomebodyHasDealtWith:
+    def test_cannot_be_dealt_with_again(self, item: WorklistItem) -> None:
+        start(named())
+        exception = MppsException.objects.get()
+        dismiss(exception, JANE, "a phantom")
+        stale = MppsException(**{field.attname: getattr(exception, field.attname) for field in exception._meta.fields})
+        stale.resolution = ""
+        with pytest.raises(NotPossible, match="Somebody has dealt with it already"):
+            dismiss(stale, "admin:joe", "mine")
+        with pytest.raises(NotPossible, match="Somebody has dealt with it already"):
+            link_to_item(stale, item, "admin:joe")
+        assert resolution() == ("dismissed", JANE, "a phantom")
+        assert status_of(item) == SCHEDULED
+
+
+class TestPuttingAnItemBack:
+    def test_brings_a_discontinued_one_onto_the_list_again(self, item: WorklistItem) -> None:
+        start(named(item))
+        end(DISCONTINUED)
+        put_item_back(item, JANE)
+        assert status_of(item) == SCHEDULED
+        assert told(item) == [IN_PROGRESS, DISCONTINUED, SCHEDULED]
+        assert actors_of_changes(item)[-1] == JANE
+
+    def test_leaves_it_as_another_step_has_it(self, item: WorklistItem) -> None:
+        start(named(item))
+        end(DISCONTINUED)
+        start(named(item), uid="1.2.3.10")
+        with pytest.raises(NotPossible, match="It is IN PROGRESS: only a discontinued item can be put back"):
+            put_item_back(item, JANE)
+        end(DISCONTINUED, uid="1.2.3.10")
+        assert status_of(item) == DISCONTINUED
+
+    @pytest.mark.parametrize("closed", [COMPLETED, DISCONTINUED])
+    def test_that_manage_has_closed_is_not_possible(self, item: WorklistItem, closed: str) -> None:
+        start(named(item))
+        end(DISCONTINUED)
+        cloud_says(item, closed)
+        with pytest.raises(NotPossible, match="Manage has closed ACC1"):
+            put_item_back(item, JANE)
+        assert status_of(item) == closed
+
+    def test_that_is_completed_is_not_possible(self, item: WorklistItem) -> None:
+        start(named(item))
+        end(COMPLETED)
+        with pytest.raises(NotPossible, match="It is COMPLETED: only a discontinued item can be put back"):
+            put_item_back(item, JANE)
+        assert status_of(item) == COMPLETED
+
+
+class TestTheAuditLog:
+    def test_says_which_item_was_linked_even_where_its_state_stays(self, item: WorklistItem) -> None:
+        cloud_says(item, COMPLETED)
+        start(named())
+        link_to_item(MppsException.objects.get(), item, JANE)
+        assert AuditLog.objects.get(actor=JANE, object_type="worklist.steplink").after["item_id"] == str(item.pk)
+        assert MppsException.objects.get(reason="unscheduled").item == item
+
+    def test_says_which_step_no_longer_counts(self, item: WorklistItem) -> None:
+        start(named(item))
+        end(DISCONTINUED)
+        put_item_back(item, JANE)
+        assert AuditLog.objects.get(actor=JANE, object_type="worklist.steplink").after == {"counts": "False"}
+
+    def test_says_from_what_to_what_and_nobodys_data(self, item: WorklistItem) -> None:
+        start(named(item), PatientID="9990000099")
+        dismiss(MppsException.objects.get(), JANE, "a phantom")
+        record = AuditLog.objects.get(actor=JANE)
+        assert record.before["resolution"] == ""
+        assert (record.after["resolution"], record.after["note"]) == ("dismissed", "a phantom")
+        assert not [each for each in AuditLog.objects.all() if "9990000099" in f"{each.before}{each.after}"]

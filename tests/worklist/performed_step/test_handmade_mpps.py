@@ -1,0 +1,216 @@
+"""MPPS with a modality that owes nothing to the libraries of this gateway.
+
+No program in Debian reports as a modality: DCMTK, which asks for the worklist in test_dcmtk.py, sends N-CREATE to
+printers alone, and CTN and Odil have no program for it. So the bytes are written by hand (handmade.py), and once by
+DCMTK's dump2dcm.
+"""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+
+from tests.dicom.handmade import (
+    AFFECTED_UID,
+    CHARACTER_SET,
+    ERROR_COMMENT,
+    ERROR_ID,
+    EXPLICIT,
+    IMPLICIT,
+    NHS_NUMBER,
+    PPS_STATUS,
+    Answer,
+    Element,
+    associated,
+    changed,
+    ended,
+    started,
+)
+from tests.dicom.requests import PATIENCE, Unit
+from tests.factories import WorklistItemFactory
+from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
+
+UID = "2.25.123"  # of an even number of characters
+LATIN_1 = Element(CHARACTER_SET, "CS", "ISO_IR 100")
+
+
+@pytest.fixture
+def item(unit: Unit) -> WorklistItem:
+    """An item of the woman in the reports."""
+    made: WorklistItem = WorklistItemFactory.create(
+        accession_number="ACC1", patient_id=NHS_NUMBER, study_instance_uid="2.25.77"
+    )
+    return made
+
+
+def state_of(item: WorklistItem) -> str:
+    """Its state in the database."""
+    item.refresh_from_db()
+    return item.status
+
+
+def stored() -> PerformedProcedureStep:
+    """The one step that there is."""
+    return PerformedProcedureStep.objects.get()
+
+
+def series_descriptions() -> list[str]:
+    """Those of the step that there is."""
+    return [each.SeriesDescription for each in Dataset.from_json(stored().data_set).PerformedSeriesSequence]
+
+
+@pytest.mark.parametrize("transfer_syntax", [IMPLICIT, EXPLICIT])
+class TestAWholeStep:
+    def test_begins_and_is_completed(self, unit: Unit, item: WorklistItem, transfer_syntax: str) -> None:
+        with associated(unit.port, transfer_syntax) as modality:
+            created = modality.create(UID, started("ACC1"))
+            assert (created.status, created.text(AFFECTED_UID)) == (0x0000, UID)
+            assert state_of(item) == "IN PROGRESS"
+            assert modality.set(UID, ended()).status == 0x0000
+        assert state_of(item) == "COMPLETED"
+        assert (stored().series, stored().images, stored().calling_ae_title) == (1, 1, "MAMMO1")
+        assert not MppsException.objects.exists()
+
+    def test_is_stored_in_unicode_whatever_it_came_in(
+        self, unit: Unit, item: WorklistItem, transfer_syntax: str
+    ) -> None:
+        with associated(unit.port, transfer_syntax) as modality:
+            assert modality.create(UID, [LATIN_1, *started("ACC1")]).status == 0x0000
+            assert modality.set(UID, [LATIN_1, *ended(description=b"\xdcbersicht")]).status == 0x0000
+        assert series_descriptions() == ["Übersicht"]
+
+    def test_is_in_the_character_set_of_its_beginning_where_the_end_names_none(
+        self, unit: Unit, item: WorklistItem, transfer_syntax: str
+    ) -> None:
+        with associated(unit.port, transfer_syntax) as modality:
+            assert modality.create(UID, [LATIN_1, *started("ACC1")]).status == 0x0000
+            assert modality.set(UID, ended(description=b"\xdcbersicht")).status == 0x0000
+        assert series_descriptions() == ["Übersicht"]
+
+    def test_that_is_discontinued_takes_the_item_off_the_list(
+        self, unit: Unit, item: WorklistItem, transfer_syntax: str
+    ) -> None:
+        with associated(unit.port, transfer_syntax) as modality:
+            modality.create(UID, started("ACC1"))
+            assert modality.set(UID, ended("DISCONTINUED")).status == 0x0000
+        assert state_of(item) == "DISCONTINUED"
+
+
+class TestWhatIsRefused:
+    def test_a_step_that_is_there_already(self, unit: Unit, item: WorklistItem) -> None:
+        with associated(unit.port) as modality:
+            assert modality.create(UID, started("ACC1")).status == 0x0000
+            again = modality.create(UID, started("ACC1"))
+        assert (again.status, again.text(AFFECTED_UID)) == (0x0111, UID)
+        assert stored().status == state_of(item) == "IN PROGRESS"
+
+    @pytest.mark.parametrize("late", [ended(), ended("DISCONTINUED"), [Element(PPS_STATUS, "CS", "IN PROGRESS")]])
+    def test_a_change_of_a_step_that_has_ended(self, unit: Unit, item: WorklistItem, late: list[Element]) -> None:
+        with associated(unit.port) as modality:
+            modality.create(UID, started("ACC1"))
+            modality.set(UID, ended())
+            refused = modality.set(UID, late)
+        assert_is_final(refused)
+        assert stored().status == state_of(item) == "COMPLETED"
+
+    def test_a_change_of_a_step_that_is_unknown(self, unit: Unit, item: WorklistItem) -> None:
+        with associated(unit.port) as modality:
+            assert modality.set(UID, ended()).status == 0x0112
+
+    def test_a_step_that_begins_with_its_end(self, unit: Unit, item: WorklistItem) -> None:
+        with associated(unit.port) as modality:
+            report = changed(started("ACC1"), Element(PPS_STATUS, "CS", "COMPLETED"))
+            assert modality.create(UID, report).status == 0x0106
+        assert not PerformedProcedureStep.objects.exists()
+        assert state_of(item) == "SCHEDULED"
+
+    def test_bytes_that_are_no_data_set_cost_neither_the_association_nor_the_step(
+        self, unit: Unit, item: WorklistItem
+    ) -> None:
+        with associated(unit.port) as modality:
+            assert modality.create(UID, b"\x08\x00\x05\x00\xff\xff").status != 0x0000
+            assert modality.create(UID, started("ACC1")).status == 0x0000
+        assert state_of(item) == "IN PROGRESS"
+
+
+def assert_is_final(answer: Answer) -> None:
+    """In the standard's words (PS3.4 table F.7.2-2)."""
+    assert (answer.status, answer.number(ERROR_ID)) == (0x0110, 0xA710)
+    assert answer.text(ERROR_COMMENT) == "Performed Procedure Step Object may no longer be updated"
+
+
+class TestUids:
+    """One of an odd number of characters has a byte more on the wire, which is not part of it (PS3.5 section 9.1)."""
+
+    @pytest.mark.parametrize("end", [b"", b"\0", b"\0\0\0", b" "])
+    def test_the_byte_that_makes_it_even_does_not_count(self, unit: Unit, item: WorklistItem, end: bytes) -> None:
+        with associated(unit.port) as modality:
+            assert modality.create(b"2.25.12" + end, started("ACC1")).status == 0x0000
+            assert modality.create(b"2.25.12", started("ACC1")).status == 0x0111
+            assert modality.set(b"2.25.12\0", ended()).status == 0x0000
+        assert stored().sop_instance_uid == "2.25.12"
+        assert state_of(item) == "COMPLETED"
+
+    @pytest.mark.parametrize("study_uid", ["2.25.77", "2.25.77\0", "2.25.77 "])
+    def test_nor_does_that_of_a_uid_in_the_data_set(self, unit: Unit, item: WorklistItem, study_uid: str) -> None:
+        with associated(unit.port) as modality:
+            assert modality.create(UID, started("", study_uid=study_uid)).status == 0x0000
+        assert state_of(item) == "IN PROGRESS"
+
+
+class TestWithBytesOfDcmtk:
+    def test_its_encoder_writes_what_is_understood(
+        self, unit: Unit, item: WorklistItem, findscu: None, tmp_path: Path
+    ) -> None:
+        created = by_dump2dcm(tmp_path, BEGINNING)
+        final = by_dump2dcm(tmp_path, END)
+        with associated(unit.port) as modality:
+            assert modality.create(UID, created).status == 0x0000
+            assert state_of(item) == "IN PROGRESS"
+            assert modality.set(UID, final).status == 0x0000
+        assert state_of(item) == "COMPLETED"
+        assert series_descriptions() == ["Übersicht"]
+
+
+#: As dcmdump shows it; sequences of undefined length, as DCMTK writes them with +e… -e.
+BEGINNING = """
+(0008,0005) CS [ISO_IR 192]
+(0008,0060) CS [MG]
+(0010,0020) LO [9990000018]
+(0040,0241) AE [MAMMO1]
+(0040,0244) DA [20261123]
+(0040,0245) TM [143005]
+(0040,0252) CS [IN PROGRESS]
+(0040,0253) SH [PPS1]
+(0040,0270) SQ
+(fffe,e000) -
+(0008,0050) SH [ACC1]
+(0020,000d) UI [2.25.77]
+(fffe,e00d) -
+(fffe,e0dd) -
+(0040,0340) SQ
+(fffe,e0dd) -
+"""
+END = """
+(0008,0005) CS [ISO_IR 192]
+(0040,0250) DA [20261123]
+(0040,0251) TM [144210]
+(0040,0252) CS [COMPLETED]
+(0040,0340) SQ
+(fffe,e000) -
+(0008,103e) LO [Übersicht]
+(0018,1030) LO [SCREENING]
+(0020,000e) UI [2.25.8001]
+(fffe,e00d) -
+(fffe,e0dd) -
+"""
+
+
+def by_dump2dcm(folder: Path, dump: str) -> bytes:
+    """A data set in Implicit VR Little Endian, its sequences of undefined length, without a file's header."""
+    text, made = folder / "dump", folder / "data_set"
+    text.write_text(dump, encoding="utf-8")
+    command = ["dump2dcm", "--write-dataset", "--write-xfer-implicit", "--length-undefined", str(text), str(made)]
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
+    return made.read_bytes()

@@ -1,0 +1,143 @@
+"""The checks MP8 to MP13 and MP24 to MP27: which items a step moves, over real sockets and in a real database."""
+
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from tests.dicom.requests import Unit
+from tests.factories import create as create_item
+from tests.worklist.performed_step.full_reports import ended, of_item, started
+from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
+from worklist.performed_step.item_status_update import settle
+from worklist.performed_step.linking import lock
+
+FIRST, SECOND = "2.25.1001", "2.25.1002"
+SUCCESS, DUPLICATE = 0x0000, 0x0111
+Reason = MppsException.Reason
+
+
+@pytest.fixture
+def item(unit: Unit) -> WorklistItem:
+    """A woman on the list."""
+    return create_item(accession_number="A001")
+
+
+def states(*items: WorklistItem) -> list[str]:
+    """As they are now."""
+    for item in items:
+        item.refresh_from_db()
+    return [item.status for item in items]
+
+
+def exceptions() -> list[tuple[str, str]]:
+    """Those that there are: the reason and the accession number of each."""
+    return sorted(MppsException.objects.values_list("reason", "accession_number"))
+
+
+class TestAnUnknownAccessionNumber:
+    def test_mp8_is_stored_as_an_exception(self, unit: Unit, item: WorklistItem) -> None:
+        named = of_item(WorklistItem(accession_number="A999", study_instance_uid="1.2.3"))
+        assert unit.create(FIRST, started(named)).Status == SUCCESS
+        assert unit.set(FIRST, ended()).Status == SUCCESS
+        assert unit.create(FIRST, started(named)).Status == DUPLICATE
+        assert exceptions() == [(Reason.UNKNOWN_ITEM, "A999")]
+        assert states(item) == ["SCHEDULED"]
+
+    def test_mp10_does_not_keep_the_others_of_the_group(self, unit: Unit, item: WorklistItem) -> None:
+        another = create_item(accession_number="A002", patient_id=item.patient_id)
+        unknown = of_item(WorklistItem(accession_number="A999", study_instance_uid="1.2.3"))
+        assert unit.create(FIRST, started(item, another, unknown)).Status == SUCCESS
+        assert states(item, another) == ["IN PROGRESS", "IN PROGRESS"]
+        assert exceptions() == [(Reason.UNKNOWN_ITEM, "A999")]
+        assert unit.set(FIRST, ended()).Status == SUCCESS
+        assert states(item, another) == ["COMPLETED", "COMPLETED"]
+
+
+class TestSeveral:
+    def test_mp9_items_of_one_step_move_together(self, unit: Unit, item: WorklistItem) -> None:
+        another = create_item(accession_number="A002", patient_id=item.patient_id)
+        assert unit.create(FIRST, started(item, another)).Status == SUCCESS
+        assert states(item, another) == ["IN PROGRESS", "IN PROGRESS"]
+        assert unit.set(FIRST, ended()).Status == SUCCESS
+        assert states(item, another) == ["COMPLETED", "COMPLETED"]
+
+    def test_mp11_steps_at_once_keep_the_item_in_progress_until_the_last_has_ended(
+        self, unit: Unit, item: WorklistItem
+    ) -> None:
+        for uid in (FIRST, SECOND):
+            assert unit.create(uid, started(item)).Status == SUCCESS
+        assert unit.set(SECOND, ended()).Status == SUCCESS
+        assert states(item) == ["IN PROGRESS"]
+        assert unit.set(FIRST, ended()).Status == SUCCESS
+        assert states(item) == ["COMPLETED"]
+
+    def test_mp12_steps_one_after_the_other_open_the_item_again(self, unit: Unit, item: WorklistItem) -> None:
+        unit.create(FIRST, started(item))
+        unit.set(FIRST, ended())
+        assert states(item) == ["COMPLETED"]
+        assert unit.create(SECOND, started(item)).Status == SUCCESS
+        assert states(item) == ["IN PROGRESS"]
+        assert unit.set(SECOND, ended()).Status == SUCCESS
+        assert states(item) == ["COMPLETED"]
+
+    @pytest.mark.parametrize("outcomes", [("DISCONTINUED", "COMPLETED"), ("COMPLETED", "DISCONTINUED")])
+    def test_mp13_steps_of_which_one_was_completed_complete_the_item(
+        self, unit: Unit, item: WorklistItem, outcomes: tuple[str, str]
+    ) -> None:
+        for uid, outcome in zip((FIRST, SECOND), outcomes, strict=True):
+            unit.create(uid, started(item))
+            unit.set(uid, ended(outcome))
+        assert states(item) == ["COMPLETED"]
+
+
+class TestWhatElseMovesAnItem:
+    def test_mp24_an_item_that_manage_has_put_in_progress_is_completed_by_its_step(
+        self, unit: Unit, item: WorklistItem
+    ) -> None:
+        with transaction.atomic():
+            settle(lock([item.pk])[0], "relay:manage", said="IN PROGRESS")
+        assert unit.create(FIRST, started(item)).Status == SUCCESS
+        assert unit.set(FIRST, ended()).Status == SUCCESS
+        assert states(item) == ["COMPLETED"]
+
+
+class TestAnotherWoman:
+    def test_mp25_is_an_alarm_and_the_item_stays_as_it_is(self, unit: Unit, item: WorklistItem) -> None:
+        assert unit.create(FIRST, started(item, PatientID="9990000018")).Status == SUCCESS
+        assert unit.set(FIRST, ended()).Status == SUCCESS
+        assert states(item) == ["SCHEDULED"]
+        assert MppsException.objects.alarms().get().item == item
+        assert PerformedProcedureStep.objects.get().status == "COMPLETED"
+
+    def test_mp25_is_not_one_whose_number_is_written_in_groups(self, unit: Unit, item: WorklistItem) -> None:
+        number = item.patient_id
+        grouped = f"{number[:3]} {number[3:6]} {number[6:]}"
+        assert unit.create(FIRST, started(item, PatientID=grouped)).Status == SUCCESS
+        assert states(item) == ["IN PROGRESS"]
+
+
+class TestAnItemIsFound:
+    @pytest.mark.parametrize(
+        "lost",
+        [
+            {"AccessionNumber": ""},
+            {"AccessionNumber": "", "ScheduledProcedureStepID": "", "RequestedProcedureID": ""},
+            {"AccessionNumber": "", "StudyInstanceUID": "1.2.3", "RequestedProcedureID": ""},
+            {"AccessionNumber": "", "StudyInstanceUID": "1.2.3", "ScheduledProcedureStepID": ""},
+            {"StudyInstanceUID": "1.2.3", "ScheduledProcedureStepID": "", "RequestedProcedureID": ""},
+        ],
+        ids=["without accession number", "by study", "by step", "by procedure", "by accession number"],
+    )
+    def test_mp26_by_whatever_is_left(self, unit: Unit, item: WorklistItem, lost: dict[str, Any]) -> None:
+        create_item(patient_id=item.patient_id)
+        report = started(of_item(item, **lost), PatientID=item.patient_id)
+        assert unit.create(FIRST, report).Status == SUCCESS
+        assert states(item) == ["IN PROGRESS"]
+        assert exceptions() == []
+
+    def test_mp27_whichever_station_says_that_it_did_it(self, unit: Unit, item: WorklistItem) -> None:
+        assert unit.create(FIRST, started(item, PerformedStationAETitle="VAN7")).Status == SUCCESS
+        assert states(item) == ["IN PROGRESS"]
+        step = PerformedProcedureStep.objects.get()
+        assert (step.station_ae_title, step.calling_ae_title) == ("VAN7", "MAMMO1")

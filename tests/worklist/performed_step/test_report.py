@@ -1,0 +1,280 @@
+"""What is read from a modality's report, what is refused of it, and what is flagged. Without a database."""
+
+from datetime import date, time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import config
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+from core.contract import load_schema
+from tests.dicom.requests import dataset
+from tests.worklist.performed_step.reporting import by_number, creation, end, series
+from worklist.models import PerformedProcedureStep
+from worklist.performed_step.report import (
+    FIXED,
+    REQUIRED,
+    SCHEDULED_STEPS,
+    STATUS,
+    Fault,
+    Objection,
+    ScheduledStep,
+    accept_change,
+    accept_creation,
+    accept_end,
+    ended_now,
+    fields_of,
+    from_json,
+    is_same_patient,
+    readable,
+    scheduled_steps,
+    status_of,
+    to_json,
+)
+
+NOW = {"PerformedProcedureStepEndDate": "20261124", "PerformedProcedureStepEndTime": "090000"}
+
+
+def objection(judged: Any, *, strict: bool = False) -> Objection:
+    """Why a creation is refused."""
+    with pytest.raises(Objection) as refused:
+        accept_creation(judged, strict=strict)
+    return refused.value
+
+
+class TestAnNCreate:
+    @pytest.mark.parametrize("strict", [False, True])
+    def test_that_is_whole_is_taken_without_a_flag(self, strict: bool) -> None:
+        assert accept_creation(creation(by_number("A1")), strict=strict) == []
+
+    @pytest.mark.parametrize(
+        ("keyword", "value", "fault"),
+        [
+            (STATUS, None, Fault.MISSING),
+            (SCHEDULED_STEPS, None, Fault.MISSING),
+            (STATUS, "", Fault.WITHOUT_VALUE),
+            (STATUS, "COMPLETED", Fault.INVALID),
+            (STATUS, "FOO", Fault.INVALID),
+        ],
+    )
+    @pytest.mark.parametrize("strict", [False, True])
+    def test_is_refused_for_this_from_whomever_it_comes(
+        self,
+        keyword: str,
+        value: Any,
+        fault: Fault,
+        strict: bool,
+    ) -> None:
+        refused = objection(creation(by_number("A1"), **{keyword: value}), strict=strict)
+        assert (refused.fault, refused.keywords) == (fault, (keyword,))
+
+    @pytest.mark.parametrize("keyword", sorted(set(REQUIRED) - {STATUS, SCHEDULED_STEPS}))
+    def test_without_one_of_type_1_is_flagged_and_a_strict_modality_is_refused(self, keyword: str) -> None:
+        report = creation(by_number("A1"), **{keyword: None})
+        assert accept_creation(report, strict=False) == [keyword]
+        refused = objection(report, strict=True)
+        assert (refused.fault, refused.keywords, len(refused.tags)) == (Fault.MISSING, (keyword,), 1)
+
+    def test_a_strict_modality_is_told_all_that_is_missing(self) -> None:
+        missing = ("PerformedProcedureStepID", "PerformedStationAETitle", "Modality", STATUS)
+        refused = objection(creation(by_number("A1"), **dict.fromkeys(missing)), strict=True)
+        assert set(refused.keywords) == set(missing)
+
+    @pytest.mark.parametrize("keyword", ["Modality", "PerformedStationAETitle", "PerformedProcedureStepStartDate"])
+    def test_with_an_empty_one_of_type_1_is_flagged_and_a_strict_modality_is_refused(self, keyword: str) -> None:
+        report = creation(by_number("A1"), **{keyword: ""})
+        assert accept_creation(report, strict=False) == [keyword]
+        assert objection(report, strict=True).fault is Fault.WITHOUT_VALUE
+
+    def test_with_a_date_that_is_none_is_flagged_and_a_strict_modality_is_refused(self) -> None:
+        report = creation(by_number("A1"), PerformedProcedureStepStartDate="20261345")
+        assert accept_creation(report, strict=False) == ["PerformedProcedureStepStartDate"]
+        assert objection(report, strict=True).fault is Fault.INVALID
+
+    def test_without_an_item_in_its_sequence_is_flagged(self) -> None:
+        assert accept_creation(creation(), strict=False) == [SCHEDULED_STEPS]
+
+    def test_that_names_no_study_is_flagged(self) -> None:
+        assert accept_creation(creation(dataset(AccessionNumber="A1")), strict=False) == ["StudyInstanceUID"]
+
+    @pytest.mark.parametrize("status", ["in progress", "IN PROGRESS ", "In Progress"])
+    def test_may_write_its_status_as_it_likes(self, status: str) -> None:
+        assert accept_creation(creation(by_number("A1"), **{STATUS: status}), strict=True) == []
+
+    def test_an_objection_names_attributes_and_no_value(self) -> None:
+        refused = objection(creation(by_number("A1"), **{STATUS: "SMITH"}))
+        assert str(refused) == f"{STATUS} has a value that it may not have"
+
+
+class TestAnNSet:
+    def stored(self) -> Dataset:
+        """What an N-CREATE has left."""
+        return creation(by_number("A1"), PatientName="SMITH^JANE")
+
+    def test_replaces_what_it_brings_and_leaves_the_rest(self) -> None:
+        combined, ignored = accept_change(self.stored(), end(), strict=True)
+        assert (status_of(combined), combined.PerformedProcedureStepID, ignored) == ("COMPLETED", "PPS1", [])
+
+    def test_replaces_a_sequence_whole(self) -> None:
+        first, _ = accept_change(self.stored(), dataset(PerformedSeriesSequence=[series(1)]), strict=True)
+        second, _ = accept_change(first, dataset(PerformedSeriesSequence=[series(2), series(3)]), strict=True)
+        assert (fields_of(second)["series"], fields_of(second)["images"]) == (2, 5)
+
+    def test_without_a_status_leaves_it(self) -> None:
+        combined, _ = accept_change(self.stored(), dataset(PerformedSeriesSequence=[series()]), strict=True)
+        assert status_of(combined) == "IN PROGRESS"
+
+    @pytest.mark.parametrize(("status", "fault"), [("", Fault.WITHOUT_VALUE), ("FOO", Fault.INVALID)])
+    def test_with_a_status_that_is_none_is_refused(self, status: str, fault: Fault) -> None:
+        with pytest.raises(Objection) as refused:
+            accept_change(self.stored(), dataset(**{STATUS: status}), strict=False)
+        assert (refused.value.fault, refused.value.keywords) == (fault, (STATUS,))
+
+    @pytest.mark.parametrize("keyword", ["PatientName", "PatientID", "PerformedStationAETitle", "StudyID"])
+    def test_changes_nothing_that_may_not_be_set_and_a_strict_modality_is_refused(self, keyword: str) -> None:
+        stored = self.stored()
+        before = stored.get(keyword)
+        combined, ignored = accept_change(stored, end(**{keyword: "OTHER"}), strict=False)
+        assert (combined.get(keyword), ignored) == (before, [keyword])
+        with pytest.raises(Objection) as refused:
+            accept_change(self.stored(), end(**{keyword: "OTHER"}), strict=True)
+        assert (refused.value.fault, refused.value.keywords) == (Fault.UNKNOWN, (keyword,))
+
+    def test_may_repeat_what_may_not_be_set(self) -> None:
+        _, ignored = accept_change(self.stored(), end(PatientName="SMITH^JANE"), strict=False)
+        assert ignored == []
+
+    def test_from_a_strict_modality_sets_only_what_was_created(self) -> None:
+        with pytest.raises(Objection) as refused:
+            accept_change(self.stored(), end(EntranceDoseInmGy="5"), strict=True)
+        assert refused.value.keywords == ("EntranceDoseInmGy",)
+        combined, _ = accept_change(self.stored(), end(EntranceDoseInmGy="5"), strict=False)
+        assert combined.EntranceDoseInmGy == 5
+
+    def test_may_carry_the_uids_of_the_command(self) -> None:
+        combined, ignored = accept_change(self.stored(), end(SOPClassUID="1.2", SOPInstanceUID="1.3"), strict=True)
+        assert ("SOPClassUID" in combined, ignored) == (False, [])
+
+    def test_leaves_the_stored_data_set_as_it_was(self) -> None:
+        stored = self.stored()
+        accept_change(stored, end(), strict=False)
+        assert stored == self.stored()
+
+
+class TestTheEnd:
+    def test_that_is_whole_is_taken(self) -> None:
+        assert accept_end(end(), strict=True) == []
+
+    @pytest.mark.parametrize(
+        ("lacking", "flagged"),
+        [
+            ({"PerformedSeriesSequence": None}, ["PerformedSeriesSequence"]),
+            ({"PerformedSeriesSequence": []}, ["PerformedSeriesSequence"]),
+            ({"PerformedProcedureStepEndTime": ""}, ["PerformedProcedureStepEndTime"]),
+        ],
+    )
+    @pytest.mark.parametrize("status", ["COMPLETED", "DISCONTINUED"])
+    def test_that_lacks_something_is_flagged_and_a_strict_modality_is_refused(
+        self, status: str, lacking: dict[str, Any], flagged: list[str]
+    ) -> None:
+        assert accept_end(end(status, **lacking), strict=False) == flagged
+        with pytest.raises(Objection) as refused:
+            accept_end(end(status, **lacking), strict=True)
+        assert refused.value.fault is Fault.WITHOUT_VALUE
+
+    def test_is_no_matter_while_it_is_in_progress(self) -> None:
+        assert accept_end(creation(), strict=True) == []
+
+    def test_without_a_moment_is_the_moment_of_receipt(self) -> None:
+        report = ended_now(end(PerformedProcedureStepEndDate=None, PerformedProcedureStepEndTime="99"), NOW)
+        assert fields_of(report)["end_date"] == date(2026, 11, 24)
+        assert fields_of(report)["end_time"] == time(9)
+
+    def test_with_its_own_moment_keeps_it(self) -> None:
+        assert fields_of(ended_now(end(), NOW))["end_time"] == time(14, 36, 40)
+
+    def test_of_a_step_in_progress_is_not_made_up(self) -> None:
+        assert fields_of(ended_now(creation(), NOW))["end_date"] is None
+
+
+class TestReading:
+    def test_the_fields(self) -> None:
+        reason = dataset(CodeValue="110501", CodingSchemeDesignator="DCM", CodeMeaning="Equipment failure")
+        report = creation(
+            by_number("A1"),
+            PatientID="999 000 0018",
+            EntranceDoseInmGy="5.1",
+            PerformedSeriesSequence=[series(2, OperatorsName="ROSE^RADIOGRAPHER"), series(3)],
+            PerformedProcedureStepDiscontinuationReasonCodeSequence=[reason],
+        )
+        fields = fields_of(report)
+        assert (fields["series"], fields["images"], fields["dose"]) == (2, 5, "EntranceDoseInmGy: 5.1")
+        assert fields["discontinuation_reason"] == "Equipment failure (110501 DCM)"
+        assert (fields["start_date"], fields["start_time"]) == (date(2026, 11, 23), time(14, 31, 7))
+        assert (fields["patient_id"], fields["operators"]) == ("999 000 0018", "ROSE^RADIOGRAPHER")
+
+    def test_of_a_report_of_nothing_finds_nothing(self) -> None:
+        fields = fields_of(Dataset())
+        assert not any(value for name, value in fields.items() if name != "data_set")
+
+    @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
+    def test_cuts_each_value_to_what_its_field_holds(self, text: str) -> None:
+        keywords = ("PerformedProcedureStepID", "PerformedStationAETitle", "PerformedStationName", "PatientID")
+        fields = fields_of(dataset(**dict.fromkeys(keywords, text)))
+        for name in ("performed_procedure_step_id", "station_ae_title", "station_name", "patient_id"):
+            assert len(fields[name]) <= getattr(PerformedProcedureStep._meta.get_field(name), "max_length", 0)
+
+    def test_each_scheduled_step_once(self) -> None:
+        report = creation(by_number("A1"), by_number("A2"), by_number("A1"))
+        assert [each.accession_number for each in scheduled_steps(report)] == ["A1", "A2"]
+
+    def test_one_that_has_only_a_study_names_nothing(self) -> None:
+        assert ScheduledStep("1.2.3").names_nothing
+        assert not ScheduledStep("1.2.3", scheduled_procedure_step_id="SPS1").names_nothing
+
+    def test_what_is_kept_is_what_was_sent_in_unicode(self) -> None:
+        report = creation(by_number("A1"), PatientName="MÜLLER^ZOË")
+        report.SpecificCharacterSet = "ISO_IR 100"
+        kept = from_json(to_json(report))
+        assert (str(kept.PatientName), kept.SpecificCharacterSet) == ("MÜLLER^ZOË", "ISO_IR 192")
+
+
+class TestBytes:
+    def test_that_are_no_number_cost_only_their_element(self) -> None:
+        report = dataset(PatientID="1")
+        with config.disable_value_validation():
+            report.add(DataElement("EntranceDoseInmGy", "DS", "1"))
+            report["EntranceDoseInmGy"]._value = b"\xff\xfe"
+        found, lost = readable(report)
+        assert (found.get("PatientID"), lost) == ("1", ["EntranceDoseInmGy"])
+
+    def test_of_an_n_set_are_read_in_the_character_set_of_the_n_create(self) -> None:
+        changes = dataset(PerformedProcedureStepStatus="IN PROGRESS")
+        _, lost = readable(changes, "ISO_IR 100")
+        assert (changes.SpecificCharacterSet, lost) == ("ISO_IR 100", [])
+
+
+class TestTheSamePatient:
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [("9990000018", "999 000 0018"), ("9990000018", "999-000-0018"), ("P1", "P1"), ("", "P1"), ("P1", "")],
+    )
+    def test_is_one_woman(self, one: str, other: str) -> None:
+        assert is_same_patient(one, other)
+
+    @pytest.mark.parametrize(("one", "other"), [("9990000018", "9990000026"), ("P1", "P 1"), ("P1", "p1")])
+    def test_are_two(self, one: str, other: str) -> None:
+        assert not is_same_patient(one, other)
+
+
+def test_a_report_to_manage_has_the_keys_of_the_contract() -> None:
+    told = PerformedProcedureStep(status="IN PROGRESS").report()
+    assert list(told) == load_schema("gateway_reply")["$defs"]["performed"]["required"]
+
+
+def test_what_may_not_be_set_is_what_identifies() -> None:
+    assert {"PatientID", "PatientName", SCHEDULED_STEPS, "Modality"} <= FIXED
+    assert not {STATUS, "PerformedSeriesSequence"} & FIXED

@@ -1,0 +1,25 @@
+"""Queries and reports as spans."""
+
+import pytest
+
+from tests.collector import NAME, NUMBER, Collector
+from tests.dicom.requests import Unit, request
+from tests.factories import create
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class TestTraces:
+    def test_a_query_is_a_span_and_nobody_is_in_it(self, collector: Collector, unit: Unit) -> None:
+        create(patient_name=NAME, patient_id=NUMBER)
+        asked = request(SpecificCharacterSet="ISO_IR 192", PatientName="SECRETARY*", PatientID=NUMBER)
+        assert len(unit.ask(asked).rows) == 1
+        found = collector.wait_for("C-FIND")
+        assert (found["gateway.calling_ae_title"], found["gateway.outcome"]) == ("MAMMO1", "answered")
+        assert (found["gateway.matched"], found["gateway.keys"]) == (1, "PatientName,PatientID")
+        assert not collector.knows_somebody
+
+    def test_a_report_of_a_modality_is_a_span_and_nobody_is_in_it(self, collector: Collector, unit: Unit) -> None:
+        unit.create("2.25.77", request(PatientName=NAME, PatientID=NUMBER))
+        assert collector.wait_for("N-CREATE")["gateway.sop_instance_uid"] == "2.25.77"
+        assert not collector.knows_somebody

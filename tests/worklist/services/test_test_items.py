@@ -1,0 +1,76 @@
+"""Test items: made and taken off by a person, and plainly nobody's."""
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from core.models import AuditLog
+from dicom.models import Modality
+from tests.users import page
+from tests.worklist.test_admin import LIST, detail
+from worklist.models import ItemChange, WorklistItem
+from worklist.performed_step.exceptions import NotPossible
+from worklist.services.test_items import make_test_item, take_off
+
+pytestmark = pytest.mark.django_db
+
+MAKE = reverse("admin:worklist_worklistitem_test_item")
+
+
+class TestMaking:
+    def test_puts_an_item_on_the_machines_list_that_is_plainly_nobodys(self, support: Client) -> None:
+        Modality.objects.create(ae_title="MAMMO3", name="The van")
+        assert MAKE in page(support, LIST)
+        assert "MAMMO3 The van" in page(support, MAKE)
+        response = support.post(MAKE, {"station_ae_title": "MAMMO3", "modality": "MG"}, follow=True)
+        item = WorklistItem.objects.get()
+        assert f"{item} is on the list of MAMMO3" in response.content.decode()
+        assert item.accession_number.startswith("TEST")
+        assert (item.patient_name, item.patient_id, item.station_ae_title, item.status) == (
+            "TEST^ITEM",
+            "9999999999",
+            "MAMMO3",
+            "SCHEDULED",
+        )
+        item.full_clean()
+
+    def test_is_audited_under_the_persons_name(self, support: Client) -> None:
+        support.post(MAKE, {"station_ae_title": "", "modality": "MG"})
+        note, item = AuditLog.objects.get(), WorklistItem.objects.get()
+        assert (note.actor, note.operation, note.object_id) == ("admin:support", "create", item.pk)
+        assert note.correlation_id == item.correlation_id
+
+    def test_for_a_machine_that_nobody_knows_is_refused(self, support: Client) -> None:
+        response = support.post(MAKE, {"station_ae_title": "NOBODY", "modality": "MG"})
+        assert "Select a valid choice" in response.content.decode()
+        assert not WorklistItem.objects.exists()
+
+    def test_is_for_those_with_the_permission(self, client: Client) -> None:
+        user = User.objects.create_user("viewer", is_staff=True)
+        user.user_permissions.add(Permission.objects.get(codename="view_worklistitem"))
+        client.force_login(user)
+        assert MAKE not in page(client, LIST)
+        assert client.post(MAKE, {"station_ae_title": "", "modality": "MG"}).status_code == 403
+        assert not WorklistItem.objects.exists()
+
+
+class TestTakingOff:
+    def test_is_offered_on_its_page_and_done_after_asking(self, support: Client) -> None:
+        item = make_test_item("", "MG", "test")
+        address = reverse("admin:worklist_worklistitem_take_off", args=[item.pk])
+        assert address in page(support, detail(item))
+        assert "Take it off the list" in page(support, address)
+        assert WorklistItem.objects.get().status == "SCHEDULED"
+        assert "is off the list" in support.post(address, follow=True).content.decode()
+        assert WorklistItem.objects.get().status == "DISCONTINUED"
+        assert address not in page(support, detail(item))
+        assert ItemChange.objects.get().status == "DISCONTINUED"
+
+    def test_of_a_woman_is_refused(self, support: Client, item: WorklistItem) -> None:
+        address = reverse("admin:worklist_worklistitem_take_off", args=[item.pk])
+        assert address not in page(support, detail(item))
+        assert "It is no test item" in support.post(address, follow=True).content.decode()
+        with pytest.raises(NotPossible):
+            take_off(item, "test")
+        assert WorklistItem.objects.get().status == "SCHEDULED"

@@ -1,0 +1,27 @@
+"""Build the worklist's objects from the settings."""
+
+from django.conf import settings
+
+from dicom.association_policy import ServerConfig
+from worklist.query.information_model import MatchingOptions
+
+
+def matching_options() -> MatchingOptions:
+    """The options of the MWL_ settings that change what a key matches and what an answer holds."""
+    return MatchingOptions(
+        folds_accents=settings.MWL_FOLD_ACCENTS,
+        procedure_id_finds_accession=settings.MWL_PROCEDURE_ID_FINDS_ACCESSION,
+        issuer_of_patient_id=settings.MWL_ISSUER_OF_PATIENT_ID,
+    )
+
+
+def server_config() -> ServerConfig:
+    """The limits and the AE title of the MWL_ settings."""
+    return ServerConfig(
+        ae_title=settings.MWL_AE_TITLE,
+        max_associations=settings.MWL_MAX_ASSOCIATIONS,
+        max_per_peer=settings.MWL_MAX_ASSOCIATIONS_PER_PEER,
+        idle_seconds=settings.MWL_IDLE_SECONDS,
+        unknown_titles=settings.MWL_UNKNOWN_AE_TITLES,
+        checks_called_title=settings.MWL_CHECK_CALLED_AE_TITLE,
+    )

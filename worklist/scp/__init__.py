@@ -1,1 +1,0 @@
-"""The DICOM wire: with `nonprod`, the only code that knows pynetdicom."""
