@@ -25,12 +25,35 @@ MAX_FRAME_BYTES = 1024 * 1024
 MAX_DEPTH = 64
 SCHEMA_NAMES = ("gateway_action", "gateway_reply")
 SCHEMAS = Path(__file__).parent / "schemas"
-WORKLIST_STATUSES = ("SCHEDULED", "IN PROGRESS", "COMPLETED", "DISCONTINUED")
 
 #: What a refusal may quote of a date or a time: no name and no NHS number that was put in the wrong place.
 QUOTABLE = re.compile(r"[0-9]{0,8}|[0-9]{1,4}([-./:][0-9]{1,2}){1,2}")
 
 Reply = dict[str, Any]
+
+
+class ActionType(StrEnum):
+    """What an action can ask for."""
+
+    CREATE_ITEM = "worklist.create_item"
+    CREATE_TEST_ITEM = "worklist.create_test_item"
+    UPDATE_STATUS = "worklist.update_status"
+    ITEM_STATUS = "worklist.item_status"
+    CHANGES_SINCE = "worklist.changes_since"
+    ECHO = "echo"
+    HEALTH = "health"
+
+
+class ItemStatus(StrEnum):
+    """The status of a worklist item, and of a performed procedure step (all but SCHEDULED)."""
+
+    SCHEDULED = "SCHEDULED"
+    IN_PROGRESS = "IN PROGRESS"
+    COMPLETED = "COMPLETED"
+    DISCONTINUED = "DISCONTINUED"
+
+
+WORKLIST_STATUSES = tuple(status.value for status in ItemStatus)
 
 
 class ErrorCode(StrEnum):
