@@ -60,8 +60,8 @@ def old_database(tmp_path: Path) -> Iterator[str]:
     with psycopg.connect(**address, dbname="postgres", autocommit=True) as maintenance:
         maintenance.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
-            with psycopg.connect(**address, dbname=name) as old:
-                old.execute((DUMPS / "version_0_1.postgresql.sql").read_bytes())
+            with psycopg.connect(**address, dbname=name) as database:
+                database.execute(sql.SQL((DUMPS / "version_0_1.postgresql.sql").read_text()))
             yield f"postgres://{server['USER']}:{server['PASSWORD']}@{server['HOST']}:{server['PORT']}/{name}"
         finally:
             maintenance.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -69,13 +69,9 @@ def old_database(tmp_path: Path) -> Iterator[str]:
 
 def manage(database_url: str, *words: str) -> str:
     """Run a command of manage.py on this database; return what it prints."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": database_url,
-        "DJANGO_SETTINGS_MODULE": "gateway_project.settings.test",
-    }
+    ours = {"DATABASE_URL": database_url, "DJANGO_SETTINGS_MODULE": "gateway_project.settings.test"}
     command = [sys.executable, "manage.py", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, env={**os.environ, **ours}, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.django_db
