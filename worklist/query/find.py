@@ -22,7 +22,7 @@ from worklist.configuration import matching_options
 from worklist.models import WorklistItem
 from worklist.query.delivery_log import DeliveryLog, QueryRecord
 from worklist.query.kept_keys import kept_keys, keyed_hash
-from worklist.query.matching import BadKey, keys_from, restricted
+from worklist.query.matching import BadKey, apply_policy, parse_matching_keys
 from worklist.query.response import Unshowable, has_unsupported_key, leaves_out, response_for
 
 logger = logging.getLogger(__name__)
@@ -89,11 +89,11 @@ class _Query:
         self.context.policy.check_request(self.requestor)
         request = self._identifier()
         self.record.keys = kept_keys(request, keyed_hash(settings.SECRET_KEY))
-        keys = keys_from(request, matching_options())
-        self.key_names = [demand.name for demand in keys.demands if demand.asked]
+        keys = parse_matching_keys(request, matching_options())
+        self.key_names = [criterion.name for criterion in keys.criteria if criterion.query_value]
         most = self.policy.max_rows or settings.MWL_MAX_ROWS
         unsupported = has_unsupported_key(request)
-        for item in WorklistItem.objects.matching(restricted(keys, self.policy, self.calling_ae_title)):
+        for item in WorklistItem.objects.matching(apply_policy(keys, self.policy, self.calling_ae_title)):
             if len(self.shown) % ROWS_BETWEEN_PAUSES == 0 and not self._sent():
                 return
             if self._is_cancelled():
