@@ -598,7 +598,7 @@ class TestWhy:
         (key,) = parse_matching_keys(identifier).keys
         assert (key.name, key.query_value, key.rule) == (name, asked, section)
 
-    def test_every_demand_has_a_name_and_a_rule(self) -> None:
+    def test_every_criterion_has_a_name_and_a_rule(self) -> None:
         step = dataset(ScheduledProcedureStepStartDate="20260310-", ScheduledProcedureStepStartTime="0900-")
         keys = apply_policy(
             parse_matching_keys(request(step, PatientID="1")), ModalityPolicy(own_list_only=True), "HOLOGIC1"
