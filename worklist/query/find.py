@@ -23,7 +23,7 @@ from worklist.models import WorklistItem
 from worklist.query.delivery_log import DeliveryLog, QueryRecord
 from worklist.query.kept_keys import kept_keys, keyed_hash
 from worklist.query.matching import BadKey, apply_policy, parse_matching_keys
-from worklist.query.response import Unshowable, has_unsupported_key, leaves_out, response_for
+from worklist.query.response import IllegalValue, has_unsupported_key, leaves_out, response_for
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class _Query:
                 return
             try:
                 response = self._response_for(item, request)
-            except Unshowable as keyword:
+            except IllegalValue as keyword:
                 self.record.left_out[item.pk] = str(keyword)
                 logger.error("item left out: illegal value", extra={"item": str(item.pk), "attribute": str(keyword)})
                 continue
