@@ -12,7 +12,7 @@ from typing import Any
 from dicom.modality_policy import UNKNOWN, ModalityPolicy
 from worklist.query.information_model import ROOT, STEP
 from worklist.query.kept_keys import HiddenKey, Mac
-from worklist.query.matching import Demand, Key, Keys, Period, restricted
+from worklist.query.matching import Criterion, DateTimeRange, MatchingKey, MatchingKeys, apply_policy
 
 NOT_SHOWN_HERE = "…"
 OPTIONAL_KEY = "PS3.4 K.2.2.1.1.2: an optional key that is not matched on"
@@ -21,7 +21,7 @@ HASH_DIFFERS = "its hash differs, though the item was shown and is unchanged"
 NOTHING_KNOWN = "nothing is known to have changed since but for, perhaps, the settings"
 NO_HASH = "a pattern or a range, of which nothing is kept to compare"
 WITHOUT_VALUE = "(no value)"
-WITHOUT_KEYS = Keys()
+WITHOUT_KEYS = MatchingKeys()
 ITEM, MODALITY = "the item", "the modality"
 
 
@@ -66,7 +66,7 @@ class Question:
     `refused` is why the asker got no association, `bad_key` why the query was no query, `fact` what the log knows.
     """
 
-    keys: Keys = WITHOUT_KEYS
+    keys: MatchingKeys = WITHOUT_KEYS
     hidden: tuple[HiddenKey, ...] = ()
     ignored: tuple[str, ...] = ()
     calling_ae_title: str = ""
@@ -180,14 +180,14 @@ def _reasons(item: Any, question: Question, mac: Mac) -> Iterator[Reason]:
         yield obstacle("Association", question.refused)
     if question.bad_key:
         yield obstacle("Query", f"A900: {question.bad_key}")
-    for demand in restricted(question.keys, question.policy, question.calling_ae_title).demands:
-        fields = _fields(demand)
+    for criterion in apply_policy(question.keys, question.policy, question.calling_ae_title).criteria:
+        fields = _fields(criterion)
         yield Reason(
-            demand.name,
-            demand.asked,
+            criterion.name,
+            criterion.query_value,
             _values(item, fields),
-            Verdict.of(demand.met_by(item)),
-            demand.section,
+            Verdict.of(criterion.matches(item)),
+            criterion.rule,
             _is_personal(item, fields),
         )
     for hidden in question.hidden:
@@ -198,8 +198,8 @@ def _reasons(item: Any, question: Question, mac: Mac) -> Iterator[Reason]:
 
 def _by_hash(item: Any, hidden: HiddenKey, fact: Fact | None, mac: Mac) -> Reason:
     """What a matcher of its own says, which has the hashes only: it never has the last word."""
-    verdict = Verdict.of(hidden.met_by(item, mac))
-    section = f"{hidden.section}, {BY_HASH}" if hidden.hashes else NO_HASH
+    verdict = Verdict.of(hidden.matches(item, mac))
+    section = f"{hidden.rule}, {BY_HASH}" if hidden.hashes else NO_HASH
     if verdict is Verdict.NOT_MATCHED and fact and fact.hashes_must_fit:
         verdict, section = Verdict.UNTOLD, HASH_DIFFERS
     return Reason(hidden.name, "a value", _values(item, hidden.fields), verdict, section, is_personal=True)
@@ -209,13 +209,13 @@ def _names(reasons: Iterable[Reason]) -> str:
     return ", ".join(reason.name for reason in reasons)
 
 
-def _fields(demand: Demand) -> tuple[str, ...]:
-    match demand:
-        case Key():
-            return demand.fields
-        case Period():
+def _fields(criterion: Criterion) -> tuple[str, ...]:
+    match criterion:
+        case MatchingKey():
+            return criterion.fields
+        case DateTimeRange():
             return "scheduled_date", "scheduled_time"
-    return tuple(row.field for row in (*ROOT, *STEP) if row.keyword == demand.name)
+    return tuple(row.field for row in (*ROOT, *STEP) if row.keyword == criterion.name)
 
 
 def _values(item: Any, fields: tuple[str, ...]) -> str:

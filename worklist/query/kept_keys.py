@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from worklist.query.information_model import (
-    NO_KEYS,
+    NOT_KEYS,
     ROOT,
     STATUS_WORDS,
     STEP,
@@ -31,10 +31,10 @@ from worklist.query.matching import (
     SINGLE_VALUE,
     AnyOf,
     BadKey,
-    Between,
     Condition,
-    NameLike,
+    NameMatch,
     OneOf,
+    Range,
     is_universal,
     step_item,
     values_of,
@@ -96,7 +96,7 @@ def _kept(dataset: Dataset, table: tuple[Attribute, ...], mac: Mac) -> Iterator[
     rows = {row.keyword: row for row in table}
     for element in dataset:
         keyword = element.keyword
-        if not keyword or keyword in NO_KEYS or not element.value or keyword == STEP_SEQUENCE:
+        if not keyword or keyword in NOT_KEYS or not element.value or keyword == STEP_SEQUENCE:
             continue
         if keyword not in rows or element.VR == "SQ":
             yield keyword, {}
@@ -138,7 +138,7 @@ def _hashes(attribute: Attribute, values: list[str], mac: Mac) -> list[Any]:
     match condition:
         case OneOf(texts):
             return sorted(mac(attribute.keyword, text) for text in texts)
-        case NameLike(names) if not any(set("*?") & set(name) for name in names):
+        case NameMatch(names) if not any(set("*?") & set(name) for name in names):
             return [
                 [_group_hashes(attribute, name, fold, mac) for fold in (str.casefold, without_accents)]
                 for name in names
@@ -154,7 +154,7 @@ def _group_hashes(attribute: Attribute, name: str, fold: Fold, mac: Mac) -> list
 
 
 def _single_day(condition: Condition) -> str:
-    if isinstance(condition, Between) and condition.low == condition.high and isinstance(condition.low, date):
+    if isinstance(condition, Range) and condition.low == condition.high and isinstance(condition.low, date):
         return condition.low.isoformat()
     return ""
 
@@ -173,7 +173,7 @@ class HiddenKey:
 
     attribute: Attribute
     hashes: list[Any]
-    also: tuple[str, ...] = ()
+    alternative_fields: tuple[str, ...] = ()
     folds_accents: bool = False
 
     @property
@@ -182,21 +182,21 @@ class HiddenKey:
         return self.attribute.keyword
 
     @property
-    def section(self) -> str:
+    def rule(self) -> str:
         """The rule by which it is compared, where it can be."""
         return SINGLE_VALUE
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The item's fields of which one must meet it."""
-        return self.attribute.field, *self.also
+        return self.attribute.field, *self.alternative_fields
 
-    def met_by(self, item: Any, mac: Mac) -> bool | None:
+    def matches(self, item: Any, mac: Mac) -> bool | None:
         """Whether the item meets it; None where that cannot be told any more."""
-        verdicts = [self._met_by(getattr(item, field), mac) for field in self.fields]
+        verdicts = [self._matches(getattr(item, field), mac) for field in self.fields]
         return True if True in verdicts else None if None in verdicts else False
 
-    def _met_by(self, value: Any, mac: Mac) -> bool | None:
+    def _matches(self, value: Any, mac: Mac) -> bool | None:
         if value in (None, ""):
             return self.attribute.empty_matches
         if not self.hashes:
@@ -239,8 +239,8 @@ def hidden_keys(kept: Mapping[str, Any], mac: Mac, options: MatchingOptions) -> 
         value = kept.get(row.keyword)
         if isinstance(value, Mapping):
             hashes = value.get("hashed", []) if value.get("with") == _key_check(mac) else []
-            also = row.also if options.procedure_id_finds_accession else ()
-            found.append(HiddenKey(row, hashes, also, options.folds_accents))
+            alternatives = row.alternative_fields if options.procedure_id_finds_accession else ()
+            found.append(HiddenKey(row, hashes, alternatives, options.folds_accents))
     return found
 
 

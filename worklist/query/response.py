@@ -28,17 +28,18 @@ from core import value_representations as vr
 from dicom.modality_policy import TRANSLITERATED
 from worklist.query.information_model import (
     CALLING_AE_TITLE,
+    DEFAULT_OPTIONS,
     ISSUER_OF_PATIENT_ID,
-    MISPLACED,
-    NO_KEYS,
+    NOT_KEYS,
     ROOT,
     STATUS_WORDS,
+    STEP_KEYWORDS,
     Attribute,
     Matching,
     MatchingOptions,
     WhenUnknown,
 )
-from worklist.query.matching import DEFAULT_OPTIONS, is_universal, values_of
+from worklist.query.matching import is_universal, values_of
 from worklist.query.transliteration import transliterated
 
 PN_DELIMITERS = {ord("^"), ord("=")}
@@ -91,13 +92,13 @@ def response_for(  # noqa: PLR0913, PLR0917 — all that an answer depends on
 def wants_whole_item(request: Dataset) -> bool:
     """Requests that are no proper worklist request: one with a Query/Retrieve Level, or without any return key."""
     return "QueryRetrieveLevel" in request or not any(
-        _is_return_key(element) for element in request if element.keyword not in MISPLACED
+        _is_return_key(element) for element in request if element.keyword not in STEP_KEYWORDS
     )
 
 
 def has_unsupported_key(request: Dataset) -> bool:
     """Whether some key is not supported as the required ones are: then pending is FF01, not FF00 (table K.4-1)."""
-    return _has_unsupported((element for element in request if element.keyword not in MISPLACED), ROOT)
+    return _has_unsupported((element for element in request if element.keyword not in STEP_KEYWORDS), ROOT)
 
 
 def leaves_out(request: Dataset, response: Dataset) -> bool:
@@ -159,7 +160,7 @@ def _has_value(element: DataElement) -> bool:
 
 def _is_noise(element: DataElement) -> bool:
     """What is neither key nor return key: private elements, group lengths, and what says how to read the request."""
-    return element.tag.is_private or element.tag.element == 0 or element.keyword in NO_KEYS
+    return element.tag.is_private or element.tag.element == 0 or element.keyword in NOT_KEYS
 
 
 def _fill(target: Dataset, asked: Dataset | None, table: tuple[Attribute, ...], sources: Sources) -> None:

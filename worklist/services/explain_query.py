@@ -32,7 +32,7 @@ from worklist.query.explanation import (
 )
 from worklist.query.information_model import STEP, STEP_SEQUENCE
 from worklist.query.kept_keys import HiddenKey, hidden_keys, identifier_of, ignored_keys, kept_keys, keyed_hash
-from worklist.query.matching import BadKey, Keys, keys_from, restricted
+from worklist.query.matching import BadKey, MatchingKeys, apply_policy, parse_matching_keys
 from worklist.query.response import Unshowable, response_for
 
 ILLEGAL_VALUE = "without a value that its VR allows an item cannot be shown: PS3.5 section 6.2"
@@ -109,7 +109,7 @@ def _explained(item: WorklistItem, asked: Asked, modality: Modality | None, *, s
     found = found.with_more(*_unshowable(item, asked))
     if not found.shown:
         return found
-    return found.with_more(_position(item, restricted(keys, policy, asked.calling_ae_title), policy))
+    return found.with_more(_position(item, apply_policy(keys, policy, asked.calling_ae_title), policy))
 
 
 def _fact(item: WorklistItem, query: WorklistQuery, modality: Modality | None, *, shown: bool) -> Fact:
@@ -128,11 +128,11 @@ def was_shown(item: WorklistItem, query: WorklistQuery) -> bool:
     return query.items.filter(pk=item.pk).exists()
 
 
-def _keys_of(identifier: Dataset) -> tuple[Keys, str]:
+def _keys_of(identifier: Dataset) -> tuple[MatchingKeys, str]:
     try:
-        return keys_from(identifier, matching_options()), ""
+        return parse_matching_keys(identifier, matching_options()), ""
     except BadKey as problem:
-        return Keys(hidden_states=frozenset()), str(problem)
+        return MatchingKeys(hidden_states=frozenset()), str(problem)
 
 
 def _refusal_of(policy: ModalityPolicy) -> str:
@@ -168,7 +168,7 @@ def _unshowable(item: WorklistItem, asked: Asked) -> Iterator[Reason]:
         yield obstacle(str(keyword), ILLEGAL_VALUE)
 
 
-def _position(item: WorklistItem, keys: Keys, policy: ModalityPolicy) -> Reason:
+def _position(item: WorklistItem, keys: MatchingKeys, policy: ModalityPolicy) -> Reason:
     """How far down the item stands among those that match now."""
     most = policy.max_rows or settings.MWL_MAX_ROWS
     ahead = islice(WorklistItem.objects.matching(keys), most)

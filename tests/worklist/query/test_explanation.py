@@ -12,8 +12,9 @@ from dicom.modality_policy import ModalityPolicy
 from tests.dicom.requests import dataset, request
 from worklist.models import WorklistItem
 from worklist.query.explanation import Explanation, Fact, Question, explain, in_row, obstacle
+from worklist.query.information_model import DEFAULT_OPTIONS
 from worklist.query.kept_keys import hidden_keys, identifier_of, kept_keys, keyed_hash
-from worklist.query.matching import DEFAULT_OPTIONS, keys_from, restricted
+from worklist.query.matching import apply_policy, parse_matching_keys
 
 MAC = keyed_hash("only-for-tests")
 
@@ -34,7 +35,7 @@ def item(**values: Any) -> WorklistItem:
 
 def explained(woman: WorklistItem, identifier: Any, **question: Any) -> Explanation:
     """By a query that is typed in."""
-    return explain(woman, Question(keys=keys_from(identifier), **question), MAC)
+    return explain(woman, Question(keys=parse_matching_keys(identifier), **question), MAC)
 
 
 def against(explanation: Explanation) -> list[str]:
@@ -118,7 +119,7 @@ class TestALoggedQuery:
         """By what the log keeps of a query."""
         kept = kept_keys(request(**keys), MAC)
         hidden = tuple(hidden_keys(kept, MAC, DEFAULT_OPTIONS))
-        return explain(item(), Question(keys=keys_from(identifier_of(kept)), hidden=hidden), MAC)
+        return explain(item(), Question(keys=parse_matching_keys(identifier_of(kept)), hidden=hidden), MAC)
 
     def test_compares_by_hash_and_says_so(self) -> None:
         explanation = self.explained(PatientID="9990000002", AccessionNumber="ACC1")
@@ -186,7 +187,9 @@ class TestALoggedQuery:
         kept = kept_keys(request(**keys), MAC)
         hidden = tuple(hidden_keys(kept, MAC, DEFAULT_OPTIONS))
         fact = Fact(was_shown, "09:02", changed)
-        explanation = explain(item(), Question(keys=keys_from(identifier_of(kept)), hidden=hidden, fact=fact), MAC)
+        explanation = explain(
+            item(), Question(keys=parse_matching_keys(identifier_of(kept)), hidden=hidden, fact=fact), MAC
+        )
         assert explanation.summary == summary
         assert explanation.on_the_list is was_shown
 
@@ -225,12 +228,12 @@ class TestAgreement:
         self, woman: WorklistItem, step: dict[str, Any], root: dict[str, str], policy: ModalityPolicy
     ) -> None:
         identifier = request(dataset(**step), **root)
-        answer = restricted(keys_from(identifier), policy, "MAMMO1").met_by(woman)
+        answer = apply_policy(parse_matching_keys(identifier), policy, "MAMMO1").matches(woman)
         typed = explained(woman, identifier, policy=policy, calling_ae_title="MAMMO1")
         assert typed.shown is answer
         kept = kept_keys(identifier, MAC)
         hidden = tuple(hidden_keys(kept, MAC, DEFAULT_OPTIONS))
-        question = Question(keys_from(identifier_of(kept)), hidden, policy=policy, calling_ae_title="MAMMO1")
+        question = Question(parse_matching_keys(identifier_of(kept)), hidden, policy=policy, calling_ae_title="MAMMO1")
         assert explain(woman, question, MAC).shown in (None, answer)
 
     @given(ITEMS, st.fixed_dictionaries(VALUES))
