@@ -11,7 +11,7 @@ from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.liveness import LivenessPolicy
 from relay.hybrid_connection.reconnection import ReconnectionPolicy
-from relay.hybrid_connection.rendezvous_limit import Places
+from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from relay.hybrid_connection.sender import send
 from tests import virtual_time
 from tests.conftest import KEYS, PATH
@@ -142,7 +142,7 @@ class TestEchoes:
         assert virtual_time.run(play()) == ["connecting", "online"]
 
     async def test_it_waits_for_no_place_and_is_no_sender(self) -> None:
-        options = {"liveness": LivenessPolicy(soon=0.01), "places": Places(limit=1), "stop_grace": 0}
+        options = {"liveness": LivenessPolicy(soon=0.01), "rendezvous_limit": RendezvousLimit(limit=1), "stop_grace": 0}
         async with proving(**options) as (_, address, statuses):
             accepted = statuses.seen[-1].last_accept_at
             silent = await join(address)

@@ -13,7 +13,7 @@ from relay.hybrid_connection.listener import Listener
 from relay.hybrid_connection.liveness import LivenessPolicy
 from relay.hybrid_connection.reconnection import ReconnectionPolicy
 from relay.hybrid_connection.sender import send
-from relay.hybrid_connection.status import Status
+from relay.hybrid_connection.status import ListenerStatus
 from relay.hybrid_connection.tokens import SharedAccessKey, Token, TokenError
 from tests import virtual_time
 from tests.conftest import KEYS, PATH
@@ -134,7 +134,7 @@ class TestReasons:
     ) -> None:
         statuses, raised = Statuses(), asyncio.Event()
 
-        def on_status(status: Status) -> None:
+        def on_status(status: ListenerStatus) -> None:
             statuses(status)
             if status.state == "online" and not raised.is_set():
                 raised.set()

@@ -8,7 +8,7 @@ from pytest_django.fixtures import Settings
 
 from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.configuration import configured_address
-from relay.hybrid_connection.control_channel import Accept
+from relay.hybrid_connection.control_protocol import Accept
 from tests.conftest import KEYS, PATH
 from tests.relay.hybrid_connection.listening import listening, upper
 from tests.relay.probe.conftest import probed
