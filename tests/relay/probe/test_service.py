@@ -115,7 +115,7 @@ class TestRoundTrip:
         assert "relies on pings and on the age of the channel" in report.seen("round trip")
 
     async def test_a_listener_that_does_not_come_to_the_rendezvous(self, relay: RelayEmulator) -> None:
-        relay.service.timeouts = replace(relay.service.times, rendezvous=0.05)
+        relay.service.timeouts = replace(relay.service.timeouts, rendezvous=0.05)
         async with listening(configured_address(), as_a_gateway):
             await relay.inject({"fault": "zombie"})
             problem = (await probed()).problem("round trip")
