@@ -23,7 +23,7 @@ from worklist.performed_step import mpps
 from worklist.performed_step.item_state import STRONGEST_FIRST
 from worklist.performed_step.linking import LINKING_ORDER
 from worklist.performed_step.report import TABLE, Fault, ScheduledStep
-from worklist.query.information_model import NO_KEYS, STATUS_WORDS, Attribute, Matching, WhenUnknown, rows
+from worklist.query.information_model import NOT_KEYS, STATUS_WORDS, Attribute, Matching, WhenUnknown, rows
 from worklist.query.response import FALLBACKS
 from worklist.scp import SERVICES
 
@@ -281,7 +281,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "type 3 return keys": lambda: keywords(lambda row: row.return_type == "3" and _is_returned(row)),
     "keys without values": lambda: keywords(lambda row: not _is_returned(row) and row.matching is Matching.NONE),
     "names": lambda: keywords(lambda row: row.matching is Matching.NAME),
-    "no keys": lambda: ", ".join(sorted(NO_KEYS)),
+    "no keys": lambda: ", ".join(sorted(NOT_KEYS)),
     "statuses": status_table,
     "reported statuses": reported_statuses,
     "report attributes": report_attributes,
