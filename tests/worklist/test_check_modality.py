@@ -26,7 +26,7 @@ def modality(status: int = 0x0000, sop_class: str = Verification, **attributes: 
     entity.add_supported_context(sop_class)
     for name, value in attributes.items():
         setattr(entity, name, value)
-    handlers: list[object] = [(evt.EVT_C_ECHO, lambda event: status)]
+    handlers: list[object] = [(evt.EVT_C_ECHO, lambda _: status)]
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)  # type: ignore[arg-type]
     assert server
     try:
