@@ -23,7 +23,7 @@ from worklist.models import WorklistItem
 from worklist.query.delivery_log import DeliveryLog, QueryRecord
 from worklist.query.kept_keys import kept_keys, keyed_hash
 from worklist.query.matching import BadKey, apply_policy, parse_matching_keys
-from worklist.query.response import Unshowable, has_unsupported_key, leaves_out, response_for
+from worklist.query.response import IllegalValue, has_unsupported_key, leaves_out, response_for
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class _Query:
                 return
             try:
                 response = self._response_for(item, request)
-            except Unshowable as keyword:
+            except IllegalValue as keyword:
                 self.record.left_out[item.pk] = str(keyword)
                 logger.error("item left out: illegal value", extra={"item": str(item.pk), "attribute": str(keyword)})
                 continue
@@ -143,7 +143,9 @@ class _Query:
         return False
 
     def _is_cancelled(self) -> bool:
-        return self.event.is_cancelled or self.context.cancels.has(self.event.assoc, self.event.request.MessageID)
+        return self.event.is_cancelled or self.context.cancel_requests.is_cancelled(
+            self.event.assoc, self.event.request.MessageID
+        )
 
     def _requestor_is_gone(self) -> bool:
         return not self.event.assoc.dul.is_alive() or self.event.assoc.acse.is_aborted()

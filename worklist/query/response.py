@@ -56,7 +56,7 @@ TEXTS = ("LO", "LT", "PN", "SH")
 Sources = Callable[[str], Any]
 
 
-class Unshowable(Exception):
+class IllegalValue(Exception):
     """An item with a value that its VR does not allow; the text is the attribute's keyword."""
 
 
@@ -68,7 +68,7 @@ def response_for(  # noqa: PLR0913, PLR0917 — all that an answer depends on
     character_set: str = "",
     options: MatchingOptions = DEFAULT_OPTIONS,
 ) -> Dataset:
-    """The identifier of one pending response; Unshowable where a modality could not read it.
+    """The identifier of one pending response; IllegalValue where a modality could not read it.
 
     An item without a station is shown as the asker's own. `zone` is the clinic's; `character_set` is the asker's, where
     it has one that goes before what the request says (policies.py).
@@ -172,7 +172,7 @@ def _fill(target: Dataset, asked: Dataset | None, table: tuple[Attribute, ...], 
         if value is not None or row.when_unknown is WhenUnknown.ZERO_LENGTH:
             target.add_new(row.tag, row.vr, Sequence() if value is None and row.vr == "SQ" else value)
         elif row.when_unknown is WhenUnknown.NOT_SHOWN:
-            raise Unshowable(row.keyword)
+            raise IllegalValue(row.keyword)
 
 
 def _items(row: Attribute, asked: Dataset | None, sources: Sources) -> Sequence | None:
@@ -212,14 +212,14 @@ def _value(row: Attribute, sources: Sources) -> Any:
 
 def _legal(row: Attribute, value: str) -> str:
     if not vr.IS_VALUE[row.vr](value) or len(value) > vr.MAX_LENGTHS[row.vr]:
-        raise Unshowable(row.keyword)
+        raise IllegalValue(row.keyword)
     composed = unicodedata.normalize("NFC", value)
     return composed if row.vr == "PN" and len(composed) <= len(value) else value
 
 
 def _offset(item: Any, zone: tzinfo) -> str:
     if item.scheduled_date is None or item.scheduled_time is None:
-        raise Unshowable("ScheduledProcedureStepStartDate")
+        raise IllegalValue("ScheduledProcedureStepStartDate")
     return f"{datetime.combine(item.scheduled_date, item.scheduled_time, zone):%z}"[:5]
 
 
