@@ -188,7 +188,9 @@ class _Query:
         return False
 
     def _is_cancelled(self) -> bool:
-        return self.event.is_cancelled or self.context.cancels.has(self.event.assoc, self.event.request.MessageID)
+        return self.event.is_cancelled or self.context.cancel_requests.is_cancelled(
+            self.event.assoc, self.event.request.MessageID
+        )
 
     def _end(self, outcome: str, status: int, comment: str = "") -> None:
         self.record.outcome, self.record.status, self.record.comment = outcome, f"{status:04X}", comment
