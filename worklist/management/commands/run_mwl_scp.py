@@ -10,12 +10,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from core.daemon import leave, stop_event
-from core.health import BEAT_SECONDS, Pulse
+from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
 from dicom.association_policy import AssociationPolicy
 from dicom.listener import Listener
 from dicom.server import PortTaken, stop_server, takes_connections
 from dicom.tls import server_context
-from worklist.configuration import server_config
+from worklist.configuration import LISTENING, server_config
 from worklist.performed_step.abandoned_steps import Rounds
 from worklist.query.find import WorklistContext
 from worklist.scp import start_worklist_server
@@ -35,13 +35,13 @@ class Command(BaseCommand):
             servers = _servers(context)
             context.deliveries.start()
             Rounds(stopping).start()
-            pulse = Pulse("mwl_scp", "listening", must_be_fed=True).start()
+            heartbeat = HeartbeatWriter("mwl_scp", LISTENING, watchdog=True).start()
             while not stopping.is_set():
-                _tell(pulse, context, servers)
+                _tell(heartbeat, context, servers)
                 stopping.wait(BEAT_SECONDS)
             stop_server(*servers)
             context.deliveries.stop()
-            pulse.stop(patience=2)
+            heartbeat.stop(patience=2)
         logger.info("worklist SCP stopped")
         leave()  # a connection that nobody reads at the other end would keep its thread, and this process, for a while
 
@@ -72,12 +72,12 @@ def _ports() -> Iterator[tuple[str, int, ssl.SSLContext | None]]:
         yield "MWL_TLS_PORT", settings.MWL_TLS_PORT, server_context(*files)
 
 
-def _tell(pulse: Pulse, context: WorklistContext, servers: list[Listener]) -> None:
+def _tell(heartbeat: HeartbeatWriter, context: WorklistContext, servers: list[Listener]) -> None:
     """Say how it goes, as long as the accepting loops go round: this thread alone would prove nothing."""
     if takes_connections(*servers):
-        pulse.feed()
-    pulse.set_state(
-        "listening", associations=context.policy.open_associations(), last_query_at=_text(context.last_query_at)
+        heartbeat.keep_alive()
+    heartbeat.set_state(
+        LISTENING, associations=context.policy.open_associations(), last_query_at=_text(context.last_query_at)
     )
 
 
