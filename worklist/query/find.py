@@ -143,7 +143,9 @@ class _Query:
         return False
 
     def _is_cancelled(self) -> bool:
-        return self.event.is_cancelled or self.context.cancels.has(self.event.assoc, self.event.request.MessageID)
+        return self.event.is_cancelled or self.context.cancel_requests.is_cancelled(
+            self.event.assoc, self.event.request.MessageID
+        )
 
     def _requestor_is_gone(self) -> bool:
         return not self.event.assoc.dul.is_alive() or self.event.assoc.acse.is_aborted()
