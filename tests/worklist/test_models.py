@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from core.audit import Auditor
+from core.contract import ItemStatus
 from dicom.modality_policy import ModalityPolicy
 from tests.dicom.requests import dataset, request
 from tests.factories import WorklistItemFactory
@@ -90,7 +91,7 @@ def accession_numbers(identifier: Dataset) -> list[str]:
 
 class TestOpenItems:
     def test_are_those_that_are_not_final(self) -> None:
-        for status in WorklistItem.Status:
+        for status in ItemStatus:
             WorklistItemFactory.create(status=status)
         assert {item.status for item in WorklistItem.objects.open()} == {"SCHEDULED", "IN PROGRESS"}
 
@@ -114,7 +115,7 @@ class TestMatchingItems:
         ],
     )
     def test_are_open_unless_a_status_is_asked_for(self, status: str | None, found: list[str]) -> None:
-        for stored in WorklistItem.Status:
+        for stored in ItemStatus:
             WorklistItemFactory.create(status=stored)
         keys = keys_from(request(dataset(ScheduledProcedureStepStatus=status)))
         assert sorted(item.status for item in WorklistItem.objects.matching(keys)) == found
@@ -285,7 +286,7 @@ ITEMS = st.fixed_dictionaries(
         "study_instance_uid": TEXTS,
         "requested_procedure_id": TEXTS,
         "scheduled_procedure_step_id": TEXTS,
-        "status": st.sampled_from(WorklistItem.Status.values),
+        "status": st.sampled_from(list(ItemStatus)),
     }
 )
 

@@ -26,7 +26,7 @@ from worklist.admin.permissions import RESOLVE, VIEW_PATIENT_DATA
 from worklist.admin.steps import summary
 from worklist.admin.texts import link
 from worklist.models import MppsException
-from worklist.performed_step.exceptions import NotPossible, dismiss, link_to_item, put_back
+from worklist.performed_step.exceptions import CannotResolve, dismiss, link_to_item, put_back
 
 Given = dict[str, Any]
 
@@ -214,7 +214,7 @@ def _buttons(exception: MppsException) -> list[tuple[str, str]]:
 def _deal_with(request: HttpRequest, exception: MppsException, way: Way, given: Given) -> None:
     try:
         way.do(exception, given, actor_of(request))
-    except NotPossible as reason:
+    except CannotResolve as reason:
         messages.error(request, f"Not done. {reason}.")
     else:
         messages.success(request, f"Done: {MppsException.objects.get(pk=exception.pk).get_resolution_display()}.")

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin, Tool, actor_of, page_of
 from core.audit import Auditor
+from core.contract import ItemStatus
 from core.large_tables import IndexedValuesFilter, on_a_day
 from core.models import AuditLog
 from worklist.admin.export import as_csv, items_of
@@ -25,10 +26,9 @@ from worklist.admin.permissions import EXPORT, MAKE_TEST_ITEM, RESOLVE, VIEW_PAT
 from worklist.admin.steps import exception_lines, summary
 from worklist.admin.texts import clock, lines, link, moment
 from worklist.models import Delivery, StepLink, WorklistItem, WorklistQuery
-from worklist.performed_step.exceptions import NotPossible, put_item_back
-from worklist.performed_step.item_state import SCHEDULED
+from worklist.performed_step.exceptions import CannotResolve, put_item_back
 from worklist.services.explain_query import explained, latest_queries, lines_of, logged
-from worklist.services.test_items import is_test_item, make_test_item, take_off
+from worklist.services.test_items import create_test_item, discontinue_test_item, is_test_item
 
 
 @admin.register(WorklistItem)
@@ -160,7 +160,7 @@ class WorklistItemAdmin(RecordAdmin):
     @admin.display(description="put back on the list")
     def putting_back(self, item: WorklistItem) -> SafeString | str:
         """Where to do so, if a modality has broken it off."""
-        if item.status != WorklistItem.Status.DISCONTINUED:
+        if item.status != ItemStatus.DISCONTINUED:
             return "-"
         url = reverse("admin:worklist_worklistitem_put_back", args=[item.pk])
         return format_html('<a class="button" href="{}">Put back on the list</a>', url)
@@ -176,7 +176,7 @@ class WorklistItemAdmin(RecordAdmin):
 
     def _tools(self, request: HttpRequest, item: WorklistItem) -> Iterator[Tool]:
         yield reverse("item-timeline", args=[item.pk]), "Timeline"
-        if is_test_item(item) and item.status == SCHEDULED and request.user.has_perm(MAKE_TEST_ITEM):
+        if is_test_item(item) and item.status == ItemStatus.SCHEDULED and request.user.has_perm(MAKE_TEST_ITEM):
             yield reverse("admin:worklist_worklistitem_take_off", args=[item.pk]), "Take off the list"
 
     def list_tools(self, request: HttpRequest) -> list[Tool]:
@@ -227,7 +227,7 @@ class WorklistItemAdmin(RecordAdmin):
             )
             return self._form(request, "Make a test item", form, explanation, "Make it")
         given = form.cleaned_data
-        item = make_test_item(given["station_ae_title"], given["modality"], actor_of(request))
+        item = create_test_item(given["station_ae_title"], given["modality"], actor_of(request))
         where = given["station_ae_title"] or TestItemForm.ANY
         messages.success(request, f"{item} is on the list of {where}. Take it off when you have seen it there.")
         return redirect("admin:worklist_worklistitem_change", item.pk)
@@ -237,7 +237,7 @@ class WorklistItemAdmin(RecordAdmin):
         self._refuse_unless(request, MAKE_TEST_ITEM)
         item = get_object_or_404(WorklistItem, pk=pk)
         if request.method == "POST":
-            return self._done(request, item, take_off, "is off the list")
+            return self._done(request, item, discontinue_test_item, "is off the list")
         explanation = "The machines do not show it any more."
         return self._form(request, f"Take {item} off the list", None, explanation, "Take it off the list")
 
@@ -257,7 +257,7 @@ class WorklistItemAdmin(RecordAdmin):
         """Do it in this user's name, and say on the item's page what came of it."""
         try:
             act(item, actor_of(request))
-        except NotPossible as reason:
+        except CannotResolve as reason:
             messages.error(request, f"{item}: {reason}.")
         else:
             messages.success(request, f"{item} {words}.")

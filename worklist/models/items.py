@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Length, Trim
 from django.db.models.lookups import LessThanOrEqual
 
-from core.contract import WORKLIST_STATUSES
+from core.contract import WORKLIST_STATUSES, ItemStatus
 from core.models import PersonalDataModel
 from worklist.models.lookups import ByCodePoint, NameSearchField
 from worklist.query.information_model import FINAL_STATES, ROOT, STEP, Matching
@@ -63,6 +63,9 @@ SEARCHED_BY = {row.field: f"{row.field}_search" for row in (*ROOT, *STEP) if row
 SEARCH_LENGTH = 3 * LENGTHS["patient_name"]
 UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 EVERYTHING, NOTHING = models.Q(), models.Q(pk__in=[])
+
+#: The values of ItemStatus with their labels; a performed step has all but the first.
+STATUS_CHOICES = [(status.value, status.name.replace("_", " ").title()) for status in ItemStatus]
 
 #: Items that still have to be, or are being, imaged. A list, as the index of these has it.
 OPEN = [status for status in WORKLIST_STATUSES if status not in FINAL_STATES]
@@ -209,12 +212,6 @@ class WorklistItem(PersonalDataModel):
     Dates and times are the clinic's wall clock, as they were sent. Written by core.audit alone.
     """
 
-    class Status(models.TextChoices):
-        SCHEDULED = "SCHEDULED"
-        IN_PROGRESS = "IN PROGRESS"
-        COMPLETED = "COMPLETED"
-        DISCONTINUED = "DISCONTINUED"
-
     personal_fields = frozenset(
         {
             "patient_id",
@@ -231,9 +228,12 @@ class WorklistItem(PersonalDataModel):
     )
 
     accession_number = models.CharField(max_length=16, unique=True)
-    status = models.CharField(max_length=16, choices=Status, default=Status.SCHEDULED)
+    status = models.CharField(max_length=16, choices=STATUS_CHOICES, default=ItemStatus.SCHEDULED.value)
     cloud_status = models.CharField(
-        max_length=16, choices=Status, default=Status.SCHEDULED, help_text="What Manage has last said."
+        max_length=16,
+        choices=STATUS_CHOICES,
+        default=ItemStatus.SCHEDULED.value,
+        help_text="What Manage has last said.",
     )
 
     patient_id = models.CharField("NHS number", max_length=64, db_index=True)

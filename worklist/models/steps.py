@@ -5,8 +5,9 @@ from typing import Any
 
 from django.db import models
 
+from core.contract import ItemStatus
 from core.models import PersonalDataModel
-from worklist.models.items import WorklistItem
+from worklist.models.items import STATUS_CHOICES, WorklistItem
 
 
 class PerformedProcedureStep(PersonalDataModel):
@@ -16,15 +17,10 @@ class PerformedProcedureStep(PersonalDataModel):
     Unicode; the other fields are read from it. Written by core.audit alone.
     """
 
-    class Status(models.TextChoices):
-        IN_PROGRESS = "IN PROGRESS"
-        COMPLETED = "COMPLETED"
-        DISCONTINUED = "DISCONTINUED"
-
     personal_fields = frozenset({"patient_id", "operators", "data_set"})
 
     sop_instance_uid = models.CharField("SOP Instance UID", max_length=64, unique=True)
-    status = models.CharField(max_length=16, choices=Status, default=Status.IN_PROGRESS)
+    status = models.CharField(max_length=16, choices=STATUS_CHOICES[1:], default=ItemStatus.IN_PROGRESS.value)
     performed_procedure_step_id = models.CharField("Performed Procedure Step ID", max_length=16, blank=True)
     start_date = models.DateField(null=True)
     start_time = models.TimeField(null=True)
@@ -55,7 +51,9 @@ class PerformedProcedureStep(PersonalDataModel):
     class Meta:
         ordering = ("-created_at",)
         indexes = (
-            models.Index(fields=("created_at",), name="step_in_progress", condition=models.Q(status="IN PROGRESS")),
+            models.Index(
+                fields=("created_at",), name="step_in_progress", condition=models.Q(status=ItemStatus.IN_PROGRESS.value)
+            ),
             models.Index(fields=("created_at",), name="step_by_arrival"),
             models.Index(fields=("status", "created_at"), name="step_by_status"),
             models.Index(fields=("station_ae_title", "created_at"), name="step_by_station"),

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS = 600.0
 
 
-class Rounds(threading.Thread):
+class AbandonedStepsCheck(threading.Thread):
     """One at the start and then every ten minutes, until `stopping`; a database that is away costs one of them."""
 
     def __init__(self, stopping: threading.Event) -> None:

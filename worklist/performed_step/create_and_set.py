@@ -14,16 +14,16 @@ from pydicom.multival import MultiValue
 
 from core import value_representations as vr
 from core.audit import Auditor
+from core.contract import ItemStatus
 from core.correlation import correlation_id
 from worklist.models import MppsException, PerformedProcedureStep
-from worklist.performed_step.item_state import COMPLETED, IN_PROGRESS
-from worklist.performed_step.item_status_update import settle
+from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.linking import (
     MOST_ITEMS,
     count,
-    is_another_woman,
     link_named_items,
     lock,
+    names_another_patient,
     raise_exception,
     resolve,
 )
@@ -32,16 +32,16 @@ from worklist.performed_step.report import (
     END,
     FINAL,
     SCHEDULED_STEPS,
-    Woman,
+    PatientIdentity,
     accept_change,
     accept_creation,
     accept_end,
     ended_now,
     fields_of,
     from_json,
+    patient_of_report,
     readable,
     scheduled_steps,
-    woman_in,
 )
 
 Reason = MppsException.Reason
@@ -50,11 +50,11 @@ Reason = MppsException.Reason
 ABANDONED_AFTER = timedelta(hours=24)
 
 
-class StepIsKnown(Exception):
+class DuplicateInstance(Exception):
     """There is a step with this SOP Instance UID already; nothing was changed."""
 
 
-class StepIsUnknown(Exception):
+class NoSuchInstance(Exception):
     """No step has this SOP Instance UID."""
 
 
@@ -63,7 +63,7 @@ class StepIsFinal(Exception):
 
 
 @dataclass(frozen=True)
-class Sender:
+class ReportingModality:
     """Who reports, and whether it is held to every rule."""
 
     ae_title: str
@@ -76,11 +76,11 @@ class Sender:
         return f"modality:{self.ae_title}"
 
 
-class StartProcedureStep:
+class CreatePerformedProcedureStep:
     """N-CREATE: a step begins, and with it the items that it names."""
 
-    def __call__(self, sop_instance_uid: str, received: Dataset, sender: Sender) -> None:
-        """Objection or StepIsKnown where it is refused."""
+    def __call__(self, sop_instance_uid: str, received: Dataset, sender: ReportingModality) -> None:
+        """ReportRefused or DuplicateInstance where it is refused."""
         report, unreadable = readable(received)
         flagged = [*unreadable, *accept_creation(report, strict=sender.is_strict)]
         step = PerformedProcedureStep(
@@ -92,7 +92,7 @@ class StartProcedureStep:
             **fields_of(report),
         )
         if not Auditor(sender.actor).create_unless_known(step):
-            raise StepIsKnown
+            raise DuplicateInstance
         named = scheduled_steps(report)
         if len(named) > MOST_ITEMS:
             flagged.append(SCHEDULED_STEPS)
@@ -102,14 +102,14 @@ class StartProcedureStep:
         _settle_items(step, sender.actor)
 
 
-class ChangeProcedureStep:
+class SetPerformedProcedureStep:
     """N-SET: more is known of a step, or it ends."""
 
-    def __call__(self, sop_instance_uid: str, received: Dataset, sender: Sender) -> None:
-        """Objection, StepIsUnknown or StepIsFinal where it is refused."""
+    def __call__(self, sop_instance_uid: str, received: Dataset, sender: ReportingModality) -> None:
+        """ReportRefused, NoSuchInstance or StepIsFinal where it is refused."""
         step = _locked(sop_instance_uid)
         if step is None:
-            raise StepIsUnknown
+            raise NoSuchInstance
         if step.status in FINAL:
             raise StepIsFinal
         changes, flagged = readable(received, step.character_set.split("\\") if step.character_set else None)
@@ -123,9 +123,9 @@ class ChangeProcedureStep:
             raise_exception(step, Reason.IGNORED_ATTRIBUTES, detail=", ".join(ignored))
         if step.status in FINAL:
             _settle_abandoned(step)
-        if step.status == COMPLETED:
+        if step.status == ItemStatus.COMPLETED:
             _tell_of_those_put_back(step)
-        _hold_against(step, woman_in(changes), sender.actor)
+        _hold_against(step, patient_of_report(changes), sender.actor)
         _settle_items(step, sender.actor)
 
 
@@ -135,7 +135,9 @@ def flag_abandoned() -> int:
 
     It stays in progress: what has become of it nobody knows here.
     """
-    begun = PerformedProcedureStep.objects.filter(status=IN_PROGRESS, created_at__lt=timezone.now() - ABANDONED_AFTER)
+    begun = PerformedProcedureStep.objects.filter(
+        status=ItemStatus.IN_PROGRESS, created_at__lt=timezone.now() - ABANDONED_AFTER
+    )
     new = begun.exclude(exceptions__reason=Reason.ABANDONED).select_for_update(no_key=True, skip_locked=True)
     steps = list(new)
     for step in steps:
@@ -155,13 +157,13 @@ def _tell_of_those_put_back(step: PerformedProcedureStep) -> None:
         raise_exception(step, Reason.DONE_AFTER_PUT_BACK, link.item)
 
 
-def _hold_against(step: PerformedProcedureStep, said: Woman, actor: str) -> None:
+def _hold_against(step: PerformedProcedureStep, said: PatientIdentity, actor: str) -> None:
     """Who the woman is may not be set, and is not; but where it is another one than on the list, a person must know.
 
     An N-CREATE that has not said who she was is no reason to believe that she is the one on the list.
     """
     for link in step.links.filter(counts=True).select_related("item"):
-        if is_another_woman(said, link.item):
+        if names_another_patient(said, link.item):
             raise_exception(step, Reason.WRONG_PATIENT, link.item)
             if not step.patient_id:
                 count(link, actor, counts=False)
@@ -169,7 +171,7 @@ def _hold_against(step: PerformedProcedureStep, said: Woman, actor: str) -> None
 
 def _settle_items(step: PerformedProcedureStep, actor: str) -> None:
     for item in lock(step.links.values_list("item_id", flat=True)):
-        settle(item, actor)
+        recompute_status(item, actor)
 
 
 def _settle_abandoned(step: PerformedProcedureStep) -> None:

@@ -6,12 +6,12 @@ from uuid import UUID
 from django.utils import timezone
 
 from core.audit import Auditor
+from core.contract import ItemStatus
 from core.database import take_turns
 from worklist.models import MppsException, PerformedProcedureStep, StepLink, WorklistItem
 from worklist.models.items import LENGTHS
-from worklist.performed_step.item_state import DISCONTINUED
-from worklist.performed_step.item_status_update import settle
-from worklist.performed_step.report import ScheduledStep, Woman, from_json, woman_in, woman_on_the_list
+from worklist.performed_step.item_status_update import recompute_status
+from worklist.performed_step.report import PatientIdentity, ScheduledStep, from_json, patient_of_item, patient_of_report
 
 Reason, Resolution = MppsException.Reason, MppsException.Resolution
 
@@ -45,7 +45,7 @@ def item_of(named: ScheduledStep, patient_id: str) -> WorklistItem | None:
 def link_named_items(step: PerformedProcedureStep, named: list[ScheduledStep]) -> None:
     """Link a new step with the items that it names; what cannot be linked becomes an exception."""
     looked_at = named[:MOST_ITEMS]
-    meet(*(each.accession_number for each in looked_at))
+    serialise_on_accession_number(*(each.accession_number for each in looked_at))
     found = [(each, item_of(each, step.patient_id)) for each in looked_at]
     locked = {item.pk: item for item in lock(item.pk for _, item in found if item)}
     for each, item in found:
@@ -75,10 +75,10 @@ def link_waiting_steps(item: WorklistItem) -> None:
         _link_unless_another_woman(steps[exception.step_id], item)
         resolve(exception, Resolution.SETTLED, actor="gateway", note="The item has come.")
     if still_open:
-        settle(item, "gateway")
+        recompute_status(item, "gateway")
 
 
-def meet(*accession_numbers: str) -> None:
+def serialise_on_accession_number(*accession_numbers: str) -> None:
     """Make items and steps of the same accession number come one after the other: the later one finds the earlier."""
     take_turns(*(f"worklist.accession_number {number}" for number in accession_numbers if number))
 
@@ -134,7 +134,7 @@ def link(step: PerformedProcedureStep, item: WorklistItem, actor: str) -> None:
     auditor = Auditor(actor)
     if not auditor.create_unless_known(StepLink(step=step, item=item)):
         count(StepLink.objects.get(step=step, item=item), actor, counts=True)
-    if item.cloud_status == DISCONTINUED:
+    if item.cloud_status == ItemStatus.DISCONTINUED:
         raise_exception(step, Reason.CONTRADICTS_CLOUD, item)
 
 
@@ -144,13 +144,13 @@ def count(link: StepLink, actor: str, *, counts: bool) -> None:
         Auditor(actor).update(link, counts=counts)
 
 
-def is_another_woman(said: Woman, item: WorklistItem) -> bool:
+def names_another_patient(said: PatientIdentity, item: WorklistItem) -> bool:
     """Whether a modality means somebody else than the item."""
-    return said.contradicts(woman_on_the_list(item.patient_id, item.patient_birth_date, item.patient_name))
+    return said.contradicts(patient_of_item(item.patient_id, item.patient_birth_date, item.patient_name))
 
 
 def _link_unless_another_woman(step: PerformedProcedureStep, item: WorklistItem) -> None:
-    if is_another_woman(woman_in(from_json(step.data_set)), item):
+    if names_another_patient(patient_of_report(from_json(step.data_set)), item):
         raise_exception(step, Reason.WRONG_PATIENT, item)
     else:
         link(step, item, f"modality:{step.calling_ae_title}")

@@ -18,31 +18,31 @@ from core.tracing import span
 from dicom import statuses
 from dicom.association_policy import ModalitiesUnknown, RequestRefused
 from dicom.server import ServerContext, requestor_of
-from worklist.performed_step.create_and_set import Sender, StepIsFinal, StepIsKnown, StepIsUnknown
-from worklist.performed_step.report import Fault, Objection
-from worklist.services import ChangeProcedureStep, StartProcedureStep
+from worklist.performed_step.create_and_set import DuplicateInstance, NoSuchInstance, ReportingModality, StepIsFinal
+from worklist.performed_step.report import AttributeFault, ReportRefused
+from worklist.services import CreatePerformedProcedureStep, SetPerformedProcedureStep
 
 logger = logging.getLogger(__name__)
 
 Answer = tuple[Dataset, None]
-Operation = Callable[[str, Dataset, Sender], None]
+Operation = Callable[[str, Dataset, ReportingModality], None]
 
 STATUS_OF = {
-    Fault.MISSING: statuses.MISSING_ATTRIBUTE,
-    Fault.WITHOUT_VALUE: statuses.MISSING_ATTRIBUTE_VALUE,
-    Fault.INVALID: statuses.INVALID_ATTRIBUTE_VALUE,
-    Fault.UNKNOWN: statuses.NO_SUCH_ATTRIBUTE,
+    AttributeFault.MISSING: statuses.MISSING_ATTRIBUTE,
+    AttributeFault.WITHOUT_VALUE: statuses.MISSING_ATTRIBUTE_VALUE,
+    AttributeFault.INVALID: statuses.INVALID_ATTRIBUTE_VALUE,
+    AttributeFault.UNKNOWN: statuses.NO_SUCH_ATTRIBUTE,
 }
 #: Of these the attributes are listed (PS3.7 sections C.5.12 and C.5.7).
-LISTED = frozenset({Fault.MISSING, Fault.UNKNOWN})
+LISTED = frozenset({AttributeFault.MISSING, AttributeFault.UNKNOWN})
 #: PostgreSQL's SQLSTATEs of a transaction that is ended for another one's sake.
 DEADLOCK_OR_SERIALIZATION = frozenset({"40P01", "40001"})
 IS_FINAL = "Performed Procedure Step Object may no longer be updated"
 AWAY = statuses.failure(statuses.PROCESSING_FAILURE, "Database not available, try again")
-#: What can come in the way, but for an Objection and for what nobody has thought of → the status.
+#: What can come in the way, but for an ReportRefused and for what nobody has thought of → the status.
 FAILURES: tuple[tuple[tuple[type[Exception], ...], Dataset], ...] = (
-    ((StepIsKnown,), statuses.failure(statuses.DUPLICATE_INSTANCE, "This SOP Instance UID has come before")),
-    ((StepIsUnknown,), statuses.failure(statuses.NO_SUCH_INSTANCE, "This SOP Instance UID has not been created")),
+    ((DuplicateInstance,), statuses.failure(statuses.DUPLICATE_INSTANCE, "This SOP Instance UID has come before")),
+    ((NoSuchInstance,), statuses.failure(statuses.NO_SUCH_INSTANCE, "This SOP Instance UID has not been created")),
     (
         (StepIsFinal,),
         statuses.failure(statuses.PROCESSING_FAILURE, IS_FINAL, error_id=statuses.MAY_NO_LONGER_BE_UPDATED),
@@ -59,13 +59,13 @@ class _Unreadable(Exception):
 def answer_create(event: Event, context: ServerContext) -> Answer:
     """A step begins."""
     uid = event.request.AffectedSOPInstanceUID  # type: ignore[union-attr]
-    return _answer(event, context, "N-CREATE", str(uid), StartProcedureStep()), None
+    return _answer(event, context, "N-CREATE", str(uid), CreatePerformedProcedureStep()), None
 
 
 def answer_set(event: Event, context: ServerContext) -> Answer:
     """A step goes on, or ends."""
     uid = event.request.RequestedSOPInstanceUID  # type: ignore[union-attr]
-    return _answer(event, context, "N-SET", str(uid), ChangeProcedureStep()), None
+    return _answer(event, context, "N-SET", str(uid), SetPerformedProcedureStep()), None
 
 
 def _answer(event: Event, context: ServerContext, name: str, uid: str, operation: Operation) -> Dataset:
@@ -77,7 +77,7 @@ def _answer(event: Event, context: ServerContext, name: str, uid: str, operation
             context.policy.check_request(requestor)
             policy = context.policy.modalities.policy_for(requestor.calling_ae_title)
             received = _data_set(event)
-            sender = Sender(requestor.calling_ae_title, requestor.address, policy.is_strict)
+            sender = ReportingModality(requestor.calling_ae_title, requestor.address, policy.is_strict)
             _once_more_if_in_the_way(lambda: operation(uid, received, sender))
             status = _success()
         except Exception as error:  # noqa: BLE001 - the edge: pynetdicom would log its words, values and all
@@ -125,7 +125,7 @@ def _success() -> Dataset:
 
 def _failure(error: Exception) -> Dataset:
     match error:
-        case Objection(fault):
+        case ReportRefused(fault):
             blamed = error.tags if fault in LISTED else ()
             return statuses.failure(STATUS_OF[fault], str(error), attributes=blamed)
         case RequestRefused():

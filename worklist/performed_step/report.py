@@ -20,15 +20,15 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from core import value_representations as vr
-from worklist.performed_step.item_state import COMPLETED, DISCONTINUED, IN_PROGRESS
+from core.contract import ItemStatus
 from worklist.query.person_names import search_form
 
 STATUS = "PerformedProcedureStepStatus"
 SCHEDULED_STEPS = "ScheduledStepAttributesSequence"
 SERIES = "PerformedSeriesSequence"
 END = ("PerformedProcedureStepEndDate", "PerformedProcedureStepEndTime")
-FINAL = frozenset({COMPLETED, DISCONTINUED})
-STATES = FINAL | {IN_PROGRESS}
+FINAL = frozenset({ItemStatus.COMPLETED, ItemStatus.DISCONTINUED})
+STATES = FINAL | {ItemStatus.IN_PROGRESS}
 CHARACTER_SET = "SpecificCharacterSet"
 UNICODE = "ISO_IR 192"
 #: Sequences in sequences; the standard has four.
@@ -37,7 +37,7 @@ NHS_NUMBER = re.compile(r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}")
 
 
 @dataclass(frozen=True)
-class Row:
+class Requirement:
     """One row of table F.7.2-1: the SCP's type in N-CREATE, and whether N-SET may change it."""
 
     keyword: str
@@ -46,43 +46,43 @@ class Row:
 
 
 #: What is not here is of type 3 and may be set: dose, film, billing.
-TABLE = (
-    Row(SCHEDULED_STEPS, "1"),
-    Row("PatientName", "2"),
-    Row("PatientID", "2"),
-    Row("PatientBirthDate", "2"),
-    Row("PatientSex", "2"),
-    Row("ReferencedPatientSequence", "2"),
-    Row("AdmissionID", "3"),
-    Row("IssuerOfAdmissionIDSequence", "3"),
-    Row("ServiceEpisodeID", "3"),
-    Row("IssuerOfServiceEpisodeIDSequence", "3"),
-    Row("ServiceEpisodeDescription", "3"),
-    Row("PerformedProcedureStepID", "1"),
-    Row("PerformedStationAETitle", "1"),
-    Row("PerformedStationName", "2"),
-    Row("PerformedLocation", "2"),
-    Row("PerformedProcedureStepStartDate", "1"),
-    Row("PerformedProcedureStepStartTime", "1"),
-    Row(STATUS, "1", may_be_set=True),
-    Row("PerformedProcedureStepDescription", "2", may_be_set=True),
-    Row("PerformedProcedureTypeDescription", "2", may_be_set=True),
-    Row("ProcedureCodeSequence", "2", may_be_set=True),
-    Row("PerformedProcedureStepEndDate", "2", may_be_set=True),
-    Row("PerformedProcedureStepEndTime", "2", may_be_set=True),
-    Row("CommentsOnThePerformedProcedureStep", "3", may_be_set=True),
-    Row("PerformedProcedureStepDiscontinuationReasonCodeSequence", "3", may_be_set=True),
-    Row("Modality", "1"),
-    Row("StudyID", "2"),
-    Row("PerformedProtocolCodeSequence", "2", may_be_set=True),
-    Row(SERIES, "2", may_be_set=True),
+TABLE_F_7_2_1 = (
+    Requirement(SCHEDULED_STEPS, "1"),
+    Requirement("PatientName", "2"),
+    Requirement("PatientID", "2"),
+    Requirement("PatientBirthDate", "2"),
+    Requirement("PatientSex", "2"),
+    Requirement("ReferencedPatientSequence", "2"),
+    Requirement("AdmissionID", "3"),
+    Requirement("IssuerOfAdmissionIDSequence", "3"),
+    Requirement("ServiceEpisodeID", "3"),
+    Requirement("IssuerOfServiceEpisodeIDSequence", "3"),
+    Requirement("ServiceEpisodeDescription", "3"),
+    Requirement("PerformedProcedureStepID", "1"),
+    Requirement("PerformedStationAETitle", "1"),
+    Requirement("PerformedStationName", "2"),
+    Requirement("PerformedLocation", "2"),
+    Requirement("PerformedProcedureStepStartDate", "1"),
+    Requirement("PerformedProcedureStepStartTime", "1"),
+    Requirement(STATUS, "1", may_be_set=True),
+    Requirement("PerformedProcedureStepDescription", "2", may_be_set=True),
+    Requirement("PerformedProcedureTypeDescription", "2", may_be_set=True),
+    Requirement("ProcedureCodeSequence", "2", may_be_set=True),
+    Requirement("PerformedProcedureStepEndDate", "2", may_be_set=True),
+    Requirement("PerformedProcedureStepEndTime", "2", may_be_set=True),
+    Requirement("CommentsOnThePerformedProcedureStep", "3", may_be_set=True),
+    Requirement("PerformedProcedureStepDiscontinuationReasonCodeSequence", "3", may_be_set=True),
+    Requirement("Modality", "1"),
+    Requirement("StudyID", "2"),
+    Requirement("PerformedProtocolCodeSequence", "2", may_be_set=True),
+    Requirement(SERIES, "2", may_be_set=True),
 )
 #: In the data set itself they are noise: the command says which instance it is.
 NOISE = frozenset({"SOPClassUID", "SOPInstanceUID", CHARACTER_SET})
 #: Without these nothing can be made of an N-CREATE, however lenient one is.
 NEVER_ABSENT = frozenset({STATUS, SCHEDULED_STEPS})
-REQUIRED = tuple(row.keyword for row in TABLE if row.on_create == "1")
-FIXED = frozenset(row.keyword for row in TABLE if not row.may_be_set)
+REQUIRED = tuple(row.keyword for row in TABLE_F_7_2_1 if row.on_create == "1")
+FIXED = frozenset(row.keyword for row in TABLE_F_7_2_1 if not row.may_be_set)
 DATES_AND_TIMES: dict[str, Callable[[str], date | time]] = {
     "PerformedProcedureStepStartDate": vr.parse_da,
     "PerformedProcedureStepStartTime": vr.parse_tm,
@@ -100,7 +100,7 @@ DOSE = (
 )
 
 
-class Fault(Enum):
+class AttributeFault(Enum):
     """What can be wrong with an attribute; the statuses are PS3.7 annex C's."""
 
     MISSING = "is missing"
@@ -110,10 +110,10 @@ class Fault(Enum):
 
 
 @dataclass
-class Objection(Exception):
+class ReportRefused(Exception):
     """A report that is refused, and the attributes to blame."""
 
-    fault: Fault
+    fault: AttributeFault
     keywords: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -289,14 +289,14 @@ def _reason(report: Dataset) -> str:
 
 
 @dataclass(frozen=True)
-class Woman:
+class PatientIdentity:
     """Who somebody is said to be; what is empty is not said. `birth_date` as DA, `family_name` in plain letters."""
 
     patient_id: str = ""
     birth_date: str = ""
     family_name: str = ""
 
-    def contradicts(self, other: "Woman") -> bool:
+    def contradicts(self, other: "PatientIdentity") -> bool:
         """Whether they are two. Without a Patient ID by what else is said."""
         if self.patient_id:
             return not is_same_patient(self.patient_id, other.patient_id)
@@ -304,15 +304,15 @@ class Woman:
         return any(one and another and not _is_cut(one, another) for one, another in pairs)
 
 
-def woman_in(report: Dataset) -> Woman:
+def patient_of_report(report: Dataset) -> PatientIdentity:
     """Who a modality says that it has imaged."""
     name = text_of(report, "PatientName")
-    return Woman(text_of(report, "PatientID"), text_of(report, "PatientBirthDate"), _family_name(name))
+    return PatientIdentity(text_of(report, "PatientID"), text_of(report, "PatientBirthDate"), _family_name(name))
 
 
-def woman_on_the_list(patient_id: str, birth_date: date, name: str) -> Woman:
+def patient_of_item(patient_id: str, birth_date: date, name: str) -> PatientIdentity:
     """Who an item is about."""
-    return Woman(patient_id, vr.format_da(birth_date), _family_name(name))
+    return PatientIdentity(patient_id, vr.format_da(birth_date), _family_name(name))
 
 
 def _family_name(name: str) -> str:
@@ -338,27 +338,27 @@ def _plain(patient_id: str) -> str:
 
 
 def accept_creation(report: Dataset, *, strict: bool) -> list[str]:
-    """The keywords to flag in an N-CREATE; Objection where it is refused."""
+    """The keywords to flag in an N-CREATE; ReportRefused where it is refused."""
     absent = _absent(report)
     if absent and (strict or not NEVER_ABSENT.isdisjoint(absent)):
-        raise Objection(Fault.MISSING, tuple(absent if strict else sorted(NEVER_ABSENT & set(absent))))
+        raise ReportRefused(AttributeFault.MISSING, tuple(absent if strict else sorted(NEVER_ABSENT & set(absent))))
     if not status_of(report):
-        raise Objection(Fault.WITHOUT_VALUE, (STATUS,))
-    if status_of(report) != IN_PROGRESS:
-        raise Objection(Fault.INVALID, (STATUS,))
+        raise ReportRefused(AttributeFault.WITHOUT_VALUE, (STATUS,))
+    if status_of(report) != ItemStatus.IN_PROGRESS:
+        raise ReportRefused(AttributeFault.INVALID, (STATUS,))
     return list(dict.fromkeys([*absent, *_flagged(_unusual(report, _empty(report)), strict=strict)]))
 
 
 def accept_change(stored: Dataset, changes: Dataset, *, strict: bool) -> tuple[Dataset, list[str]]:
-    """What an N-SET makes of the stored data set, and the keywords of what it may not set; Objection if refused."""
+    """What an N-SET makes of the stored data set, and the keywords of what it may not set; ReportRefused if refused."""
     if NOISE.issuperset(element.keyword for element in changes):
-        raise Objection(Fault.MISSING, (STATUS,))  # it says nothing at all, which nobody means to
+        raise ReportRefused(AttributeFault.MISSING, (STATUS,))  # it says nothing at all, which nobody means to
     if STATUS in changes and not status_of(changes):
-        raise Objection(Fault.WITHOUT_VALUE, (STATUS,))
+        raise ReportRefused(AttributeFault.WITHOUT_VALUE, (STATUS,))
     if STATUS in changes and status_of(changes) not in STATES:
-        raise Objection(Fault.INVALID, (STATUS,))
+        raise ReportRefused(AttributeFault.INVALID, (STATUS,))
     if strict and (unknown := [element.keyword for element in changes if not _may_be_set(element, stored)]):
-        raise Objection(Fault.UNKNOWN, tuple(unknown))
+        raise ReportRefused(AttributeFault.UNKNOWN, tuple(unknown))
     ignored = [
         element.keyword for element in changes if element.keyword in FIXED and stored.get(element.tag) != element
     ]
@@ -369,7 +369,7 @@ def accept_change(stored: Dataset, changes: Dataset, *, strict: bool) -> tuple[D
 
 
 def accept_end(combined: Dataset, *, strict: bool) -> list[str]:
-    """The keywords of what a final state lacks; Objection where a strict modality leaves it out. [] while it is not
+    """The keywords of what a final state lacks; ReportRefused where a strict modality leaves it out. [] while it is not
     final."""
     if status_of(combined) not in FINAL:
         return []
@@ -387,16 +387,16 @@ def _empty(report: Dataset) -> list[str]:
     return [*empty, *(["StudyInstanceUID"] if unnamed else [])]
 
 
-def _unusual(report: Dataset, without_value: list[str]) -> tuple[tuple[Fault, list[str]], ...]:
+def _unusual(report: Dataset, without_value: list[str]) -> tuple[tuple[AttributeFault, list[str]], ...]:
     nonsense = [keyword for keyword in DATES_AND_TIMES if text_of(report, keyword) and _value(report, keyword) is None]
-    return (Fault.WITHOUT_VALUE, without_value), (Fault.INVALID, nonsense)
+    return (AttributeFault.WITHOUT_VALUE, without_value), (AttributeFault.INVALID, nonsense)
 
 
-def _flagged(found: Iterable[tuple[Fault, list[str]]], *, strict: bool) -> list[str]:
+def _flagged(found: Iterable[tuple[AttributeFault, list[str]]], *, strict: bool) -> list[str]:
     flagged: list[str] = []
     for fault, keywords in found:
         if keywords and strict:
-            raise Objection(fault, tuple(keywords))
+            raise ReportRefused(fault, tuple(keywords))
         flagged += keywords
     return list(dict.fromkeys(flagged))
 

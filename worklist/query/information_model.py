@@ -11,6 +11,8 @@ from functools import cached_property
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.tag import BaseTag, Tag
 
+from core.contract import ItemStatus
+
 STEP_SEQUENCE = "ScheduledProcedureStepSequence"
 #: What does not come from the item: the AE title of the asker, and what the site has chosen.
 CALLING_AE_TITLE = "calling_ae_title"
@@ -217,11 +219,9 @@ MISPLACED = frozenset(row.keyword for row in STEP)
 
 #: Status in the database → the words by which it is found; the first goes out. PS3.3 section C.4.10 has no IN PROGRESS
 #: for a scheduled step.
-STATUS_WORDS = {
-    "SCHEDULED": ("SCHEDULED",),
-    "IN PROGRESS": ("STARTED", "IN PROGRESS"),
-    "COMPLETED": ("COMPLETED",),
-    "DISCONTINUED": ("DISCONTINUED",),
+STATUS_WORDS: dict[str, tuple[str, ...]] = {
+    **{status.value: (status.value,) for status in ItemStatus},
+    ItemStatus.IN_PROGRESS.value: ("STARTED", "IN PROGRESS"),
 }
 #: Done: not shown unless they are asked for by a status.
-FINAL_STATES = frozenset({"COMPLETED", "DISCONTINUED"})
+FINAL_STATES = frozenset({ItemStatus.COMPLETED.value, ItemStatus.DISCONTINUED.value})

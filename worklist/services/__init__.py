@@ -1,6 +1,6 @@
 """What may be done to the worklist, by Manage, by a modality and by a person."""
 
-from worklist.performed_step.create_and_set import ChangeProcedureStep, StartProcedureStep
+from worklist.performed_step.create_and_set import CreatePerformedProcedureStep, SetPerformedProcedureStep
 from worklist.services.changes_since import ChangesSince
 from worklist.services.create_worklist_item import (
     CONTENT,
@@ -15,10 +15,10 @@ __all__ = [
     "CONTENT",
     "IDENTIFIERS",
     "TRANSITIONS",
-    "ChangeProcedureStep",
     "ChangesSince",
+    "CreatePerformedProcedureStep",
     "CreateWorklistItem",
-    "StartProcedureStep",
+    "SetPerformedProcedureStep",
     "UpdateWorklistItemStatus",
     "WorklistItemStatus",
 ]

@@ -8,13 +8,11 @@ from typing import Any
 
 from core import value_representations as vr
 from core.audit import Auditor
-from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply
+from core.contract import ActionRefused, ErrorCode, GatewayAction, ItemStatus, Reply
 from core.correlation import correlation_id
 from worklist.models import Delivery, WorklistItem
-from worklist.performed_step.item_status_update import performed, settle
-from worklist.performed_step.linking import link_waiting_steps, meet
-
-Status = WorklistItem.Status
+from worklist.performed_step.item_status_update import performed, recompute_status
+from worklist.performed_step.linking import link_waiting_steps, serialise_on_accession_number
 
 #: PS3.5 annex B.2: a UUID as an integer under this root is a UID that nobody else has.
 UUID_ROOT = "2.25."
@@ -23,10 +21,10 @@ ID_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 #: Where an item may go. Its present status is no change, and always allowed.
 TRANSITIONS: dict[str, frozenset[str]] = {
-    Status.SCHEDULED: frozenset({Status.IN_PROGRESS, Status.COMPLETED, Status.DISCONTINUED}),
-    Status.IN_PROGRESS: frozenset({Status.COMPLETED, Status.DISCONTINUED}),
-    Status.COMPLETED: frozenset(),
-    Status.DISCONTINUED: frozenset(),
+    ItemStatus.SCHEDULED: frozenset({ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED, ItemStatus.DISCONTINUED}),
+    ItemStatus.IN_PROGRESS: frozenset({ItemStatus.COMPLETED, ItemStatus.DISCONTINUED}),
+    ItemStatus.COMPLETED: frozenset(),
+    ItemStatus.DISCONTINUED: frozenset(),
 }
 
 
@@ -96,7 +94,7 @@ class CreateWorklistItem:
             **content,
             **{name: given[name] or make() for name, make in IDENTIFIERS.items()},
         )
-        meet(item.accession_number)
+        serialise_on_accession_number(item.accession_number)
         if Auditor(_actor(action)).create_unless_known(item):
             link_waiting_steps(item)
             return {"status": "created", "action_id": action.action_id}
@@ -128,7 +126,7 @@ class UpdateWorklistItemStatus:
             raise _not_found(action)
         if item.status != target and target not in TRANSITIONS[item.status]:
             raise ActionRefused(ErrorCode.INVALID_TRANSITION, f"An item cannot go from {item.status} to {target}")
-        settle(item, _actor(action), said=target)
+        recompute_status(item, _actor(action), from_manage=target)
         return {"status": "updated", "accession_number": item.accession_number, "action_id": action.action_id}
 
 

@@ -7,11 +7,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from core.audit import Auditor
+from core.contract import ItemStatus
 from core.correlation import correlated, correlation_id, new_correlation_id
 from worklist.models import WorklistItem
-from worklist.performed_step.exceptions import NotPossible
-from worklist.performed_step.item_state import DISCONTINUED
-from worklist.performed_step.item_status_update import settle
+from worklist.performed_step.exceptions import CannotResolve
+from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.linking import lock
 from worklist.services.create_worklist_item import IDENTIFIERS
 
@@ -31,7 +31,7 @@ def is_test_item(item: WorklistItem) -> bool:
     return item.accession_number.startswith(PREFIX) and item.patient_id == NOBODY["patient_id"]
 
 
-def make_test_item(station_ae_title: str, modality: str, actor: str) -> WorklistItem:
+def create_test_item(station_ae_title: str, modality: str, actor: str) -> WorklistItem:
     """A new item for now, for one machine, or for any where there is no AE title."""
     now = timezone.localtime()
     with correlated(new_correlation_id()), transaction.atomic():
@@ -50,9 +50,9 @@ def make_test_item(station_ae_title: str, modality: str, actor: str) -> Worklist
 
 
 @transaction.atomic
-def take_off(item: WorklistItem, actor: str) -> None:
-    """A test item leaves the lists, as if Manage had discontinued it; NotPossible for a woman's."""
+def discontinue_test_item(item: WorklistItem, actor: str) -> None:
+    """A test item leaves the lists, as if Manage had discontinued it; CannotResolve for a woman's."""
     (locked,) = lock([item.pk])
     if not is_test_item(locked):
-        raise NotPossible("It is no test item: only Manage takes a woman off the list")
-    settle(locked, actor, said=DISCONTINUED)
+        raise CannotResolve("It is no test item: only Manage takes a woman off the list")
+    recompute_status(locked, actor, from_manage=ItemStatus.DISCONTINUED)

@@ -19,8 +19,8 @@ from worklist.performed_step.report import (
     REQUIRED,
     SCHEDULED_STEPS,
     STATUS,
-    Fault,
-    Objection,
+    AttributeFault,
+    ReportRefused,
     ScheduledStep,
     accept_change,
     accept_creation,
@@ -38,9 +38,9 @@ from worklist.performed_step.report import (
 NOW = {"PerformedProcedureStepEndDate": "20261124", "PerformedProcedureStepEndTime": "090000"}
 
 
-def objection(judged: Any, *, strict: bool = False) -> Objection:
+def objection(judged: Any, *, strict: bool = False) -> ReportRefused:
     """Why a creation is refused."""
-    with pytest.raises(Objection) as refused:
+    with pytest.raises(ReportRefused) as refused:
         accept_creation(judged, strict=strict)
     return refused.value
 
@@ -53,11 +53,11 @@ class TestAnNCreate:
     @pytest.mark.parametrize(
         ("keyword", "value", "fault"),
         [
-            (STATUS, None, Fault.MISSING),
-            (SCHEDULED_STEPS, None, Fault.MISSING),
-            (STATUS, "", Fault.WITHOUT_VALUE),
-            (STATUS, "COMPLETED", Fault.INVALID),
-            (STATUS, "FOO", Fault.INVALID),
+            (STATUS, None, AttributeFault.MISSING),
+            (SCHEDULED_STEPS, None, AttributeFault.MISSING),
+            (STATUS, "", AttributeFault.WITHOUT_VALUE),
+            (STATUS, "COMPLETED", AttributeFault.INVALID),
+            (STATUS, "FOO", AttributeFault.INVALID),
         ],
     )
     @pytest.mark.parametrize("strict", [False, True])
@@ -65,7 +65,7 @@ class TestAnNCreate:
         self,
         keyword: str,
         value: Any,
-        fault: Fault,
+        fault: AttributeFault,
         strict: bool,
     ) -> None:
         refused = objection(creation(by_number("A1"), **{keyword: value}), strict=strict)
@@ -76,7 +76,7 @@ class TestAnNCreate:
         report = creation(by_number("A1"), **{keyword: None})
         assert accept_creation(report, strict=False) == [keyword]
         refused = objection(report, strict=True)
-        assert (refused.fault, refused.keywords, len(refused.tags)) == (Fault.MISSING, (keyword,), 1)
+        assert (refused.fault, refused.keywords, len(refused.tags)) == (AttributeFault.MISSING, (keyword,), 1)
 
     def test_a_strict_modality_is_told_all_that_is_missing(self) -> None:
         missing = ("PerformedProcedureStepID", "PerformedStationAETitle", "Modality", STATUS)
@@ -87,12 +87,12 @@ class TestAnNCreate:
     def test_with_an_empty_one_of_type_1_is_flagged_and_a_strict_modality_is_refused(self, keyword: str) -> None:
         report = creation(by_number("A1"), **{keyword: ""})
         assert accept_creation(report, strict=False) == [keyword]
-        assert objection(report, strict=True).fault is Fault.WITHOUT_VALUE
+        assert objection(report, strict=True).fault is AttributeFault.WITHOUT_VALUE
 
     def test_with_a_date_that_is_none_is_flagged_and_a_strict_modality_is_refused(self) -> None:
         report = creation(by_number("A1"), PerformedProcedureStepStartDate="20261345")
         assert accept_creation(report, strict=False) == ["PerformedProcedureStepStartDate"]
-        assert objection(report, strict=True).fault is Fault.INVALID
+        assert objection(report, strict=True).fault is AttributeFault.INVALID
 
     def test_without_an_item_in_its_sequence_is_flagged(self) -> None:
         assert accept_creation(creation(), strict=False) == [SCHEDULED_STEPS]
@@ -127,9 +127,9 @@ class TestAnNSet:
         combined, _ = accept_change(self.stored(), dataset(PerformedSeriesSequence=[series()]), strict=True)
         assert status_of(combined) == "IN PROGRESS"
 
-    @pytest.mark.parametrize(("status", "fault"), [("", Fault.WITHOUT_VALUE), ("FOO", Fault.INVALID)])
-    def test_with_a_status_that_is_none_is_refused(self, status: str, fault: Fault) -> None:
-        with pytest.raises(Objection) as refused:
+    @pytest.mark.parametrize(("status", "fault"), [("", AttributeFault.WITHOUT_VALUE), ("FOO", AttributeFault.INVALID)])
+    def test_with_a_status_that_is_none_is_refused(self, status: str, fault: AttributeFault) -> None:
+        with pytest.raises(ReportRefused) as refused:
             accept_change(self.stored(), dataset(**{STATUS: status}), strict=False)
         assert (refused.value.fault, refused.value.keywords) == (fault, (STATUS,))
 
@@ -139,16 +139,16 @@ class TestAnNSet:
         before = stored.get(keyword)
         combined, ignored = accept_change(stored, end(**{keyword: "OTHER"}), strict=False)
         assert (combined.get(keyword), ignored) == (before, [keyword])
-        with pytest.raises(Objection) as refused:
+        with pytest.raises(ReportRefused) as refused:
             accept_change(self.stored(), end(**{keyword: "OTHER"}), strict=True)
-        assert (refused.value.fault, refused.value.keywords) == (Fault.UNKNOWN, (keyword,))
+        assert (refused.value.fault, refused.value.keywords) == (AttributeFault.UNKNOWN, (keyword,))
 
     def test_may_repeat_what_may_not_be_set(self) -> None:
         _, ignored = accept_change(self.stored(), end(PatientName="SMITH^JANE"), strict=False)
         assert ignored == []
 
     def test_from_a_strict_modality_sets_only_what_was_created(self) -> None:
-        with pytest.raises(Objection) as refused:
+        with pytest.raises(ReportRefused) as refused:
             accept_change(self.stored(), end(EntranceDoseInmGy="5"), strict=True)
         assert refused.value.keywords == ("EntranceDoseInmGy",)
         combined, _ = accept_change(self.stored(), end(EntranceDoseInmGy="5"), strict=False)
@@ -181,9 +181,9 @@ class TestTheEnd:
         self, status: str, lacking: dict[str, Any], flagged: list[str]
     ) -> None:
         assert accept_end(end(status, **lacking), strict=False) == flagged
-        with pytest.raises(Objection) as refused:
+        with pytest.raises(ReportRefused) as refused:
             accept_end(end(status, **lacking), strict=True)
-        assert refused.value.fault is Fault.WITHOUT_VALUE
+        assert refused.value.fault is AttributeFault.WITHOUT_VALUE
 
     def test_is_no_matter_while_it_is_in_progress(self) -> None:
         assert accept_end(creation(), strict=True) == []

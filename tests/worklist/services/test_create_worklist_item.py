@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from core import value_representations as vr
-from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply, load_schema, validate
+from core.contract import ActionRefused, ErrorCode, GatewayAction, ItemStatus, Reply, load_schema, validate
 from core.correlation import correlated
 from core.database import borrowed_connection
 from core.models import AuditLog
@@ -296,8 +296,8 @@ class TestTheSameNumberAtTheSameInstant:
 
 
 class TestUpdatingAStatus:
-    @pytest.mark.parametrize("target", WorklistItem.Status.values)
-    @pytest.mark.parametrize("present", WorklistItem.Status.values)
+    @pytest.mark.parametrize("target", list(ItemStatus))
+    @pytest.mark.parametrize("present", list(ItemStatus))
     def test_goes_along_the_transitions_and_no_other_way(self, present: str, target: str) -> None:
         item = WorklistItemFactory.create(status=present)
         if target == present or target in TRANSITIONS[present]:

@@ -16,7 +16,7 @@ from dicom.listener import Listener
 from dicom.server import PortTaken, stop_server, takes_connections
 from dicom.tls import server_context
 from worklist.configuration import server_config
-from worklist.performed_step.abandoned_steps import Rounds
+from worklist.performed_step.abandoned_steps import AbandonedStepsCheck
 from worklist.query.find import WorklistContext
 from worklist.scp import start_worklist_server
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         with stop_event() as stopping:
             servers = _servers(context)
             context.deliveries.start()
-            Rounds(stopping).start()
+            AbandonedStepsCheck(stopping).start()
             pulse = Pulse("mwl_scp", "listening", must_be_fed=True).start()
             while not stopping.is_set():
                 _tell(pulse, context, servers)
