@@ -41,7 +41,7 @@ from worklist.models import (
     QueryTally,
     WorklistItem,
 )
-from worklist.models.tallies import DURATIONS, at_most
+from worklist.models.queries import DURATIONS, at_most
 
 #: What is counted over all actions is counted so often at most. Seconds.
 REMEMBERED_SECONDS = 15.0

@@ -19,7 +19,8 @@ from core.contract import ItemStatus
 from dicom.modality_policy import ModalityPolicy
 from tests.dicom.requests import dataset, request
 from tests.factories import WorklistItemFactory
-from worklist.models.items import COMPARED_AS_TEXT, LENGTHS, NEVER_EMPTY, PAGE, SEARCH_LENGTH, WorklistItem
+from worklist.item_fields import FIELD_LENGTHS, NEVER_EMPTY
+from worklist.models.items import COMPARED_AS_TEXT, PAGE, SEARCH_LENGTH, WorklistItem
 from worklist.query.information_model import MatchingOptions
 from worklist.query.matching import Keys, keys_from, restricted
 from worklist.query.person_names import NamePattern, search_form, search_pattern, wild_card
@@ -34,10 +35,10 @@ def refused(**values: Any) -> None:
 
 
 class TestConstraints:
-    @pytest.mark.parametrize("field", sorted(set(LENGTHS) - {"status", "study_instance_uid"}))
+    @pytest.mark.parametrize("field", sorted(set(FIELD_LENGTHS) - {"status", "study_instance_uid"}))
     def test_no_text_is_longer_than_its_vr_allows(self, field: str) -> None:
-        assert WorklistItemFactory.create(**{field: "É" * LENGTHS[field]})
-        refused(**{field: "É" * (LENGTHS[field] + 1)})
+        assert WorklistItemFactory.create(**{field: "É" * FIELD_LENGTHS[field]})
+        refused(**{field: "É" * (FIELD_LENGTHS[field] + 1)})
 
     def test_nor_is_a_uid(self) -> None:
         refused(study_instance_uid="1" * 65)

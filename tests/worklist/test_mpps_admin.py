@@ -302,7 +302,7 @@ class TestDealingWithAnException:
     def test_is_not_possible_twice_and_says_so(self, clinic: Client, wrong_patient: MppsException) -> None:
         clinic.post(way("dismiss"), {"note": "first"})
         text = clinic.post(way("dismiss"), {"note": "second"}, follow=True).content.decode()
-        assert "Not done. Somebody has dealt with it already." in text
+        assert "Not done. Somebody has already resolved it." in text
         assert MppsException.objects.get().note == "first"
 
     @pytest.mark.parametrize("name", ["link", "put_back", "dismiss"])

@@ -192,7 +192,7 @@ class DeliveryLog:
         self._forgot_at = time.monotonic()
         try:
             with borrowed_connection():
-                forgotten = WorklistQuery.objects.forget_older_than(timedelta(days=settings.MWL_KEEP_QUERIES_DAYS))
+                forgotten = WorklistQuery.objects.delete_older_than(timedelta(days=settings.MWL_KEEP_QUERIES_DAYS))
         except UNAVAILABLE:
             return  # the next hour comes
         if forgotten:

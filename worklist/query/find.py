@@ -13,11 +13,12 @@ from pydicom.dataset import Dataset
 from pynetdicom.events import Event
 
 from core.correlation import correlated, correlation_id, new_correlation_id
-from core.database import UNAVAILABLE, borrowed_connection
+from core.database import borrowed_connection
 from core.tracing import Span, span
 from dicom import statuses
-from dicom.association_policy import ModalitiesUnknown, RequestRefused
+from dicom.failures import Failure, UnreadableDataSet, common_failures, failure_response
 from dicom.server import ServerContext, requestor_of
+from dicom.unreadable import UNREADABLE
 from worklist.configuration import matching_options
 from worklist.models import WorklistItem
 from worklist.query.delivery_log import DeliveryLog, QueryRecord
@@ -30,6 +31,16 @@ logger = logging.getLogger(__name__)
 ROWS_BETWEEN_PAUSES = 10
 
 Response = tuple[int | Dataset, Dataset | None]
+
+FAILURES = (
+    Failure((BadKey,), lambda key: statuses.failure(statuses.IDENTIFIER_DOES_NOT_MATCH, str(key), offending=key.tag)),
+    *common_failures(
+        database_away=statuses.DATABASE_AWAY,
+        refused=statuses.MAY_NOT_ASK,
+        unreadable=statuses.CANNOT_BE_READ,
+        internal_error=statuses.INTERNAL_ERROR,
+    ),
+)
 
 
 @dataclass
@@ -46,27 +57,10 @@ def answer_find(event: Event, context: WorklistContext) -> Iterator[Response]:
         query = _Query(event, context)
         try:
             yield from query.responses()
-        except BadKey as problem:
-            yield query.fail(statuses.failure(statuses.IDENTIFIER_DOES_NOT_MATCH, str(problem), problem.tag))
-        except ModalitiesUnknown:
-            yield query.fail(statuses.failure(statuses.DATABASE_AWAY, "Database not available, try again"))
-        except RequestRefused as refusal:
-            logger.warning("query refused", extra={"calling_ae_title": query.calling_ae_title, "reason": str(refusal)})
-            yield query.fail(statuses.failure(statuses.MAY_NOT_ASK, f"Refused: {refusal}"))
-        except _Unreadable:
-            yield query.fail(statuses.failure(statuses.CANNOT_BE_READ, "The identifier cannot be read"))
-        except UNAVAILABLE as error:
-            logger.error("the database cannot answer now", extra={"error": type(error).__name__})
-            yield query.fail(statuses.failure(statuses.DATABASE_AWAY, "Database not available, try again"))
-        except Exception:  # the outermost edge of a query: pynetdicom would log the exception's words, values and all
-            logger.exception("query failed")
-            yield query.fail(statuses.failure(statuses.INTERNAL_ERROR, "Fault in the gateway, see its log"))
+        except Exception as error:  # noqa: BLE001 - the outermost edge of a query
+            yield query.fail(failure_response(error, FAILURES, query.requestor))
         finally:
             query.log(traced)
-
-
-class _Unreadable(Exception):
-    """The bytes of the identifier are no data set."""
 
 
 class _Query:
@@ -190,6 +184,6 @@ class _Query:
         try:
             identifier = self.event.identifier
             identifier.decode()
-        except Exception as error:
-            raise _Unreadable from error
+        except UNREADABLE as error:
+            raise UnreadableDataSet("The identifier cannot be read") from error
         return identifier

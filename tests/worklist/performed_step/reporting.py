@@ -10,8 +10,11 @@ from pynetdicom.dsutils import decode, encode
 from core.correlation import correlated
 from tests.dicom.requests import dataset
 from worklist.models import PerformedProcedureStep, WorklistItem
-from worklist.performed_step.create_and_set import ReportingModality
-from worklist.services import CreatePerformedProcedureStep, SetPerformedProcedureStep
+from worklist.performed_step.create_and_set import (
+    ReportingModality,
+    create_performed_procedure_step,
+    set_performed_procedure_step,
+)
 
 SENDER = ReportingModality("MAMMO1", "127.0.0.1")
 
@@ -76,14 +79,14 @@ def end(status: str = "COMPLETED", **changes: Any) -> Dataset:
 def start(uid: str, *steps: Dataset, sender: ReportingModality = SENDER, **changes: Any) -> PerformedProcedureStep:
     """N-CREATE."""
     with correlated("c0ffee"), transaction.atomic():
-        CreatePerformedProcedureStep()(uid, creation(*steps, **changes), sender)
+        create_performed_procedure_step(uid, creation(*steps, **changes), sender)
     return PerformedProcedureStep.objects.get(sop_instance_uid=uid)
 
 
 def change(uid: str, received: Dataset, sender: ReportingModality = SENDER) -> PerformedProcedureStep:
     """N-SET."""
     with correlated("c0ffee"), transaction.atomic():
-        SetPerformedProcedureStep()(uid, received, sender)
+        set_performed_procedure_step(uid, received, sender)
     return PerformedProcedureStep.objects.get(sop_instance_uid=uid)
 
 

@@ -38,7 +38,7 @@ def _old_step(unit: Unit) -> None:
 class TestRounds:
     def test_tell_of_a_step_without_an_end_at_the_start(self, rounds: AbandonedStepsCheck, log: LogLines) -> None:
         rounds.start()
-        assert vars(log.wait_for("steps without an end"))["found"] == 1
+        assert vars(log.wait_for("abandoned steps found"))["found"] == 1
         assert MppsException.objects.get().reason == MppsException.Reason.ABANDONED
 
     def test_go_on_when_the_database_is_away(
@@ -48,8 +48,8 @@ class TestRounds:
         database_away: Callable[[], AbstractContextManager[None]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("worklist.performed_step.abandoned_steps.ROUND_SECONDS", 0.05)
+        monkeypatch.setattr("worklist.performed_step.abandoned_steps.CHECK_SECONDS", 0.05)
         with database_away():
             rounds.start()
-            log.wait_for("abandoned steps not looked for")
-        log.wait_for("steps without an end")
+            log.wait_for("abandoned steps not checked")
+        log.wait_for("abandoned steps found")

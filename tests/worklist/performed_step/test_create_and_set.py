@@ -19,13 +19,12 @@ from tests.worklist.performed_step.reporting import (
     start,
 )
 from worklist.models import ItemChange, MppsException, PerformedProcedureStep, StepLink, WorklistItem
+from worklist.performed_step.abandoned_steps import ABANDONED_AFTER, flag_abandoned
 from worklist.performed_step.create_and_set import (
-    ABANDONED_AFTER,
     DuplicateInstance,
     NoSuchInstance,
     ReportingModality,
     StepIsFinal,
-    flag_abandoned,
 )
 from worklist.performed_step.report import STATUS, ReportRefused, from_json
 

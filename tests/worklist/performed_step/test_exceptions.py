@@ -11,10 +11,13 @@ from core.models import AuditLog
 from tests.dicom.requests import dataset
 from tests.factories import WorklistItemFactory
 from worklist.models import ItemChange, MppsException, PerformedProcedureStep, WorklistItem
-from worklist.performed_step.create_and_set import ReportingModality
+from worklist.performed_step.create_and_set import (
+    ReportingModality,
+    create_performed_procedure_step,
+    set_performed_procedure_step,
+)
 from worklist.performed_step.exceptions import CannotResolve, dismiss, link_to_item, put_back, put_item_back
 from worklist.performed_step.item_status_update import recompute_status
-from worklist.services import CreatePerformedProcedureStep, SetPerformedProcedureStep
 
 pytestmark = pytest.mark.django_db
 
@@ -43,7 +46,7 @@ def start(*steps: Dataset, uid: str = UID, **changes: str) -> PerformedProcedure
     }
     received = dataset(**{**values, **changes}, ScheduledStepAttributesSequence=list(steps))
     with transaction.atomic():
-        CreatePerformedProcedureStep()(uid, received, MACHINE)
+        create_performed_procedure_step(uid, received, MACHINE)
     return PerformedProcedureStep.objects.get(sop_instance_uid=uid)
 
 
@@ -58,7 +61,7 @@ def end(status: str, uid: str = UID, **changes: Any) -> None:
         "PerformedSeriesSequence": [series],
     }
     with transaction.atomic():
-        SetPerformedProcedureStep()(uid, dataset(**{**values, **changes}), MACHINE)
+        set_performed_procedure_step(uid, dataset(**{**values, **changes}), MACHINE)
 
 
 def cloud_says(item: WorklistItem, status: str) -> None:
@@ -151,7 +154,7 @@ class TestPuttingBack:
     def test_of_an_item_that_manage_has_closed_is_not_possible_and_changes_nothing(self, item: WorklistItem) -> None:
         start(named(item), PerformedStationAETitle="")
         cloud_says(item, ItemStatus.COMPLETED)
-        with pytest.raises(CannotResolve, match="Manage has closed ACC1: only Manage can send the woman anew"):
+        with pytest.raises(CannotResolve, match="Manage has closed ACC1: only Manage can send a new item"):
             put_back(MppsException.objects.get(), JANE)
         assert MppsException.objects.open().count() == 1
 
@@ -159,13 +162,13 @@ class TestPuttingBack:
         start(
             named(item), named(WorklistItemFactory.create(patient_id=item.patient_id)), named(accession_number="GONE")
         )
-        with pytest.raises(CannotResolve, match="Its step is of several items"):
+        with pytest.raises(CannotResolve, match="Its step is linked with several items"):
             put_back(MppsException.objects.get(), JANE)
         assert status_of(item) == ItemStatus.IN_PROGRESS
 
     def test_of_a_step_without_an_item_is_not_possible(self) -> None:
         start(named())
-        with pytest.raises(CannotResolve, match="No modality's step has taken it off the list"):
+        with pytest.raises(CannotResolve, match="No step has taken it off the list"):
             put_back(MppsException.objects.get(), JANE)
         assert MppsException.objects.open().count() == 1
 
@@ -190,7 +193,7 @@ class TestDismissing:
     @pytest.mark.parametrize("reason", ["", "  "])
     def test_takes_a_reason(self, reason: str) -> None:
         start(named())
-        with pytest.raises(CannotResolve, match="give a reason"):
+        with pytest.raises(CannotResolve, match="Give a reason"):
             dismiss(MppsException.objects.get(), JANE, reason)
         assert MppsException.objects.open().count() == 1
 
@@ -202,9 +205,9 @@ class TestWhatSomebodyHasDealtWith:
         dismiss(exception, JANE, "a phantom")
         stale = MppsException(**{field.attname: getattr(exception, field.attname) for field in exception._meta.fields})
         stale.resolution = ""
-        with pytest.raises(CannotResolve, match="Somebody has dealt with it already"):
+        with pytest.raises(CannotResolve, match="Somebody has already resolved it"):
             dismiss(stale, "admin:joe", "mine")
-        with pytest.raises(CannotResolve, match="Somebody has dealt with it already"):
+        with pytest.raises(CannotResolve, match="Somebody has already resolved it"):
             link_to_item(stale, item, "admin:joe")
         assert resolution() == ("dismissed", JANE, "a phantom")
         assert status_of(item) == ItemStatus.SCHEDULED

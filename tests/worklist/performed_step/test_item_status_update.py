@@ -14,7 +14,7 @@ from tests.factories import WorklistItemFactory
 from tests.worklist.performed_step.reporting import change, end, scheduled, series, start
 from worklist.models import ItemChange, StepLink, WorklistItem
 from worklist.performed_step.item_status_update import recompute_status
-from worklist.performed_step.linking import lock
+from worklist.performed_step.linking import lock_items
 from worklist.services import UpdateWorklistItemStatus, WorklistItemStatus
 
 pytestmark = pytest.mark.django_db
@@ -109,7 +109,7 @@ class TestTheStateOfAnItem:
         change("1.1", end(ItemStatus.DISCONTINUED))
         StepLink.objects.update(counts=False)
         with transaction.atomic():
-            (locked,) = lock([item.pk])
+            (locked,) = lock_items([item.pk])
             recompute_status(locked, "admin:jane")
         assert (answer()["worklist_status"], answer()["performed"]) == ("SCHEDULED", None)
 

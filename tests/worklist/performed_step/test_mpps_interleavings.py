@@ -47,7 +47,7 @@ from tests.dicom.requests import PATIENCE, Unit, request
 from tests.dicom.serving import port_of, serving
 from tests.factories import payload
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
-from worklist.performed_step.create_and_set import flag_abandoned
+from worklist.performed_step.abandoned_steps import flag_abandoned
 from worklist.performed_step.exceptions import CannotResolve, dismiss, link_to_item, put_back, put_item_back
 from worklist.services import ChangesSince, CreateWorklistItem
 

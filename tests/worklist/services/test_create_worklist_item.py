@@ -22,15 +22,15 @@ from core.models import AuditLog
 from nonprod.manage_emulator import NAME, item_status_action, update_status_action
 from tests.dicom.requests import illegal, request
 from tests.factories import WorklistItemFactory, payload
+from worklist.item_fields import CONTENT
 from worklist.models import Delivery, WorklistItem
 from worklist.query.response import response_for
 from worklist.services import (
-    CONTENT,
-    TRANSITIONS,
     CreateWorklistItem,
     UpdateWorklistItemStatus,
     WorklistItemStatus,
 )
+from worklist.services.update_worklist_item_status import TRANSITIONS
 
 pytestmark = pytest.mark.django_db
 
@@ -113,7 +113,7 @@ class TestCreatingAnItem:
     def test_keeps_every_optional_value(self) -> None:
         create(payload(**FULL))
         item = WorklistItem.objects.get()
-        assert all(getattr(item, field) not in ("", None) for field, _ in CONTENT.values())
+        assert all(getattr(item, field.name) not in ("", None) for field in CONTENT)
         assert (item.patient_weight, item.protocol_code_meaning) == ("70.5", "Four views")
 
     @pytest.mark.parametrize("empty", ["", None])
@@ -244,7 +244,7 @@ class TestAnItemThatIsThere:
         content = payload()
         create(content)
         message = refusal(again(content, participant__name="A", scheduled__date="20300101")).message
-        assert "another participant.name, scheduled.date;" in message
+        assert "with a different participant.name, scheduled.date;" in message
 
     def test_is_a_conflict_when_an_identifier_differs(self) -> None:
         content = payload(study_instance_uid="1.2.3")

@@ -70,7 +70,7 @@ class TestTakingOff:
     def test_of_a_woman_is_refused(self, support: Client, item: WorklistItem) -> None:
         address = reverse("admin:worklist_worklistitem_take_off", args=[item.pk])
         assert address not in page(support, detail(item))
-        assert "It is no test item" in support.post(address, follow=True).content.decode()
+        assert "It is not a test item" in support.post(address, follow=True).content.decode()
         with pytest.raises(CannotResolve):
             discontinue_test_item(item, "test")
         assert WorklistItem.objects.get().status == "SCHEDULED"
