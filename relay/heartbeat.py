@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.health import BEAT_SECONDS, Pulse
-from relay.hybrid_connection.status import Status
+from relay.hybrid_connection.status import ListenerStatus
 
 
-def details_of(status: Status) -> dict[str, Any]:
+def details_of(status: ListenerStatus) -> dict[str, Any]:
     """The status but for its state, as JSON keeps it: times in ISO 8601 (UTC)."""
     return {
         "why": status.why,

@@ -72,7 +72,7 @@ class HybridConnectionAddress:
         return f"{scheme}://{self.namespace}/$hc/{self._encoded_path}?sb-hc-action={action}"
 
 
-def rejecting(rendezvous: str, status: int, description: str) -> str:
+def rejection_url(rendezvous: str, status: int, description: str) -> str:
     """The rendezvous address that tells the sender `status` and `description` instead of joining it."""
     return f"{rendezvous}&{urlencode({'sb-hc-statusCode': status, 'sb-hc-statusDescription': description})}"
 

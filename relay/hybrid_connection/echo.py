@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .address import HybridConnectionAddress
-from .channel import Channel
-from .control_channel import Accept
+from .control_channel import ControlChannel
+from .control_protocol import Accept
 from .failures import HybridConnectionError
 from .liveness import Echo
 from .sender import send
@@ -28,9 +28,9 @@ class EchoProbe:
     tokens: TokenProvider
     text: EchoText
     deadline: float
-    _came_in: dict[str, Channel | None] = field(default_factory=dict, init=False)
+    _came_in: dict[str, ControlChannel | None] = field(default_factory=dict, init=False)
 
-    def recognises(self, accept: Accept, channel: Channel) -> bool:
+    def recognises(self, accept: Accept, channel: ControlChannel) -> bool:
         """Whether the accept that came in on a channel is an echo of ours that is under way."""
         nonce = accept.header(ECHO_HEADER)
         if nonce not in self._came_in:
@@ -38,7 +38,7 @@ class EchoProbe:
         self._came_in[nonce] = channel
         return True
 
-    async def send_for(self, channel: Channel) -> Echo:
+    async def send_for(self, channel: ControlChannel) -> Echo:
         """Send one, and say what it proves of a channel."""
         nonce = secrets.token_hex(8)
         self._came_in[nonce] = None

@@ -80,7 +80,7 @@ STATUSES: Mapping[int, tuple[str, str, Pace]] = {
     429: ("busy", "the service is asked too often", Pace.BACK_OFF),
     504: ("gateway_timeout", "a listener is there, but did not come to the rendezvous in time", Pace.BACK_OFF),
 }
-HOW_TO_WRITE_A_PROXY = "http://proxy:port or http://user:password@proxy:port, special characters as %40 for @"
+PROXY_SYNTAX = "http://proxy:port or http://user:password@proxy:port, special characters as %40 for @"
 WRONG_CREDENTIALS = (
     "it wants a user name and password, or refused those in HTTPS_PROXY: http://user:password@proxy:port"
 )
@@ -208,10 +208,10 @@ def seconds_behind(date_header: str, now: float) -> float | None:
 
 def clock_skew(date_header: str, now: float) -> str:
     """What to say of this machine's clock, by the `Date` of a response; empty where it is right or not told."""
-    return skew_in_words(seconds_behind(date_header, now) or 0.0)
+    return describe_skew(seconds_behind(date_header, now) or 0.0)
 
 
-def skew_in_words(behind: float) -> str:
+def describe_skew(behind: float) -> str:
     """What to say of a clock that is so many seconds behind; empty where it is right."""
     if abs(behind) <= CLOCK_TOLERANCE:
         return ""

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .address import HybridConnectionAddress
-from .channel import Channel, listening_on, open_channel
-from .control_channel import Accept, Event, Request, RequestElsewhere, Unrecognised
+from .control_channel import ControlChannel, listening_on, open_control_channel
+from .control_protocol import Accept, Event, RendezvousRequest, Request, Unrecognised
 from .echo import ECHO_HEADER, EchoProbe, EchoText
 from .failures import HybridConnectionError, Pace
-from .http_request import Respond, nothing_is_served, serve, serve_elsewhere
+from .http_request import Respond, not_found, serve_rendezvous_request, serve_request
 from .liveness import Echo, LivenessPolicy
 from .reconnection import ReconnectionPolicy
-from .rendezvous import Answer, MeetingLimits, meet
-from .rendezvous_limit import Places
-from .status import CONNECTING, OFFLINE, ONLINE, SUSPECT, Status
+from .rendezvous import Answer, RendezvousPolicy, serve_sender
+from .rendezvous_limit import RendezvousLimit
+from .status import ListenerState, ListenerStatus
 from .tokens import TokenProvider
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Replacement:
     """Why a channel that is open is to be replaced, and what the listener is until it has been."""
 
     why: str
-    state: str = ONLINE
+    state: ListenerState = ListenerState.ONLINE
 
 
 @dataclass
@@ -52,23 +52,23 @@ class Listener:
     address: HybridConnectionAddress
     tokens: TokenProvider
     answer: Answer
-    respond: Respond = nothing_is_served
+    respond: Respond = not_found
     reconnection: ReconnectionPolicy = field(default_factory=ReconnectionPolicy)
     liveness: LivenessPolicy = field(default_factory=LivenessPolicy)
-    limits: MeetingLimits = field(default_factory=MeetingLimits)
-    places: Places = field(default_factory=Places)
+    rendezvous_policy: RendezvousPolicy = field(default_factory=RendezvousPolicy)
+    rendezvous_limit: RendezvousLimit = field(default_factory=RendezvousLimit)
     stop_grace: float = 20.0
     echo_text: EchoText | None = None
-    on_status: Callable[[Status], None] = lambda _status: None
+    on_status: Callable[[ListenerStatus], None] = lambda _status: None
     clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
-        self.status = Status(echo="" if self.echo_text else "off")
+        self.status = ListenerStatus(echo="" if self.echo_text else "off")
         self._probe = self.echo_text and EchoProbe(self.address, self.tokens, self.echo_text, self.liveness.deadline)
         #: An echo of our own waits for nobody: a channel is not dead because many senders are served.
-        self._echo_places = Places()
+        self._echo_limit = RendezvousLimit()
         self._opened = 0
-        self._readers: dict[Channel, asyncio.Task[None]] = {}
+        self._readers: dict[ControlChannel, asyncio.Task[None]] = {}
         #: Work in hand for others, and the answers to echoes of our own, for which no stop waits.
         self._tasks: set[asyncio.Task[Any]] = set()
         self._echoes: set[asyncio.Task[Any]] = set()
@@ -87,7 +87,7 @@ class Listener:
         keeping = asyncio.create_task(self._keep_listening(), name="listener")
         asked = asyncio.create_task(stopping.wait(), name="stopping")
         left = asyncio.create_task((leaving or asyncio.Event()).wait(), name="leaving")
-        self._tell(state=CONNECTING)
+        self._tell(state=ListenerState.CONNECTING)
         try:
             await asyncio.wait({keeping, asked, left}, return_when=asyncio.FIRST_COMPLETED)
             if keeping.done():
@@ -98,7 +98,7 @@ class Listener:
             await asyncio.wait({finishing, left}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _cancel(keeping, asked, left, *self._readers.values(), *self._tasks, *self._echoes)
-            self._tell(state=OFFLINE, why="stopped", online_since=None)
+            self._tell(state=ListenerState.OFFLINE, why="stopped", online_since=None)
 
     async def _finish(self) -> None:
         """Take no more senders, and let those in hand have their answers."""
@@ -108,7 +108,7 @@ class Listener:
             self._spawn(channel.close(), "closing")
         if readers:
             await asyncio.wait(readers, timeout=min(CLOSING_SECONDS, self.stop_grace))
-        self.places.hurry_the_silent()
+        self.rendezvous_limit.evict_idle()
         if in_hand := self._tasks - {asyncio.current_task()}:
             left = max(0.0, ends_at - asyncio.get_running_loop().time())
             logger.info("finishing", extra={"tasks": len(in_hand), "grace_seconds": round(left)})
@@ -146,28 +146,28 @@ class Listener:
             return failures
         return await self._before_replacing(channel, replacement, failures)
 
-    async def _before_replacing(self, channel: Channel, replacement: Replacement, failures: int) -> int:
+    async def _before_replacing(self, channel: ControlChannel, replacement: Replacement, failures: int) -> int:
         """A channel in doubt is a failure like one that ended, unless it had been proven: the next one comes later."""
         logger.info("channel is to be replaced", extra={"reason": replacement.why})
         self._tell(state=replacement.state, why=replacement.why)
-        if replacement.state == ONLINE:
+        if replacement.state == ListenerState.ONLINE:
             return self.reconnection.forgiven(failures, channel.age)
         failures = self.reconnection.forgiven(failures, channel.age if channel.is_proven else 0.0) + 1
         await asyncio.sleep(self.reconnection.delay(failures, Pace.BACK_OFF))
         return failures
 
-    async def _open_next(self) -> Channel:
+    async def _open_next(self) -> ControlChannel:
         """A new channel, in the place of the present one if there is any."""
         self._replacement_asked.clear()
         if not self._open_channels():
             logger.info("listener connecting", extra={"namespace": self.address.namespace})
-        channel = await open_channel(self.address, self.tokens, self.liveness.pong, self.clock())
+        channel = await open_control_channel(self.address, self.tokens, self.liveness.pong, self.clock())
         for former in self._open_channels():
             self._spawn(former.close(), "closing")
         self._readers[channel] = asyncio.create_task(self._read(channel), name="control-channel")
         self._opened += 1
         self._tell(
-            state=ONLINE,
+            state=ListenerState.ONLINE,
             why="",
             online_since=self.status.online_since or self.clock(),
             reconnects=self._opened - 1,
@@ -175,7 +175,7 @@ class Listener:
         logger.info("listener online", extra={"namespace": self.address.namespace, "path": self.address.path})
         return channel
 
-    async def _hold(self, channel: Channel) -> Replacement:
+    async def _hold(self, channel: ControlChannel) -> Replacement:
         """Wait until a channel is to be replaced; HybridConnectionError when it ends by itself."""
         reader = self._readers[channel]
         prover = asyncio.create_task(self._prove(channel), name="prover")
@@ -195,15 +195,15 @@ class Listener:
         if self._open_channels():
             logger.warning("channel not replaced yet", extra=told)
         else:
-            self._tell(state=OFFLINE, why=reason, online_since=None)
+            self._tell(state=ListenerState.OFFLINE, why=reason, online_since=None)
             logger.warning("listener offline", extra=told)
         await asyncio.sleep(delay)
 
-    def _open_channels(self) -> list[Channel]:
+    def _open_channels(self) -> list[ControlChannel]:
         """Those that are still read: the present one, and such as are being closed."""
         return [channel for channel in self._readers if channel.is_open]
 
-    async def _prove(self, channel: Channel) -> Replacement:
+    async def _prove(self, channel: ControlChannel) -> Replacement:
         """Send echoes for ever; returns when the channel counts as dead or, unprovable, is too old."""
         await asyncio.sleep(self.liveness.soon)
         while self._probe and not channel.evidence.forbidden:
@@ -213,7 +213,7 @@ class Listener:
             channel.is_proven |= echo is Echo.HERE
             self._tell_echo(echo, round((channel.age - age) * 1000))
             if doubt := channel.evidence.doubt(self.liveness):
-                return Replacement(doubt, SUSPECT)
+                return Replacement(doubt, ListenerState.SUSPECT)
             if not channel.evidence.forbidden:
                 await asyncio.sleep(channel.evidence.next_echo_in(self.liveness))
         await asyncio.sleep(max(0.0, self.liveness.max_age - channel.age))
@@ -221,38 +221,49 @@ class Listener:
 
     # What comes in on a channel --------------------------------------------------------------------------------------
 
-    async def _read(self, channel: Channel) -> None:
+    async def _read(self, channel: ControlChannel) -> None:
         """Serve what comes in on a channel until it has ended."""
         renewing = channel.keep_renewing(self.tokens, self.address.audience, self.clock, self._count_renewal)
         renewer = asyncio.create_task(renewing, name="token-renewal")
         try:
-            async for event in channel.events(self.limits.body):
-                self._serve(event, channel)
+            async for event in channel.events(self.rendezvous_policy.body):
+                self._dispatch(event, channel)
         finally:
             channel.abort()
             del self._readers[channel]
             if not self._readers and not self._is_stopping:
-                self._tell(state=OFFLINE, why=f"{listening_on(self.address)}: {channel.failure}", online_since=None)
+                self._tell(
+                    state=ListenerState.OFFLINE,
+                    why=f"{listening_on(self.address)}: {channel.failure}",
+                    online_since=None,
+                )
             await _cancel(renewer)
 
-    def _serve(self, event: Event, channel: Channel) -> None:
+    def _dispatch(self, event: Event, channel: ControlChannel) -> None:
+        """Start a task for an event; an echo of our own is answered outside the limit and counts as no sender."""
         match event:
-            case Accept() if self._probe and self._probe.recognises(event, channel):
-                meeting = meet(event, self.answer, self._echo_places, self.limits)
-                _keep(asyncio.create_task(meeting, name="echo"), self._echoes)
-                return
-            case Accept():
-                self._spawn(meet(event, self.answer, self.places, self.limits), "rendezvous")
-                if event.header(ECHO_HEADER):
-                    return  # another listener's
-            case Request():
-                self._spawn(serve(event, self.respond, channel.send, self.places, self.limits), "request")
-            case RequestElsewhere():
-                self._spawn(serve_elsewhere(event, self.respond, self.places, self.limits), "request")
             case Unrecognised(key):
                 logger.warning("control channel message not understood", extra={"key": key})
                 return
+            case Accept() if self._probe and self._probe.recognises(event, channel):
+                echo = serve_sender(event, self.answer, self._echo_limit, self.rendezvous_policy)
+                _keep(asyncio.create_task(echo, name="echo"), self._echoes)
+                return
+        self._spawn(self.serve(event, channel), "rendezvous" if isinstance(event, Accept) else "request")
+        if isinstance(event, Accept) and event.header(ECHO_HEADER):
+            return  # another listener's echo
         self._tell(last_accept_at=self.clock())
+
+    async def serve(self, event: Event, channel: ControlChannel) -> None:
+        """Serve one sender or one HTTP request that arrived on `channel`. Never raises."""
+        limit, policy = self.rendezvous_limit, self.rendezvous_policy
+        match event:
+            case Accept():
+                await serve_sender(event, self.answer, limit, policy)
+            case Request():
+                await serve_request(event, self.respond, channel.send, limit, policy)
+            case RendezvousRequest():
+                await serve_rendezvous_request(event, self.respond, limit, policy)
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         return _keep(asyncio.create_task(work, name=name), self._tasks)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from .address import HybridConnectionAddress
 from .failures import Failure, HybridConnectionError, quoted
 from .tokens import TokenProvider, fresh_token
-from .websocket import ConnectionClosed, Patience, closing, open_websocket, token_header
+from .websocket import ConnectionClosed, Timeouts, closing, open_websocket, token_header
 
 
 async def send(
@@ -24,7 +24,7 @@ async def send(
     phase = f"sending to {address.namespace}/{address.path}"
     token = await fresh_token(tokens, address.audience)
     all_headers = {**(headers or {}), **token_header(token)}
-    websocket = await open_websocket(address.connect_url, phase, headers=all_headers, patience=Patience(patience))
+    websocket = await open_websocket(address.connect_url, phase, headers=all_headers, timeouts=Timeouts(patience))
     async with closing(websocket):
         try:
             async with asyncio.timeout(patience):

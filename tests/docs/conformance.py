@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from dicom import association_policy, listener, server, statuses, tls
+from dicom import association_policy, pynetdicom_internals, server, statuses, tls
 from dicom.modality_policy import CHARACTER_SETS, ModalityPolicy
 from dicom.models import Modality
 from gateway_project.settings.base import SETTINGS
@@ -23,7 +23,7 @@ from worklist.performed_step import mpps
 from worklist.performed_step.item_state import STRONGEST_FIRST
 from worklist.performed_step.linking import LINKING_ORDER
 from worklist.performed_step.report import TABLE_F_7_2_1, AttributeFault, ScheduledStep
-from worklist.query.information_model import NO_KEYS, STATUS_WORDS, Attribute, Matching, WhenUnknown, rows
+from worklist.query.information_model import NOT_KEYS, STATUS_WORDS, Attribute, Matching, WhenUnknown, rows
 from worklist.query.response import FALLBACKS
 from worklist.scp import SERVICES
 
@@ -281,7 +281,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "type 3 return keys": lambda: keywords(lambda row: row.return_type == "3" and _is_returned(row)),
     "keys without values": lambda: keywords(lambda row: not _is_returned(row) and row.matching is Matching.NONE),
     "names": lambda: keywords(lambda row: row.matching is Matching.NAME),
-    "no keys": lambda: ", ".join(sorted(NO_KEYS)),
+    "no keys": lambda: ", ".join(sorted(NOT_KEYS)),
     "statuses": status_table,
     "reported statuses": reported_statuses,
     "report attributes": report_attributes,
@@ -297,8 +297,8 @@ TABLES: dict[str, Callable[[], str]] = {
         f"{kept} as {words[0]}" for kept, words in STATUS_WORDS.items() if kept != words[0]
     ),
     "ciphers": lambda: f"`{tls.CIPHERS}`",
-    "greeting seconds": lambda: f"{listener.GREETING_SECONDS:g}",
-    "longest pdu": lambda: f"{listener.LONGEST_PDU}",
+    "greeting seconds": lambda: f"{server.ARTIM_SECONDS:g}",
+    "longest pdu": lambda: f"{pynetdicom_internals.MAX_PDU_LENGTH}",
     "offered pdu": lambda: str(pynetdicom.AE().maximum_pdu_size),
     "max rows": lambda: str(SETTINGS["MWL_MAX_ROWS"][1]),
     "implementation class": lambda: str(pynetdicom.PYNETDICOM_IMPLEMENTATION_UID),

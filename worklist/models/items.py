@@ -19,7 +19,17 @@ from core.models import PersonalDataModel
 from worklist.item_fields import FIELD_LENGTHS, NEVER_EMPTY, PERSONAL
 from worklist.models.lookups import ByCodePoint, NameSearchField
 from worklist.query.information_model import FINAL_STATES, ROOT, STEP, Matching
-from worklist.query.matching import AnyOf, Between, Condition, Key, Keys, Like, NameLike, OneOf, Period
+from worklist.query.matching import (
+    AnyOf,
+    Condition,
+    DateTimeRange,
+    MatchingKey,
+    MatchingKeys,
+    NameMatch,
+    OneOf,
+    Range,
+    WildCard,
+)
 from worklist.query.person_names import name_groups, search_form, search_pattern
 
 #: Fields matched as text. Leading and trailing spaces are not significant (PS3.5 table 6.2-1), so none are stored.
@@ -54,12 +64,12 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
         """Return the items whose patient has still to be imaged, or is being imaged."""
         return self.filter(IS_OPEN)
 
-    def narrowed(self, keys: Keys) -> "WorklistItemQuerySet":
+    def narrowed(self, keys: MatchingKeys) -> "WorklistItemQuerySet":
         """Return all items that match the keys, and little else, by date, time and accession number."""
         rows = self.filter(_narrowing(keys)).annotate(number=ByCodePoint("accession_number"))
         return rows.order_by("scheduled_date", "scheduled_time", "number")
 
-    def matching(self, keys: Keys) -> Iterator["WorklistItem"]:
+    def matching(self, keys: MatchingKeys) -> Iterator["WorklistItem"]:
         """Return the items that match the keys, by date, time and accession number.
 
         They are read page by page: a long answer is never in memory as a whole, and no database cursor stays open while
@@ -68,7 +78,7 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
         rows = self.narrowed(keys)
         page = list(rows[:PAGE])
         while page:
-            yield from (item for item in page if keys.met_by(item))
+            yield from (item for item in page if keys.matches(item))
             page = list(rows.filter(_behind(page[-1]))[:PAGE]) if len(page) == PAGE else []
 
     def update(self, **changes: Any) -> int:
@@ -92,16 +102,16 @@ def _behind(item: "WorklistItem") -> models.Q:
 # Matching keys in SQL -------------------------------------------------------------------------------------------------
 
 
-def _narrowing(keys: Keys) -> models.Q:
+def _narrowing(keys: MatchingKeys) -> models.Q:
     wanted = _of_states(keys)
-    if keys.period:
-        wanted &= _period(keys.period)
+    if keys.date_time_range:
+        wanted &= _period(keys.date_time_range)
     for key in keys.keys:
         wanted &= _any(_of_field(field, key) for field in key.fields)
     return wanted
 
 
-def _of_states(keys: Keys) -> models.Q:
+def _of_states(keys: MatchingKeys) -> models.Q:
     """Select by status; where only open items can match, in the words of the index on open items."""
     shown = frozenset(WORKLIST_STATUSES) - keys.hidden_states
     for key in keys.keys:
@@ -115,7 +125,7 @@ def _of_states(keys: Keys) -> models.Q:
     )
 
 
-def _of_field(field: str, key: Key) -> models.Q:
+def _of_field(field: str, key: MatchingKey) -> models.Q:
     condition = _in_sql(field, key.condition)
     return condition | models.Q(**{field: ""}) if condition and key.attribute.empty_matches else condition
 
@@ -126,11 +136,11 @@ def _in_sql(field: str, condition: Condition) -> models.Q:
         case OneOf(values):
             known = sorted(filter(_can_be_stored, values))
             return models.Q(**{f"{field}__in": known}) if len(known) <= MAX_VALUES else EVERYTHING
-        case Like(patterns):
+        case WildCard(patterns):
             return _any(_pattern(field, pattern) for pattern in patterns)
-        case NameLike(names):
+        case NameMatch(names):
             return _any(_name(field, name) for name in names)
-        case Between(low, high):
+        case Range(low, high):
             return models.Q(**{f"{field}__gte": low, f"{field}__lte": high})
         case AnyOf(conditions):
             return _any(_in_sql(field, one) for one in conditions)
@@ -166,7 +176,7 @@ def _can_be_stored(text: str) -> bool:
     return not UNSTORABLE.search(text)
 
 
-def _period(period: Period) -> models.Q:
+def _period(period: DateTimeRange) -> models.Q:
     first, last = period.start.date(), period.end.date()
     return (
         models.Q(scheduled_date__gte=first, scheduled_date__lte=last)

@@ -28,17 +28,18 @@ from core import value_representations as vr
 from dicom.modality_policy import TRANSLITERATED
 from worklist.query.information_model import (
     CALLING_AE_TITLE,
+    DEFAULT_OPTIONS,
     ISSUER_OF_PATIENT_ID,
-    MISPLACED,
-    NO_KEYS,
+    NOT_KEYS,
     ROOT,
     STATUS_WORDS,
+    STEP_KEYWORDS,
     Attribute,
     Matching,
     MatchingOptions,
     WhenUnknown,
 )
-from worklist.query.matching import DEFAULT_OPTIONS, is_universal, values_of
+from worklist.query.matching import is_universal, values_of
 from worklist.query.transliteration import transliterated
 
 PN_DELIMITERS = {ord("^"), ord("=")}
@@ -55,7 +56,7 @@ TEXTS = ("LO", "LT", "PN", "SH")
 Sources = Callable[[str], Any]
 
 
-class Unshowable(Exception):
+class IllegalValue(Exception):
     """An item with a value that its VR does not allow; the text is the attribute's keyword."""
 
 
@@ -67,7 +68,7 @@ def response_for(  # noqa: PLR0913, PLR0917 — all that an answer depends on
     character_set: str = "",
     options: MatchingOptions = DEFAULT_OPTIONS,
 ) -> Dataset:
-    """The identifier of one pending response; Unshowable where a modality could not read it.
+    """The identifier of one pending response; IllegalValue where a modality could not read it.
 
     An item without a station is shown as the asker's own. `zone` is the clinic's; `character_set` is the asker's, where
     it has one that goes before what the request says (policies.py).
@@ -91,16 +92,16 @@ def response_for(  # noqa: PLR0913, PLR0917 — all that an answer depends on
 def wants_whole_item(request: Dataset) -> bool:
     """Requests that are no proper worklist request: one with a Query/Retrieve Level, or without any return key."""
     return "QueryRetrieveLevel" in request or not any(
-        _is_return_key(element) for element in request if element.keyword not in MISPLACED
+        _is_return_key(element) for element in request if element.keyword not in STEP_KEYWORDS
     )
 
 
 def has_unsupported_key(request: Dataset) -> bool:
     """Whether some key is not supported as the required ones are: then pending is FF01, not FF00 (table K.4-1)."""
-    return _has_unsupported((element for element in request if element.keyword not in MISPLACED), ROOT)
+    return _has_unsupported((element for element in request if element.keyword not in STEP_KEYWORDS), ROOT)
 
 
-def leaves_out(request: Dataset, response: Dataset) -> bool:
+def lacks_requested_attribute(request: Dataset, response: Dataset) -> bool:
     """Whether this response lacks what was asked for, though others may have it: then its status is FF01, too."""
     return any(_lacks(row, request, response) for row in ROOT)
 
@@ -159,7 +160,7 @@ def _has_value(element: DataElement) -> bool:
 
 def _is_noise(element: DataElement) -> bool:
     """What is neither key nor return key: private elements, group lengths, and what says how to read the request."""
-    return element.tag.is_private or element.tag.element == 0 or element.keyword in NO_KEYS
+    return element.tag.is_private or element.tag.element == 0 or element.keyword in NOT_KEYS
 
 
 def _fill(target: Dataset, asked: Dataset | None, table: tuple[Attribute, ...], sources: Sources) -> None:
@@ -171,7 +172,7 @@ def _fill(target: Dataset, asked: Dataset | None, table: tuple[Attribute, ...], 
         if value is not None or row.when_unknown is WhenUnknown.ZERO_LENGTH:
             target.add_new(row.tag, row.vr, Sequence() if value is None and row.vr == "SQ" else value)
         elif row.when_unknown is WhenUnknown.NOT_SHOWN:
-            raise Unshowable(row.keyword)
+            raise IllegalValue(row.keyword)
 
 
 def _items(row: Attribute, asked: Dataset | None, sources: Sources) -> Sequence | None:
@@ -211,14 +212,14 @@ def _value(row: Attribute, sources: Sources) -> Any:
 
 def _legal(row: Attribute, value: str) -> str:
     if not vr.IS_VALUE[row.vr](value) or len(value) > vr.MAX_LENGTHS[row.vr]:
-        raise Unshowable(row.keyword)
+        raise IllegalValue(row.keyword)
     composed = unicodedata.normalize("NFC", value)
     return composed if row.vr == "PN" and len(composed) <= len(value) else value
 
 
 def _offset(item: Any, zone: tzinfo) -> str:
     if item.scheduled_date is None or item.scheduled_time is None:
-        raise Unshowable("ScheduledProcedureStepStartDate")
+        raise IllegalValue("ScheduledProcedureStepStartDate")
     return f"{datetime.combine(item.scheduled_date, item.scheduled_time, zone):%z}"[:5]
 
 

@@ -16,7 +16,7 @@ from core.health import Pulse
 from relay.configuration import configured_listener
 from relay.heartbeat import details_of, keep_fed
 from relay.hybrid_connection.listener import Listener
-from relay.hybrid_connection.status import Status
+from relay.hybrid_connection.status import ListenerState, ListenerStatus
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +30,13 @@ class Command(BaseCommand):
         """Run until told to stop."""
         asyncio.run(self.listen())
 
-    def listener(self, on_status: Callable[[Status], None]) -> Listener:
+    def listener(self, on_status: Callable[[ListenerStatus], None]) -> Listener:
         """The listener to run."""
         return configured_listener(on_status)
 
     async def listen(self) -> None:
         """Wire the listener to the signals, and its status to the heartbeat."""
-        pulse = Pulse("relay_listener", "connecting", must_be_fed=True).start()
+        pulse = Pulse("relay_listener", ListenerState.CONNECTING, must_be_fed=True).start()
         listener = self.listener(lambda status: pulse.set_state(status.state, **details_of(status)))
         signals = Signals.of_loop(reload=listener.replace_channel)
         feeding = asyncio.create_task(keep_fed(pulse), name="pulse-feeder")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from nonprod.relay_emulator import Policy, RelayEmulator
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.liveness import LivenessPolicy
 from relay.hybrid_connection.reconnection import ReconnectionPolicy
-from relay.hybrid_connection.rendezvous_limit import Places
+from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from relay.hybrid_connection.sender import send
 from tests import virtual_time
 from tests.conftest import KEYS, PATH
@@ -26,7 +26,9 @@ def echo_text(nonce: str) -> str:
 @asynccontextmanager
 async def emulated(*rights: str) -> AsyncIterator[tuple[RelayEmulator, HybridConnectionAddress]]:
     """An emulator in the running loop, whatever time that keeps; the key gives all rights unless some are named."""
-    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key, frozenset(rights or {"Manage"}))}) as emulator:
+    async with RelayEmulator(
+        [PATH], {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset(rights or {"Manage"}))}
+    ) as emulator:
         yield emulator, HybridConnectionAddress(emulator.namespace, PATH, plain=True)
 
 
@@ -140,7 +142,7 @@ class TestEchoes:
         assert virtual_time.run(play()) == ["connecting", "online"]
 
     async def test_it_waits_for_no_place_and_is_no_sender(self) -> None:
-        options = {"liveness": LivenessPolicy(soon=0.01), "places": Places(limit=1), "stop_grace": 0}
+        options = {"liveness": LivenessPolicy(soon=0.01), "rendezvous_limit": RendezvousLimit(limit=1), "stop_grace": 0}
         async with proving(**options) as (_, address, statuses):
             accepted = statuses.seen[-1].last_accept_at
             silent = await join(address)
