@@ -101,7 +101,7 @@ def has_unsupported_key(request: Dataset) -> bool:
     return _has_unsupported((element for element in request if element.keyword not in STEP_KEYWORDS), ROOT)
 
 
-def leaves_out(request: Dataset, response: Dataset) -> bool:
+def lacks_requested_attribute(request: Dataset, response: Dataset) -> bool:
     """Whether this response lacks what was asked for, though others may have it: then its status is FF01, too."""
     return any(_lacks(row, request, response) for row in ROOT)
 
