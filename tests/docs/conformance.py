@@ -32,16 +32,18 @@ STATEMENT = Path("docs/conformance.md")
 
 MEANINGS = {
     statuses.PENDING: "pending; every optional key is supported as the required ones are",
-    statuses.PENDING_WITH_UNSUPPORTED_KEYS: "pending; a key has a value that is not matched, is unknown, or is left out "
+    statuses.PENDING_WITH_UNSUPPORTED_KEYS: "pending; a key is not matched on its value, is unknown, or is left out "
     "of this item",
     statuses.SUCCESS: "done; alone, when nothing matched",
     statuses.CANCELLED: "cancelled by a C-CANCEL",
-    statuses.OUT_OF_RESOURCES: "more matches than `MWL_MAX_ROWS`, or than the modality's own limit; sent after that many "
-    "responses",
-    statuses.IDENTIFIER_DOES_NOT_MATCH: "a key is invalid: not a date or a time, or more than one item in the step sequence",
+    statuses.OUT_OF_RESOURCES: "more matches than `MWL_MAX_ROWS`, or than the modality's own limit; sent after as "
+    "many responses",
+    statuses.IDENTIFIER_DOES_NOT_MATCH: "a key is invalid: not a date or a time, or more than one item in the step "
+    "sequence",
     statuses.DATABASE_AWAY: "the database is not available; the same query may be answered later",
     statuses.INTERNAL_ERROR: "a fault of the gateway; see its log",
-    statuses.MAY_NOT_ASK: "the calling AE title is no longer permitted: its configuration changed after the association was accepted",
+    statuses.MAY_NOT_ASK: "the calling AE title is no longer permitted: its configuration changed after the "
+    "association was accepted",
     statuses.CANNOT_BE_READ: "the identifier cannot be read",
 }
 #: Status → the fields that a failure has.
