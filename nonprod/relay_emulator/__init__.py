@@ -5,16 +5,16 @@ from nonprod.relay_emulator.configuration import HybridConnection, Namespace
 from nonprod.relay_emulator.emulator import RelayEmulator
 from nonprod.relay_emulator.faults import BadFault
 from nonprod.relay_emulator.refusals import Refused
-from nonprod.relay_emulator.service import Times
-from nonprod.relay_emulator.tokens import Policy
+from nonprod.relay_emulator.service import Timeouts
+from nonprod.relay_emulator.tokens import SharedAccessPolicy
 
 __all__ = [
     "LISTENERS_AT_MOST",
     "BadFault",
     "HybridConnection",
     "Namespace",
-    "Policy",
     "Refused",
     "RelayEmulator",
-    "Times",
+    "SharedAccessPolicy",
+    "Timeouts",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nonprod.relay_emulator.tokens import RIGHTS, Policy
+from nonprod.relay_emulator.tokens import RIGHTS, SharedAccessPolicy
 
 
 class BadConfiguration(Exception):
@@ -19,7 +19,7 @@ class HybridConnection:
     its senders need a token."""
 
     path: str
-    policies: Mapping[str, Policy] = field(default_factory=dict)
+    policies: Mapping[str, SharedAccessPolicy] = field(default_factory=dict)
     http: bool = True
     client_authorization: bool = True
 
@@ -29,7 +29,7 @@ class Namespace:
     """All that is in a namespace. `bearer_tokens` stand for Entra ID: each opens everything, and never ends."""
 
     hybrid_connections: tuple[HybridConnection, ...]
-    policies: Mapping[str, Policy] = field(default_factory=dict)
+    policies: Mapping[str, SharedAccessPolicy] = field(default_factory=dict)
     bearer_tokens: frozenset[str] = field(default=frozenset(), repr=False)
 
 
@@ -61,18 +61,18 @@ def _hybrid_connection(path: str, table: Any) -> HybridConnection:
     return HybridConnection(path, policies, **known)
 
 
-def _policies(table: Mapping[str, Any], place: str) -> dict[str, Policy]:
+def _policies(table: Mapping[str, Any], place: str) -> dict[str, SharedAccessPolicy]:
     return {name: _policy(value, f"{place}.{name}") for name, value in table.items()}
 
 
-def _policy(table: Any, place: str) -> Policy:
+def _policy(table: Any, place: str) -> SharedAccessPolicy:
     known = _only(table, place, {"key": str, "rights": list})
     rights = frozenset(map(str, known.get("rights", RIGHTS)))
     if not known.get("key"):
         raise BadConfiguration(f"{place} has no key")
     if not rights <= RIGHTS:
         raise BadConfiguration(f"{place}.rights may be {', '.join(sorted(RIGHTS))}")
-    return Policy(known["key"], rights)
+    return SharedAccessPolicy(known["key"], rights)
 
 
 def _only(table: Any, place: str, kinds: Mapping[str, type]) -> dict[str, Any]:

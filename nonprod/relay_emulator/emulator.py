@@ -24,8 +24,8 @@ from nonprod.relay_emulator.plain_http import Gone, HttpRequest, HttpResponse, u
 from nonprod.relay_emulator.port import Connection, Port
 from nonprod.relay_emulator.refusals import Refused
 from nonprod.relay_emulator.rendezvous import Senders
-from nonprod.relay_emulator.service import Service, Times, text_response
-from nonprod.relay_emulator.tokens import Address, Policy, check_bearer, check_token, is_bearer
+from nonprod.relay_emulator.service import Service, Timeouts, text_response
+from nonprod.relay_emulator.tokens import Address, SharedAccessPolicy, check_bearer, check_token, is_bearer
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +43,10 @@ class RelayEmulator:
     def __init__(  # noqa: PLR0913 - most have a default
         self,
         hybrid_connections: Iterable[str | HybridConnection],
-        policies: Mapping[str, Policy],
+        policies: Mapping[str, SharedAccessPolicy],
         port: int = 0,
         *,
-        times: Times | None = None,
+        timeouts: Timeouts | None = None,
         clock: Callable[[], float] = time.time,
         bearer_tokens: Iterable[str] = (),
         tls: ssl.SSLContext | None = None,
@@ -54,7 +54,7 @@ class RelayEmulator:
         every = [HybridConnection(item) if isinstance(item, str) else item for item in hybrid_connections]
         self.hybrid_connections = {item.path.strip("/").lower(): item for item in every}
         self.policies, self.bearer_tokens = policies, frozenset(bearer_tokens)
-        self.service = Service(times or Times(), clock)
+        self.service = Service(timeouts or Timeouts(), clock)
         self.listeners = Listeners(self.service, self.hybrid_connections, self._renew, self._answered)
         self.senders = Senders(self.service, self.listeners)
         self.http = HttpRequests(self.service, self.listeners)

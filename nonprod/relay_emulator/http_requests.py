@@ -62,7 +62,7 @@ class HttpRequests:
         pending = self.pending[identifier] = _pending(path, message, request.body)
         frames = pending.frames if pending.told else [json.dumps({"request": {"address": address}})]
         try:
-            async with asyncio.timeout(self.service.times.request):
+            async with asyncio.timeout(self.service.timeouts.request):
                 await self.listeners.dispatch(path, *frames)
                 return self._response(await pending.answer)
         except TimeoutError:

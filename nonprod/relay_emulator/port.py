@@ -109,7 +109,7 @@ class Connection(ServerConnection):
 
     async def handshake(self, *args: Any, **options: Any) -> None:
         """Sort the connection; answer plain HTTP to its end, or go on to the opening handshake."""
-        async with asyncio.timeout(self.port.service.times.head):
+        async with asyncio.timeout(self.port.service.timeouts.head):
             await asyncio.wait({self._sorted, self.connection_lost_waiter}, return_when=asyncio.FIRST_COMPLETED)
         if self._stream:
             service = self.port.service
@@ -145,7 +145,7 @@ class Port:
             open_timeout=None,
             # The service sends no pings: a listener has to find out for itself that its channel is dead.
             ping_interval=None,
-            close_timeout=self.service.times.closing,
+            close_timeout=self.service.timeouts.closing,
             ssl=tls,
             logger=quiet,
         )
@@ -156,10 +156,10 @@ class Port:
         self._server.close()
         self._abort(lambda connection: connection.mute or connection.is_plain)
         closing = {asyncio.ensure_future(self._server.wait_closed())}
-        _, late = await asyncio.wait(closing, timeout=self.service.times.closing)
+        _, late = await asyncio.wait(closing, timeout=self.service.timeouts.closing)
         if late:
             self._abort(lambda _: True)
-            await asyncio.wait(late, timeout=self.service.times.closing)
+            await asyncio.wait(late, timeout=self.service.timeouts.closing)
 
     def _abort(self, fits: Callable[[Connection], bool]) -> None:
         for connection in [connection for connection in self.connections if fits(connection)]:

@@ -73,7 +73,7 @@ class Senders:
         accept = accept_message(address, target.options.get("id") or identifier, headers.raw_items())
         self.waiting[identifier] = meeting
         try:
-            async with asyncio.timeout(self.service.times.rendezvous):
+            async with asyncio.timeout(self.service.timeouts.rendezvous):
                 await self.listeners.dispatch(meeting.path, accept, is_accept=True)
                 return await meeting.outcome
         except TimeoutError:

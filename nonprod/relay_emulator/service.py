@@ -13,7 +13,7 @@ COUNTED = ("listened", "accepted", "lost", "joined", "rejected", "renewed", "req
 
 
 @dataclass(frozen=True)
-class Times:
+class Timeouts:
     """How long the service waits. Seconds."""
 
     rendezvous: float = 30.0
@@ -26,8 +26,8 @@ class Times:
 class Service:
     """The emulated service as its parts see it. `namespace` is host and port, `hosts` what tokens may call the host."""
 
-    def __init__(self, times: Times, clock: Callable[[], float]) -> None:
-        self.times = times
+    def __init__(self, timeouts: Timeouts, clock: Callable[[], float]) -> None:
+        self.timeouts = timeouts
         self.faults = Armoury(self.tell)
         self.counts = dict.fromkeys(COUNTED, 0)
         self.scheme = "ws"

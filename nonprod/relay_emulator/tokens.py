@@ -24,7 +24,7 @@ EXPIRY = re.compile(r"[0-9]{1,12}")
 
 
 @dataclass(frozen=True)
-class Policy:
+class SharedAccessPolicy:
     """A shared access policy: the key, and the rights it gives."""
 
     key: str = field(repr=False)
@@ -49,7 +49,9 @@ class Address:
     path: str
 
 
-def check_token(token: str, scopes: Iterable[Mapping[str, Policy]], address: Address, right: str, now: float) -> float:
+def check_token(
+    token: str, scopes: Iterable[Mapping[str, SharedAccessPolicy]], address: Address, right: str, now: float
+) -> float:
     """When a shared access signature ends; Refused with 401 (no good) or 403 (good, but not for this).
 
     `scopes` are the policies of the namespace and of the hybrid connection: one name may stand in both. Times are Unix
@@ -95,7 +97,7 @@ def read_token(token: str) -> Signature:
     return Signature(parts["sr"], unquote(parts["sig"]), parts["se"], unquote(parts["skn"]))
 
 
-def policies_of(signature: Signature, scopes: Iterable[Mapping[str, Policy]]) -> list[Policy]:
+def policies_of(signature: Signature, scopes: Iterable[Mapping[str, SharedAccessPolicy]]) -> list[SharedAccessPolicy]:
     """The policies that the token may have been signed with."""
     return [scope[signature.policy] for scope in scopes if signature.policy in scope]
 

@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from dicom import association_policy, listener, server, statuses, tls
+from dicom import association_policy, pynetdicom_internals, server, statuses, tls
 from dicom.modality_policy import CHARACTER_SETS, ModalityPolicy
 from dicom.models import Modality
 from gateway_project.settings.base import SETTINGS
@@ -297,8 +297,8 @@ TABLES: dict[str, Callable[[], str]] = {
         f"{kept} as {words[0]}" for kept, words in STATUS_WORDS.items() if kept != words[0]
     ),
     "ciphers": lambda: f"`{tls.CIPHERS}`",
-    "greeting seconds": lambda: f"{listener.GREETING_SECONDS:g}",
-    "longest pdu": lambda: f"{listener.LONGEST_PDU}",
+    "greeting seconds": lambda: f"{server.ARTIM_SECONDS:g}",
+    "longest pdu": lambda: f"{pynetdicom_internals.MAX_PDU_LENGTH}",
     "offered pdu": lambda: str(pynetdicom.AE().maximum_pdu_size),
     "max rows": lambda: str(SETTINGS["MWL_MAX_ROWS"][1]),
     "implementation class": lambda: str(pynetdicom.PYNETDICOM_IMPLEMENTATION_UID),

@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from nonprod.relay_emulator import Policy, RelayEmulator
-from nonprod.relay_emulator.service import Times
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy, Timeouts
 from relay.configuration import configured_listener
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.failures import HybridConnectionError
@@ -54,7 +53,7 @@ def reconnected(emulator: RelayEmulator, listener: Listener) -> bool:
 
 def used_up(emulator: RelayEmulator, listener: Listener) -> bool:
     """Every fault that was stored has been had."""
-    return not emulator.service.faults.shown()
+    return not emulator.state()["faults"]
 
 
 def both(emulator: RelayEmulator, listener: Listener) -> bool:
@@ -106,8 +105,8 @@ PLAYS = {
 @asynccontextmanager
 async def gateway(settings: Settings) -> AsyncIterator[tuple[RelayEmulator, Listener]]:
     """An emulator and the gateway's own listener on it, both quick to notice."""
-    times = Times(rendezvous=1.0, request=2.0)
-    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}, times=times) as emulator:
+    timeouts = Timeouts(rendezvous=1.0, request=2.0)
+    async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}, timeouts=timeouts) as emulator:
         settings.AZURE_RELAY_NAMESPACE = emulator.namespace
         statuses, stopping = Statuses(), asyncio.Event()
         listener = replace(configured_listener(statuses), liveness=QUICK, reconnection=AT_ONCE, stop_grace=1.0)

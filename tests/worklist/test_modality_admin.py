@@ -80,9 +80,9 @@ class TestAModality:
         ("field", "value", "told"),
         [
             ("ae_title", "", "required"),
-            ("ae_title", "MAMMO\\1", "none of them a backslash"),
+            ("ae_title", "MAMMO\\1", "no backslash"),
             ("ae_title", "A" * 17, "at most 16"),
-            ("max_rows", "0", "At least 1"),
+            ("max_rows", "0", "Enter at least 1"),
             ("max_rows", "-1", "greater than or equal to 0"),
             ("expected_address", "mammo1.hospital", "valid IPv4 or IPv6"),
             ("character_set", "KLINGON", "not one of the available choices"),

@@ -27,7 +27,7 @@ from worklist.admin.texts import clock, lines, link, moment
 from worklist.models import Delivery, StepLink, WorklistItem, WorklistQuery
 from worklist.performed_step.exceptions import NotPossible, put_item_back
 from worklist.performed_step.item_state import SCHEDULED
-from worklist.services.explain_query import explained, latest_queries, lines_of, logged
+from worklist.services.explain_query import explain_query, latest_queries, logged_query
 from worklist.services.test_items import is_test_item, make_test_item, take_off
 
 
@@ -279,8 +279,8 @@ class WorklistItemAdmin(RecordAdmin):
         context: dict[str, Any] = {"title": f"Why {item} is on a list, or why not", "item": item}
         if chosen := request.GET.get("query"):
             query = get_object_or_404(WorklistQuery, pk=_uuid(chosen))
-            explanation = explained(item, logged(query))
-            context_lines = lines_of(explanation, with_persons=request.user.has_perm(VIEW_PATIENT_DATA))
+            explanation = explain_query(item, logged_query(query))
+            context_lines = explanation.lines(with_patient_data=request.user.has_perm(VIEW_PATIENT_DATA))
             context |= {"query": query, "lines": context_lines, "summary": explanation.summary}
         else:
             context["queries"] = latest_queries(item)

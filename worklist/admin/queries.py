@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from core.admin import RecordAdmin
 from core.large_tables import IndexedValuesFilter, on_a_day
 from worklist.models import Delivery, ItemAlarm, WorklistItem, WorklistQuery
-from worklist.services.explain_query import askers
+from worklist.services.explain_query import known_ae_titles
 
 #: Of an item the latest queries that showed it.
 MOST = 500
@@ -76,7 +76,7 @@ class AskerFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """What can be chosen."""
-        return [(title, title) for title in sorted(askers())]
+        return [(title, title) for title in sorted(known_ae_titles())]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """What was chosen, or all."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nonprod.relay_emulator import HybridConnection, Policy
+from nonprod.relay_emulator import HybridConnection, SharedAccessPolicy
 from nonprod.relay_emulator.configuration import BadConfiguration, load
 
 FILE = """
@@ -34,12 +34,12 @@ def written(folder: Path, text: str) -> Path:
 class TestLoad:
     def test_a_file_says_what_there_is(self, tmp_path: Path) -> None:
         namespace = load(written(tmp_path, FILE))
-        listen_only = {"listen-only": Policy("two-key", frozenset({"Listen"}))}
+        listen_only = {"listen-only": SharedAccessPolicy("two-key", frozenset({"Listen"}))}
         assert namespace.hybrid_connections == (
             HybridConnection("one"),
             HybridConnection("two", listen_only, http=False, client_authorization=False),
         )
-        assert namespace.policies == {"root": Policy("root-key")}
+        assert namespace.policies == {"root": SharedAccessPolicy("root-key")}
         assert namespace.bearer_tokens == {"a-jwt"}
 
     @pytest.mark.parametrize(

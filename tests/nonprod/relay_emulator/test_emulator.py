@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from nonprod.relay_emulator import HybridConnection, Policy, RelayEmulator
+from nonprod.relay_emulator import HybridConnection, RelayEmulator, SharedAccessPolicy
 from tests.conftest import KEYS, PATH
 from tests.nonprod.relay_emulator.clients import (
     POLICIES,
@@ -66,17 +66,17 @@ class TestTokens:
 
 class TestRights:
     async def test_a_listen_only_key_cannot_send(self) -> None:
-        policies = {KEYS.name: Policy(KEYS.key, frozenset({"Listen"}))}
+        policies = {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset({"Listen"}))}
         async with RelayEmulator([PATH], policies) as emulator:
             await listen(emulator)
             assert (await refusal_of(emulator, "connect"))[0] == 403
 
     async def test_a_send_only_key_cannot_listen(self) -> None:
-        async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key, frozenset({"Send"}))}) as emulator:
+        async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset({"Send"}))}) as emulator:
             assert (await refusal_of(emulator, "listen"))[0] == 403
 
     async def test_a_hybrid_connections_own_policy_opens_no_other(self) -> None:
-        own = HybridConnection("own", {"own": Policy("own-key", frozenset({"Listen"}))})
+        own = HybridConnection("own", {"own": SharedAccessPolicy("own-key", frozenset({"Listen"}))})
         async with RelayEmulator([PATH, own], POLICIES) as emulator:
             good = token("http://127.0.0.1", key="own-key", name="own")
             await open_as(emulator, "listen", "own", given=good)

@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
-from nonprod.relay_emulator import BadFault, RelayEmulator, Times
+from nonprod.relay_emulator import BadFault, RelayEmulator, Timeouts
 from nonprod.relay_emulator.faults import FAULTS, Armoury, Delay, DuplicateAccept, Refuse, read_fault, show_fault
 from tests.conftest import PATH
 from tests.nonprod.relay_emulator.clients import (
@@ -29,7 +29,7 @@ from tests.nonprod.relay_emulator.clients import (
     vanish,
 )
 
-IMPATIENT = Times(rendezvous=0.1, request=0.1)
+IMPATIENT = Timeouts(rendezvous=0.1, request=0.1)
 
 
 async def is_silent(socket: ClientConnection) -> bool:
@@ -81,7 +81,7 @@ class TestDrop:
 
 class TestHalfOpen:
     async def test_a_channel_answers_nothing_and_stays_up(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=IMPATIENT) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=IMPATIENT) as emulator:
             channel = await listen(emulator)
             await emulator.inject({"fault": "half_open"})
             assert await is_silent(channel)
@@ -96,7 +96,7 @@ class TestHalfOpen:
         assert channel.close_code == 1006
 
     async def test_it_outlives_its_token(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=IMPATIENT) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=IMPATIENT) as emulator:
             channel = await listen(emulator)
             await emulator.inject({"fault": "half_open"})
             await emulator.inject({"fault": "expire_tokens"})
@@ -110,7 +110,7 @@ class TestHalfOpen:
         assert await works(emulator)
 
     async def test_both_ends_of_a_rendezvous_can_be_too(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=Times(closing=0.1)) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=Timeouts(closing=0.1)) as emulator:
             sender, listener = await join(emulator)
             await emulator.until(lambda: emulator.counts["joined"] == 1)
             await emulator.inject({"fault": "half_open", "where": "rendezvous"})
@@ -121,7 +121,7 @@ class TestHalfOpen:
 
 class TestZombie:
     async def test_pings_are_answered_and_nothing_is_dispatched(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=IMPATIENT) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=IMPATIENT) as emulator:
             channel = await listen(emulator)
             await emulator.inject({"fault": "zombie"})
             assert (await refusal_of(emulator, "connect"))[0] == 504
@@ -227,7 +227,7 @@ class TestDelay:
         await late
 
     async def test_a_late_dispatch_counts_as_the_listeners_time(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=IMPATIENT) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=IMPATIENT) as emulator:
             await listen(emulator)
             await emulator.inject({"fault": "delay", "action": "dispatch", "seconds": 3600, "times": None})
             assert (await refusal_of(emulator, "connect"))[0] == 504

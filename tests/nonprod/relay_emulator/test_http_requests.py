@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from nonprod.relay_emulator import HybridConnection, RelayEmulator, Times
+from nonprod.relay_emulator import HybridConnection, RelayEmulator, Timeouts
 from tests.conftest import PATH
 from tests.nonprod.relay_emulator.clients import (
     POLICIES,
@@ -246,7 +246,7 @@ class TestNoResponse:
         assert b"TrackingId:" in response.body
 
     async def test_a_listener_that_does_not_answer_is_504_without_via(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=Times(request=0.05)) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=Timeouts(request=0.05)) as emulator:
             channel = await listen(emulator)
             response = await ask(emulator)
             assert (response.status, "via" in response.headers) == (504, False)
@@ -255,7 +255,7 @@ class TestNoResponse:
             await emulator.until(lambda: len(emulator.responses) == 1)
 
     async def test_a_listener_that_came_to_the_address_and_says_nothing_is_504(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=Times(request=0.3)) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=Timeouts(request=0.3)) as emulator:
             channel = await listen(emulator)
             exchange = Exchange(emulator, channel)
             own = await open_socket((await exchange.request())["address"])

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from nonprod.relay_emulator import RelayEmulator, Times
+from nonprod.relay_emulator import RelayEmulator, Timeouts
 from tests.conftest import PATH
 from tests.nonprod.relay_emulator.clients import POLICIES, call, listen, token
 
@@ -80,7 +80,10 @@ class TestPlainHttp:
             assert await status_of(reader) in {400, 431}
 
     async def test_who_says_nothing_is_hung_up_on(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=Times(head=0.05)) as emulator, line(emulator) as (reader, _):
+        async with (
+            RelayEmulator([PATH], POLICIES, timeouts=Timeouts(head=0.05)) as emulator,
+            line(emulator) as (reader, _),
+        ):
             assert await reader.read() == b""
 
     async def test_an_upgrade_with_a_wrong_key_is_refused_and_costs_the_sender_nothing(

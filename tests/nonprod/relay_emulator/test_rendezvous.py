@@ -6,7 +6,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from nonprod.relay_emulator import RelayEmulator, Times
+from nonprod.relay_emulator import RelayEmulator, Timeouts
 from tests.conftest import PATH
 from tests.nonprod.relay_emulator.clients import (
     POLICIES,
@@ -213,14 +213,14 @@ class TestAddress:
             assert (await refusal_at(f"{url_of(emulator, 'accept')}{query}"))[0] == 403
 
     async def test_it_ends_with_the_senders_patience_which_is_504(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=Times(rendezvous=0.05)) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=Timeouts(rendezvous=0.05)) as emulator:
             channel = await listen(emulator)
             status, text = await refusal_of(emulator, "connect")
             assert (status, "TrackingId:" in text) == (504, True)
             assert (await refusal_at((await next_message(channel, "accept"))["address"]))[0] == 403
 
     def test_times_are_the_services(self) -> None:
-        assert (Times().rendezvous, Times().request) == (30, 60)
+        assert (Timeouts().rendezvous, Timeouts().request) == (30, 60)
 
     async def test_a_sender_that_goes_while_it_waits_leaves_nothing(self, emulator: RelayEmulator) -> None:
         called = await call(emulator, await listen(emulator))

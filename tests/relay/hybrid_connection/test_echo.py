@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nonprod.relay_emulator import Policy, RelayEmulator
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.liveness import LivenessPolicy
 from relay.hybrid_connection.reconnection import ReconnectionPolicy
@@ -26,7 +26,9 @@ def echo_text(nonce: str) -> str:
 @asynccontextmanager
 async def emulated(*rights: str) -> AsyncIterator[tuple[RelayEmulator, HybridConnectionAddress]]:
     """An emulator in the running loop, whatever time that keeps; the key gives all rights unless some are named."""
-    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key, frozenset(rights or {"Manage"}))}) as emulator:
+    async with RelayEmulator(
+        [PATH], {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset(rights or {"Manage"}))}
+    ) as emulator:
         yield emulator, HybridConnectionAddress(emulator.namespace, PATH, plain=True)
 
 

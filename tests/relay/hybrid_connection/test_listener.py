@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from nonprod.relay_emulator import Policy, RelayEmulator
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.failures import HybridConnectionError
 from relay.hybrid_connection.listener import Listener
@@ -82,7 +82,7 @@ class TestComingBack:
     def test_a_channel_that_dies_young_is_not_reopened_in_a_storm(self) -> None:
         # As when the service ends the channel whenever it is pinged (azure-relay-dotnet #103).
         async def play() -> int:
-            async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as emulator:
+            async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
                 address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
                 patient = ReconnectionPolicy(jitter=lambda _shortest, longest: longest)
                 async with listening(address, reconnection=patient) as (listener, statuses):
@@ -104,7 +104,7 @@ class TestReasons:
         assert "hunter2" not in reason
 
     async def test_a_policy_without_listen_is_told(self) -> None:
-        async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key, frozenset({"Send"}))}) as emulator:
+        async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset({"Send"}))}) as emulator:
             address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
             assert "403, the token is valid, but not for" in await offline_reason(address)
 
@@ -164,7 +164,7 @@ class TestReasons:
 async def renewal_of(keys: type[SharedAccessKey], service_ahead: float = 0) -> tuple[float, Statuses]:
     """Virtual seconds until the first renewal of tokens that live an hour, and what the listener said until its end."""
     clock = asyncio.get_running_loop().time
-    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}, clock=clock) as emulator:
+    async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}, clock=clock) as emulator:
         await emulator.inject({"fault": "clock_skew", "seconds": service_ahead})
         address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
         tokens, never_too_old = keys(KEYS.name, KEYS.key, clock=clock), LivenessPolicy(max_age=1e9)
@@ -251,7 +251,7 @@ class TestRenewal:
 
     def test_a_clock_that_falls_behind_is_told_when_the_token_ends_too_soon(self) -> None:
         async def play() -> str:
-            async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as emulator:
+            async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
                 address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
                 await emulator.inject({"fault": "clock_skew", "seconds": 3000})
                 async with listening(address) as (_, statuses):
@@ -403,7 +403,7 @@ class TestStopping:
 
     def test_the_silent_do_not_hold_it_up_and_a_dead_channel_does_not_either(self) -> None:
         async def play() -> float:
-            async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as emulator:
+            async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
                 address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
                 async with listening(address):
                     silent = await join(address)
@@ -416,7 +416,7 @@ class TestStopping:
 
     def test_an_echo_of_its_own_does_not_hold_it_up(self) -> None:
         async def play() -> float:
-            async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as emulator:
+            async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
                 address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
                 async with listening(address, Gate().answer, echo_text=str):
                     await emulator.until(lambda: emulator.counts["joined"] == 1)
