@@ -7,12 +7,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from core.daemon import leave, stop_event
-from core.health import BEAT_SECONDS, Pulse
+from core.daemon import exit_process, stop_event
+from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
 from dicom.association_policy import AssociationPolicy
 from dicom.server import DicomServer, PortUnavailable, is_accepting, stop_server
 from dicom.tls import server_context
-from worklist.configuration import server_config
+from worklist.configuration import LISTENING, server_config
 from worklist.performed_step.abandoned_steps import Rounds
 from worklist.query.find import WorklistContext
 from worklist.scp import start_worklist_server
@@ -32,20 +32,19 @@ class Command(BaseCommand):
             servers = _start_servers(context)
             context.deliveries.start()
             Rounds(stopping).start()
-            pulse = Pulse("mwl_scp", "listening", must_be_fed=True).start()
+            heartbeat = HeartbeatWriter("mwl_scp", LISTENING, watchdog=True).start()
             while not stopping.is_set():
                 if is_accepting(*servers):  # this loop still running does not prove that the servers are
-                    pulse.feed()
+                    heartbeat.keep_alive()
                 last_query_at = context.last_query_at and context.last_query_at.isoformat(timespec="seconds")
-                pulse.set_state(
-                    "listening", associations=context.policy.open_associations(), last_query_at=last_query_at
-                )
+                associations = context.policy.open_associations()
+                heartbeat.set_state(LISTENING, associations=associations, last_query_at=last_query_at)
                 stopping.wait(BEAT_SECONDS)
             stop_server(*servers)
             context.deliveries.stop()
-            pulse.stop(patience=2)
+            heartbeat.stop(patience=2)
         logger.info("worklist SCP stopped")
-        leave()  # a peer that does not read would keep its thread, and with it this process, alive for a while
+        exit_process()  # a peer that does not read would keep its thread, and with it this process, alive for a while
 
 
 def _start_servers(context: WorklistContext) -> list[DicomServer]:
