@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from core.health import STALE_AFTER, WORKING_STATES
+from core.heartbeat import STALE_AFTER, is_working
 from core.models import Heartbeat
 from dashboard.severity import Level
 from relay.models import FAILURES, ReceivedAction
@@ -150,7 +150,7 @@ def _living(beats: Iterable[Heartbeat], role: str, now: datetime) -> tuple[int, 
     living = [beat for beat in ours if beat.beat_at >= now - STALE_AFTER]
     if not living:
         return 0, _Told("", ours[0].beat_at if ours else None, {})
-    working = [beat for beat in living if beat.state in WORKING_STATES[role]]
+    working = [beat for beat in living if is_working(beat)]
     best = (working or living)[0]
     return len(living), _Told(best.state, best.state_since, best.details)
 

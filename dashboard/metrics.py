@@ -27,7 +27,8 @@ from prometheus_client.registry import Collector
 
 from core.contract import PASSING_ERRORS, ErrorCode
 from core.database import UNAVAILABLE
-from core.health import STALE_AFTER, WORKING_STATES, version
+from core.heartbeat import DAEMONS, STALE_AFTER
+from core.instance import version
 from core.models import Heartbeat
 from dashboard.daemons import LISTENER, SERVER, relay_part
 from dicom.models import Modality
@@ -168,7 +169,7 @@ def _age(at: datetime | None, now: datetime) -> float | None:
 
 def daemons(now: datetime) -> Iterator[Metric]:
     """The processes, by their heartbeats."""
-    beats = list(Heartbeat.objects.filter(role__in=WORKING_STATES))
+    beats = list(Heartbeat.objects.filter(role__in=DAEMONS))
     beats = [beat for beat in beats if now - beat.beat_at <= STALE_AFTER]
     living = Counter(beat.role for beat in beats)
     ages = {role: (now - max(beat.beat_at for beat in beats if beat.role == role)).total_seconds() for role in living}

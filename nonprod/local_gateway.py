@@ -20,7 +20,7 @@ from honcho.manager import SIGNALS, Manager
 from honcho.printer import Message, Printer
 
 from core.database import borrowed_connection
-from core.health import check_role
+from core.heartbeat import check_daemon
 from nonprod.manage_emulator import echo_action, send_action
 from nonprod.modality_emulator import Modality, NoAnswer
 from relay.hybrid_connection.failures import HybridConnectionError
@@ -171,7 +171,7 @@ def _relay_answers() -> bool:
     """An echo through the relay; with a real relay, whose key may have no Send right, the listener's heartbeat."""
     if not settings.RELAY_IS_EMULATED:
         with borrowed_connection():
-            return bool(check_role("relay_listener")["ok"])
+            return bool(check_daemon("relay_listener")["ok"])
     return bool(json.loads(asyncio.run(send_action(echo_action(), patience=5.0)))["status"] == "echo")
 
 

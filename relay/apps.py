@@ -1,4 +1,4 @@
-"""Registers the relay's system checks."""
+"""Registers the relay's system checks, and the relay listener."""
 
 from django.apps import AppConfig
 
@@ -9,4 +9,8 @@ class RelayConfig(AppConfig):
     name = "relay"
 
     def ready(self) -> None:
+        from core.heartbeat import Daemon, register_daemon
         from relay import checks  # noqa: F401
+        from relay.hybrid_connection.status import ListenerState
+
+        register_daemon(Daemon("relay_listener", "run_relay_listener", frozenset({ListenerState.ONLINE})))

@@ -1,4 +1,4 @@
-"""Registers the worklist's system checks, and its part in the gateway's health."""
+"""Registers the worklist's system checks, its server, and its health check."""
 
 from django.apps import AppConfig
 
@@ -9,9 +9,11 @@ class WorklistConfig(AppConfig):
     name = "worklist"
 
     def ready(self) -> None:
-        from core.health import ALARMS, CHECKS
+        from core.health import register_check
+        from core.heartbeat import Daemon, register_daemon
         from worklist import checks  # noqa: F401
-        from worklist.health import check_items, wrong_patients
+        from worklist.configuration import LISTENING
+        from worklist.health import check_items
 
-        CHECKS["worklist_items"] = check_items
-        ALARMS.append(wrong_patients)
+        register_daemon(Daemon("mwl_scp", "run_mwl_scp", frozenset({LISTENING})))
+        register_check("worklist_items", check_items)
