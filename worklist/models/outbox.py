@@ -13,7 +13,7 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from core.database import take_turns
+from core.database import serialise_on
 from worklist.models.items import WorklistItem
 
 #: A reader that asks from the same place again is noted only after this long.
@@ -25,7 +25,7 @@ class ItemChangeQuerySet(models.QuerySet["ItemChange"]):
 
     def add(self, item: WorklistItem, performed: dict[str, Any] | None) -> None:
         """Add the item's present status. This takes the last lock of a transaction, and keeps it until the commit."""
-        take_turns("worklist.itemchange")
+        serialise_on("worklist.itemchange")
         self.create(item=item, status=item.status, performed=performed)
 
     def after(self, number: int) -> "ItemChangeQuerySet":

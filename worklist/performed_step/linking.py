@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from core.audit import Auditor
 from core.contract import ItemStatus
-from core.database import take_turns
+from core.database import serialise_on
 from worklist.item_fields import FIELD_LENGTHS
 from worklist.models import MppsException, PerformedProcedureStep, StepLink, WorklistItem
 from worklist.performed_step.item_status_update import recompute_status
@@ -83,7 +83,7 @@ def link_waiting_steps(item: WorklistItem) -> None:
 
 def serialise_on_accession_number(*accession_numbers: str) -> None:
     """Wait for other transactions on these accession numbers, and make later ones wait for this one."""
-    take_turns(*(f"worklist.accession_number {number}" for number in accession_numbers if number))
+    serialise_on(*(f"worklist.accession_number {number}" for number in accession_numbers if number))
 
 
 def lock_steps(steps: Iterable[UUID]) -> dict[UUID, PerformedProcedureStep]:

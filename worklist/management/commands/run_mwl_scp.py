@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from core.daemon import leave, stop_event
+from core.daemon import exit_process, stop_event
 from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
 from dicom.association_policy import AssociationPolicy
 from dicom.server import DicomServer, PortUnavailable, is_accepting, stop_server
@@ -44,7 +44,7 @@ class Command(BaseCommand):
             context.deliveries.stop()
             heartbeat.stop(patience=2)
         logger.info("worklist SCP stopped")
-        leave()  # a peer that does not read would keep its thread, and with it this process, alive for a while
+        exit_process()  # a peer that does not read would keep its thread, and with it this process, alive for a while
 
 
 def _start_servers(context: WorklistContext) -> list[DicomServer]:
