@@ -33,7 +33,7 @@ from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-QUICK = LivenessPolicy(pong=0.3, interval=0.2, deadline=0.5, soon=0.1)
+QUICK = LivenessPolicy(ping=0.3, interval=0.2, deadline=0.5, retry=0.1)
 SENDERS = 10
 BEFORE = AFTER = 20
 

@@ -13,6 +13,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.sop_class import ModalityWorklistInformationFind  # type: ignore[attr-defined]
 from pytest_django import Settings
 
+from core.contract import ItemStatus
 from dicom.association_policy import AssociationPolicy, ServerConfig
 from dicom.server import stop_server
 from nonprod.modality_emulator import Modality, NoAnswer, broad_query
@@ -72,7 +73,7 @@ class TestRows:
         assert unit.ask(request(AccessionNumber="")).accession_numbers == ["A", "B", "C"]
 
     def test_of_final_states_are_hidden_unless_asked_for(self, unit: Unit) -> None:
-        for status in WorklistItem.Status:
+        for status in ItemStatus:
             create(accession_number=status.name, status=status)
         hidden = unit.ask(request(dataset(ScheduledProcedureStepStatus=""), AccessionNumber=""))
         assert sorted(hidden.accession_numbers) == ["IN_PROGRESS", "SCHEDULED"]
