@@ -10,7 +10,7 @@ from importlib import import_module
 from django.conf import settings
 
 from core.contract import MAX_FRAME_BYTES
-from core.database import StoreGate
+from core.database import ConcurrencyLimit
 from relay.dispatcher import Dispatcher, too_large_reply
 from relay.http import respond
 from relay.hybrid_connection.address import HybridConnectionAddress
@@ -45,8 +45,8 @@ def configured_tokens() -> TokenProvider:
 def configured_dispatcher() -> Dispatcher:
     """The dispatcher with the tables of the module that GATEWAY_ACTIONS names, as ROOT_URLCONF names urls.py."""
     tables = import_module(settings.GATEWAY_ACTIONS)
-    gate = StoreGate(ACTIONS_AT_ONCE, settings.DATABASE_WAIT_SECONDS)
-    return Dispatcher(tables.ACTIONS, tables.PROBES, gate)
+    database_limit = ConcurrencyLimit(ACTIONS_AT_ONCE, settings.DATABASE_WAIT_SECONDS)
+    return Dispatcher(tables.ACTIONS, tables.PROBES, database_limit)
 
 
 def configured_listener(on_status: Callable[[ListenerStatus], None]) -> Listener:

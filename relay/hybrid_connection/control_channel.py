@@ -1,4 +1,4 @@
-"""Owns one control channel on its socket: opens it, reads it, renews its token, closes it."""
+"""Open a control channel, read its events, renew its token and close it (Hybrid Connections protocol: listen)."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from .control_protocol import (
     renewal_delay,
 )
 from .failures import Failure, HybridConnectionError, describe_skew
-from .liveness import Evidence
+from .liveness import EchoTally
 from .tokens import Token, TokenProvider, fresh_token
 from .websocket import (
     ClientConnection,
@@ -32,28 +32,29 @@ from .websocket import (
 
 logger = logging.getLogger(__name__)
 
-SEND_SECONDS = 10.0
-#: Far above what the protocol has: bodies of 64 kB, header metadata of 32 kB.
+#: A channel that takes nothing for so long is dead. Seconds.
+SEND_TIMEOUT = 10.0
+#: Far above the protocol's limits: 64 kB for a body, 32 kB for headers.
 MAX_MESSAGE_BYTES = 1024 * 1024
 
 
 @dataclass(eq=False)
 class ControlChannel:
-    """A control channel that is open.
+    """A control channel.
 
-    `opened_at` is the loop's time; `seconds_behind` by how much this machine's clock is behind the service's;
-    `evidence` what its echoes say of it, and `is_proven` whether one of them ever came in here.
+    `opened_at` is the event loop's time. `seconds_behind` is how far this machine's clock is behind the service's.
+    `echoes` is what liveness knows of the channel, and `is_proven` whether an echo has ever arrived on it.
     """
 
     websocket: ClientConnection
     token: Token
     opened_at: float
     seconds_behind: float = 0.0
-    evidence: Evidence = field(default_factory=Evidence)
+    echoes: EchoTally = field(default_factory=EchoTally)
     is_proven: bool = False
 
     def __post_init__(self) -> None:
-        self._frames = ControlProtocol()
+        self._protocol = ControlProtocol()
         self._sending = asyncio.Lock()
 
     @property
@@ -66,10 +67,10 @@ class ControlChannel:
         """Whether neither side has begun to close it."""
         return self.websocket.state is State.OPEN
 
-    async def events(self, body_patience: float) -> AsyncIterator[Event]:
-        """What it asks for, until it ends: `failure` then says why.
+    async def events(self, body_timeout: float) -> AsyncIterator[Event]:
+        """Yield events until the channel ends; `failure` then explains why it did.
 
-        A request whose body does not come within `body_patience` seconds, or before the end, comes without.
+        A request whose body does not arrive within `body_timeout` seconds is yielded without it.
         """
         loop = asyncio.get_running_loop()
         body_due: float | None = None
@@ -77,30 +78,30 @@ class ControlChannel:
             while True:
                 try:
                     async with asyncio.timeout_at(body_due):
-                        events = self._frames.receive(await self.websocket.recv())
+                        events = self._protocol.receive(await self.websocket.recv())
                 except TimeoutError:
-                    events = self._frames.give_up_body()
+                    events = self._protocol.give_up_body()
                 for event in events:
                     yield event
-                body_due = (body_due or loop.time() + body_patience) if self._frames.awaited_id else None
-        for event in self._frames.give_up_body():
+                body_due = (body_due or loop.time() + body_timeout) if self._protocol.awaited_id else None
+        for event in self._protocol.give_up_body():
             yield event
 
     @property
     def failure(self) -> Failure:
-        """Why it has ended; with a token that has ended a wrong clock is told, too."""
+        """Why it has ended. When the token was refused, this mentions a wrong clock too."""
         failure = closing_failure(self.websocket)
         if failure.kind == "token_ended" and (skew := describe_skew(self.seconds_behind)):
             return replace(failure, sentence=f"{failure.sentence}; {skew}")
         return failure
 
     async def send(self, messages: tuple[str | bytes, ...]) -> bool:
-        """Send messages with no other in between; False where the channel is not open any more.
+        """Send messages with no other in between; return False when the channel is no longer open.
 
-        One that takes nothing for SEND_SECONDS is dead, and is broken off: pings wait behind what is not taken.
+        Abort a channel that takes nothing for SEND_TIMEOUT: a ping would not find out, since it waits behind the data.
         """
         try:
-            async with asyncio.timeout(SEND_SECONDS), self._sending:
+            async with asyncio.timeout(SEND_TIMEOUT), self._sending:
                 for message in messages:
                     await self.websocket.send(message)
         except ConnectionClosed:
@@ -117,10 +118,10 @@ class ControlChannel:
         clock: Callable[[], float],
         renewed: Callable[[], None],
     ) -> None:
-        """Give it a new token well before the old one ends, for ever; `renewed` is called each time."""
+        """Renew the token well before it expires, for ever; call `renewed` each time."""
         while True:
             fraction = random.uniform(*RENEWAL_FRACTIONS)  # noqa: S311 - spreads renewals, hides nothing
-            # By the service's clock, which is the one that ends it.
+            # Use the service's clock, because the service decides when the token has expired.
             life = self.token.expires_at - (clock() + self.seconds_behind)
             await asyncio.sleep(renewal_delay(life, fraction))
             try:
@@ -128,7 +129,7 @@ class ControlChannel:
             except HybridConnectionError as error:
                 logger.warning("token not renewed", extra={"reason": str(error)})
                 continue
-            except Exception:  # the outermost edge of this task: without it the channel would end with its token
+            except Exception:  # the outermost edge of this task; if it ended, the channel would end with its token
                 logger.exception("token not renewed")
                 continue
             if await self.send((renew_token(self.token.value),)):
@@ -136,33 +137,38 @@ class ControlChannel:
                 logger.info("token renewed")
 
     def abort(self) -> None:
-        """End it without a word, if it has not ended."""
+        """Drop the connection without a closing handshake; does nothing when it is closed already."""
         self.websocket.transport.abort()
 
     async def close(self) -> None:
-        """Say goodbye; whoever reads it reads on until the other side has answered, so that no accept is lost."""
+        """Close with a handshake. Keep reading `events` until it is complete, or accepts already sent are lost."""
         await self.websocket.close()
 
 
 def listening_on(address: HybridConnectionAddress) -> str:
-    """The phase of what goes wrong with a control channel."""
+    """Return the phase named in errors of a control channel."""
     return f"listening on {address.namespace}/{address.path}"
 
 
 async def open_control_channel(
-    address: HybridConnectionAddress, tokens: TokenProvider, pong: float, now: float
+    address: HybridConnectionAddress, tokens: TokenProvider, ping: float, now: float
 ) -> ControlChannel:
-    """A new control channel, which ends when a ping has no answer for `pong` seconds; `now` is Unix seconds.
+    """Open a control channel that sends a ping every `ping` seconds, and ends when one is not answered in that time.
 
-    HybridConnectionError names what failed.
+    `now` is Unix seconds. Raises HybridConnectionError.
     """
     token = await fresh_token(tokens, address.audience)
-    headers, timeouts, limit = token_header(token), Timeouts(ping=pong), FrameLimit(MAX_MESSAGE_BYTES)
     phase = listening_on(address)
-    websocket = await open_websocket(address.listen_url, phase, headers=headers, timeouts=timeouts, limit=limit)
+    websocket = await open_websocket(
+        address.listen_url,
+        phase,
+        headers=token_header(token),
+        timeouts=Timeouts(ping=ping),
+        limit=FrameLimit(MAX_MESSAGE_BYTES),
+    )
     channel = ControlChannel(websocket, token, asyncio.get_running_loop().time())
     behind = seconds_behind_service(websocket, now)
-    if skew := describe_skew(behind):  # less than that is the header's own inaccuracy
+    if skew := describe_skew(behind):  # a smaller difference may be the Date header's own inaccuracy
         channel.seconds_behind = behind
         logger.warning("the clock is wrong", extra={"reason": f"{phase}: {skew}"})
     return channel

@@ -37,7 +37,7 @@ class Visit:
 @asynccontextmanager
 async def visiting(listener: Listener) -> AsyncIterator[Visit]:
     """A visit to the hybrid connection of a listener that does not run; HybridConnectionError names what failed."""
-    channel = await open_control_channel(listener.address, listener.tokens, listener.liveness.pong, listener.clock())
+    channel = await open_control_channel(listener.address, listener.tokens, listener.liveness.ping, listener.clock())
     visit = Visit(channel, listener)
     serving = asyncio.create_task(visit.serve(), name="visit")
     try:

@@ -12,8 +12,8 @@ from django.test import Client
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.database import in_database_thread
 from tests.processes import PATIENCE, Process, Start, free_ports
-from tests.store import ask_store
 
 
 class Page:
@@ -102,4 +102,4 @@ def session_of(user: User) -> str:
 
 async def logged_in(group: str = "clinic", name: str = "") -> str:
     """The same, from a coroutine."""
-    return await ask_store(lambda: log_in(group, name))
+    return await in_database_thread(lambda: log_in(group, name))

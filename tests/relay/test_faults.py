@@ -26,14 +26,14 @@ from relay.hybrid_connection.liveness import LivenessPolicy
 from relay.hybrid_connection.sender import send
 from relay.models import ReceivedAction
 from tests.conftest import KEYS, PATH
+from tests.database import in_database_thread
 from tests.factories import payload
 from tests.relay.hybrid_connection.listening import AT_ONCE, Statuses
-from tests.store import ask_store
 from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-QUICK = LivenessPolicy(pong=0.3, interval=0.2, deadline=0.5, soon=0.1)
+QUICK = LivenessPolicy(ping=0.3, interval=0.2, deadline=0.5, retry=0.1)
 SENDERS = 10
 BEFORE = AFTER = 20
 
@@ -196,7 +196,7 @@ class TestFaults:
                 await senders.warm_again.wait()
                 senders.enough = True
                 await asyncio.gather(*pumps)
-        assert await ask_store(done) == ({"created": senders.replies}, senders.replies)
+        assert await in_database_thread(done) == ({"created": senders.replies}, senders.replies)
 
 
 def done() -> tuple[dict[str, int], int]:

@@ -54,14 +54,14 @@ def why(item: WorklistItem) -> str:
 
 class TestTheItemsPage:
     def test_says_to_whom_it_was_shown_and_when(self, support: Client, item: WorklistItem) -> None:
-        assert "no modality yet" in page(support, detail(item))
+        assert "no machine yet" in page(support, detail(item))
         Delivery.objects.add([item.pk], "MAMMO1", NINE)
         Delivery.objects.add([item.pk], "MAMMO1", NINE.replace(minute=10))
         assert "MAMMO1 at 23 Nov 2026 09:02, 09:10 (2 times)" in page(support, detail(item))
 
     def test_says_that_it_cannot_be_shown(self, support: Client, item: WorklistItem) -> None:
         ItemAlarm.objects.add({item.pk: "PatientAddress"}, NINE)
-        assert "PatientAddress: last left out at 23 Nov 2026 09:02" in page(support, detail(item))
+        assert "PatientAddress, last at 23 Nov 2026 09:02" in page(support, detail(item))
 
 
 class TestTheLists:

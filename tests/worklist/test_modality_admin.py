@@ -99,7 +99,7 @@ class TestAModality:
         self, engineer: Client, settings: Settings
     ) -> None:
         settings.MWL_UNKNOWN_AE_TITLES = "reject-once-configured"
-        told = "those that are not on this list are rejected"
+        told = "the gateway rejects machines that are not on this list"
         assert told in engineer.post(ADD, FORM, follow=True).content.decode()
         assert told not in engineer.post(ADD, {**FORM, "ae_title": "MAMMO2"}, follow=True).content.decode()
 
@@ -123,7 +123,7 @@ class TestTheList:
 
     def test_says_where_there_is_none(self, engineer: Client) -> None:
         Modality.objects.create(ae_title="MAMMO1")
-        assert "none is kept" in page(engineer, LIST)
+        assert "none kept" in page(engineer, LIST)
 
     @pytest.mark.parametrize(("query", "found"), [({"is_allowed__exact": "0"}, False), ({"q": "Van"}, True)])
     def test_can_be_narrowed(self, engineer: Client, query: dict[str, str], found: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from core.daemon import Signals, leave
+from core.daemon import Signals, exit_process
 from core.heartbeat import HeartbeatWriter
 from relay.configuration import configured_listener
 from relay.heartbeat import details_of, keep_alive
@@ -40,8 +40,8 @@ class Command(BaseCommand):
         listener = self.listener(lambda status: heartbeat.set_state(status.state, **details_of(status)))
         signals = Signals.of_loop(reload=listener.replace_channel)
         feeding = asyncio.create_task(keep_alive(heartbeat), name="heartbeat-watchdog")
-        await listener.run(signals.stopping, signals.leaving)
+        await listener.run(signals.stopping, signals.aborting)
         feeding.cancel()
-        heartbeat.stop(patience=1 if signals.leaving.is_set() else 2)
+        heartbeat.stop(patience=1 if signals.aborting.is_set() else 2)
         logger.info("listener stopped")
-        leave()
+        exit_process()

@@ -23,7 +23,7 @@ async def reason(authority: trustme.CA, name: str = "localhost", begins: int = -
 class TestCertificates:
     async def test_an_authority_that_is_not_trusted(self, trust: Trust) -> None:
         trust(trustme.CA())
-        assert "a private one, or an inspecting proxy's, goes into SSL_CERT_FILE" in await reason(trustme.CA())
+        assert "a private one, or an inspecting proxy's, must be in SSL_CERT_FILE" in await reason(trustme.CA())
 
     async def test_another_host(self, trust: Trust) -> None:
         authority = trustme.CA()

@@ -33,7 +33,7 @@ class TestComingBack:
         async with listening(address) as (_, statuses):
             await emulator.inject({"fault": "drop", "code": 1011, "reason": "the service's trouble"})
             reason = await statuses.went_offline()
-            assert "1011, the service had an error of its own [the service's trouble]" in reason
+            assert "1011, the service had an internal error [the service's trouble]" in reason
             await statuses.came_back()
             assert await send(address, KEYS, "a") == "A"
 
@@ -42,7 +42,7 @@ class TestComingBack:
     ) -> None:
         async with listening(address) as (_, statuses):
             await emulator.inject({"fault": "drop"})
-            assert "1006, the connection broke without a word" in await statuses.went_offline()
+            assert "1006, the connection broke without a closing handshake" in await statuses.went_offline()
             await statuses.came_back()
             assert await send(address, KEYS, "a") == "A"
 
@@ -84,7 +84,7 @@ class TestComingBack:
         async def play() -> int:
             async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
                 address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
-                patient = ReconnectionPolicy(spread=lambda _shortest, longest: longest)
+                patient = ReconnectionPolicy(jitter=lambda _shortest, longest: longest)
                 async with listening(address, reconnection=patient) as (listener, statuses):
                     began = virtual_time.now()
                     while virtual_time.now() < began + 600:
@@ -158,7 +158,7 @@ class TestReasons:
                 return KEYS.token(audience)
 
         async with listening(address, tokens=Faulty()) as (_, statuses):
-            assert await statuses.went_offline() == "a fault of the listener's own (KeyError)"
+            assert await statuses.went_offline() == "an internal error of the listener (KeyError)"
 
 
 async def renewal_of(keys: type[SharedAccessKey], service_ahead: float = 0) -> tuple[float, Statuses]:
@@ -329,7 +329,7 @@ class TestReplacing:
     async def test_when_the_old_one_ends_before_there_is_a_new_one_it_says_that_it_is_offline(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
-        hours = ReconnectionPolicy(first=3600, cap=3600, slow=3600, spread=lambda _shortest, longest: longest)
+        hours = ReconnectionPolicy(first=3600, cap=3600, slow=3600, jitter=lambda _shortest, longest: longest)
         async with listening(address, reconnection=hours) as (listener, statuses):
             await emulator.inject({"fault": "refuse", "action": "listen", "status": 503})
             listener.replace_channel()
@@ -398,7 +398,7 @@ class TestStopping:
         async with listening(address, gate.answer, stop_grace=0.05):
             sending = asyncio.create_task(send(address, KEYS, "a"))
             await gate.asked.wait()
-        with pytest.raises(HybridConnectionError, match="went without a reply"):
+        with pytest.raises(HybridConnectionError, match="disconnected without a reply"):
             await sending
 
     def test_the_silent_do_not_hold_it_up_and_a_dead_channel_does_not_either(self) -> None:
@@ -449,7 +449,7 @@ class TestStopping:
 
     async def test_it_stops_at_once_while_it_waits_to_reconnect(self) -> None:
         nobody = HybridConnectionAddress("127.0.0.1:1", PATH, plain=True)
-        hours = ReconnectionPolicy(first=3600, cap=3600, spread=lambda _shortest, longest: longest)
+        hours = ReconnectionPolicy(first=3600, cap=3600, jitter=lambda _shortest, longest: longest)
         await asyncio.wait_for(offline_reason(nobody, reconnection=hours), 5)
 
     async def test_it_stops_at_once_while_it_connects(self, emulator: RelayEmulator) -> None:

@@ -139,7 +139,7 @@ class TestBadSenders:
 
     async def test_an_answer_that_never_comes_is_given_up(self, address: HybridConnectionAddress) -> None:
         async with listening(address, Gate().answer, rendezvous_policy=RendezvousPolicy(answer=0.05)):
-            with pytest.raises(HybridConnectionError, match="went without a reply"):
+            with pytest.raises(HybridConnectionError, match="disconnected without a reply"):
                 await send(address, KEYS, "a")
 
     async def test_an_answer_that_raises_ends_one_rendezvous_only(self, address: HybridConnectionAddress) -> None:
@@ -149,7 +149,7 @@ class TestBadSenders:
             return "fine"
 
         async with listening(address, answer):
-            with pytest.raises(HybridConnectionError, match="went without a reply"):
+            with pytest.raises(HybridConnectionError, match="disconnected without a reply"):
                 await send(address, KEYS, "bad")
             assert await send(address, KEYS, "good") == "fine"
 
@@ -253,6 +253,6 @@ class TestAccepts:
     ) -> None:
         async with listening(address):
             await emulator.inject({"fault": "cut_mid_frame", "where": "rendezvous"})
-            with pytest.raises(HybridConnectionError, match="went without a reply"):
+            with pytest.raises(HybridConnectionError, match="disconnected without a reply"):
                 await send(address, KEYS, "a")
             assert await send(address, KEYS, "b") == "B"

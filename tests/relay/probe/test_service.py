@@ -119,7 +119,7 @@ class TestRoundTrip:
         async with listening(configured_address(), as_a_gateway):
             await relay.inject({"fault": "zombie"})
             problem = (await probed()).problem("round trip")
-        assert "504, a listener is there, but did not come" in problem
+        assert "504, a listener is connected, but did not join the rendezvous" in problem
         assert "A rendezvous is on another host than the namespace" in problem
         assert "restart run_relay_listener" in problem
 

@@ -264,13 +264,13 @@ class TestOldQueries:
 class TestSpan:
     def test_is_over_all_modalities(self) -> None:
         item = WorklistItemFactory.create()
-        assert Delivery.objects.span_of(item) is None
+        assert Delivery.objects.first_and_last(item) is None
         shown: list[UUID] = [item.pk]
         Delivery.objects.add(shown, "MAMMO2", NINE)
         Delivery.objects.add(shown, "MAMMO1", NINE + timedelta(minutes=1))
         Delivery.objects.add(shown, "MAMMO2", NINE + timedelta(minutes=2))
         Delivery.objects.add(shown, "MAMMO1", NINE + timedelta(minutes=1))
-        assert Delivery.objects.span_of(item) == (
+        assert Delivery.objects.first_and_last(item) == (
             {"at": NINE, "to": "MAMMO2"},
             {"at": NINE + timedelta(minutes=2), "to": "MAMMO2"},
         )

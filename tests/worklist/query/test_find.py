@@ -15,6 +15,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.sop_class import ModalityWorklistInformationFind  # type: ignore[attr-defined]
 from pytest_django import Settings
 
+from core.contract import ItemStatus
 from nonprod.modality_emulator import Modality, NoAnswer, broad_query
 from tests.dicom.requests import CALLED, Unit, dataset, find, request, step_of
 from tests.factories import WorklistItemFactory, create
@@ -28,7 +29,7 @@ EVERYTHING = request(QueryRetrieveLevel="SCHEDULED")
 
 class TestMatches:
     def test_in_final_states_are_hidden_unless_the_query_names_a_status(self, unit: Unit) -> None:
-        for status in WorklistItem.Status:
+        for status in ItemStatus:
             create(accession_number=status.name, status=status)
         hidden = unit.ask(request(dataset(ScheduledProcedureStepStatus=""), AccessionNumber=""))
         assert sorted(hidden.accession_numbers) == ["IN_PROGRESS", "SCHEDULED"]

@@ -2,7 +2,6 @@
 
 import random
 from datetime import date, time
-from functools import reduce
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,10 +19,11 @@ from tests.dicom.requests import Answer, Unit, dataset, find, illegal, keywords,
 from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory, create, item_of_an_action, set_at
 from tests.worklist_fixtures import LogLines
+from worklist.item_fields import CONTENT, IDENTIFIERS
 from worklist.models import WorklistItem
 from worklist.query.information_model import ROOT, STEP, STEP_SEQUENCE
 from worklist.query.response import response_for
-from worklist.services import CONTENT, IDENTIFIERS
+from worklist.services.create_worklist_item import new_identifiers
 
 FF00, FF01 = 0xFF00, 0xFF01
 A001 = "ACC20260310A001"
@@ -394,7 +394,9 @@ def random_payload(dice: random.Random) -> dict[str, Any]:
     """Return an action of Manage with some values replaced by random ones."""
     action = create_item_action()
     item = action["parameters"]["worklist_item"]
-    for path in dice.sample(sorted([*CONTENT, *IDENTIFIERS, "accession_number"]), dice.randint(0, 4)):
+    for path in dice.sample(
+        sorted([*(field.path for field in (*CONTENT, *IDENTIFIERS)), "accession_number"]), dice.randint(0, 4)
+    ):
         length = dice.choice([0, 1, 2, 10, 16, 17, 64, 65, 200])
         text = "".join(dice.choices(NASTY if dice.random() < 0.3 else NASTY[4:10], k=length))
         set_at(item, path.replace(".", "__"), dice.choice([text, text, text, dice.choice(OTHERS)]))
@@ -404,12 +406,9 @@ def random_payload(dice: random.Random) -> dict[str, Any]:
 def item_of(action: dict[str, Any]) -> WorklistItem:
     """Return the item that an action makes, without a database, as there are thousands of them."""
     sent = action["parameters"]["worklist_item"]
-
-    def at(path: str) -> Any:
-        return reduce(lambda value, name: (value or {}).get(name), path.split("."), sent)
-
-    content = {field: read(at(path)) for path, (field, read) in CONTENT.items()}
-    identifiers = {name: (sent.get(name) or "").strip() or make() for name, make in IDENTIFIERS.items()}
+    content = {field.name: field.read(sent) for field in CONTENT}
+    given = {field.name: value for field in IDENTIFIERS if (value := field.read(sent))}
+    identifiers = {**new_identifiers(), **given}
     return WorklistItem(accession_number=sent["accession_number"].strip(), **content, **identifiers)
 
 

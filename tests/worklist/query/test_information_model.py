@@ -8,7 +8,8 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from core.contract import WORKLIST_STATUSES
 from core.value_representations import MAX_LENGTHS
 from tests.factories import WorklistItemFactory
-from worklist.models.items import LENGTHS, NEVER_EMPTY, WorklistItem
+from worklist.item_fields import FIELD_LENGTHS, NEVER_EMPTY
+from worklist.models.items import WorklistItem
 from worklist.query.information_model import (
     NOT_ITEM_FIELDS,
     NOT_KEYS,
@@ -162,9 +163,11 @@ class TestTheTableAndTheModel:
         for name in (*row.sources, *row.alternative_fields):
             assert name in NOT_ITEM_FIELDS or WorklistItem._meta.get_field(name)
 
-    @pytest.mark.parametrize("row", [row for _, row in rows() if row.field in LENGTHS], ids=lambda row: row.keyword)
+    @pytest.mark.parametrize(
+        "row", [row for _, row in rows() if row.field in FIELD_LENGTHS], ids=lambda row: row.keyword
+    )
     def test_no_field_is_longer_than_the_vr_allows(self, row: Attribute) -> None:
-        assert LENGTHS[row.field] <= MAX_LENGTHS[row.vr]
+        assert FIELD_LENGTHS[row.field] <= MAX_LENGTHS[row.vr]
 
     def test_the_database_refuses_an_empty_value_of_type_1(self) -> None:
         """Except the station, which is returned as the requestor, and dates and times, which are never empty."""

@@ -7,13 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from core.daemon import leave, stop_event
+from core.daemon import exit_process, stop_event
 from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
 from dicom.association_policy import AssociationPolicy
 from dicom.server import DicomServer, PortUnavailable, is_accepting, stop_server
 from dicom.tls import server_context
 from worklist.configuration import LISTENING, server_config
-from worklist.performed_step.abandoned_steps import Rounds
+from worklist.performed_step.abandoned_steps import AbandonedStepsCheck
 from worklist.query.find import WorklistContext
 from worklist.scp import start_worklist_server
 
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         with stop_event() as stopping:
             servers = _start_servers(context)
             context.deliveries.start()
-            Rounds(stopping).start()
+            AbandonedStepsCheck(stopping).start()
             heartbeat = HeartbeatWriter("mwl_scp", LISTENING, watchdog=True).start()
             while not stopping.is_set():
                 if is_accepting(*servers):  # this loop still running does not prove that the servers are
@@ -44,7 +44,7 @@ class Command(BaseCommand):
             context.deliveries.stop()
             heartbeat.stop(patience=2)
         logger.info("worklist SCP stopped")
-        leave()  # a peer that does not read would keep its thread, and with it this process, alive for a while
+        exit_process()  # a peer that does not read would keep its thread, and with it this process, alive for a while
 
 
 def _start_servers(context: WorklistContext) -> list[DicomServer]:
