@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Length, Trim
 from django.db.models.lookups import LessThanOrEqual
 
-from core.contract import WORKLIST_STATUSES
+from core.contract import ItemStatus
 from core.models import PersonalDataModel
 from worklist.models.lookups import ByCodePoint, NameSearchField
 from worklist.query.information_model import FINAL_STATES, ROOT, STEP, Matching
@@ -74,8 +74,9 @@ SEARCH_LENGTH = 3 * LENGTHS["patient_name"]
 UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 EVERYTHING, NOTHING = models.Q(), models.Q(pk__in=[])
 
+STATUSES = tuple(status.value for status in ItemStatus)
 #: Items that still have to be, or are being, imaged. A list, as the index of these has it.
-OPEN = [status for status in WORKLIST_STATUSES if status not in FINAL_STATES]
+OPEN = [status for status in STATUSES if status not in FINAL_STATES]
 IS_OPEN = models.Q(status__is_one_of=OPEN)
 #: Items that are read at once: more than a day's list, so that one query is enough for that.
 PAGE = 500
@@ -141,16 +142,12 @@ def _narrowing(keys: MatchingKeys) -> models.Q:
 
 def _of_states(keys: MatchingKeys) -> models.Q:
     """Open ones in the words of their index wherever it can only be open ones."""
-    shown = frozenset(WORKLIST_STATUSES) - keys.hidden_states
+    shown = frozenset(ItemStatus) - keys.hidden_states
     for key in keys.keys:
         if key.attribute.matching is Matching.STATUS and isinstance(key.condition, OneOf):
             shown &= key.condition.values
     wanted = IS_OPEN if shown <= frozenset(OPEN) else EVERYTHING
-    return (
-        wanted
-        if shown in (frozenset(OPEN), frozenset(WORKLIST_STATUSES))
-        else wanted & models.Q(status__in=sorted(shown))
-    )
+    return wanted if shown in (frozenset(OPEN), frozenset(ItemStatus)) else wanted & models.Q(status__in=sorted(shown))
 
 
 def _of_field(field: str, key: MatchingKey) -> models.Q:
@@ -300,7 +297,7 @@ class WorklistItem(PersonalDataModel):
             ),
         )
         constraints = (
-            models.CheckConstraint(condition=models.Q(status__in=WORKLIST_STATUSES), name="item_status_known"),
+            models.CheckConstraint(condition=models.Q(status__in=STATUSES), name="item_status_known"),
             *(
                 models.CheckConstraint(condition=LessThanOrEqual(Length(field), length), name=f"item_{field}_fits")
                 for field, length in LENGTHS.items()
