@@ -23,6 +23,8 @@ from functools import cached_property
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.tag import BaseTag, Tag
 
+from core.contract import ItemStatus
+
 STEP_SEQUENCE = "ScheduledProcedureStepSequence"
 # Sources of values that are not fields of the item: the requestor's AE title, and a setting.
 CALLING_AE_TITLE = "calling_ae_title"
@@ -237,11 +239,9 @@ STEP_KEYWORDS = frozenset(row.keyword for row in STEP)
 
 #: Status in the database → the values that match it; responses hold the first. PS3.3 C.4.10 has STARTED, not IN
 #: PROGRESS, for a scheduled step.
-STATUS_WORDS = {
-    "SCHEDULED": ("SCHEDULED",),
-    "IN PROGRESS": ("STARTED", "IN PROGRESS"),
-    "COMPLETED": ("COMPLETED",),
-    "DISCONTINUED": ("DISCONTINUED",),
+STATUS_WORDS: dict[str, tuple[str, ...]] = {
+    **{status.value: (status.value,) for status in ItemStatus},
+    ItemStatus.IN_PROGRESS.value: ("STARTED", "IN PROGRESS"),
 }
 #: Items in these states are left out of an answer unless the query has a status key.
-FINAL_STATES = frozenset({"COMPLETED", "DISCONTINUED"})
+FINAL_STATES = frozenset({ItemStatus.COMPLETED.value, ItemStatus.DISCONTINUED.value})

@@ -43,7 +43,7 @@ class TestLoad:
         assert namespace.bearer_tokens == {"a-jwt"}
 
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "message"),
         [
             ("", r"no \[hybrid_connections.NAME\]"),
             ("x = 1", "the file has the unknown key 'x'"),
@@ -55,11 +55,11 @@ class TestLoad:
             ('[policies.x]\nkey = "k"\nrights = ["Fly"]\n[hybrid_connections.one]', "policies.x.rights may be Listen"),
         ],
     )
-    def test_nonsense_is_one_sentence_with_the_file_and_the_place(self, tmp_path: Path, text: str, told: str) -> None:
-        with pytest.raises(BadConfiguration, match=rf"emulator.toml: .*{told}"):
+    def test_an_error_names_the_file_and_the_key(self, tmp_path: Path, text: str, message: str) -> None:
+        with pytest.raises(BadConfiguration, match=rf"emulator.toml: .*{message}"):
             load(written(tmp_path, text))
 
-    def test_a_file_that_is_not_there_is_told(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_reported(self, tmp_path: Path) -> None:
         with pytest.raises(BadConfiguration, match="No such file"):
             load(tmp_path / "none.toml")
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from nonprod.relay_emulator.refusals import Refused
+from nonprod.relay_emulator.http_messages import Refused
 from nonprod.relay_emulator.tokens import Address, SharedAccessPolicy, check_bearer, check_token, read_token
 from tests.conftest import KEYS
 from tests.nonprod.relay_emulator.clients import FOREVER, POLICIES, token
@@ -77,7 +77,7 @@ class TestSignature:
             (token(expires_at=1), "ExpiredToken"),
         ],
     )
-    def test_one_that_is_no_good_is_401_and_told_by_name(self, value: str, name: str) -> None:
+    def test_an_invalid_token_is_401_with_the_name_of_its_error(self, value: str, name: str) -> None:
         status, text = refusal(value, now=2)
         assert (status, text.partition(":")[0]) == (401, name)
 
@@ -85,7 +85,7 @@ class TestSignature:
         policies = {KEYS.name: SharedAccessPolicy("a2V5")}
         assert check_token(token("http://ns", key="a2V5"), [policies], SUB, "Send", 0) == FOREVER
 
-    def test_it_ends_at_its_second_and_both_clocks_are_told(self) -> None:
+    def test_it_ends_at_its_second_and_the_refusal_has_both_times(self) -> None:
         value = token("http://ns", expires_at=1_700_000_000)
         assert check_token(value, [POLICIES], SUB, "Listen", 1_699_999_999.9) == 1_700_000_000
         _, text = refusal(value, now=1_700_000_300)
