@@ -18,8 +18,8 @@ IN_GLOB = {"[": "[[]"}
 class Fits(models.Lookup):
     """`field__fits="SMITH*"`: wild card matching, case-sensitive.
 
-    SQLite's LIKE ignores case, so GLOB is used there; PostgreSQL has no GLOB. Both use an index for a pattern that begins
-    with letters: SQLite by its own rule for GLOB, PostgreSQL by the text_pattern_ops index that Django creates.
+    SQLite's LIKE ignores case, so GLOB is used there; PostgreSQL has no GLOB. Both use an index for a pattern that
+    begins with letters: SQLite by its own rule for GLOB, PostgreSQL by the text_pattern_ops index that Django creates.
     """
 
     lookup_name = "fits"
