@@ -25,7 +25,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from core.contract import PASSING_ERRORS, ErrorCode
+from core.contract import TEMPORARY_ERRORS, ErrorCode, ItemStatus
 from core.database import UNAVAILABLE
 from core.heartbeat import DAEMONS, STALE_AFTER
 from core.instance import version
@@ -42,7 +42,7 @@ from worklist.models import (
     QueryTally,
     WorklistItem,
 )
-from worklist.models.tallies import DURATIONS, at_most
+from worklist.models.queries import DURATIONS, at_most
 
 #: What is counted over all actions is counted so often at most. Seconds.
 REMEMBERED_SECONDS = 15.0
@@ -109,7 +109,7 @@ def count_actions() -> Actions:
     for action_type, count in retried:
         found.outcomes[Outcome(action_type, ErrorCode.INTERNAL_ERROR.value)] += count
     for action_type, before, outcome, count in _reprocessings():
-        found.outcomes[Outcome(action_type, outcome if outcome in PASSING_ERRORS else before)] += count
+        found.outcomes[Outcome(action_type, outcome if outcome in TEMPORARY_ERRORS else before)] += count
     found.resends.update(dict(resends.values_list("answer").annotate(found=Count("*"))))
     return found
 
@@ -263,7 +263,7 @@ def items(now: datetime) -> Iterator[Metric]:
     """The worklist: today's, and all that is still to be done."""
     today = WorklistItem.objects.order_by().filter(scheduled_date=timezone.localtime(now).date())
     counts = dict(today.values_list("status").annotate(found=Count("*")))
-    by_status = {status.value: counts.get(status.value, 0) for status in WorklistItem.Status}
+    by_status = {status.value: counts.get(status.value, 0) for status in ItemStatus}
     yield _labelled(GaugeMetricFamily, "items_today", "Items of today by status.", "status", by_status)
     yield from _gauge("items_open", "Items of any day that are not imaged yet.", WorklistItem.objects.open().count())
     unshowable = ItemAlarm.objects.of_open_items().values("item").distinct().count()
@@ -292,7 +292,7 @@ def reports(now: datetime) -> Iterator[Metric]:
     )
     alarms = still.get(MppsException.Reason.WRONG_PATIENT, 0)
     yield from _gauge("wrong_patient_alarms", "Reports that may be about a wrong patient, still open.", alarms)
-    in_progress = PerformedProcedureStep.objects.filter(status=PerformedProcedureStep.Status.IN_PROGRESS).count()
+    in_progress = PerformedProcedureStep.objects.filter(status=ItemStatus.IN_PROGRESS).count()
     yield from _gauge("mpps_steps_in_progress", "Performed steps without an end.", in_progress)
 
 

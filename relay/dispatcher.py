@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -16,7 +15,7 @@ from django.utils import timezone
 from core import value_representations as vr
 from core.contract import (
     MAX_FRAME_BYTES,
-    PASSING_ERRORS,
+    TEMPORARY_ERRORS,
     ActionRefused,
     ErrorCode,
     GatewayAction,
@@ -24,7 +23,6 @@ from core.contract import (
     Reply,
     error_reply,
     fingerprint,
-    known_action_id,
     parse,
     to_text,
     validate,
@@ -78,7 +76,7 @@ class Dispatcher:
             action = None
             try:
                 payload = parse(frame)
-                action = action_of(payload)
+                action = GatewayAction.from_payload(payload)
                 answer = self._answer(action, delivery)
             except ActionRefused as refusal:
                 answer = _refused(refusal, action)
@@ -128,7 +126,7 @@ class Dispatcher:
     def _execute_and_record(self, row: ReceivedAction, action: GatewayAction, delivery: ReceivedFrame) -> Answer:
         answer = self.execute(action)
         row.outcome, row.reply = answer.outcome, answer.text
-        row.is_final = answer.outcome not in PASSING_ERRORS
+        row.is_final = answer.outcome not in TEMPORARY_ERRORS
         row.duration_ms = delivery.milliseconds
         row.save()
         return answer
@@ -161,11 +159,6 @@ class Dispatcher:
             "connection": delivery.connection,
             "ms": delivery.milliseconds,
         }
-
-
-def action_of(payload: Mapping[str, Any]) -> GatewayAction:
-    """A payload as an action."""
-    return GatewayAction(payload, _action_type(payload), known_action_id(payload))
 
 
 def _received(action: GatewayAction, delivery: ReceivedFrame, *, known: bool) -> ReceivedAction:
@@ -215,11 +208,6 @@ def too_large_reply() -> str:
     """The reply to a frame that is over the limit and was therefore not taken in."""
     message = f"The frame has more than {MAX_FRAME_BYTES} bytes, which is the limit"
     return to_text(error_reply(ActionRefused(ErrorCode.TOO_LARGE, message)))
-
-
-def _action_type(payload: Mapping[str, Any]) -> str:
-    value = payload.get("action_type")
-    return value if isinstance(value, str) else ""
 
 
 def _printable(text: str) -> str:

@@ -12,10 +12,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from core.audit import Auditor
-from core.contract import PASSING_ERRORS, parse
+from core.contract import TEMPORARY_ERRORS, GatewayAction, parse
 from core.correlation import correlated, correlation_id, new_correlation_id
 from core.models import AuditLog
-from relay.dispatcher import Answer, Dispatcher, action_of
+from relay.dispatcher import Answer, Dispatcher
 from relay.models import ReceivedAction, Reprocessing
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def execute_again(dispatcher: Dispatcher, key: UUID, actor: str) -> Reprocessing
         row = ReceivedAction.objects.select_for_update().get(pk=key)
         if reason := why_not(row):
             raise NotPossible(reason)
-        answer = dispatcher.execute(action_of(parse(row.payload)))
+        answer = dispatcher.execute(GatewayAction.from_payload(parse(row.payload)))
         done = _record(row, answer, actor, int((time.monotonic() - started) * 1000))
         logger.info(
             "action executed again",
@@ -67,7 +67,7 @@ def _record(row: ReceivedAction, answer: Answer, actor: str, duration_ms: int) -
         reply=answer.text,
         duration_ms=duration_ms,
     )
-    if answer.outcome not in PASSING_ERRORS:
+    if answer.outcome not in TEMPORARY_ERRORS:
         row.outcome, row.reply, row.is_final = answer.outcome, answer.text, True
         row.save(update_fields=("outcome", "reply", "is_final", "updated_at"))
     Auditor(actor).note(AuditLog.Operation.EXECUTE, row, before={"outcome": before}, outcome=answer.outcome)

@@ -11,7 +11,7 @@ from core.contract import GatewayAction
 from core.database import borrowed_connection
 from dicom.models import Modality
 from worklist.models import OutboxReader, QueryTally, WorklistQuery
-from worklist.models.tallies import DURATIONS, at_most
+from worklist.models.queries import DURATIONS, at_most
 from worklist.services import ChangesSince
 
 

@@ -126,7 +126,7 @@ class TestNCreate:
     ) -> None:
         answer = unit.create(UID, started(item, PerformedProcedureStepStatus=status))
         assert answer.Status == 0x0106
-        assert answer.ErrorComment == "PerformedProcedureStepStatus has a value that it may not have"
+        assert answer.ErrorComment == "PerformedProcedureStepStatus has an invalid value"
         assert nothing_is_stored()
         assert state_of(item) == "SCHEDULED"
 

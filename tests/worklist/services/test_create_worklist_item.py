@@ -15,22 +15,22 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from core import value_representations as vr
-from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply, load_schema, validate
+from core.contract import ActionRefused, ErrorCode, GatewayAction, ItemStatus, Reply, load_schema, validate
 from core.correlation import correlated
 from core.database import borrowed_connection
 from core.models import AuditLog
 from nonprod.manage_emulator import NAME, item_status_action, update_status_action
 from tests.dicom.requests import illegal, request
 from tests.factories import WorklistItemFactory, payload
+from worklist.item_fields import CONTENT
 from worklist.models import Delivery, WorklistItem
 from worklist.query.response import response_for
 from worklist.services import (
-    CONTENT,
-    TRANSITIONS,
     CreateWorklistItem,
     UpdateWorklistItemStatus,
     WorklistItemStatus,
 )
+from worklist.services.update_worklist_item_status import TRANSITIONS
 
 pytestmark = pytest.mark.django_db
 
@@ -113,7 +113,7 @@ class TestCreatingAnItem:
     def test_keeps_every_optional_value(self) -> None:
         create(payload(**FULL))
         item = WorklistItem.objects.get()
-        assert all(getattr(item, field) not in ("", None) for field, _ in CONTENT.values())
+        assert all(getattr(item, field.name) not in ("", None) for field in CONTENT)
         assert (item.patient_weight, item.protocol_code_meaning) == ("70.5", "Four views")
 
     @pytest.mark.parametrize("empty", ["", None])
@@ -244,7 +244,7 @@ class TestAnItemThatIsThere:
         content = payload()
         create(content)
         message = refusal(again(content, participant__name="A", scheduled__date="20300101")).message
-        assert "another participant.name, scheduled.date;" in message
+        assert "with a different participant.name, scheduled.date;" in message
 
     def test_is_a_conflict_when_an_identifier_differs(self) -> None:
         content = payload(study_instance_uid="1.2.3")
@@ -296,8 +296,8 @@ class TestTheSameNumberAtTheSameInstant:
 
 
 class TestUpdatingAStatus:
-    @pytest.mark.parametrize("target", WorklistItem.Status.values)
-    @pytest.mark.parametrize("present", WorklistItem.Status.values)
+    @pytest.mark.parametrize("target", list(ItemStatus))
+    @pytest.mark.parametrize("present", list(ItemStatus))
     def test_goes_along_the_transitions_and_no_other_way(self, present: str, target: str) -> None:
         item = WorklistItemFactory.create(status=present)
         if target == present or target in TRANSITIONS[present]:
