@@ -5,7 +5,7 @@ from datetime import date, time
 import pytest
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from core.contract import WORKLIST_STATUSES
+from core.contract import ItemStatus
 from core.value_representations import MAX_LENGTHS
 from tests.factories import WorklistItemFactory
 from worklist.item_fields import FIELD_LENGTHS, NEVER_EMPTY
@@ -182,5 +182,5 @@ class TestTheTableAndTheModel:
         assert all(row.substitutes[-1] in NEVER_EMPTY for row in described)
 
     def test_every_status_has_its_values(self) -> None:
-        assert set(STATUS_WORDS) == set(WORKLIST_STATUSES)
+        assert set(STATUS_WORDS) == set(ItemStatus)
         assert STATUS_WORDS["IN PROGRESS"] == ("STARTED", "IN PROGRESS")
