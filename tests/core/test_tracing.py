@@ -1,4 +1,4 @@
-"""Traces: nothing where they are off; to a collector over HTTP where they are on, and nobody in them."""
+"""Traces go to a collector over HTTP if they are on, without patient data."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Actions and health over HTTP, through the relay, as an HTTP client in the cloud asks for them."""
+"""Actions and health over HTTP through the relay, as Manage's HTTP client requests them."""
 
 import json
 from http.client import HTTPConnection

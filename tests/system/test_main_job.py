@@ -1,4 +1,4 @@
-"""An action goes in at one end, a modality sees it at the other: with real processes, and DCMTK as the modality."""
+"""From an action of Manage to the worklist of a modality, with real processes and DCMTK as the modality."""
 
 import asyncio
 import json

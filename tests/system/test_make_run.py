@@ -1,4 +1,4 @@
-"""What a newcomer starts: `make run`, with and without ONCE=1."""
+"""`make run`, with and without ONCE=1."""
 
 import os
 import pty
