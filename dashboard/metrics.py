@@ -25,7 +25,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from core.contract import PASSING_ERRORS, ErrorCode, ItemStatus
+from core.contract import TEMPORARY_ERRORS, ErrorCode, ItemStatus
 from core.database import UNAVAILABLE
 from core.heartbeat import DAEMONS, STALE_AFTER
 from core.instance import version
@@ -109,7 +109,7 @@ def count_actions() -> Actions:
     for action_type, count in retried:
         found.outcomes[Outcome(action_type, ErrorCode.INTERNAL_ERROR.value)] += count
     for action_type, before, outcome, count in _reprocessings():
-        found.outcomes[Outcome(action_type, outcome if outcome in PASSING_ERRORS else before)] += count
+        found.outcomes[Outcome(action_type, outcome if outcome in TEMPORARY_ERRORS else before)] += count
     found.resends.update(dict(resends.values_list("answer").annotate(found=Count("*"))))
     return found
 

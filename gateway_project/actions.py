@@ -1,6 +1,6 @@
-"""Which GatewayAction calls what. Read it as you would urls.py: the only file that knows both edges.
+"""Map action types to their handlers, as urls.py maps addresses to views.
 
-ACTIONS change something, are recorded and executed once; PROBES are answered afresh and leave no trace.
+ACTIONS change something: each is recorded and executed once. PROBES only ask: each is answered anew and not recorded.
 """
 
 from core.contract import ActionType, Handler, echo
@@ -16,6 +16,6 @@ ACTIONS: dict[str, Handler] = {
 PROBES: dict[str, Handler] = {
     ActionType.ECHO: echo,
     ActionType.HEALTH: health,
-    ActionType.ITEM_STATUS: WorklistItemStatus(),  # a reply of an hour ago would be no answer
+    ActionType.ITEM_STATUS: WorklistItemStatus(),  # a probe, as a recorded reply would be out of date
     ActionType.CHANGES_SINCE: ChangesSince(),
 }

@@ -1,5 +1,7 @@
-"""A step is stored once and never lost: with ten machines at the same instant, with a database that is away, and with
-death at the worst moments. The modality is the one that is written by hand; the worklist server is a process."""
+"""A step is stored exactly once: with ten modalities at once, without a database, and if the SCP is killed.
+
+The worklist server is a process; the modality is the hand-written one of tests.dicom.raw_mpps.
+"""
 
 import signal
 import time

@@ -14,7 +14,7 @@ from django.db import models
 from django.db.models.functions import Length, Trim
 from django.db.models.lookups import LessThanOrEqual
 
-from core.contract import WORKLIST_STATUSES, ItemStatus
+from core.contract import ItemStatus
 from core.models import PersonalDataModel
 from worklist.item_fields import FIELD_LENGTHS, NEVER_EMPTY, PERSONAL
 from worklist.models.lookups import ByCodePoint, NameSearchField
@@ -43,11 +43,13 @@ SEARCH_LENGTH = 3 * FIELD_LENGTHS["patient_name"]
 UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 EVERYTHING, NOTHING = models.Q(), models.Q(pk__in=[])
 
+STATUSES = tuple(status.value for status in ItemStatus)
+
 #: Value and label of each status. A performed step may have all but the first.
 STATUS_CHOICES = [(status.value, status.name.replace("_", " ").title()) for status in ItemStatus]
 
 #: The statuses of items whose patient has still to be imaged, or is being imaged. The condition of an index repeats it.
-OPEN = [status for status in WORKLIST_STATUSES if status not in FINAL_STATES]
+OPEN = [status for status in STATUSES if status not in FINAL_STATES]
 IS_OPEN = models.Q(status__is_one_of=OPEN)
 #: Items read from the database at once: more than one day has.
 PAGE = 500
@@ -113,16 +115,12 @@ def _narrowing(keys: MatchingKeys) -> models.Q:
 
 def _of_states(keys: MatchingKeys) -> models.Q:
     """Select by status; where only open items can match, in the words of the index on open items."""
-    shown = frozenset(WORKLIST_STATUSES) - keys.hidden_states
+    shown = frozenset(STATUSES) - keys.hidden_states
     for key in keys.keys:
         if key.attribute.matching is Matching.STATUS and isinstance(key.condition, OneOf):
             shown &= key.condition.values
     wanted = IS_OPEN if shown <= frozenset(OPEN) else EVERYTHING
-    return (
-        wanted
-        if shown in (frozenset(OPEN), frozenset(WORKLIST_STATUSES))
-        else wanted & models.Q(status__in=sorted(shown))
-    )
+    return wanted if shown in (frozenset(OPEN), frozenset(STATUSES)) else wanted & models.Q(status__in=sorted(shown))
 
 
 def _of_field(field: str, key: MatchingKey) -> models.Q:
@@ -266,7 +264,7 @@ class WorklistItem(PersonalDataModel):
             ),
         )
         constraints = (
-            models.CheckConstraint(condition=models.Q(status__in=WORKLIST_STATUSES), name="item_status_known"),
+            models.CheckConstraint(condition=models.Q(status__in=STATUSES), name="item_status_known"),
             *(
                 models.CheckConstraint(condition=LessThanOrEqual(Length(field), length), name=f"item_{field}_fits")
                 for field, length in FIELD_LENGTHS.items()
