@@ -15,7 +15,7 @@ help: ## Print this list
 # The emulators belong to the local settings, whatever a `.env` for production says.
 run: export DJANGO_SETTINGS_MODULE = gateway_project.settings.local
 run: $(VENV)/.installed ## Run the whole gateway with its emulators; ONCE=1 plays the main job on free ports and stops
-	@$(MANAGE) run_gateway $(if $(ONCE),--once)
+	@$(MANAGE) run_gateway $(if $(ONCE),--once) $(if $(VERBOSE),--verbose)
 
 test: test-sqlite test-postgresql ## Run all the tests, on SQLite and on PostgreSQL
 
@@ -80,8 +80,8 @@ $(BIN)/python:
 	  { echo "Python 3.11 or later is needed; this is $$($(PYTHON) --version). Name another: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: requirements.txt | $(BIN)/python
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+$(VENV)/.installed: requirements-nonprod.txt | $(BIN)/python
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-nonprod.txt
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt | $(BIN)/python

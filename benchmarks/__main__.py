@@ -153,12 +153,12 @@ def answer(query: "Dataset", expected: int) -> None:
     from django.utils import timezone  # noqa: PLC0415
 
     from worklist.models import WorklistItem  # noqa: PLC0415
-    from worklist.query.matching import keys_from  # noqa: PLC0415
+    from worklist.query.matching import parse_matching_keys  # noqa: PLC0415
     from worklist.query.response import response_for  # noqa: PLC0415
 
     found = [
         response_for(item, query, "MAMMO1", timezone.get_default_timezone())
-        for item in islice(WorklistItem.objects.matching(keys_from(query)), CAP)
+        for item in islice(WorklistItem.objects.matching(parse_matching_keys(query)), CAP)
     ]
     assert len(found) == expected  # noqa: S101
 

@@ -1,4 +1,4 @@
-"""Owns how a daemon learns that it is to stop, in threads and in asyncio, and how it leaves."""
+"""Stop a daemon by signals, in threads and in asyncio, and end its process."""
 
 import _thread
 import asyncio
@@ -19,14 +19,14 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @dataclass(frozen=True)
 class Signals:
-    """What SIGTERM and SIGINT have asked for: the first of them sets `stopping`, the next one `leaving`."""
+    """SIGTERM and SIGINT as events: the first sets `stopping` (finish the work in hand), the next `aborting`."""
 
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    aborting: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     def of_loop(cls, reload: Callable[[], None] = lambda: None) -> "Signals":
-        """Listen to the signals of this process, SIGHUP calling `reload`; to be called inside the running loop."""
+        """Handle this process's signals in the running loop; SIGHUP calls `reload`."""
         signals, loop = cls(), asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, signals.receive)
@@ -34,15 +34,15 @@ class Signals:
         return signals
 
     def receive(self) -> None:
-        """One SIGTERM or SIGINT."""
-        (self.leaving if self.stopping.is_set() else self.stopping).set()
+        """Handle one SIGTERM or SIGINT."""
+        (self.aborting if self.stopping.is_set() else self.stopping).set()
 
 
-def leave() -> NoReturn:
-    """End this process now, with 0, its work being done.
+def exit_process() -> NoReturn:
+    """End this process at once with status 0, after sending its last traces and log lines.
 
-    A thread that hangs (in a name that is looked up, in a locked database) would keep Python from ending. It ends as
-    by a power cut: what it has committed is done, and a resend gets its reply; the rest is not done at all.
+    A thread that hangs (in a DNS lookup, in a locked database) would keep Python from exiting. Ending here is like a
+    power cut: what was committed is done, and a resend gets its reply; anything else was not done at all.
     """
     tracing.flush()
     logging.shutdown()
@@ -52,10 +52,10 @@ def leave() -> NoReturn:
 
 @contextmanager
 def stop_event() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, as long as the block lasts; to be called in the main thread.
+    """Yield an event that SIGTERM and SIGINT set while the block runs. Call it in the main thread.
 
-    It is set from a thread of its own: the signal may come while this one holds the event's lock, on its way into or
-    out of `wait`, and would then wait for itself for ever.
+    Another thread sets the event: the signal may arrive while the main thread holds the event's lock, on its way into
+    or out of `wait`, and setting the event there would deadlock.
     """
     stopping = threading.Event()
     before = {

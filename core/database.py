@@ -1,7 +1,7 @@
-"""Owns how a thread borrows a database connection and gives it back.
+"""Share the database between threads: borrowed connections, a limit of concurrent users, and advisory locks.
 
-Django keeps a connection per thread. Listener and SCP work in threads that come and go: without this each of them
-would leave an open connection behind.
+Django keeps a connection for each thread. The listener and the SCP work in threads that come and go; each of them would
+leave an open connection behind if it did not borrow one.
 """
 
 import threading
@@ -14,39 +14,39 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-#: What Django raises when the store cannot take it now: locked, full, away. The same request may succeed later.
+#: What Django raises while the database is locked, full or away. The same request may succeed later.
 UNAVAILABLE = (OperationalError, InterfaceError)
 
 
-class StoreBusy(Exception):
-    """Too many are at the store already, and none of them left in time."""
+class DatabaseBusy(Exception):
+    """All slots of a ConcurrencyLimit stayed in use for the whole wait."""
 
 
-class StoreGate:
-    """Lets so many in at once; more wait at most `wait_seconds` and then get StoreBusy.
+class ConcurrencyLimit:
+    """Lets `at_once` threads use the database; any other waits up to `wait_seconds` and then gets DatabaseBusy.
 
-    A store that is locked or away keeps everybody who is in for as long as they wait themselves. Those at the gate are
-    told in time, and those who need no store are not kept at all.
+    While the database is locked or away, each thread that uses it waits for as long as a lock or a connection may
+    take. The limit answers the threads behind them in time, and does not hold up those that need no database.
     """
 
     def __init__(self, at_once: int, wait_seconds: float) -> None:
-        self._places = threading.BoundedSemaphore(at_once)
+        self._slots = threading.BoundedSemaphore(at_once)
         self._wait_seconds = wait_seconds
 
     @contextmanager
-    def entered(self) -> Iterator[None]:
-        """One place at the store."""
-        if not self._places.acquire(timeout=self._wait_seconds):
-            raise StoreBusy
+    def slot(self) -> Iterator[None]:
+        """Hold one slot for the length of the block."""
+        if not self._slots.acquire(timeout=self._wait_seconds):
+            raise DatabaseBusy
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()
 
 
 @contextmanager
 def borrowed_connection() -> Iterator[None]:
-    """Connections that this thread opens inside are closed at the end, and no query is kept in memory."""
+    """Close the connections that this thread opens in the block, and keep no query in memory."""
     open_before = {id(connection) for connection in connections.all() if connection.connection is not None}
     try:
         yield
@@ -57,20 +57,23 @@ def borrowed_connection() -> Iterator[None]:
                 connection.close()
 
 
-def take_turns(*about: str) -> None:
-    """Wait until no other transaction is at any of these things, and keep them until this transaction ends.
+def serialise_on(*names: str) -> None:
+    """Wait until no other transaction holds any of these names, and hold them until this transaction ends.
 
-    For what no row can be locked for, as it may not be there yet. SQLite has one writer at a time anyway.
+    For things that may have no row to lock yet. SQLite needs no lock, as it has only one writer at a time.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            for thing in sorted(set(about)):  # in an order that is the same for everybody
-                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [thing])
+            for name in sorted(set(names)):  # always in the same order, so that two transactions cannot deadlock
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
 
 
 @receiver(connection_created)
-def read_text_that_is_broken(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """SQLite keeps bytes that are no text. Python refuses the whole answer for one of them; read with surrogates, they
-    cost only the row that has them, which no modality is shown."""
+def read_malformed_text(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """Decode malformed UTF-8 in SQLite with surrogates.
+
+    SQLite stores bytes that are no text, and Python then refuses the whole result. With surrogates only the row that
+    has them is lost: no modality is sent it.
+    """
     if connection.vendor == "sqlite":
         connection.connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")

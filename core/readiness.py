@@ -1,9 +1,8 @@
-"""Owns whether the gateway as a whole can do its work, as a monitor asks it over HTTP: `/readyz`.
+"""Answer `/readyz`: can the gateway as a whole do its work?
 
-Nobody logs in for it, so it says which part fails, since when, and nothing else.
+It needs no login, so each check shows only whether and since when it fails.
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -13,56 +12,44 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
-from core import health
 from core.database import UNAVAILABLE
+from core.health import Check, process_checks
 
-Check = dict[str, Any]
-
-#: What of a check may be told to anybody; a listener's reasons name hosts and proxies.
-TOLD = ("ok", "state", "since", "error")
-NOT_ASKED: Check = {"ok": False, "error": "not asked, as the database does not answer"}
+#: The keys of a check that anybody may read. A listener's reasons, for instance, name hosts and proxies.
+PUBLIC_KEYS = ("ok", "state", "since", "error")
 
 
-def check_migrations() -> Check:
-    """Whether the database is as this version wants it."""
+def check_migrations() -> dict[str, Any]:
+    """Check that all migrations of this version have been applied."""
     try:
         applied = set(MigrationRecorder(connection).applied_migrations())
     except UNAVAILABLE as error:
         return {"ok": False, "error": f"the migrations cannot be read ({type(error).__name__})"}
-    if _last_migrations() <= applied:
-        return {"ok": True}
-    return {"ok": False, "error": "migrations are missing"}
+    return {"ok": True} if _last_migrations() <= applied else {"ok": False, "error": "migrations are missing"}
 
 
 @cache
 def _last_migrations() -> frozenset[tuple[str, str]]:
-    """App and name of each app's last one: the others are applied before it."""
+    """Return (app, name) of each app's last migration: Django applies the others before it."""
     return frozenset(MigrationLoader(None).graph.leaf_nodes())
 
 
-#: Asked in this order; without a database each of the others would wait for it once more.
-DATABASE = "database"
-CHECKS: dict[str, Callable[[], Check]] = {
-    DATABASE: health.CHECKS[DATABASE],
-    "migrations": check_migrations,
-    "relay_listener": health.CHECKS["relay_listener"],
-    "mwl_scp": health.CHECKS["mwl_scp"],
-}
-
-
-def readiness() -> dict[str, Check]:
-    """Every check's result."""
-    results: dict[str, Check] = {}
-    for name, check in CHECKS.items():
-        away = name != DATABASE and not results[DATABASE]["ok"]
-        result = NOT_ASKED if away else check()
-        results[name] = {key: result[key] for key in TOLD if key in result}
+def readiness() -> dict[str, dict[str, Any]]:
+    """Run all checks; skip the rest if the database does not answer, as each would wait for it again."""
+    database, *others = process_checks().items()
+    checks: list[tuple[str, Check]] = [database, ("migrations", check_migrations), *others]
+    results: dict[str, dict[str, Any]] = {}
+    for name, check in checks:
+        if not results.get("database", {"ok": True})["ok"]:
+            results[name] = {"ok": False, "error": "not checked, as the database does not answer"}
+        else:
+            results[name] = {key: value for key, value in check().items() if key in PUBLIC_KEYS}
     return results
 
 
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 when everything is well, and 503 otherwise; with each check."""
+    """Return each check, with status 200 if all are ok and 503 otherwise."""
     checks = readiness()
     is_ready = all(check["ok"] for check in checks.values())
     response = JsonResponse({"ready": is_ready, "checks": checks}, status=200 if is_ready else 503)

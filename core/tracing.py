@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from django.conf import settings
 
 from core.correlation import correlation_id
-from core.health import instance_name, version
+from core.instance import instance_name, version
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 from django.urls import reverse
 
 from core.concerns import Concern, Occurrence, Severity
-from core.health import STALE_AFTER, WORKING_STATES
+from core.heartbeat import STALE_AFTER, is_working
 from core.models import Heartbeat
+from relay.hybrid_connection.status import ListenerState
 from relay.models import FAILURES, ReceivedAction
+from worklist.configuration import LISTENING
 
 LISTENER, SERVER = "relay_listener", "mwl_scp"
 
@@ -28,17 +30,17 @@ class StateWords(NamedTuple):
 
 
 #: State in the heartbeat → its words; "" without a living process.
-RELAY_WORDS = {
-    "online": StateWords(Severity.OK, "Connected"),
-    "connecting": StateWords(
+RELAY_WORDS: Mapping[str, StateWords] = {
+    ListenerState.ONLINE: StateWords(Severity.OK, "Connected"),
+    ListenerState.CONNECTING: StateWords(
         Severity.PROBLEM, "Connecting", "It connects automatically. This usually takes a few seconds."
     ),
-    "suspect": StateWords(
+    ListenerState.SUSPECT: StateWords(
         Severity.PROBLEM,
         "Connected, but nothing arrives",
         "It opens another connection automatically. If this lasts for more than 2 minutes, call support.",
     ),
-    "offline": StateWords(
+    ListenerState.OFFLINE: StateWords(
         Severity.PROBLEM,
         "Not connected",
         "New women do not reach the machines; women already listed stay listed. It tries again automatically. "
@@ -51,7 +53,7 @@ RELAY_WORDS = {
     ),
 }
 WORKLIST_WORDS = {
-    "listening": StateWords(Severity.OK, "Working"),
+    LISTENING: StateWords(Severity.OK, "Working"),
     "": StateWords(
         Severity.PROBLEM,
         "Not running",
@@ -109,7 +111,7 @@ def heartbeats() -> list[Heartbeat]:
 
 def relay_listener(beats: Iterable[Heartbeat], now: datetime) -> Daemon:
     """Describe the connection to Manage."""
-    return _daemon(LISTENER, RELAY_WORDS, "offline", beats, now)
+    return _daemon(LISTENER, RELAY_WORDS, ListenerState.OFFLINE, beats, now)
 
 
 def worklist_server(beats: Iterable[Heartbeat], now: datetime) -> Daemon:
@@ -126,7 +128,7 @@ def _daemon(
     if not living:
         severity, shown, what_to_do = words[""]
         return Daemon(severity, "", shown, what_to_do, ours[0].beat_at if ours else None)
-    best = next((beat for beat in living if beat.state in WORKING_STATES[role]), living[0])
+    best = next(filter(is_working, living), living[0])
     severity, shown, what_to_do = words.get(best.state, words[unknown])
     return Daemon(severity, best.state, shown, what_to_do, best.state_since, len(living), best.details)
 

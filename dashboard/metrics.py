@@ -28,7 +28,8 @@ from prometheus_client.registry import Collector
 from core.concerns import open_concerns
 from core.contract import PASSING_ERRORS, ErrorCode
 from core.database import UNAVAILABLE
-from core.health import STALE_AFTER, version
+from core.heartbeat import STALE_AFTER
+from core.instance import version
 from dashboard.daemons import LISTENER, RELAY_WORDS, SERVER, heartbeats, relay_listener
 from dicom.models import Modality
 from relay.models import ReceivedAction, Reprocessing, Resend
@@ -48,7 +49,7 @@ CACHE_SECONDS = 15.0
 #: The label of all AE titles that are not configured.
 OTHERS = "other"
 #: The states of a listener, and `absent` when none is running.
-RELAY_STATES = tuple(state or "absent" for state in RELAY_WORDS)
+RELAY_STATES = tuple(str(state) or "absent" for state in RELAY_WORDS)
 
 
 # Totals over all actions ---------------------------------------------------------------------------------------------

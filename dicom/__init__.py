@@ -1,1 +1,1 @@
-"""DICOM over TCP: the server, its association policy and the configured modalities. It knows no other app."""
+"""DICOM over TCP and TLS: the server, its association policy and the configured modalities. Imports no other app."""

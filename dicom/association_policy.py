@@ -155,7 +155,7 @@ class AssociationPolicy:
         )
 
     def warns_of(self, calling_ae_title: str) -> bool:
-        """Whether the log warns of this AE title, as nobody has configured it."""
+        """Whether the log warns of this AE title, because it is not configured."""
         return self.config.unknown_titles != ACCEPT and not self.modalities.policy_for(calling_ae_title).is_known
 
     def open_associations(self) -> int:

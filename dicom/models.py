@@ -1,4 +1,4 @@
-"""Owns what is known of each modality by its AE title, and what it may ask for and how it is answered."""
+"""The configured modalities: who they are, what they may see and how they are answered."""
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -9,47 +9,47 @@ from dicom.modality_policy import CHARACTER_SETS, ModalityPolicy
 
 
 def validate_ae_title(value: str) -> None:
-    """An AE title, as PS3.5 table 6.2-1 has it, without spaces around it."""
+    """Raise ValidationError unless this is an AE title (PS3.5 table 6.2-1) without spaces around it."""
     if not is_ae(value) or value != value.strip():
-        raise ValidationError("1 to 16 characters, none of them a backslash, a control character or a space at an end")
+        raise ValidationError("Enter 1 to 16 characters: no backslash, no control character, no space at either end")
 
 
 class Modality(PersonalDataModel):
-    """One machine, known by its calling AE title. Changes are in force within five seconds, without a restart.
+    """One machine, identified by its calling AE title. Changes take effect within five seconds, without a restart.
 
-    It holds nobody's data; the auditor, which records each change, asks what of it does.
+    It holds no patient data: it is a PersonalDataModel because the auditor records its changes.
     """
 
     ae_title = models.CharField("AE title", max_length=16, unique=True, validators=[validate_ae_title])
-    name = models.CharField(max_length=64, blank=True, help_text="What people call it.")
-    room = models.CharField(max_length=64, blank=True, help_text="The clinic, the room or the van.")
-    is_allowed = models.BooleanField("allowed", default=True, help_text="Its associations are rejected otherwise.")
+    name = models.CharField(max_length=64, blank=True, help_text="What staff call this machine.")
+    room = models.CharField(max_length=64, blank=True, help_text="The clinic, room or van it is in.")
+    is_allowed = models.BooleanField("allowed", default=True, help_text="Clear this to reject its associations.")
     own_list_only = models.BooleanField(
-        default=False, help_text="It is shown items of its own AE title and of none, whatever it asks for."
+        default=False, help_text="Show only items for its own AE title, or for none, whatever the machine asks for."
     )
     hides_in_progress = models.BooleanField(
-        "hide in progress", default=False, help_text="An item in progress leaves its list, unless it asks by status."
+        "hide in progress", default=False, help_text="Hide items in progress, unless the machine asks by status."
     )
     character_set = models.CharField(
         max_length=40,
         blank=True,
         choices=[(name, name) for name in CHARACTER_SETS],
-        help_text="Of the answers, whatever it asks for; ascii-transliterate writes ł as l, and never a question mark.",
+        help_text="Use this in responses, whatever the machine asks for. ascii-transliterate writes ł as l, not as ?.",
     )
     max_rows = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Items in one answer; MWL_MAX_ROWS if empty."
+        null=True, blank=True, help_text="The most items in one response; MWL_MAX_ROWS if empty."
     )
     expected_address = models.GenericIPAddressField(
-        null=True, blank=True, help_text="Where its associations must come from; anywhere if empty."
+        null=True, blank=True, help_text="The only address it may connect from; any if empty."
     )
     is_strict = models.BooleanField(
         "strict MPPS",
         default=False,
-        help_text="For acceptance tests: what is otherwise an MPPS exception is refused.",
+        help_text="For acceptance tests: refuse reports that would otherwise raise an MPPS exception.",
     )
 
     class Meta:
-        db_table = "worklist_modality"  # its name from before images used it, too
+        db_table = "worklist_modality"  # the table belonged to worklist until version 0.2
         ordering = ("ae_title",)
         verbose_name_plural = "modalities"
 
@@ -57,13 +57,12 @@ class Modality(PersonalDataModel):
         return self.ae_title
 
     def clean(self) -> None:
-        """What a person may have meant otherwise."""
         if self.max_rows == 0:
-            raise ValidationError({"max_rows": "At least 1: with 0 it would see nobody. Empty: MWL_MAX_ROWS."})
+            message = "Enter at least 1: with 0 the machine would see nothing. Leave empty for MWL_MAX_ROWS."
+            raise ValidationError({"max_rows": message})
 
     @property
     def policy(self) -> ModalityPolicy:
-        """What the worklist server needs of it."""
         return ModalityPolicy(
             is_known=True,
             is_allowed=self.is_allowed,

@@ -1,10 +1,10 @@
-"""Owns the statuses that this SCP answers with (PS3.4 tables K.4-1 and F.7.2-2, PS3.7 annex C)."""
+"""The statuses that this SCP answers with (PS3.4 tables K.4-1 and F.7.2-2, PS3.7 annex C)."""
 
 from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
-# Of C-FIND ------------------------------------------------------------------------------------------------------------
+# C-FIND ------------------------------------------------------------------------------------------------------------
 
 SUCCESS = 0x0000
 PENDING = 0xFF00
@@ -12,13 +12,13 @@ PENDING_WITH_UNSUPPORTED_KEYS = 0xFF01
 CANCELLED = 0xFE00
 OUT_OF_RESOURCES = 0xA700
 IDENTIFIER_DOES_NOT_MATCH = 0xA900
-DATABASE_AWAY = 0xC001  # unable to process, with numbers of our own
+DATABASE_AWAY = 0xC001  # "unable to process": C001 to C003 are our own numbers
 INTERNAL_ERROR = 0xC002
 MAY_NOT_ASK = 0xC003
-CANNOT_BE_READ = 0xC310  # pynetdicom's own number for it
+CANNOT_BE_READ = 0xC310  # pynetdicom's number
 
 
-# Of N-CREATE and N-SET, which are answered with SUCCESS, too ----------------------------------------------------------
+# N-CREATE and N-SET, which also have SUCCESS ----------------------------------------------------------
 
 NO_SUCH_ATTRIBUTE = 0x0105
 INVALID_ATTRIBUTE_VALUE = 0x0106
@@ -43,7 +43,10 @@ def failure(
     attributes: Sequence[int] = (),
     error_id: int | None = None,
 ) -> Dataset:
-    """A failure with its ErrorComment (LO: at most 64 characters, no value of anybody's) and the tags to blame."""
+    """Build a failure response. The comment is cut to 64 characters (LO) and must not quote a patient's value.
+
+    `offending` and `attributes` are the tags that are wrong.
+    """
     answer = Dataset()
     answer.Status = status
     answer.ErrorComment = comment[:64]

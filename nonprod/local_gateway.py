@@ -1,4 +1,4 @@
-"""Owns `make run`: all parts of the gateway on this machine, under honcho, until one ends or somebody ends them."""
+"""Run all processes of the gateway on this machine under honcho, until one ends or somebody stops them: `make run`."""
 
 import asyncio
 import json
@@ -12,46 +12,48 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from django.conf import settings
 from honcho.environ import parse_procfile
 from honcho.manager import SIGNALS, Manager
+from honcho.printer import Message, Printer
 
 from core.database import borrowed_connection
-from core.health import check_role
+from core.heartbeat import check_daemon
 from nonprod.manage_emulator import echo_action, send_action
 from nonprod.modality_emulator import Modality, NoAnswer
 from relay.hybrid_connection.failures import HybridConnectionError
 
-#: The ports of the parts that listen, by the setting that moves each.
+#: The settings of the ports that processes listen on.
 PORT_SETTINGS = ("RELAY_EMULATOR_PORT", "MWL_PORT", "WEB_PORT")
 READY_SECONDS = 40.0
 
 
 class NotReady(Exception):
-    """A part does not answer; the text says which."""
+    """A process does not answer; the text says which."""
 
 
 def taken_ports() -> list[str]:
-    """A sentence for each configured port that cannot be had."""
+    """Return one message for each configured port that is taken."""
     ports = {name: int(getattr(settings, name)) for name in PORT_SETTINGS if name in listening_settings()}
     twice = [name for name, port in ports.items() if list(ports.values()).count(port) > 1]
     if twice:
-        return [f"{' and '.join(twice)} are the same port: each part needs its own"]
+        return [f"{' and '.join(twice)} are the same port: each process needs its own"]
     other = dict(zip(ports, free_ports(len(ports)), strict=True))
     return [
-        f"Port {port} is taken; set another one: {name}={other[name]} make run"
+        f"Port {port} is taken. Choose another one: {name}={other[name]} make run"
         for name, port in ports.items()
-        if not _is_free(port)
+        if not is_free(port)
     ]
 
 
 def listening_settings() -> set[str]:
-    """The port settings of the parts that run here: with a real relay there is no emulator."""
+    """Return the port settings of the processes that run here: with a real relay, no emulator runs."""
     return set(PORT_SETTINGS) - (set() if settings.RELAY_IS_EMULATED else {"RELAY_EMULATOR_PORT"})
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -62,7 +64,7 @@ def _is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different ports that nothing has now."""
+    """Return `count` different ports that are free now."""
     probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
         return [int(probe.getsockname()[1]) for probe in probes]
@@ -71,27 +73,47 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
-class _Parts(Manager):  # type: ignore[misc]
-    """Honcho's manager, which a signal ends while it is still starting, too: honcho has no process id to end then,
-    fails, and leaves the parts running."""
+class ProcessManager(Manager):  # type: ignore[misc]
+    """Honcho's manager, but a signal may arrive during the start.
+
+    honcho (2.0) has no process id to signal at that moment: it would fail and leave the processes running.
+    """
 
     def terminate(self) -> None:
-        """End all parts, as soon as all have started."""
         if self._all_started():
             super().terminate()
         else:
             threading.Timer(0.1, self.terminate).start()
 
 
-def run_processes(last_name: str, last_command: str, changes: Mapping[str, str], *, emulated: bool) -> int:
-    """Run the Procfile and one command more; the exit status of whichever ended first, 0 when a signal ended them.
+class LogFilePrinter(Printer):  # type: ignore[misc]
+    """Prints the lines of one process as they are, and writes those of all others to a log file, prefixed."""
 
-    `changes` go into the environment of all of them; the relay emulator is one of them if the relay is `emulated`.
-    None is left when this returns.
+    def __init__(self, shown: str, log: TextIO) -> None:
+        super().__init__(output=log, colour=False)
+        self._shown = shown
+
+    def write(self, message: Message) -> None:
+        if message.name == self._shown:
+            line = message.data.decode(errors="replace") if isinstance(message.data, bytes) else message.data
+            print(line, end="", flush=True)  # noqa: T201 - what the process printed
+        super().write(message)
+
+
+def run_processes(
+    last_name: str, last_command: str, changes: Mapping[str, str], *, emulated: bool, printer: Printer | None = None
+) -> int:
+    """Run the Procfile and one more command; return the exit status of the first to end, 0 if a signal ended them.
+
+    `changes` are added to the environment of every process. The relay emulator runs if the relay is `emulated`.
+    Every process has ended when this returns.
     """
     environment = environment_with(changes)
-    manager = _Parts()
-    for name, command in _processes(emulated).items():
+    manager = ProcessManager(printer)
+    processes = dict(parse_procfile((settings.BASE_DIR / "Procfile").read_text()).processes)
+    if not emulated:
+        del processes["relay-emulator"]
+    for name, command in processes.items():
         manager.add_process(name, f"exec {command}", env=environment)
     manager.add_process(last_name, f"exec python manage.py {last_command}", env=environment)
     with own_terminal():
@@ -102,11 +124,11 @@ def run_processes(last_name: str, last_command: str, changes: Mapping[str, str],
 
 @contextmanager
 def own_terminal() -> Iterator[None]:
-    """Ctrl-C reaches this process and not the `make` above it, which would otherwise fail however well we end."""
+    """Take the terminal, so that Ctrl-C reaches this process and not `make` above it, which would report a failure."""
     try:
         terminal = sys.stdin.fileno()
         before = os.tcgetpgrp(terminal)
-    except (OSError, ValueError):  # no terminal, or none of ours
+    except (OSError, ValueError):  # no terminal, or not ours
         yield
         return
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
@@ -119,49 +141,42 @@ def own_terminal() -> Iterator[None]:
 
 
 def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment for another one, with this virtual environment's python in front, and `changes`."""
-    mine = dict(os.environ)  # noqa: TID251 - handed on, not read
+    """Return this process's environment for a child, with this virtual environment's python first, and `changes`."""
+    mine = dict(os.environ)  # noqa: TID251 - passed on, not read
     path = f"{Path(sys.executable).parent}{os.pathsep}{mine.get('PATH', '')}"
     return {**mine, "PATH": path, "PYTHONUNBUFFERED": "1", **changes}
 
 
-def _processes(emulated: bool) -> dict[str, str]:
-    processes = dict(parse_procfile((settings.BASE_DIR / "Procfile").read_text()).processes)
-    if not emulated:
-        del processes["relay-emulator"]
-    return processes
-
-
 def wait_until_ready(stopping: threading.Event) -> None:
-    """Return when every part has answered, or when it is time to stop; NotReady says which part does not answer."""
+    """Wait until every process answers, or until `stopping` is set; raise NotReady if one does not answer in time."""
     deadline = time.monotonic() + READY_SECONDS
-    for name, answers in (
+    for name, check in (
         ("relay and listener", _relay_answers),
         ("worklist", _worklist_answers),
         ("web", _web_answers),
     ):
-        while not _quietly(answers) and not stopping.wait(0.2):
+        while not _answers(check) and not stopping.wait(0.2):
             if time.monotonic() > deadline:
-                raise NotReady(f"no answer from: {name}")
+                raise NotReady(f"{name} does not answer within {READY_SECONDS:g} s")
 
 
-def _quietly(answers: Callable[[], bool]) -> bool:
+def _answers(check: Callable[[], bool]) -> bool:
     try:
-        return answers()
+        return check()
     except (HybridConnectionError, NoAnswer, OSError):
         return False
 
 
 def _relay_answers() -> bool:
-    """An echo there and back; at a real relay, where our key may listen only, the listener's word that it is online."""
+    """An echo through the relay; with a real relay, whose key may have no Send right, the listener's heartbeat."""
     if not settings.RELAY_IS_EMULATED:
         with borrowed_connection():
-            return bool(check_role("relay_listener")["ok"])
+            return bool(check_daemon("relay_listener")["ok"])
     return bool(json.loads(asyncio.run(send_action(echo_action(), patience=5.0)))["status"] == "echo")
 
 
 def local_modality() -> Modality:
-    """A modality that asks this machine's worklist."""
+    """Return a modality that queries the worklist on this machine."""
     return Modality("127.0.0.1", settings.MWL_PORT, settings.MWL_AE_TITLE)
 
 

@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin, Tool, actor_of
-from core.database import UNAVAILABLE, StoreBusy
+from core.database import UNAVAILABLE, DatabaseBusy
 from core.large_tables import IndexedValuesFilter, on_a_day
 from relay.configuration import configured_dispatcher
 from relay.models import FAILURES, ReceivedAction, Reprocessing, Resend
@@ -198,7 +198,7 @@ def _execute_again(request: HttpRequest, action: ReceivedAction) -> None:
         done = execute_again(configured_dispatcher(), action.pk, actor_of(request))
     except NotPossible as reason:
         messages.warning(request, f"{action}: not executed again. {reason}.")
-    except (*UNAVAILABLE, StoreBusy):
+    except (*UNAVAILABLE, DatabaseBusy):
         messages.error(request, f"{action}: the database cannot take it now. Nothing was changed; try again later.")
     else:
         outcome = done.outcome.replace("_", " ")

@@ -10,16 +10,16 @@ from importlib import import_module
 from django.conf import settings
 
 from core.contract import MAX_FRAME_BYTES
-from core.database import StoreGate
+from core.database import ConcurrencyLimit
 from relay.dispatcher import Dispatcher, too_large_reply
 from relay.http import respond
 from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.control_channel import Accept, Request, Response
+from relay.hybrid_connection.control_protocol import Accept, Request, Response
 from relay.hybrid_connection.listener import Listener
 from relay.hybrid_connection.liveness import LivenessPolicy
-from relay.hybrid_connection.rendezvous import MeetingLimits
-from relay.hybrid_connection.rendezvous_limit import Places
-from relay.hybrid_connection.status import Status
+from relay.hybrid_connection.rendezvous import RendezvousPolicy
+from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
+from relay.hybrid_connection.status import ListenerStatus
 from relay.hybrid_connection.tokens import EntraId, SharedAccessKey, TokenProvider
 
 #: Each has a database connection while it is executed.
@@ -45,11 +45,11 @@ def configured_tokens() -> TokenProvider:
 def configured_dispatcher() -> Dispatcher:
     """The dispatcher with the tables of the module that GATEWAY_ACTIONS names, as ROOT_URLCONF names urls.py."""
     tables = import_module(settings.GATEWAY_ACTIONS)
-    gate = StoreGate(ACTIONS_AT_ONCE, settings.DATABASE_WAIT_SECONDS)
-    return Dispatcher(tables.ACTIONS, tables.PROBES, gate)
+    database_limit = ConcurrencyLimit(ACTIONS_AT_ONCE, settings.DATABASE_WAIT_SECONDS)
+    return Dispatcher(tables.ACTIONS, tables.PROBES, database_limit)
 
 
-def configured_listener(on_status: Callable[[Status], None]) -> Listener:
+def configured_listener(on_status: Callable[[ListenerStatus], None]) -> Listener:
     """The listener of the settings: frames and HTTP requests go to the dispatcher, each in a thread of its own."""
     address = configured_address()
     place = f"{address.namespace}/{address.path}"
@@ -75,8 +75,8 @@ def configured_listener(on_status: Callable[[Status], None]) -> Listener:
             listeners=settings.RELAY_MAX_LISTENERS,
             max_age=settings.RELAY_CHANNEL_MAX_AGE_SECONDS,
         ),
-        limits=MeetingLimits(frame_bytes=MAX_FRAME_BYTES, oversize_reply=too_large_reply()),
-        places=Places(settings.RELAY_MAX_RENDEZVOUS, settings.RELAY_MAX_WAITING),
+        rendezvous_policy=RendezvousPolicy(frame_bytes=MAX_FRAME_BYTES, oversize_reply=too_large_reply()),
+        rendezvous_limit=RendezvousLimit(settings.RELAY_MAX_RENDEZVOUS, settings.RELAY_MAX_WAITING),
         stop_grace=settings.RELAY_STOP_GRACE_SECONDS,
         echo_text=echo_text if settings.RELAY_ECHO_SECONDS else None,
         on_status=on_status,

@@ -30,7 +30,7 @@ from core.contract import (
     validate,
 )
 from core.correlation import correlated, correlation_id, new_correlation_id
-from core.database import UNAVAILABLE, StoreBusy, StoreGate, borrowed_connection
+from core.database import UNAVAILABLE, ConcurrencyLimit, DatabaseBusy, borrowed_connection
 from core.tracing import span
 from relay.models import ReceivedAction, Resend
 
@@ -66,7 +66,7 @@ class Dispatcher:
 
     actions: Mapping[str, Handler]
     probes: Mapping[str, Handler]
-    gate: StoreGate = field(default_factory=lambda: StoreGate(at_once=8, wait_seconds=10))
+    database_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(at_once=8, wait_seconds=10))
 
     def dispatch(self, frame: str | bytes, connection: str, correlation: str = "") -> str:
         """The reply text to one frame. It never raises: every failure has a reply.
@@ -82,7 +82,7 @@ class Dispatcher:
                 answer = self._answer(action, delivery)
             except ActionRefused as refusal:
                 answer = _refused(refusal, action)
-            except (*UNAVAILABLE, StoreBusy) as error:
+            except (*UNAVAILABLE, DatabaseBusy) as error:
                 logger.error("the database cannot take it now", extra={"error": type(error).__name__})
                 answer = _refused(_unavailable(), action)
             except Exception:  # the outermost edge of one frame
@@ -112,7 +112,7 @@ class Dispatcher:
 
     def _answer_once(self, action: GatewayAction, delivery: ReceivedFrame) -> Answer:
         received = _received(action, delivery, known=self._knows(action))
-        with self.gate.entered(), borrowed_connection(), transaction.atomic():
+        with self.database_limit.slot(), borrowed_connection(), transaction.atomic():
             row = received.claim()
             if row.pk == received.pk:
                 return self._execute_and_record(row, action, delivery)

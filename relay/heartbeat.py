@@ -4,11 +4,11 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from core.health import BEAT_SECONDS, Pulse
-from relay.hybrid_connection.status import Status
+from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
+from relay.hybrid_connection.status import ListenerStatus
 
 
-def details_of(status: Status) -> dict[str, Any]:
+def details_of(status: ListenerStatus) -> dict[str, Any]:
     """The status but for its state, as JSON keeps it: times in ISO 8601 (UTC)."""
     return {
         "why": status.why,
@@ -23,10 +23,10 @@ def details_of(status: Status) -> dict[str, Any]:
     }
 
 
-async def keep_fed(pulse: Pulse) -> None:
-    """Feed a pulse for ever: it stops when this event loop does, and with it whatever the listener was to do."""
+async def keep_alive(heartbeat: HeartbeatWriter) -> None:
+    """Reset the heartbeat's watchdog for ever: it expires when this event loop hangs, and the listener with it."""
     while True:
-        pulse.feed()
+        heartbeat.keep_alive()
         await asyncio.sleep(BEAT_SECONDS)
 
 

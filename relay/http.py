@@ -8,7 +8,7 @@ from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
 from core.contract import ErrorCode
-from relay.hybrid_connection.control_channel import Request, Response
+from relay.hybrid_connection.control_protocol import Request, Response
 from relay.hybrid_connection.http_request import json_response
 
 #: Frame, connection, correlation id → reply.

@@ -31,7 +31,7 @@ def execute_again(dispatcher: Dispatcher, key: UUID, actor: str) -> Reprocessing
     The row is locked first: of two persons, or a person and a resend, the second finds what the first has done.
     """
     started = time.monotonic()
-    with correlated(new_correlation_id()), dispatcher.gate.entered(), transaction.atomic():
+    with correlated(new_correlation_id()), dispatcher.database_limit.slot(), transaction.atomic():
         row = ReceivedAction.objects.select_for_update().get(pk=key)
         if reason := why_not(row):
             raise NotPossible(reason)

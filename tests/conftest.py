@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from nonprod.relay_emulator import Policy, RelayEmulator
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.tokens import SharedAccessKey
 from tests.collector import Collector, collecting, traces_to
@@ -102,7 +102,7 @@ def start() -> Iterator[Start]:
 async def emulator() -> AsyncIterator[RelayEmulator]:
     """A relay emulator in this process, with the hybrid connection and policy of the test settings."""
     assert settings.AZURE_RELAY_HYBRID_CONNECTION == PATH
-    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as running:
+    async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as running:
         yield running
 
 

@@ -20,7 +20,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom.association_policy import AssociationPolicy, ServerConfig
 from dicom.server import stop_server
-from tests.dicom.consoles import Console
+from tests.dicom.dcmtk import Console
 from tests.dicom.requests import CALLED, PATIENCE, Unit
 from tests.factories import WorklistItemFactory
 from tests.users import client_of

@@ -1,9 +1,12 @@
-"""Build the worklist's objects from the settings."""
+"""Build the worklist's objects from the settings, and name its server's state."""
 
 from django.conf import settings
 
 from dicom.association_policy import ServerConfig
 from worklist.query.information_model import MatchingOptions
+
+#: The worklist server's only state: it answers associations.
+LISTENING = "listening"
 
 
 def matching_options() -> MatchingOptions:

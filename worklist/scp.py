@@ -8,16 +8,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     ModalityWorklistInformationFind,
 )
 
-from dicom.listener import Listener
-from dicom.server import Service, start_server
+from dicom.server import DicomServer, Service, start_server
 from worklist.performed_step.mpps import answer_create, answer_set
 from worklist.query.find import WorklistContext, answer_find
 
-#: PS3.4 section K.5.1.1: bytes 1 and 2 are reserved and 1; no fuzzy name matching, no adjustment of time zones.
+#: PS3.4 section K.5.1.1: bytes 1 and 2 are reserved and are 1; no fuzzy name matching, no time zone adjustment.
 EXTENDED_NEGOTIATION = b"\x01\x01\x00\x00"
 
-
-#: The SOP classes that are served beside Verification.
+#: The SOP classes served beside Verification.
 SERVICES = (
     Service(ModalityWorklistInformationFind, ((evt.EVT_C_FIND, answer_find),), EXTENDED_NEGOTIATION),
     Service(ModalityPerformedProcedureStep, ((evt.EVT_N_CREATE, answer_create), (evt.EVT_N_SET, answer_set))),
@@ -26,6 +24,6 @@ SERVICES = (
 
 def start_worklist_server(
     host: str, port: int, context: WorklistContext, tls: ssl.SSLContext | None = None
-) -> Listener:
-    """Start to serve on a port, 0 for any free one; PortTaken when it cannot be had."""
+) -> DicomServer:
+    """Start to serve on a port, 0 for any free one; raise PortUnavailable if that fails."""
     return start_server(host, port, context, SERVICES, tls)

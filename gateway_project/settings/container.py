@@ -1,7 +1,9 @@
-"""Settings for docker-compose.yml: production's as soon as a relay is configured, until then local ones.
+"""Settings for docker-compose.yml: production's once a relay is configured, local ones until then.
 
-So that one file of services serves both a first look with the relay emulator and a hospital.
+One compose file then serves both a first look at the gateway with the relay emulator, and a hospital.
 """
+
+from importlib.util import find_spec
 
 from .base import env
 
@@ -9,5 +11,8 @@ if env("AZURE_RELAY_NAMESPACE"):
     from .production import *  # noqa: F403
 else:
     from .local import *  # noqa: F403
+    from .local import INSTALLED_APPS
 
-    MWL_HOST = env("MWL_HOST") or "0.0.0.0"  # noqa: S104 - a published port reaches no loopback address of a container
+    MWL_HOST = env("MWL_HOST") or "0.0.0.0"  # noqa: S104 - a published port does not reach a container's loopback
+    if not find_spec("nonprod"):  # only the emulators' image has it
+        INSTALLED_APPS = [app for app in INSTALLED_APPS if app != "nonprod"]

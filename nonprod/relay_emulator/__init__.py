@@ -1,20 +1,20 @@
-"""An emulator of Azure Relay Hybrid Connections, for tests and developers' machines; README.md says what it can do."""
+"""Emulate Azure Relay Hybrid Connections, for tests and developers' machines. README.md describes what it can do."""
 
-from nonprod.relay_emulator.channels import LISTENERS_AT_MOST
 from nonprod.relay_emulator.configuration import HybridConnection, Namespace
+from nonprod.relay_emulator.control_channels import MAX_LISTENERS
 from nonprod.relay_emulator.emulator import RelayEmulator
 from nonprod.relay_emulator.faults import BadFault
-from nonprod.relay_emulator.refusals import Refused
-from nonprod.relay_emulator.service import Times
-from nonprod.relay_emulator.tokens import Policy
+from nonprod.relay_emulator.http_messages import Refused
+from nonprod.relay_emulator.service import Timeouts
+from nonprod.relay_emulator.tokens import SharedAccessPolicy
 
 __all__ = [
-    "LISTENERS_AT_MOST",
+    "MAX_LISTENERS",
     "BadFault",
     "HybridConnection",
     "Namespace",
-    "Policy",
     "Refused",
     "RelayEmulator",
-    "Times",
+    "SharedAccessPolicy",
+    "Timeouts",
 ]

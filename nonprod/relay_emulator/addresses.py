@@ -1,4 +1,4 @@
-"""Owns what a URL asks for, and where a rendezvous is (Hybrid Connections protocol: roles and addresses). Pure."""
+"""Read request targets and write rendezvous addresses (Hybrid Connections protocol: roles and addresses). Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,56 +11,52 @@ SERVICE_PREFIX = "sb-hc-"
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked for: `path` as it stands in the URL, with no slash at either end, and the query in two.
+    """A request target: its path as in the URL but without slashes at either end, and its query in two parts.
 
-    `own_query` is the sender's own, as it stands; `options` are the service's, by name without `sb-hc-`, and decoded.
-    One of them may be a token.
+    `sender_query` is the sender's own part, unchanged. `options` are the service's parameters, decoded, by name without
+    `sb-hc-`; one of them may be a token.
     """
 
     path: str
     is_websocket: bool
-    own_query: str = ""
+    sender_query: str = ""
     options: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 def read_target(target: str) -> Target:
-    """The request target of an HTTP request's first line, in origin or in absolute form."""
+    """Read the target in an HTTP request line, in origin form or absolute form (RFC 9112, 3.2)."""
     path, _, query = target.partition("?")
     if "://" in path:
         path = "/" + path.partition("://")[2].partition("/")[2]
     first, _, rest = path.lstrip("/").partition("/")
     is_websocket = unquote(first) == "$hc"
-    parts = [part for part in query.split("&") if part]
-    own = [part for part in parts if not _is_the_services(part)]
-    options = dict(_option(part) for part in parts if _is_the_services(part))
-    return Target((rest if is_websocket else path).strip("/"), is_websocket, "&".join(own), options)
+    sender_query, options = [], {}
+    for parameter in filter(None, query.split("&")):
+        name, _, value = parameter.partition("=")
+        name = unquote(name).lower()
+        if name.startswith(SERVICE_PREFIX):
+            options[name.removeprefix(SERVICE_PREFIX)] = unquote_plus(value)
+        else:
+            sender_query.append(parameter)
+    return Target((rest if is_websocket else path).strip("/"), is_websocket, "&".join(sender_query), options)
 
 
-def _is_the_services(part: str) -> bool:
-    return unquote(part).lower().startswith(SERVICE_PREFIX)
-
-
-def _option(part: str) -> tuple[str, str]:
-    name, _, value = part.partition("=")
-    return unquote(name).lower().removeprefix(SERVICE_PREFIX), unquote_plus(value)
-
-
-def hybrid_connection_of(path: str, names: Iterable[str]) -> str | None:
-    """Which hybrid connection a path names, in any case; what follows its name is the sender's own."""
+def find_hybrid_connection(path: str, names: Iterable[str]) -> str | None:
+    """Return the longest name that the path starts with, ignoring case; the rest of the path is the sender's own."""
     asked = segments(path)
-    fitting = [name for name in names if (wanted := segments(name)) and asked[: len(wanted)] == wanted]
-    return max(fitting, key=lambda name: len(segments(name)), default=None)
+    matching = [name for name in names if (wanted := segments(name)) and asked[: len(wanted)] == wanted]
+    return max(matching, key=lambda name: len(segments(name)), default=None)
 
 
 def rendezvous_address(base: str, target: Target, action: str, identifier: str) -> str:
-    """Where the listener is to come: the sender's path and query, and the action and id in the service's own words.
+    """Return the URL for the listener to connect to: the sender's path and query, with the action and id.
 
-    `base` is scheme and namespace. Whoever has the address needs no token.
+    `base` is scheme and namespace. The address needs no token: knowing it is enough.
     """
-    query = "&".join(filter(None, [target.own_query, f"sb-hc-action={action}", f"sb-hc-id={identifier}"]))
+    query = "&".join(filter(None, [target.sender_query, f"sb-hc-action={action}", f"sb-hc-id={identifier}"]))
     return f"{base}/$hc/{target.path}?{query}"
 
 
 def request_target(target: Target) -> str:
-    """What the listener is told of an HTTP request's address."""
-    return f"/{target.path}?{target.own_query}" if target.own_query else f"/{target.path}"
+    """Return the target of an HTTP request for the listener, without the service's parameters."""
+    return f"/{target.path}?{target.sender_query}" if target.sender_query else f"/{target.path}"

@@ -1,7 +1,8 @@
-"""Owns the one TCP port: sorts WebSocket upgrades from plain HTTP, and hands each connection to whom it concerns.
+"""Serve WebSockets and plain HTTP on one TCP port.
 
-The websockets package takes no request with a body, so the head of each is looked at first; a request that asks for no
-WebSocket is answered by `plain_http`. A connection can also be made to fail here, in ways that no honest server has.
+The websockets package accepts no request with a body. Each connection therefore buffers the head of its first request:
+if it asks for an upgrade, the bytes go on to websockets, otherwise `plain_http` answers. A connection can also be made
+to fail here, in ways that a real server never would.
 """
 
 import asyncio
@@ -20,53 +21,51 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from nonprod.relay_emulator.plain_http import MAX_HEAD_BYTES, HttpRequest, HttpResponse, converse
-from nonprod.relay_emulator.refusals import Refused
+from nonprod.relay_emulator.http_messages import HttpRequest, HttpResponse, Refused
+from nonprod.relay_emulator.plain_http import MAX_HEAD_BYTES, serve_http
 from nonprod.relay_emulator.service import Service
 
 END_OF_HEAD = b"\r\n\r\n"
 UPGRADE = re.compile(rb"^upgrade:[ \t]*websocket[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
-# Frames and headers go into websockets' log at DEBUG: tokens and patients are in them.
+# websockets logs frames and headers at DEBUG, with tokens and patient data in them.
 quiet = logging.getLogger("websockets.server.relay_emulator")
 quiet.setLevel(logging.WARNING)
 
 
 class Connection(ServerConnection):
-    """One TCP connection. When `mute`, it takes bytes and gives none."""
+    """One TCP connection. While `half_open`, it receives bytes but sends none."""
 
     def __init__(self, port: "Port", protocol: ServerProtocol, server: Server, **options: Any) -> None:
         super().__init__(protocol, server, **options)
         self.port = port
-        self.mute = False
-        #: The subprotocol that this handshake ends with.
-        self.chosen: Subprotocol | None = None
-        #: What this socket is for, decided in its handshake and begun when it is open.
-        self.plan: Callable[[], Awaitable[None]]
+        self.half_open = False
+        #: The subprotocol in the response to this handshake.
+        self.chosen_subprotocol: Subprotocol | None = None
+        #: Chosen during the handshake, and called once the socket is open.
+        self.on_open: Callable[[], Awaitable[None]]
+        #: The start of the first request, until it is known whether it asks for an upgrade.
         self._head: bytearray | None = bytearray()
-        self._sorted: asyncio.Future[None] = self.loop.create_future()
+        self._classified: asyncio.Future[None] = self.loop.create_future()
         self._stream: asyncio.StreamReader | None = None
 
     @property
-    def is_plain(self) -> bool:
-        """Whether HTTP is spoken here, or nothing yet."""
+    def is_not_websocket(self) -> bool:
+        """Whether this is plain HTTP, or not yet known."""
         return self._stream is not None or self._head is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has connected."""
         super().connection_made(transport)
         self.port.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone, or was made to."""
         super().connection_lost(exc)
         self.port.connections.discard(self)
         if self._stream:
             self._stream.feed_eof()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes for whoever this connection belongs to."""
-        if self.mute:
+        if self.half_open:
             return
         if self._stream:
             self._stream.feed_data(data)
@@ -75,9 +74,9 @@ class Connection(ServerConnection):
         else:
             self._head += data
             if END_OF_HEAD in self._head or len(self._head) > MAX_HEAD_BYTES:
-                self._sort(bytes(self._head))
+                self._classify(bytes(self._head))
 
-    def _sort(self, received: bytes) -> None:
+    def _classify(self, received: bytes) -> None:
         self._head = None
         if UPGRADE.search(received.partition(END_OF_HEAD)[0]):
             super().data_received(received)
@@ -85,22 +84,22 @@ class Connection(ServerConnection):
             self._stream = asyncio.StreamReader()
             self._stream.set_transport(self.transport)
             self._stream.feed_data(received)
-        self._sorted.set_result(None)
+        self._classified.set_result(None)
 
     def eof_received(self) -> None:
-        """The client sends no more: that ends a WebSocket, and HTTP, too."""
+        """End a WebSocket; a plain HTTP client may still wait for its response."""
         if not self._stream:
             super().eof_received()
 
     def send_data(self) -> None:
-        """Write what there is to write, unless this connection is mute."""
-        if self.mute:
+        """Send websockets' pending bytes, or drop them while half open."""
+        if self.half_open:
             self.protocol.data_to_send()
         else:
             super().send_data()
 
     def cut(self, message: str | bytes) -> None:
-        """Write half a frame, and break the connection."""
+        """Send half a frame, then break the connection."""
         opcode = Opcode.TEXT if isinstance(message, str) else Opcode.BINARY
         data = message.encode() if isinstance(message, str) else message
         frame = Frame(opcode, data).serialize(mask=False)
@@ -108,12 +107,12 @@ class Connection(ServerConnection):
         self.transport.abort()
 
     async def handshake(self, *args: Any, **options: Any) -> None:
-        """Sort the connection; answer plain HTTP to its end, or go on to the opening handshake."""
-        async with asyncio.timeout(self.port.service.times.head):
-            await asyncio.wait({self._sorted, self.connection_lost_waiter}, return_when=asyncio.FIRST_COMPLETED)
+        """Serve plain HTTP to its end, or go on to the WebSocket handshake."""
+        async with asyncio.timeout(self.port.service.timeouts.head):
+            await asyncio.wait({self._classified, self.connection_lost_waiter}, return_when=asyncio.FIRST_COMPLETED)
         if self._stream:
             service = self.port.service
-            await converse(self, self._stream, partial(self.port.respond, self), service.refusal, service.date)
+            await serve_http(self, self._stream, partial(self.port.respond, self), service.refusal, service.date)
         else:
             await super().handshake(*args, **options)
 
@@ -123,43 +122,43 @@ Respond = Callable[[Connection, HttpRequest], Coroutine[object, object, HttpResp
 
 
 class Port:
-    """A port on loopback. `admit` says how a handshake is refused, or None; `respond` answers plain HTTP."""
+    """A port on loopback. `admit` returns the response that refuses a handshake, or None; `respond` answers HTTP."""
 
     def __init__(self, service: Service, admit: Admit, respond: Respond) -> None:
         self.service, self.admit, self.respond = service, admit, respond
         self.connections: set[Connection] = set()
 
     async def open(self, number: int, tls: ssl.SSLContext | None) -> int:
-        """Listen; the port's number, which is a free one if `number` is 0."""
+        """Listen on this port, or on a free one if `number` is 0; return its number."""
         self._server = await serve(
-            _carry_out_plan,
+            _run_on_open,
             "127.0.0.1",
             number,
             process_request=self._process_request,
             process_response=self._process_response,
-            select_subprotocol=_chosen_subprotocol,
+            select_subprotocol=_select_subprotocol,
             create_connection=cast(type[ServerConnection], partial(Connection, self)),
             server_header=None,
             compression=None,
             max_size=None,
             open_timeout=None,
-            # The service sends no pings: a listener has to find out for itself that its channel is dead.
+            # The service sends no pings: a listener must find out by itself that its channel is dead.
             ping_interval=None,
-            close_timeout=self.service.times.closing,
+            close_timeout=self.service.timeouts.closing,
             ssl=tls,
             logger=quiet,
         )
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """Close all connections: those that are open with 1001, the others as they are."""
+        """Close open WebSockets with 1001, and break all other connections."""
         self._server.close()
-        self._abort(lambda connection: connection.mute or connection.is_plain)
+        self._abort(lambda connection: connection.half_open or connection.is_not_websocket)
         closing = {asyncio.ensure_future(self._server.wait_closed())}
-        _, late = await asyncio.wait(closing, timeout=self.service.times.closing)
+        _, late = await asyncio.wait(closing, timeout=self.service.timeouts.closing)
         if late:
             self._abort(lambda _: True)
-            await asyncio.wait(late, timeout=self.service.times.closing)
+            await asyncio.wait(late, timeout=self.service.timeouts.closing)
 
     def _abort(self, fits: Callable[[Connection], bool]) -> None:
         for connection in [connection for connection in self.connections if fits(connection)]:
@@ -170,25 +169,24 @@ class Port:
         return _handshake_response(response) if response else None
 
     def _process_response(self, connection: ServerConnection, request: Request, response: Response) -> Response:
-        """Each answer tells the time, and each refusal has a tracking id: those of the websockets package, too."""
+        """Add the service's Date, and give the refusals of the websockets package a tracking id as well."""
         if connection.protocol.handshake_exc:
-            refused = Refused(response.status_code, "The handshake is no good")
+            refused = Refused(response.status_code, "The handshake is invalid")
             response = _handshake_response(self.service.refusal(refused))
         response.headers.pop("Date", None)
         response.headers["Date"] = self.service.date()
         return response
 
 
-def _chosen_subprotocol(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    return cast(Connection, connection).chosen
+def _select_subprotocol(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return cast(Connection, connection).chosen_subprotocol
 
 
-async def _carry_out_plan(connection: ServerConnection) -> None:
-    await cast(Connection, connection).plan()
+async def _run_on_open(connection: ServerConnection) -> None:
+    await cast(Connection, connection).on_open()
 
 
 def is_open(connection: ServerConnection) -> bool:
-    """Whether messages can be sent there."""
     return connection.state is State.OPEN
 
 

@@ -1,35 +1,38 @@
-"""Owns what all parts of the emulated service share: times and clock, counts, faults in store, word of each change."""
+"""The state that all parts of the emulated service share: timeouts, clock, counters and stored faults."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 
-from nonprod.relay_emulator.faults import Armoury
-from nonprod.relay_emulator.plain_http import HttpResponse
-from nonprod.relay_emulator.refusals import Refused, reason_phrase, with_tracking
+from nonprod.relay_emulator.faults import StoredFaults
+from nonprod.relay_emulator.http_messages import HttpResponse, Refused, text_response, with_tracking
 
-COUNTED = ("listened", "accepted", "lost", "joined", "rejected", "renewed", "requested", "responded", "refused")
+COUNTERS = ("listened", "accepted", "lost", "joined", "rejected", "renewed", "requested", "responded", "refused")
 
 
 @dataclass(frozen=True)
-class Times:
-    """How long the service waits. Seconds."""
+class Timeouts:
+    """How long the service waits, in seconds."""
 
     rendezvous: float = 30.0
     request: float = 60.0
-    #: For a client that has connected to say what it wants, and for one that is to close to do so.
+    #: For a client to send the head of its request after it has connected.
     head: float = 30.0
+    #: For a client to complete the closing handshake.
     closing: float = 2.0
 
 
 class Service:
-    """The emulated service as its parts see it. `namespace` is host and port, `hosts` what tokens may call the host."""
+    """The shared state of one emulated namespace.
 
-    def __init__(self, times: Times, clock: Callable[[], float]) -> None:
-        self.times = times
-        self.faults = Armoury(self.tell)
-        self.counts = dict.fromkeys(COUNTED, 0)
+    `namespace` is its host and port; `hosts` are the host names that a token's resource URI may contain.
+    """
+
+    def __init__(self, timeouts: Timeouts, clock: Callable[[], float]) -> None:
+        self.timeouts = timeouts
+        self.faults = StoredFaults(self.notify)
+        self.counts = dict.fromkeys(COUNTERS, 0)
         self.scheme = "ws"
         self.namespace = ""
         self.hosts = frozenset({"127.0.0.1", "localhost"})
@@ -44,36 +47,29 @@ class Service:
         return f"{self.scheme}://{self.namespace}"
 
     def now(self) -> float:
-        """The service's idea of the time, Unix seconds."""
+        """Return the time on the service's clock, in Unix seconds."""
         return self._clock() + self.skew
 
     def date(self) -> str:
-        """The time as the Date header of every response has it."""
+        """Return the service's time in the format of the Date header."""
         return formatdate(self.now(), usegmt=True)
 
-    def count(self, what: str) -> None:
-        """One more of these, and everybody who waits for a change hears of it."""
-        self.counts[what] += 1
-        self.tell()
+    def increment(self, counter: str) -> None:
+        """Add one to a counter, and notify everyone who waits for a change."""
+        self.counts[counter] += 1
+        self.notify()
 
-    def tell(self) -> None:
-        """Something has changed."""
-        told, self._next_change = self._next_change, asyncio.Event()
-        told.set()
+    def notify(self) -> None:
+        """Let everyone in `until` check their condition again."""
+        changed, self._next_change = self._next_change, asyncio.Event()
+        changed.set()
 
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something that is asked of the service holds."""
-        while not holds():
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition on the service's state is true."""
+        while not condition():
             await self._next_change.wait()
 
     def refusal(self, refused: Refused) -> HttpResponse:
-        """The answer to a handshake or request that is refused: the sentence is its reason and its body."""
-        self.count("refused")
-        text = with_tracking(str(refused), self.namespace, self.now())
-        return text_response(refused.status, text)
-
-
-def text_response(status: int, text: str) -> HttpResponse:
-    """A response whose body is also its reason."""
-    headers = [("Content-Type", "text/plain; charset=utf-8")]
-    return HttpResponse(status, reason_phrase(text, status), headers, text.encode())
+        """Return the response to a refused handshake or request; its reason and body are the same sentence."""
+        self.increment("refused")
+        return text_response(refused.status, with_tracking(str(refused), self.namespace, self.now()))

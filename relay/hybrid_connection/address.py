@@ -1,4 +1,7 @@
-"""Owns the addresses of a hybrid connection (Hybrid Connections protocol: roles and addresses). Pure."""
+"""Build the URLs of a hybrid connection, and the audience of its tokens (Hybrid Connections protocol: roles).
+
+Pure: no socket, no event loop.
+"""
 
 import ipaddress
 import re
@@ -12,11 +15,10 @@ NAMESPACE = re.compile(rf"(?P<host>\[[0-9A-Fa-f:]+\]|{LABEL}(?:\.{LABEL})*)(:(?P
 
 @dataclass(frozen=True)
 class HybridConnectionAddress:
-    """Where a hybrid connection is.
+    """The address of a hybrid connection; raises ValueError when it is malformed.
 
-    `namespace` is a host name, with `:port` where it is not 443; `path` is the hybrid connection's name, not encoded.
-    `plain` asks for ws:// instead of wss://; that is only ever right for an emulator on a loopback address, and
-    anything else raises ValueError.
+    `namespace` is a host name, with `:port` unless that is 443. `path` is the hybrid connection's name, not encoded.
+    `plain` uses ws:// instead of wss://, which is allowed only for an emulator on a loopback address.
     """
 
     namespace: str
@@ -26,41 +28,40 @@ class HybridConnectionAddress:
     def __post_init__(self) -> None:
         match = NAMESPACE.fullmatch(self.namespace)
         if not match or int(match["port"] or 443) > 65535:
-            # Not quoted: it may be a whole connection string, with its key.
+            # Do not quote it: it may be a whole connection string, with its key.
             raise ValueError(
-                "what is given is not a relay namespace: give the host name alone, such as "
-                "hospital.servicebus.windows.net (of a connection string, what is between sb:// and the next /)"
+                "this is not a relay namespace: give the host name alone, such as "
+                "hospital.servicebus.windows.net (in a connection string: the part between sb:// and the next /)"
             )
         if not self.path.strip("/"):
             raise ValueError("the name of the hybrid connection is empty")
         if NOT_IN_A_PATH.search(self.path):
-            raise ValueError("the name of the hybrid connection has characters in it that no name has")
+            raise ValueError("the name of the hybrid connection contains characters that are not allowed")
         if self.plain and not is_loopback(match["host"]):
-            raise ValueError(f"plain ws:// is for an emulator on a loopback address only, not for {self.namespace}")
+            raise ValueError(f"plain ws:// is only for an emulator on a loopback address, not for {self.namespace}")
 
     @property
     def host(self) -> str:
-        """The host name, without the port."""
         return self.namespace.rsplit(":", 1)[0] if not self.namespace.endswith("]") else self.namespace
 
     @property
     def port(self) -> int:
-        """The port: 443 where the namespace names none."""
+        """The port; 443 when the namespace has none."""
         return int(self.namespace.removeprefix(self.host).lstrip(":") or 443)
 
     @property
     def listen_url(self) -> str:
-        """Where a listener opens its control channel. The token goes in a header."""
+        """Where a listener opens its control channel; send the token in a header."""
         return self._url("listen")
 
     @property
     def connect_url(self) -> str:
-        """Where a sender connects. The token goes in a header."""
+        """Where a sender connects; send the token in a header."""
         return self._url("connect")
 
     @property
     def audience(self) -> str:
-        """The resource URI that a token for this hybrid connection is signed over."""
+        """The resource URI for which a token is signed."""
         return f"http://{self.namespace}/{self._encoded_path}"
 
     @property
@@ -72,13 +73,13 @@ class HybridConnectionAddress:
         return f"{scheme}://{self.namespace}/$hc/{self._encoded_path}?sb-hc-action={action}"
 
 
-def rejecting(rendezvous: str, status: int, description: str) -> str:
-    """The rendezvous address that tells the sender `status` and `description` instead of joining it."""
+def rejection_url(rendezvous: str, status: int, description: str) -> str:
+    """Return the URL to connect to in order to reject the sender, with an HTTP status and a description."""
     return f"{rendezvous}&{urlencode({'sb-hc-statusCode': status, 'sb-hc-statusDescription': description})}"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name is this machine itself."""
+    """Return whether a host name or address is this machine itself."""
     if host.lower() == "localhost":
         return True
     try:

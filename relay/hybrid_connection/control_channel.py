@@ -1,181 +1,174 @@
-"""Owns what the frames on a control channel mean, and what is sent on it (Hybrid Connections protocol: control channel
-messages). Sans-I/O.
-"""
+"""Open a control channel, read its events, renew its token and close it (Hybrid Connections protocol: listen)."""
 
-import json
-import re
-import secrets
-from collections.abc import Mapping
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-#: The largest body that may travel on the control channel. Bytes.
-MAX_BODY_BYTES = 64 * 1024
-#: A token is renewed after a part of its life that is drawn from these.
-RENEWAL_FRACTIONS = (0.75, 0.85)
-LOGGABLE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-#: So many different messages that are not understood are told; a service gone mad does not fill the log.
-MAX_UNRECOGNISED = 100
+from .address import HybridConnectionAddress
+from .control_protocol import (
+    RENEWAL_FRACTIONS,
+    ControlProtocol,
+    Event,
+    renew_token,
+    renewal_delay,
+)
+from .failures import Failure, HybridConnectionError, describe_skew
+from .liveness import EchoTally
+from .tokens import Token, TokenProvider, fresh_token
+from .websocket import (
+    ClientConnection,
+    ConnectionClosed,
+    FrameLimit,
+    State,
+    Timeouts,
+    closing_failure,
+    open_websocket,
+    seconds_behind_service,
+    token_header,
+)
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Accept:
-    """A sender waits at `address`, which is to be connected to exactly as it stands. Its query is as good as a token.
-
-    `id` is the service's id of the rendezvous where that can stand in a log, and one made here otherwise.
-    """
-
-    address: str = field(repr=False)
-    id: str
-    connect_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    def header(self, name: str) -> str:
-        """One of the sender's headers, whatever the case of its name; empty where there is none."""
-        wanted = name.lower()
-        return next((text for key, text in self.connect_headers.items() if key.lower() == wanted), "")
-
-
-@dataclass(frozen=True)
-class Request:
-    """An HTTP request, to be answered by its id: on the channel or at `address`.
-
-    `body` is None where one was announced and never came; `correlation_id` is the id where that can stand in a log,
-    and one made here otherwise.
-    """
-
-    id: str = field(repr=False)
-    correlation_id: str
-    address: str = field(repr=False)
-    method: str
-    target: str = field(repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | None = field(default=b"", repr=False)
+#: A channel that takes nothing for so long is dead. Seconds.
+SEND_TIMEOUT = 10.0
+#: Far above the protocol's limits: 64 kB for a body, 32 kB for headers.
+MAX_MESSAGE_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True)
-class RequestElsewhere:
-    """An HTTP request that is too large for the channel: it is to be fetched from `address`, and answered there."""
-
-    address: str = field(repr=False)
-    correlation_id: str
-
-
-@dataclass(frozen=True)
-class Unrecognised:
-    """Anything else. `key` is what may be logged of it: its top-level key, or what kind of thing it is."""
-
-    key: str
-
-
-Event = Accept | Request | RequestElsewhere | Unrecognised
-
-
-@dataclass(frozen=True)
-class Response:
-    """The answer to an HTTP request."""
-
-    status: int
-    body: bytes = field(default=b"", repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    description: str = ""
-
-
+@dataclass(eq=False)
 class ControlChannel:
-    """The frames of one channel, or of one request's own socket, in their order: it knows whose body comes next."""
+    """A control channel.
 
-    def __init__(self) -> None:
-        self._without_body: Request | None = None
-        self._unrecognised: set[str] = set()
+    `opened_at` is the event loop's time. `seconds_behind` is how far this machine's clock is behind the service's.
+    `echoes` is what liveness knows of the channel, and `is_proven` whether an echo has ever arrived on it.
+    """
 
-    def receive(self, frame: str | bytes) -> list[Event]:
-        """What one frame asks for. It never raises: the service may send what we do not know.
+    websocket: ClientConnection
+    token: Token
+    opened_at: float
+    seconds_behind: float = 0.0
+    echoes: EchoTally = field(default_factory=EchoTally)
+    is_proven: bool = False
 
-        Each kind of message that is not understood is returned once, so that it is told once.
-        """
-        if isinstance(frame, bytes) and self._without_body:
-            request, self._without_body = self._without_body, None
-            return [replace(request, body=frame)]
-        if isinstance(frame, bytes):
-            return self._told(Unrecognised("binary"))
-        event, has_body = _read(frame)
-        if isinstance(event, Unrecognised):
-            return self._told(event)
-        if not (isinstance(event, Request) and has_body):
-            return [event]
-        given_up = self.give_up_body()
-        self._without_body = event
-        return given_up
-
-    def give_up_body(self) -> list[Event]:
-        """The request whose body has not come and will not be waited for any more, so that it can be answered."""
-        bodiless, self._without_body = self._without_body, None
-        return [replace(bodiless, body=None)] if bodiless else []
+    def __post_init__(self) -> None:
+        self._protocol = ControlProtocol()
+        self._sending = asyncio.Lock()
 
     @property
-    def awaited_id(self) -> str:
-        """The id of the request whose body comes next; empty where none does."""
-        return self._without_body.id if self._without_body else ""
+    def age(self) -> float:
+        """Seconds since it was opened."""
+        return asyncio.get_running_loop().time() - self.opened_at
 
-    def _told(self, event: Unrecognised) -> list[Event]:
-        if event.key in self._unrecognised or len(self._unrecognised) >= MAX_UNRECOGNISED:
-            return []
-        self._unrecognised.add(event.key)
-        return [event]
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has begun to close it."""
+        return self.websocket.state is State.OPEN
+
+    async def events(self, body_timeout: float) -> AsyncIterator[Event]:
+        """Yield events until the channel ends; `failure` then explains why it did.
+
+        A request whose body does not arrive within `body_timeout` seconds is yielded without it.
+        """
+        loop = asyncio.get_running_loop()
+        body_due: float | None = None
+        with suppress(ConnectionClosed):
+            while True:
+                try:
+                    async with asyncio.timeout_at(body_due):
+                        events = self._protocol.receive(await self.websocket.recv())
+                except TimeoutError:
+                    events = self._protocol.give_up_body()
+                for event in events:
+                    yield event
+                body_due = (body_due or loop.time() + body_timeout) if self._protocol.awaited_id else None
+        for event in self._protocol.give_up_body():
+            yield event
+
+    @property
+    def failure(self) -> Failure:
+        """Why it has ended. When the token was refused, this mentions a wrong clock too."""
+        failure = closing_failure(self.websocket)
+        if failure.kind == "token_ended" and (skew := describe_skew(self.seconds_behind)):
+            return replace(failure, sentence=f"{failure.sentence}; {skew}")
+        return failure
+
+    async def send(self, messages: tuple[str | bytes, ...]) -> bool:
+        """Send messages with no other in between; return False when the channel is no longer open.
+
+        Abort a channel that takes nothing for SEND_TIMEOUT: a ping would not find out, since it waits behind the data.
+        """
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT), self._sending:
+                for message in messages:
+                    await self.websocket.send(message)
+        except ConnectionClosed:
+            return False
+        except TimeoutError:
+            self.abort()
+            return False
+        return True
+
+    async def keep_renewing(
+        self,
+        tokens: TokenProvider,
+        audience: str,
+        clock: Callable[[], float],
+        renewed: Callable[[], None],
+    ) -> None:
+        """Renew the token well before it expires, for ever; call `renewed` each time."""
+        while True:
+            fraction = random.uniform(*RENEWAL_FRACTIONS)  # noqa: S311 - spreads renewals, hides nothing
+            # Use the service's clock, because the service decides when the token has expired.
+            life = self.token.expires_at - (clock() + self.seconds_behind)
+            await asyncio.sleep(renewal_delay(life, fraction))
+            try:
+                self.token = await fresh_token(tokens, audience)
+            except HybridConnectionError as error:
+                logger.warning("token not renewed", extra={"reason": str(error)})
+                continue
+            except Exception:  # the outermost edge of this task; if it ended, the channel would end with its token
+                logger.exception("token not renewed")
+                continue
+            if await self.send((renew_token(self.token.value),)):
+                renewed()
+                logger.info("token renewed")
+
+    def abort(self) -> None:
+        """Drop the connection without a closing handshake; does nothing when it is closed already."""
+        self.websocket.transport.abort()
+
+    async def close(self) -> None:
+        """Close with a handshake. Keep reading `events` until it is complete, or accepts already sent are lost."""
+        await self.websocket.close()
 
 
-def _read(frame: str) -> tuple[Event, bool]:
-    """The event of one frame, and whether a body follows it."""
-    try:
-        message = json.loads(frame)
-    except (ValueError, RecursionError):
-        return Unrecognised("no JSON"), False
-    if not isinstance(message, dict) or not message:
-        return Unrecognised("no object"), False
-    kind, body = next(iter(message.items()))
-    return _event(kind, body if isinstance(body, dict) else {})
+def listening_on(address: HybridConnectionAddress) -> str:
+    """Return the phase named in errors of a control channel."""
+    return f"listening on {address.namespace}/{address.path}"
 
 
-def _event(kind: str, body: dict[str, Any]) -> tuple[Event, bool]:
-    match kind, body:
-        case "accept", {"address": str(address)}:
-            return Accept(address, _loggable(body.get("id")), _headers(body.get("connectHeaders"))), False
-        case "request", {"id": str(identifier), "method": str(method)}:
-            address, target = (str(body.get(key) or "") for key in ("address", "requestTarget"))
-            headers = _headers(body.get("requestHeaders"))
-            request = Request(identifier, _loggable(identifier), address, method, target, headers)
-            return request, body.get("body") is True
-        case "request", {"address": str(address)}:
-            return RequestElsewhere(address, _loggable(body.get("id"))), False
-        case _:
-            return Unrecognised(kind[:40]), False
+async def open_control_channel(
+    address: HybridConnectionAddress, tokens: TokenProvider, ping: float, now: float
+) -> ControlChannel:
+    """Open a control channel that sends a ping every `ping` seconds, and ends when one is not answered in that time.
 
-
-def _loggable(value: Any) -> str:
-    return value if isinstance(value, str) and LOGGABLE_ID.fullmatch(value) else secrets.token_hex(8)
-
-
-def _headers(value: Any) -> dict[str, str]:
-    return {str(name): str(text) for name, text in value.items()} if isinstance(value, dict) else {}
-
-
-def renew_token(token: str) -> str:
-    """The message that gives the channel a new token before the old one ends; there is no answer to it."""
-    return json.dumps({"renewToken": {"token": token}})
-
-
-def response_messages(request_id: str, response: Response) -> tuple[str | bytes, ...]:
-    """The messages that answer a request: a text and, where there is a body, a binary one right after it."""
-    head = {
-        "requestId": request_id,
-        "statusCode": response.status,
-        "statusDescription": response.description,
-        "responseHeaders": dict(response.headers),
-        "body": bool(response.body),
-    }
-    text = json.dumps({"response": head})
-    return (text, response.body) if response.body else (text,)
-
-
-def renewal_delay(life: float, fraction: float) -> float:
-    """Seconds until a token that is good for `life` seconds more is renewed; never less than one."""
-    return max(1.0, life * fraction)
+    `now` is Unix seconds. Raises HybridConnectionError.
+    """
+    token = await fresh_token(tokens, address.audience)
+    phase = listening_on(address)
+    websocket = await open_websocket(
+        address.listen_url,
+        phase,
+        headers=token_header(token),
+        timeouts=Timeouts(ping=ping),
+        limit=FrameLimit(MAX_MESSAGE_BYTES),
+    )
+    channel = ControlChannel(websocket, token, asyncio.get_running_loop().time())
+    behind = seconds_behind_service(websocket, now)
+    if skew := describe_skew(behind):  # a smaller difference may be the Date header's own inaccuracy
+        channel.seconds_behind = behind
+        logger.warning("the clock is wrong", extra={"reason": f"{phase}: {skew}"})
+    return channel

@@ -1,6 +1,7 @@
-"""Owns what can go wrong on the way to the relay: one plain sentence for each, and how soon to try again. Pure.
+"""Explain each failure on the way to the relay in one sentence with its next step, and say how soon to retry.
 
-Hybrid Connections protocol: what the service answers to the handshake; close codes of the control channel.
+Hybrid Connections protocol: HTTP statuses of the handshake, close codes of the control channel.
+Pure: no socket, no event loop.
 """
 
 import re
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
-#: A clock that is off by more than this is told. Seconds.
+#: A clock that is wrong by more than this is reported. Seconds.
 CLOCK_TOLERANCE = 60.0
 UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
-#: What opens a hybrid connection. Something that stands in between may send our own headers back to us.
+#: Credentials. A proxy or firewall may quote our own headers in its answer.
 SECRET = re.compile(
     r"SharedAccessSignature.*|(Bearer|Basic)\s+\S+|\b(sig|sr|skn|sb-hc-token|ServiceBusAuthorization)\b\s*[=:].*|eyJ[\w.-]+",
     re.IGNORECASE,
@@ -22,19 +23,19 @@ SECRET = re.compile(
 
 
 class Pace(Enum):
-    """How soon to try again."""
+    """How soon to try again. SLOW is for what only a person can fix, such as a wrong configuration."""
 
     AT_ONCE = "at once"
-    BACK_OFF = "with back-off"
-    SLOW = "slowly, until somebody mends the configuration"
+    BACK_OFF = "back off"
+    SLOW = "slow"
 
 
 @dataclass(frozen=True)
 class Failure:
     """One thing that went wrong.
 
-    `kind` is a word for programs; `sentence` the cause and the next step for people; `status` the HTTP status, where
-    there was one.
+    `kind` is a word for programs to compare. `sentence` gives the cause and the next step. `status` is the HTTP status
+    of the handshake, if it got that far.
     """
 
     kind: str
@@ -47,7 +48,7 @@ class Failure:
 
 
 class HybridConnectionError(Exception):
-    """A connection could not be made or was lost: the text names the phase, the cause and what to do."""
+    """A connection could not be made or was lost; the message gives the phase, the cause and the next step."""
 
     def __init__(self, phase: str, failure: Failure) -> None:
         super().__init__(f"{phase}: {failure}")
@@ -56,7 +57,7 @@ class HybridConnectionError(Exception):
 
     @property
     def status(self) -> int | None:
-        """The HTTP status that the handshake was answered with, if it was."""
+        """The HTTP status of the handshake, if it got that far."""
         return self.failure.status
 
 
@@ -75,24 +76,26 @@ STATUSES: Mapping[int, tuple[str, str, Pace]] = {
         "AZURE_RELAY_HYBRID_CONNECTION",
         Pace.SLOW,
     ),
-    407: ("proxy", "a proxy answers in the relay's place: it belongs into HTTPS_PROXY", Pace.SLOW),
-    410: ("gone", "the rejection has arrived", Pace.BACK_OFF),
-    429: ("busy", "the service is asked too often", Pace.BACK_OFF),
-    504: ("gateway_timeout", "a listener is there, but did not come to the rendezvous in time", Pace.BACK_OFF),
+    407: ("proxy", "a proxy answers instead of the relay: set HTTPS_PROXY to it", Pace.SLOW),
+    410: ("gone", "the service confirms the rejection", Pace.BACK_OFF),
+    429: ("busy", "the service receives too many requests", Pace.BACK_OFF),
+    504: ("gateway_timeout", "a listener is connected, but did not join the rendezvous in time", Pace.BACK_OFF),
 }
-HOW_TO_WRITE_A_PROXY = "http://proxy:port or http://user:password@proxy:port, special characters as %40 for @"
+PROXY_SYNTAX = "http://proxy:port or http://user:password@proxy:port, special characters as %40 for @"
 WRONG_CREDENTIALS = (
-    "it wants a user name and password, or refused those in HTTPS_PROXY: http://user:password@proxy:port"
+    "it requires a user name and password, or refused those in HTTPS_PROXY: http://user:password@proxy:port"
 )
-#: HTTP status of a proxy's refusal → next step.
+#: HTTP status of a proxy's refusal → cause and next step.
 PROXY_STATUSES: Mapping[int, str] = {
-    401: WRONG_CREDENTIALS,  # not what RFC 9110 has, but what tinyproxy says of a wrong password
+    401: WRONG_CREDENTIALS,  # RFC 9110 says 407, but tinyproxy answers a wrong password with 401
     403: "it does not let us through: it must allow CONNECT to *.servicebus.windows.net on port 443",
     407: WRONG_CREDENTIALS,
 }
-#: What is wrong with a certificate (OpenSSL's X509_V_ERR_…) → cause and next step; `verify_message` has the rest.
+#: OpenSSL's X509_V_ERR_… → cause and next step. Other errors keep OpenSSL's own text (`verify_message`).
 NOT_YET_VALID, EXPIRED, WRONG_HOST, WRONG_ADDRESS = 9, 10, 62, 64
-ANOTHER_HOST = "the certificate is another host's: check AZURE_RELAY_NAMESPACE; does something answer in its place?"
+ANOTHER_HOST = (
+    "the certificate is another host's: check AZURE_RELAY_NAMESPACE; does something else answer in its place?"
+)
 CERTIFICATES: Mapping[int, str] = {
     NOT_YET_VALID: "the certificate is not valid yet: is this machine's clock behind?",
     EXPIRED: "the certificate has expired: is this machine's clock ahead?",
@@ -101,67 +104,69 @@ CERTIFICATES: Mapping[int, str] = {
 }
 #: Close code of a control channel → kind, cause and next step, pace.
 CLOSE_CODES: Mapping[int, tuple[str, str, Pace]] = {
-    1001: ("disabled", "the hybrid connection was deleted or disabled: look at it in the portal", Pace.SLOW),
-    1006: ("broken", "the connection broke without a word: the network, or something in between", Pace.BACK_OFF),
-    1008: ("token_ended", "the token was refused or has expired: a fresh one comes next", Pace.AT_ONCE),
-    1011: ("service_error", "the service had an error of its own", Pace.BACK_OFF),
+    1001: ("disabled", "the hybrid connection was deleted or disabled: check it in the Azure portal", Pace.SLOW),
+    1006: (
+        "broken",
+        "the connection broke without a closing handshake: the network, a proxy or a firewall",
+        Pace.BACK_OFF,
+    ),
+    1008: ("token_ended", "the token was refused or has expired: a new one is requested", Pace.AT_ONCE),
+    1011: ("service_error", "the service had an internal error", Pace.BACK_OFF),
 }
 
 
 def explain_status(status: int, detail: str = "", skew: str = "") -> Failure:
-    """A handshake that was answered with `status`.
+    """Explain a handshake that was answered with `status`.
 
-    `detail` is the service's own text, kept for its tracking id; `skew` what `clock_skew` says, told with a 401.
+    `detail` is the service's own text, kept for its tracking id. `skew` comes from `clock_skew` and is added to a 401.
     """
-    own = ("service_trouble", "the service has trouble of its own", Pace.BACK_OFF)
-    unexpected = (
-        "unexpected_status",
-        "no answer of a relay's: does a proxy stand before it?",
-        Pace.BACK_OFF,
-    )
-    kind, step, pace = STATUSES.get(status, own if status >= 500 else unexpected)
+    internal = ("service_trouble", "the service has an internal problem", Pace.BACK_OFF)
+    unexpected = ("unexpected_status", "not an answer of Azure Relay: is a proxy in front of it?", Pace.BACK_OFF)
+    kind, step, pace = STATUSES.get(status, internal if status >= 500 else unexpected)
     clock = f"; {skew}" if skew and status == 401 else ""
-    return Failure(kind, f"{status}, {step}{clock}{quoted(detail)}", pace, status)
+    return Failure(kind, f"{status}, {step}{clock}{redacted(detail)}", pace, status)
 
 
 def explain_proxy_status(status: int) -> Failure:
-    """A proxy that did not connect us."""
+    """Explain a CONNECT that the proxy answered with `status`."""
     unreachable = "it cannot reach the relay: check AZURE_RELAY_NAMESPACE, or ask whoever runs it"
-    step = PROXY_STATUSES.get(status, unreachable if status >= 500 else "it does not connect us: ask whoever runs it")
+    step = PROXY_STATUSES.get(
+        status, unreachable if status >= 500 else "it does not connect us to the relay: ask whoever runs it"
+    )
     pace = Pace.BACK_OFF if status >= 500 else Pace.SLOW
     return Failure("proxy", f"the proxy answered with {status}: {step}", pace)
 
 
 def explain_close(code: int, detail: str = "", *, unanswered_ping: bool = False) -> Failure:
-    """A control channel that ended; `unanswered_ping` when it was ours, since a ping had no answer in time."""
+    """Explain why a control channel ended; `unanswered_ping`: we closed it, because a ping was not answered in time."""
     if unanswered_ping:
-        return Failure("half_open", "half open: a ping was not answered in time, so the channel was given up")
+        return Failure("half_open", "half open: a ping was not answered in time, so the channel was closed")
     kind, cause, pace = CLOSE_CODES.get(code, ("closed", "the service closed the channel", Pace.BACK_OFF))
-    return Failure(kind, f"{code}, {cause}{quoted(detail)}", pace)
+    return Failure(kind, f"{code}, {cause}{redacted(detail)}", pace)
 
 
-#: Kind of exception → word, sentence, sentence where it went through a proxy ("" is the same), pace.
+#: Exception → kind, sentence, sentence when it went through a proxy ("": the same one), pace.
 EXCEPTIONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, str, str, Pace], ...] = (
     (
         ssl.SSLCertVerificationError,
         "certificate",
-        "the certificate's authority is not trusted: a private one, or an inspecting proxy's, goes into SSL_CERT_FILE",
+        "the certificate's authority is not trusted: a private one, or an inspecting proxy's, must be in SSL_CERT_FILE",
         "",
         Pace.SLOW,
     ),
-    (ssl.SSLError, "tls", "TLS failed: does something between here and Azure break it open?", "", Pace.BACK_OFF),
+    (ssl.SSLError, "tls", "TLS failed: does a firewall or proxy on the way intercept it?", "", Pace.BACK_OFF),
     (
         socket.gaierror,
         "dns",
-        "the host name is not known: check DNS and AZURE_RELAY_NAMESPACE",
-        "the proxy's host name is not known: check HTTPS_PROXY",
+        "the host name cannot be resolved: check DNS and AZURE_RELAY_NAMESPACE",
+        "the proxy's host name cannot be resolved: check HTTPS_PROXY",
         Pace.BACK_OFF,
     ),
     (
         TimeoutError,
         "timeout",
-        "no answer in time: does the firewall let port 443 out?",
-        "no answer in time through the proxy: does it reach the relay on port 443?",
+        "no answer in time: does the firewall let us out on port 443?",
+        "no answer in time through the proxy: can it reach the relay on port 443?",
         Pace.BACK_OFF,
     ),
     (
@@ -172,11 +177,11 @@ EXCEPTIONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], s
         Pace.BACK_OFF,
     ),
     (OSError, "network", "the network failed", "the network failed on the way to the proxy", Pace.BACK_OFF),
-    (UnicodeError, "address", "the host name is none: check AZURE_RELAY_NAMESPACE", "", Pace.SLOW),
+    (UnicodeError, "address", "the host name is invalid: check AZURE_RELAY_NAMESPACE", "", Pace.SLOW),
     (
         (ValueError, ImportError),
         "address",
-        "the address or the proxy is none that can be used: check HTTPS_PROXY",
+        "the address or the proxy's address cannot be used: check HTTPS_PROXY",
         "",
         Pace.SLOW,
     ),
@@ -184,7 +189,7 @@ EXCEPTIONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], s
 
 
 def explain_exception(error: BaseException, *, proxied: bool = False) -> Failure:
-    """A connection that could not be made or was lost, without an address's query and without a library's words."""
+    """Explain the exception of a connection, without quoting the library: its text may contain a URL with a token."""
     for kinds, kind, direct, through_proxy, pace in EXCEPTIONS:
         if isinstance(error, kinds):
             certificate = CERTIFICATES.get(getattr(error, "verify_code", 0), "")
@@ -196,10 +201,7 @@ def explain_exception(error: BaseException, *, proxied: bool = False) -> Failure
 
 
 def seconds_behind(date_header: str, now: float) -> float | None:
-    """By how much this machine's clock is behind, by the `Date` of a response; None where that is not told.
-
-    `now` is this machine's time in Unix seconds.
-    """
+    """Return how far this machine's clock (`now`, Unix seconds) is behind a Date header; None if that is malformed."""
     try:
         return parsedate_to_datetime(date_header).timestamp() - now
     except ValueError:
@@ -207,12 +209,12 @@ def seconds_behind(date_header: str, now: float) -> float | None:
 
 
 def clock_skew(date_header: str, now: float) -> str:
-    """What to say of this machine's clock, by the `Date` of a response; empty where it is right or not told."""
-    return skew_in_words(seconds_behind(date_header, now) or 0.0)
+    """Describe how wrong this machine's clock is, from a Date header; empty when it is right or there is no Date."""
+    return describe_skew(seconds_behind(date_header, now) or 0.0)
 
 
-def skew_in_words(behind: float) -> str:
-    """What to say of a clock that is so many seconds behind; empty where it is right."""
+def describe_skew(behind: float) -> str:
+    """Describe a clock that is so many seconds behind; empty when it is right, within CLOCK_TOLERANCE."""
     if abs(behind) <= CLOCK_TOLERANCE:
         return ""
     minutes, seconds = divmod(round(abs(behind)), 60)
@@ -220,7 +222,7 @@ def skew_in_words(behind: float) -> str:
     return f"this machine's clock is {span} {'behind' if behind > 0 else 'ahead of'} the service's: set it"
 
 
-def quoted(detail: str) -> str:
-    """The other side's own words, for their tracking id: printable, short, and without anything that opens a door."""
+def redacted(detail: str) -> str:
+    """Quote the other side's text in brackets, for its tracking id: printable, short and without credentials."""
     text = SECRET.sub("…", UNPRINTABLE.sub(" ", detail)).strip()[:300]
     return f" [{text}]" if text else ""

@@ -1,8 +1,18 @@
-"""Owns whether a control channel is proven to be alive: by echoes through the relay, not by its state. Pure.
+"""Decide from echoes whether a control channel is dead. Pure: no socket, no event loop.
 
-A channel that answers pings can still be dead, when nothing is dispatched to it any more. An echo that is sent to the
-hybrid connection and comes in on this very channel proves that it is not. Where there are several listeners it may
-come in at another one, which proves nothing of this channel.
+Why pings are not enough. A ping proves that the TCP connection to the service is alive; nothing more. The service can
+answer pings on a channel and yet send no accept to it any more, because it has forgotten that the channel belongs to
+the hybrid connection. Such a channel looks connected for ever, and no sender reaches the gateway.
+
+So the listener also plays the sender: it sends an *echo* to its own hybrid connection. The service passes it to one of
+the connected listeners. Four outcomes are possible:
+
+- HERE: it arrived on this very channel, which proves that accepts reach it.
+- ELSEWHERE: another listener answered it, which proves nothing. Once is luck; often in a row is not. With n listeners,
+  k echoes in a row miss a healthy channel with probability (1 - 1/n)^k, so the channel counts as dead when that falls
+  below `false_alarm`.
+- MISSED: nobody answered in time. One may be a slow network; `max_missed` since the last proof mean dead.
+- FORBIDDEN: the policy has no Send right, so nothing can be proved. The channel is replaced when it is `max_age` old.
 """
 
 import math
@@ -11,77 +21,75 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 
-class Echo(Enum):
-    """What became of one echo."""
+class EchoOutcome(Enum):
+    """The outcome of one echo; the value completes the sentence "the echo …"."""
 
-    HERE = "came in on this channel and was answered"
+    HERE = "arrived on this channel and was answered"
     ELSEWHERE = "was answered by another listener"
     MISSED = "did not come back in time"
-    FORBIDDEN = "may not be sent: the policy has no Send right"
+    FORBIDDEN = "is forbidden: the policy has no Send right"
 
 
 @dataclass(frozen=True)
 class LivenessPolicy:
-    """When to ask, and when to stop believing. Times in seconds.
+    """When to send pings and echoes, and when a channel counts as dead. Times in seconds.
 
-    `interval` between echoes, `deadline` for one to come back, `soon` until the next one where one proved nothing.
-    So many `misses` mean dead; so do as many echoes answered elsewhere as would happen by luck less often than `luck`
-    among so many `listeners` as there may be. Where no echo may be sent, a channel is replaced at `max_age`. One that
-    does not answer a ping within `pong` ends; one is sent so often, too.
+    `ping`: between pings, and for the service to answer one. `interval`: between echoes. `deadline`: for an echo to
+    come back. `retry`: until the next echo after one that proved nothing. `listeners`: how many may be connected to
+    the hybrid connection. The other fields are explained at the top of this module.
     """
 
-    pong: float = 20.0
+    ping: float = 20.0
     interval: float = 60.0
     deadline: float = 20.0
-    soon: float = 5.0
-    misses: int = 2
+    retry: float = 5.0
+    max_missed: int = 2
     listeners: int = 2
-    luck: float = 0.001
+    false_alarm: float = 0.001
     max_age: float = 900.0
 
     @property
-    def elsewheres(self) -> int:
-        """How many echoes in a row answered elsewhere are no luck any more."""
+    def max_elsewhere(self) -> int:
+        """How many echoes answered elsewhere in a row mean that the channel is dead."""
         missed_by_luck = 1 - 1 / self.listeners
-        return 1 if missed_by_luck == 0 else math.floor(math.log(self.luck) / math.log(missed_by_luck)) + 1
+        return 1 if missed_by_luck == 0 else math.floor(math.log(self.false_alarm) / math.log(missed_by_luck)) + 1
 
     @property
-    def soon_elsewhere(self) -> float:
-        """Seconds until the next echo after one that was answered elsewhere: the more it takes, the closer they come,
-        so that all of them together take no longer than an interval."""
-        return min(self.soon, self.interval / self.elsewheres)
+    def retry_elsewhere(self) -> float:
+        """Seconds until the next echo after one answered elsewhere, so that all `max_elsewhere` fit into `interval`."""
+        return min(self.retry, self.interval / self.max_elsewhere)
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What the echoes since the last proof say of one channel."""
+class EchoTally:
+    """The echoes sent for one channel since one last arrived on it."""
 
-    misses: int = 0
-    elsewheres: int = 0
+    missed: int = 0
+    elsewhere: int = 0
     forbidden: bool = False
 
-    def after(self, echo: Echo) -> "Evidence":
-        """The evidence with one echo more; a proof takes all doubt away."""
-        return AFTER[echo](self)
+    def after(self, outcome: EchoOutcome) -> "EchoTally":
+        """Return the tally with one more echo."""
+        return AFTER[outcome](self)
 
-    def doubt(self, policy: LivenessPolicy) -> str:
-        """Why the channel counts as dead; empty while it does not."""
-        if self.misses >= policy.misses:
-            return f"{self.misses} echoes through the relay did not come back: dead, whatever its state says"
-        if self.elsewheres >= policy.elsewheres:
-            return f"{self.elsewheres} echoes in a row came in at another listener: nothing is dispatched here"
+    def reason_dead(self, policy: LivenessPolicy) -> str:
+        """Return why the channel counts as dead; empty while it does not."""
+        if self.missed >= policy.max_missed:
+            return f"{self.missed} echoes through the relay did not come back: the channel looks open but is dead"
+        if self.elsewhere >= policy.max_elsewhere:
+            return f"{self.elsewhere} echoes in a row were answered by another listener: this channel gets no accepts"
         return ""
 
     def next_echo_in(self, policy: LivenessPolicy) -> float:
-        """Seconds until the next echo."""
-        if self.misses:
-            return policy.soon
-        return policy.soon_elsewhere if self.elsewheres else policy.interval
+        """Return the seconds until the next echo."""
+        if self.missed:
+            return policy.retry
+        return policy.retry_elsewhere if self.elsewhere else policy.interval
 
 
-AFTER: Mapping[Echo, Callable[[Evidence], Evidence]] = {
-    Echo.HERE: lambda _: Evidence(),
-    Echo.ELSEWHERE: lambda evidence: replace(evidence, elsewheres=evidence.elsewheres + 1),
-    Echo.MISSED: lambda evidence: replace(evidence, misses=evidence.misses + 1),
-    Echo.FORBIDDEN: lambda _: Evidence(forbidden=True),
+AFTER: Mapping[EchoOutcome, Callable[[EchoTally], EchoTally]] = {
+    EchoOutcome.HERE: lambda _: EchoTally(),
+    EchoOutcome.ELSEWHERE: lambda tally: replace(tally, elsewhere=tally.elsewhere + 1),
+    EchoOutcome.MISSED: lambda tally: replace(tally, missed=tally.missed + 1),
+    EchoOutcome.FORBIDDEN: lambda _: EchoTally(forbidden=True),
 }

@@ -1,4 +1,4 @@
-"""Owns how long to wait before the next try. Pure."""
+"""Calculate how long to wait before the next attempt to connect. Pure: no socket, no event loop."""
 
 import random
 from collections.abc import Callable
@@ -6,32 +6,32 @@ from dataclasses import dataclass, field
 
 from .failures import Pace
 
-Spread = Callable[[float, float], float]
-
 
 @dataclass(frozen=True)
 class ReconnectionPolicy:
-    """Exponential with full jitter, so that a hundred gateways do not come back in the same second. It never gives up.
+    """Exponential back-off with full jitter, for ever. All values are seconds.
 
-    All values are seconds. `forgiven_after` is how long a channel must have lived for the count to begin anew: one
-    that dies right after it opened, by our own ping for instance, must not be reopened at once for ever. What only a
-    person can mend is tried again every `slow` seconds at most, so that it heals when they have.
+    The jitter keeps a hundred gateways from returning in the same second. The delay doubles from `first` to `cap`; a
+    failure that only a person can fix is retried after `slow / 2` to `slow`, so the connection recovers once they have.
+    `reset_after` is how long a channel must live to reset the back-off: one that dies as soon as it is open, because of
+    our own ping for example, must not be reopened at once for ever.
     """
 
     first: float = 1.0
     cap: float = 30.0
     slow: float = 60.0
-    forgiven_after: float = 60.0
-    spread: Spread = field(default=random.uniform, repr=False)
+    reset_after: float = 60.0
+    #: Picks a delay between a shortest and a longest one.
+    jitter: Callable[[float, float], float] = field(default=random.uniform, repr=False)
 
-    def forgiven(self, failures: int, lived: float) -> int:
-        """What is left of so many failures in a row after a channel that lived so long."""
-        return 0 if lived >= self.forgiven_after else failures
+    def failures_after(self, failures: int, lived: float) -> int:
+        """Return how many failures in a row still count after a channel that lived for `lived` seconds."""
+        return 0 if lived >= self.reset_after else failures
 
     def delay(self, failures: int, pace: Pace) -> float:
-        """Seconds to wait after so many failures in a row, the last of that pace."""
+        """Return the seconds to wait after `failures` in a row, the last of which asks for `pace`."""
         if pace is Pace.AT_ONCE and failures <= 1:
             return 0.0
         if pace is Pace.SLOW:
-            return self.spread(self.slow / 2, self.slow)
-        return self.spread(0, min(self.cap, self.first * 2 ** min(failures - 1, 16)))
+            return self.jitter(self.slow / 2, self.slow)
+        return self.jitter(0, min(self.cap, self.first * 2 ** min(failures - 1, 16)))

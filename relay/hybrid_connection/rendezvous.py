@@ -1,4 +1,4 @@
-"""Owns one meeting with one sender (Hybrid Connections protocol: accept, reject)."""
+"""Serve one sender at its rendezvous (Hybrid Connections protocol: accept, reject)."""
 
 import asyncio
 import logging
@@ -6,34 +6,28 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from .address import rejecting
-from .control_channel import Accept
+from .address import rejection_url
+from .control_protocol import Accept
 from .failures import HybridConnectionError
-from .rendezvous_limit import NoPlace, Places
-from .websocket import (
-    ClientConnection,
-    ConnectionClosed,
-    FrameLimit,
-    Patience,
-    aborted_on_failure,
-    closing,
-    open_websocket,
-)
+from .rendezvous_limit import LimitReached, RendezvousLimit
+from .websocket import ConnectionClosed, FrameLimit, Timeouts, aborted_on_failure, closing, open_websocket
 
 logger = logging.getLogger(__name__)
 
+#: Handles one frame of a sender, and returns the text to reply with.
 Answer = Callable[[bytes, Accept], Awaitable[str]]
 
 
 @dataclass(frozen=True)
-class MeetingLimits:
-    """How long each phase of a meeting may take, in seconds, and how large a frame may be, in bytes.
+class RendezvousPolicy:
+    """How long each phase of a rendezvous or an HTTP request may take (seconds), and how large a frame may be (bytes).
 
-    How long one may wait for a place, and be silent in it, is in Places; with `join` that is less than the 30 s for
-    which a rendezvous address lives. `response` is all that an HTTP request may take until it is answered, the wait for
-    a place included: with `join`, where it is answered at its address, less than the 60 s for which the service waits.
-    `body` is how long the body of a request may come after it. A frame over the limit is answered with
-    `oversize_reply`, without being taken in.
+    `join`: to open the rendezvous. With `RendezvousLimit.queue_timeout` it must stay under the 30 s for which a
+    rendezvous address lives. `answer`: to handle a frame. `reply`: to send the reply.
+    `response`: from receiving an HTTP request to having its response, including the wait for a slot. With `join` it
+    must stay under the 60 s for which the service waits. `body`: for the body to follow its request.
+
+    A frame over `frame_bytes` is answered with `oversize_reply`, without ever being held in memory.
     """
 
     join: float = 10.0
@@ -45,92 +39,81 @@ class MeetingLimits:
     oversize_reply: str = ""
 
     @property
-    def frame(self) -> FrameLimit:
-        """The limit of a sender's frame."""
+    def frame_limit(self) -> FrameLimit:
+        """The limit for a sender's frame."""
         return FrameLimit(self.frame_bytes, lambda _first: (self.oversize_reply,) if self.oversize_reply else ())
 
 
-async def meet(accept: Accept, answer: Answer, places: Places, limits: MeetingLimits) -> None:
-    """Join the sender when there is a place, take one frame, give one text, close; with no place, reject with 503.
+async def serve_sender(accept: Accept, answer: Answer, limit: RendezvousLimit, policy: RendezvousPolicy) -> None:
+    """Join the sender, take one frame, send one reply and close; reject with 503 when the limit is reached.
 
     Never raises: a bad sender must not end the listener.
     """
-    await told("rendezvous", _meet(accept, answer, places, limits), accept.id)
 
-
-async def told(what: str, work: Awaitable[str], correlation_id: str) -> None:
-    """Do the work and log how it ended and how long it took. Never raises but when it is cancelled."""
-    started = time.monotonic()
-    logger.info("%s accepted", what, extra={"correlation_id": correlation_id})
-    outcome = await _outcome_of(work, correlation_id)
-    milliseconds = int((time.monotonic() - started) * 1000)
-    logger.info("%s ended", what, extra={"correlation_id": correlation_id, "outcome": outcome, "ms": milliseconds})
-
-
-async def _outcome_of(work: Awaitable[str], correlation_id: str) -> str:
-    try:
-        return await work
-    except (HybridConnectionError, NoPlace) as error:
-        return str(error)
-    except ConnectionClosed as closed:
-        return "refused: the frame is over the limit" if _was_oversize(closed) else "the sender went"
-    except TimeoutError:
-        return "given up: the other side took too long"
-    except Exception:  # the outermost edge of this task
-        logger.exception("failed", extra={"correlation_id": correlation_id})
-        return "failed"
-
-
-def _was_oversize(closed: ConnectionClosed) -> bool:
-    return closed.sent is not None and closed.sent.code == 1009
-
-
-@dataclass(frozen=True)
-class Farewell:
-    """How a meeting ends: what became of the sender, and how his socket is closed."""
-
-    websocket: ClientConnection
-    outcome: str
-    code: int = 1000
-    reason: str = ""
-
-
-async def _meet(accept: Accept, answer: Answer, places: Places, limits: MeetingLimits) -> str:
-    try:
-        async with places.taken():
-            farewell = await _serve(accept, answer, places, limits)
-    except NoPlace as busy:
-        async with places.refusal():
-            return await reject(accept, 503, str(busy), limits.join)
-    # In nobody's place: the other side may take its time.
-    await farewell.websocket.close(farewell.code, farewell.reason)
-    return farewell.outcome
-
-
-async def _serve(accept: Accept, answer: Answer, places: Places, limits: MeetingLimits) -> Farewell:
-    patience = Patience(limits.join)
-    websocket = await open_websocket(accept.address, "rendezvous", patience=patience, limit=limits.frame)
-    async with aborted_on_failure(websocket):
+    async def serve() -> str:
         try:
-            async with places.silence_allowed():
-                # decode=False: a text that is not UTF-8 gets an answer, too, instead of a closed socket.
-                frame = await websocket.recv(decode=False)
-        except TimeoutError:
-            return Farewell(websocket, "given up: the sender said nothing", 1008, "no frame came in time")
-        async with asyncio.timeout(limits.answer):
-            reply = await answer(frame, accept)
-        async with asyncio.timeout(limits.reply):
-            await websocket.send(reply)
-        return Farewell(websocket, "answered")
+            async with limit.acquire():
+                websocket = await open_websocket(
+                    accept.address, "rendezvous", timeouts=Timeouts(policy.join), limit=policy.frame_limit
+                )
+                async with aborted_on_failure(websocket):
+                    try:
+                        async with limit.receiving():
+                            # decode=False: a text that is not UTF-8 gets a reply too, instead of a closed socket.
+                            frame = await websocket.recv(decode=False)
+                    except TimeoutError:
+                        frame = None
+                    if frame is not None:
+                        async with asyncio.timeout(policy.answer):
+                            reply = await answer(frame, accept)
+                        async with asyncio.timeout(policy.reply):
+                            await websocket.send(reply)
+        except LimitReached as busy:
+            async with limit.rejecting():
+                return await reject(accept, 503, str(busy), policy.join)
+        # Close outside the limit, since the other side may take its time.
+        if frame is None:
+            await websocket.close(1008, "no frame came in time")
+            return "gave up: the sender sent nothing"
+        await websocket.close()
+        return "answered"
+
+    await log_outcome("rendezvous", serve(), accept.id)
 
 
-async def reject(accept: Accept, status: int, description: str, join: float) -> str:
-    """Tell the sender why nobody comes; how that went."""
+async def reject(accept: Accept, status: int, description: str, timeout: float) -> str:  # noqa: ASYNC109
+    """Reject the sender with an HTTP status and its description; return the outcome for the log.
+
+    Raises HybridConnectionError when the service does not take the rejection.
+    """
     try:
-        address = rejecting(accept.address, status, description)
-        async with closing(await open_websocket(address, "rejection", patience=Patience(join))):
+        url = rejection_url(accept.address, status, description)
+        async with closing(await open_websocket(url, "rejection", timeouts=Timeouts(timeout))):
             pass
     except HybridConnectionError as error:
-        if error.status != 410:  # the service's way to say that the rejection has arrived
+        if error.status != 410:  # 410 Gone is how the service confirms a rejection
             raise
     return f"rejected with {status}"
+
+
+async def log_outcome(what: str, work: Awaitable[str], correlation_id: str) -> None:
+    """Await `work` and log the outcome it returns, or the error it raises, and how long it took.
+
+    Never raises, except when cancelled.
+    """
+    started = time.monotonic()
+    logger.info("%s accepted", what, extra={"correlation_id": correlation_id})
+    try:
+        outcome = await work
+    except (HybridConnectionError, LimitReached) as error:
+        outcome = str(error)
+    except ConnectionClosed as closed:
+        oversize = closed.sent is not None and closed.sent.code == 1009
+        outcome = "refused: the frame is over the limit" if oversize else "the sender disconnected"
+    except TimeoutError:
+        outcome = "gave up: the other side took too long"
+    except Exception:  # the outermost edge of this task
+        logger.exception("failed", extra={"correlation_id": correlation_id})
+        outcome = "failed"
+    milliseconds = int((time.monotonic() - started) * 1000)
+    logger.info("%s ended", what, extra={"correlation_id": correlation_id, "outcome": outcome, "ms": milliseconds})

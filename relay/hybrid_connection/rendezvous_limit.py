@@ -1,90 +1,101 @@
-"""Owns how many senders are served at once, and in which order the others wait."""
+"""Limit how many rendezvous are served at once, and queue the rest first come, first served.
+
+A rendezvous moves through up to three stages. It waits in the queue until a slot is free (`acquire`). In its slot it is
+idle until the sender's frame has arrived (`receiving`); an idle sender is evicted much sooner once others are waiting.
+A rendezvous that finds the queue full, or waits in it too long, gets a slot of a second, separate limit in which
+it is rejected (`rejecting`): even a rejection costs a socket.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class NoPlace(Exception):
-    """There is no place, nor will there be one in time; the text says why."""
+class LimitReached(Exception):
+    """The rendezvous cannot be served; the message says why and is safe to send to the sender."""
 
 
-class Places:
-    """`limit` places; who finds none waits in line, first come first served. Times in seconds.
+class RendezvousLimit:
+    """At most `limit` rendezvous at once, and at most `queue` waiting, each up to `queue_timeout` seconds.
 
-    At most `queue` wait, and each at most `patience`: a rendezvous address does not live much longer. Somebody who has
-    a place and says nothing may keep it for `silence`, but only for `silence_when_busy` once others wait.
+    A rendezvous address lives 30 s, so a longer wait would be in vain. A sender may be idle for `idle_timeout` seconds,
+    or `idle_timeout_when_busy` once others are waiting.
     """
 
     def __init__(
         self,
         limit: int = 64,
         queue: int = 256,
-        patience: float = 15.0,
-        silence: float = 30.0,
-        silence_when_busy: float = 5.0,
+        queue_timeout: float = 15.0,
+        idle_timeout: float = 30.0,
+        idle_timeout_when_busy: float = 5.0,
     ) -> None:
-        self.limit, self.queue, self.patience = limit, queue, patience
-        self.silence, self.silence_when_busy = silence, silence_when_busy
+        self.limit, self.queue, self.queue_timeout = limit, queue, queue_timeout
+        self.idle_timeout, self.idle_timeout_when_busy = idle_timeout, idle_timeout_when_busy
         self.waiting = 0
-        #: Where nobody is served any more, so many at once are told so: each of them costs a socket, too.
-        self._refusals = asyncio.Semaphore(limit + 1)
-        self._refused = 0
-        self._places = asyncio.Semaphore(limit)
-        self._listening: dict[asyncio.Timeout, float] = {}
+        self._slots = asyncio.Semaphore(limit)
+        self._rejection_slots = asyncio.Semaphore(limit + 1)  # a limit of 0 serves nobody and must still reject
+        self._rejections = 0
+        #: The timeout of each idle sender, and when it became idle (the loop's time).
+        self._idle: dict[asyncio.Timeout, float] = {}
 
     @asynccontextmanager
-    async def taken(self) -> AsyncIterator[None]:
-        """A place, as soon as it is one's turn; NoPlace when the line is too long or too slow."""
-        await self._wait_for_a_place()
+    async def acquire(self) -> AsyncIterator[None]:
+        """Hold a slot; raise LimitReached when the queue is full or no slot becomes free within `queue_timeout`."""
+        if self._slots.locked():
+            await self._wait_for_slot()
+        else:
+            await self._slots.acquire()
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()
 
-    async def _wait_for_a_place(self) -> None:
-        if not self._places.locked():
-            await self._places.acquire()
-            return
+    async def _wait_for_slot(self) -> None:
         if self.waiting >= self.queue:
-            raise NoPlace(f"{self.limit} senders are served and {self.waiting} wait: try again")
+            raise LimitReached(
+                f"the limit of {self.limit} concurrent senders is reached and {self.waiting} are waiting: try again"
+            )
         self.waiting += 1
-        self.hurry_the_silent()
+        self.evict_idle()
         try:
-            async with asyncio.timeout(self.patience):
-                await self._places.acquire()
+            async with asyncio.timeout(self.queue_timeout):
+                await self._slots.acquire()
         except TimeoutError:
-            raise NoPlace(f"no place among {self.limit} within {self.patience:g} s: try again") from None
+            raise LimitReached(
+                f"the limit of {self.limit} concurrent senders was still reached after {self.queue_timeout:g} s: "
+                "try again"
+            ) from None
         finally:
             self.waiting -= 1
 
     @asynccontextmanager
-    async def refusal(self) -> AsyncIterator[None]:
-        """A place to be told that there is none; NoPlace when so many are being told already that it would be late."""
-        if self._refused > self.limit + self.queue:
-            raise NoPlace("nobody is left to say that there is no place")
-        self._refused += 1
+    async def rejecting(self) -> AsyncIterator[None]:
+        """Hold a rejection slot; raise LimitReached when so many wait to be rejected that it would come too late."""
+        if self._rejections > self.limit + self.queue:
+            raise LimitReached("too many senders are being rejected already")
+        self._rejections += 1
         try:
-            async with self._refusals:
+            async with self._rejection_slots:
                 yield
         finally:
-            self._refused -= 1
+            self._rejections -= 1
 
     @asynccontextmanager
-    async def silence_allowed(self) -> AsyncIterator[None]:
-        """For whoever has a place and waits for the other side to speak; TimeoutError when that took too long."""
+    async def receiving(self) -> AsyncIterator[None]:
+        """Wait for the sender's frame in this block; raise TimeoutError when the sender is idle for too long."""
         began = asyncio.get_running_loop().time()
-        allowed = self.silence_when_busy if self.waiting else self.silence
+        allowed = self.idle_timeout_when_busy if self.waiting else self.idle_timeout
         async with asyncio.timeout_at(began + allowed) as timeout:
-            self._listening[timeout] = began
+            self._idle[timeout] = began
             try:
                 yield
             finally:
-                del self._listening[timeout]
+                del self._idle[timeout]
 
-    def hurry_the_silent(self) -> None:
-        """Those who say nothing have `silence_when_busy` from when they began, and no more."""
+    def evict_idle(self) -> None:
+        """Shorten every idle sender's timeout to `idle_timeout_when_busy`, counted from when it became idle."""
         now = asyncio.get_running_loop().time()
-        for timeout, began in self._listening.items():
+        for timeout, began in self._idle.items():
             if not timeout.expired():
-                timeout.reschedule(max(now, began + self.silence_when_busy))
+                timeout.reschedule(max(now, began + self.idle_timeout_when_busy))

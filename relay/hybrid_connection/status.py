@@ -1,21 +1,32 @@
-"""Owns what a listener says of itself. Pure."""
+"""A listener's state, as it reports it through `on_status`. Pure: no socket, no event loop."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-CONNECTING, ONLINE, SUSPECT, OFFLINE = "connecting", "online", "suspect", "offline"
+
+class ListenerState(StrEnum):
+    """Whether senders can reach the listener."""
+
+    CONNECTING = "connecting"
+    """It has not finished its first attempt yet."""
+    ONLINE = "online"
+    """Its control channel is open."""
+    SUSPECT = "suspect"
+    """Its control channel is open, but echoes no longer arrive on it; a new channel is being opened."""
+    OFFLINE = "offline"
+    """It has no control channel, or was stopped."""
 
 
 @dataclass(frozen=True)
-class Status:
-    """One moment of a listener. Times in Unix seconds.
+class ListenerStatus:
+    """A snapshot of a listener. Times are Unix seconds.
 
-    `state` is `connecting` until the first try has ended, then `online`, `suspect` (its channel is open, and nothing is
-    dispatched to it: the next one is being opened), or `offline`; `why` is told with the last two. `echo` is `off`,
-    `forbidden` (no Send right), or what became of the last of so many `echoes`. An accept that was an echo of the
-    listener's own is no accept here.
+    `why` explains SUSPECT and OFFLINE. `echo` is the outcome of the last of `echoes` echoes (`here`, `elsewhere`,
+    `missed` or `forbidden`), `off` when the listener sends none, empty before the first. `last_accept_at` ignores
+    the listener's own echoes.
     """
 
-    state: str = CONNECTING
+    state: ListenerState = ListenerState.CONNECTING
     why: str = ""
     online_since: float | None = None
     last_accept_at: float | None = None

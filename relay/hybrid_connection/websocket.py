@@ -1,4 +1,9 @@
-"""Owns how any WebSocket of ours is opened: no compression, no redirect, no frame and no header in a log."""
+"""Open and close WebSockets: with TLS and proxy, without compression, redirects or frames in a log.
+
+This is the only module that imports websockets (written for version 17). It goes beneath the library's documented
+interface in one place, `_Connection`: a peer whose frame is too large must be told so before the socket is closed, and
+the library closes at once.
+"""
 
 import logging
 import ssl
@@ -28,7 +33,7 @@ from websockets.uri import parse_uri
 
 from .address import is_loopback
 from .failures import (
-    HOW_TO_WRITE_A_PROXY,
+    PROXY_SYNTAX,
     Failure,
     HybridConnectionError,
     Pace,
@@ -45,8 +50,8 @@ __all__ = [
     "ClientConnection",
     "ConnectionClosed",
     "FrameLimit",
-    "Patience",
     "State",
+    "Timeouts",
     "aborted_on_failure",
     "closing",
     "closing_failure",
@@ -56,67 +61,70 @@ __all__ = [
 ]
 
 CLOSE_TIMEOUT = 5.0
-#: websockets answers pings whether or not the answers are read. Bytes.
+#: A peer that leaves more bytes of pongs unread is cut off: websockets answers pings whether or not they are read.
 MAX_UNREAD_PONGS = 64 * 1024
 UNANSWERED_PING = "keepalive ping timeout"  # websockets' reason for closing
 
-#: What is sent to a peer whose frame is over the limit, before the socket is closed with 1009; it is given the first
-#: frame that came, which is empty when that was the one.
-LastWords = Callable[[bytes], Sequence[str | bytes]]
+#: Makes the messages to send to a peer whose frame is over the limit, before the socket is closed with 1009. Gets the
+#: first frame that arrived, or nothing when that was the one over the limit.
+FinalMessages = Callable[[bytes], Sequence[str | bytes]]
 
 
 @dataclass(frozen=True)
 class FrameLimit:
-    """How many bytes a frame may have (None is any number), and what is said of one that has more."""
+    """How many bytes a frame may have (None: any number), and what to send to a peer whose frame has more."""
 
     max_bytes: int | None = None
-    last_words: LastWords = lambda _first: ()
+    final_messages: FinalMessages = lambda _first: ()
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long the other side may take: to let us in, and to answer a ping, of which one is sent so often. Seconds."""
+class Timeouts:
+    """Seconds the peer may take to complete the handshake, and to answer a ping. Pings are sent as often."""
 
     opening: float = 30.0
-    pong: float = 20.0
+    ping: float = 20.0
 
 
 NO_LIMIT = FrameLimit()
-PATIENCE = Patience()
+DEFAULT_TIMEOUTS = Timeouts()
 
 
-class _NoFrames(logging.LoggerAdapter[logging.Logger]):
-    """websockets writes each frame and header to DEBUG, when that is on: here it never is."""
+class _NeverDebug(logging.LoggerAdapter[logging.Logger]):
+    """Drops DEBUG, at which websockets logs each frame and header: tokens and patients."""
 
     def isEnabledFor(self, level: int) -> bool:
         return level > logging.DEBUG and super().isEnabledFor(level)
 
     def debug(self, msg: object, *args: object, **kwargs: Any) -> None:
-        """Nothing."""
+        pass
 
 
-_quiet = _NoFrames(logging.getLogger("relay.hybrid_connection.websocket"), {})
+_logger = _NeverDebug(logging.getLogger("relay.hybrid_connection.websocket"), {})
 
 
-class _WithoutRedirects(connect):
-    """The token goes where it was meant for, and nowhere else."""
+class _ConnectWithoutRedirects(connect):
+    """Follows no redirect, which would carry the token to another host."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
 
 
-class _WithLastWords(ClientConnection):
-    """Says why before it closes on a frame that is over the limit: the frame itself is never held in memory."""
+class _Connection(ClientConnection):
+    """Sends final messages before it closes on a frame over the limit, and cuts off peers that misbehave.
 
-    def __init__(self, last_words: LastWords, protocol: ClientProtocol, **options: Any) -> None:
-        self._last_words = last_words
+    The frame itself is never held in memory: websockets reads its header, sees its size and calls `protocol.fail`.
+    """
+
+    def __init__(self, final_messages: FinalMessages, protocol: ClientProtocol, **options: Any) -> None:
+        self._final_messages = final_messages
         self._first_frame = b""
         self._fail = protocol.fail
-        protocol.fail = self._fail_with_last_words  # type: ignore[method-assign]
+        protocol.fail = self._fail_with_final_messages  # type: ignore[method-assign]
         super().__init__(protocol, **options)
 
     def process_event(self, event: Event) -> None:
-        """Keep the first frame, and give up on a peer that pings and does not read, or that closes and does not go."""
+        """Keep the first frame; cut off a peer that pings and does not read, or closes and does not disconnect."""
         self._first_frame = self._first_frame or _data(event)
         super().process_event(event)
         opcode = event.opcode if isinstance(event, Frame) else None
@@ -125,13 +133,13 @@ class _WithLastWords(ClientConnection):
         if opcode is Opcode.CLOSE:
             self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
 
-    def _fail_with_last_words(self, code: CloseCode | int, reason: str = "") -> None:
+    def _fail_with_final_messages(self, code: CloseCode | int, reason: str = "") -> None:
         if code == CloseCode.MESSAGE_TOO_BIG:
-            # What came in the same breath has been parsed, and not processed yet.
+            # Frames that arrived in the same packet are parsed, but process_event has not seen them yet.
             first = next(filter(None, [self._first_frame, *map(_data, self.protocol.events)]), b"")
-            for words in self._last_words(first):
-                send = self.protocol.send_text if isinstance(words, str) else self.protocol.send_binary
-                send(words.encode() if isinstance(words, str) else words)
+            for message in self._final_messages(first):
+                send = self.protocol.send_text if isinstance(message, str) else self.protocol.send_binary
+                send(message.encode() if isinstance(message, str) else message)
         self._fail(code, reason)
 
 
@@ -141,17 +149,17 @@ def _data(event: Event) -> bytes:
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """The context of every connection: reading the certificate authorities costs more than a whole rendezvous."""
+    """Return the TLS context of all connections; loading the certificate authorities is slower than a rendezvous."""
     return ssl.create_default_context()
 
 
 def token_header(token: Token) -> dict[str, str]:
-    """The header that carries the token, so that no URL does."""
+    """Return the header that carries the token, so that no URL has to."""
     return {"ServiceBusAuthorization": token.value}
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy of HTTPS_PROXY and NO_PROXY for an address; none for a plain one, which is on this machine."""
+    """Return the proxy for `url` according to HTTPS_PROXY and NO_PROXY; None for ws://, which stays on this machine."""
     return get_proxy(parse_uri(url)) if urlsplit(url).scheme == "wss" else None
 
 
@@ -160,13 +168,13 @@ async def open_websocket(
     phase: str,
     *,
     headers: dict[str, str] | None = None,
-    patience: Patience = PATIENCE,
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
     limit: FrameLimit = NO_LIMIT,
 ) -> ClientConnection:
-    """Connect to `url`; HybridConnectionError names `phase` and the cause when that fails.
+    """Connect to `url`; raise HybridConnectionError with `phase` and the cause when that fails.
 
-    A frame over the limit is answered by its last words, and the socket closed with 1009.
-    Proxies and private CAs come from HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE.
+    A frame over the limit is answered with its final messages, and the socket closed with 1009.
+    Proxies and private certificate authorities come from HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE.
     """
     proxy = None
     try:
@@ -175,55 +183,51 @@ async def open_websocket(
             refusal = Failure("address", "refused to connect without TLS: the address is not wss://", Pace.SLOW)
             raise HybridConnectionError(phase, refusal)
         proxy = proxy_for(url)
-        return await _WithoutRedirects(
+        return await _ConnectWithoutRedirects(
             url,
             additional_headers=headers,
             compression=None,
-            open_timeout=patience.opening,
-            ping_interval=patience.pong,
-            ping_timeout=patience.pong,
+            open_timeout=timeouts.opening,
+            ping_interval=timeouts.ping,
+            ping_timeout=timeouts.ping,
             close_timeout=CLOSE_TIMEOUT,
             max_size=limit.max_bytes,
             proxy=proxy,
-            logger=_quiet,
-            create_connection=partial(_WithLastWords, limit.last_words),  # type: ignore[arg-type]
+            logger=_logger,
+            create_connection=partial(_Connection, limit.final_messages),  # type: ignore[arg-type]
             ssl=tls_context() if secure else None,
         )
     except InvalidStatus as error:
-        raise HybridConnectionError(phase, _refused(error)) from None
+        response = error.response
+        detail = response.body.decode(errors="replace") if response.body else response.reason_phrase
+        # Compare the clocks here, while the Date header is fresh.
+        skew = clock_skew(response.headers.get("Date", ""), time.time())
+        raise HybridConnectionError(phase, explain_status(response.status_code, detail, skew)) from None
     except InvalidProxyStatus as error:
         raise HybridConnectionError(phase, explain_proxy_status(error.response.status_code)) from None
     except ProxyError:
-        garbled = Failure("proxy", "the proxy answered with no HTTP: check HTTPS_PROXY", Pace.SLOW)
+        garbled = Failure("proxy", "the proxy's answer is not HTTP: check HTTPS_PROXY", Pace.SLOW)
         raise HybridConnectionError(phase, garbled) from None
     except InvalidProxy:
-        malformed = Failure("proxy", f"HTTPS_PROXY cannot be used: write it as {HOW_TO_WRITE_A_PROXY}", Pace.SLOW)
+        malformed = Failure("proxy", f"HTTPS_PROXY cannot be used: write it as {PROXY_SYNTAX}", Pace.SLOW)
         raise HybridConnectionError(phase, malformed) from None
     except InvalidHandshake as error:
         name = type(error).__name__
-        strange = f"what answers there is no WebSocket ({name}): does a proxy or firewall stand in between?"
+        strange = f"the answer is not a WebSocket handshake ({name}): is a proxy or firewall in between?"
         raise HybridConnectionError(phase, Failure("handshake", strange)) from None
     except (OSError, WebSocketException, ValueError, ImportError) as error:
         raise HybridConnectionError(phase, explain_exception(error, proxied=proxy is not None)) from None
 
 
-def _refused(error: InvalidStatus) -> Failure:
-    response = error.response
-    detail = response.body.decode(errors="replace") if response.body else response.reason_phrase
-    # Unless the clock is read here, it would be told of a time when nobody answered.
-    skew = clock_skew(response.headers.get("Date", ""), time.time())
-    return explain_status(response.status_code, detail, skew)
-
-
 def seconds_behind_service(websocket: ClientConnection, now: float) -> float:
-    """By how much this machine's clock is behind the service's, by its answer to the handshake; 0 if that is silent."""
+    """Return how far this machine's clock is behind the service's, from the handshake's Date header; 0 without one."""
     date = websocket.response.headers.get("Date", "") if websocket.response else ""
     return seconds_behind(date, now) or 0.0
 
 
 @asynccontextmanager
 async def aborted_on_failure(websocket: ClientConnection) -> AsyncIterator[None]:
-    """Breaks a WebSocket off when the work on it was cut off; after good work it is left open."""
+    """Abort the WebSocket when the block raises or is cancelled; leave it open otherwise."""
     try:
         yield
     except BaseException:
@@ -233,14 +237,14 @@ async def aborted_on_failure(websocket: ClientConnection) -> AsyncIterator[None]
 
 @asynccontextmanager
 async def closing(websocket: ClientConnection) -> AsyncIterator[None]:
-    """Closes a WebSocket politely after good work, and breaks it off otherwise."""
+    """Close the WebSocket with a closing handshake after the block, or abort it when the block raises."""
     async with aborted_on_failure(websocket):
         yield
     await websocket.close()
 
 
 def closing_failure(websocket: ClientConnection) -> Failure:
-    """Why a control channel has ended, once it has."""
+    """Explain why a control channel has ended."""
     sent = websocket.protocol.close_sent
     unanswered_ping = sent is not None and sent.reason == UNANSWERED_PING
     return explain_close(websocket.close_code or 1006, websocket.close_reason or "", unanswered_ping=unanswered_ping)

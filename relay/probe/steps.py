@@ -4,7 +4,7 @@ import asyncio
 
 from django.core.checks import run_checks
 
-from relay.hybrid_connection.failures import HOW_TO_WRITE_A_PROXY
+from relay.hybrid_connection.failures import PROXY_SYNTAX
 from relay.probe.network import compare_clocks, connect, look_up, pass_proxy, shake_hands
 from relay.probe.report import Problem, Step, StepFailed
 from relay.probe.route import BadProxy
@@ -23,7 +23,7 @@ async def look_at_settings(site: Site) -> str:
     try:
         route = site.route
     except BadProxy as error:
-        raise StepFailed(*problems, Problem(str(error), f"Write it as {HOW_TO_WRITE_A_PROXY}.")) from None
+        raise StepFailed(*problems, Problem(str(error), f"Write it as {PROXY_SYNTAX}.")) from None
     except ValueError:  # one of the checks has said so
         raise StepFailed(*problems) from None
     if problems:

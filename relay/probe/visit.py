@@ -10,17 +10,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from relay.hybrid_connection.channel import Channel, open_channel
-from relay.hybrid_connection.control_channel import Accept, Event, Request, RequestElsewhere, Unrecognised
-from relay.hybrid_connection.http_request import serve, serve_elsewhere
+from relay.hybrid_connection.control_channel import ControlChannel, open_control_channel
+from relay.hybrid_connection.control_protocol import Unrecognised
 from relay.hybrid_connection.listener import Listener
-from relay.hybrid_connection.rendezvous import meet
 
 
 class Visit:
     """A channel that is open; `served` is how many senders came to it."""
 
-    def __init__(self, channel: Channel, listener: Listener) -> None:
+    def __init__(self, channel: ControlChannel, listener: Listener) -> None:
         self.served = 0
         self._channel = channel
         self._listener = listener
@@ -28,28 +26,18 @@ class Visit:
     async def serve(self) -> None:
         """Serve whoever comes, until the channel has ended and nobody is left."""
         meetings = [
-            asyncio.create_task(self._serve(event), name="visitor")
-            async for event in self._channel.events(self._listener.limits.body)
+            asyncio.create_task(self._listener.serve(event, self._channel), name="visitor")
+            async for event in self._channel.events(self._listener.rendezvous_policy.body)
             if not isinstance(event, Unrecognised)
         ]
         self.served = len(meetings)
         await asyncio.gather(*meetings, return_exceptions=True)
 
-    async def _serve(self, event: Event) -> None:
-        listener = self._listener
-        match event:
-            case Accept():
-                await meet(event, listener.answer, listener.places, listener.limits)
-            case Request():
-                await serve(event, listener.respond, self._channel.send, listener.places, listener.limits)
-            case RequestElsewhere():
-                await serve_elsewhere(event, listener.respond, listener.places, listener.limits)
-
 
 @asynccontextmanager
 async def visiting(listener: Listener) -> AsyncIterator[Visit]:
     """A visit to the hybrid connection of a listener that does not run; HybridConnectionError names what failed."""
-    channel = await open_channel(listener.address, listener.tokens, listener.liveness.pong, listener.clock())
+    channel = await open_control_channel(listener.address, listener.tokens, listener.liveness.ping, listener.clock())
     visit = Visit(channel, listener)
     serving = asyncio.create_task(visit.serve(), name="visit")
     try:

@@ -72,7 +72,7 @@ def test_from_a_line_of_the_live_page_an_engineer_comes_to_all_that_has_happened
         ("Timeline", f"Timeline of {number}"),
         ("Received actions", "create_item"),
         (number, number),
-        ("those that showed it", "MAMMO1"),
+        ("Queries that showed it", "MAMMO1"),
     ):
         live.locator("#content").get_by_role("link", name=words, exact=True).first.click()
         expect(live.locator("#content")).to_contain_text(title)

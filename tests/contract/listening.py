@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.control_channel import Accept
+from relay.hybrid_connection.control_protocol import Accept
 from relay.hybrid_connection.listener import Listener
 from relay.hybrid_connection.rendezvous import Answer
-from relay.hybrid_connection.status import ONLINE, Status
+from relay.hybrid_connection.status import ListenerState, ListenerStatus
 from tests.conftest import KEYS
 
 PATIENCE = 20
@@ -27,8 +27,8 @@ async def listening(
     """Our listener, until the block ends; an orderly stop is part of every test."""
     online, stopping = asyncio.Event(), asyncio.Event()
 
-    def on_status(status: Status) -> None:
-        if status.state == ONLINE:
+    def on_status(status: ListenerStatus) -> None:
+        if status.state is ListenerState.ONLINE:
             online.set()
 
     running = asyncio.create_task(Listener(address, KEYS, answer, on_status=on_status, **options).run(stopping))

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.control_channel import Request, Response
-from relay.hybrid_connection.rendezvous_limit import Places
+from relay.hybrid_connection.control_protocol import Request, Response
+from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from tests.conftest import PATH
 from tests.contract.conftest import Run
 from tests.contract.listening import listening
@@ -94,7 +94,7 @@ class TestPost:
 class TestRefusals:
     async def test_a_sender_too_many_is_told_503_and_why(self, run: Run, address: HybridConnectionAddress) -> None:
         client = await run("http_sender")
-        async with listening(address, respond=describe, places=Places(limit=0, queue=0)):
+        async with listening(address, respond=describe, rendezvous_limit=RendezvousLimit(limit=0, queue=0)):
             for name, body in (("small", b"x"), ("large", b"x" * OVER)):
                 await client.command("request", name=name, token="header", method="POST", **frame(body))
                 response = await client.said("response", name=name)

@@ -8,8 +8,8 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.control_channel import Accept
-from relay.hybrid_connection.rendezvous_limit import Places
+from relay.hybrid_connection.control_protocol import Accept
+from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from relay.hybrid_connection.websocket import token_header
 from tests.conftest import KEYS
 from tests.contract.conftest import Run
@@ -93,13 +93,13 @@ class TestSubprotocol:
 class TestRefusals:
     async def test_a_sender_too_many_is_told_503_and_why(self, run: Run, address: HybridConnectionAddress) -> None:
         sender = await run("ws_sender")
-        async with listening(address, places=Places(limit=1, queue=0), stop_grace=0):
+        async with listening(address, rendezvous_limit=RendezvousLimit(limit=1, queue=0), stop_grace=0):
             await sender.command("connect", name="silent", token="header")
             await sender.said("open", name="silent")
             await sender.command("connect", name="late", token="header", text="a")
             refusal = await sender.said("refused", name="late")
         assert refusal["status"] == 503
-        assert "1 senders are served" in refusal["reason"] + refusal["body"]
+        assert "the limit of 1 concurrent senders is reached" in refusal["reason"] + refusal["body"]
 
     async def test_a_sender_is_told_404_where_nobody_listens(self, run: Run, address: HybridConnectionAddress) -> None:
         sender = await run("ws_sender")

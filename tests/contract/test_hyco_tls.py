@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nonprod.relay_emulator import Policy, RelayEmulator
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from nonprod.relay_emulator.certificates import make_certificate
 from tests.conftest import KEYS, PATH
 from tests.contract.conftest import Run, starter
@@ -18,7 +18,7 @@ async def run_with_tls(hyco: None, tmp_path: Path) -> AsyncIterator[Run]:
     certificate, ca_file = make_certificate(), tmp_path / "ca.pem"
     certificate.write_authority(ca_file)
     async with (
-        RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}, tls=certificate.context) as emulator,
+        RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}, tls=certificate.context) as emulator,
         AsyncExitStack() as stack,
     ):
         yield starter(stack, emulator, {"NODE_EXTRA_CA_CERTS": str(ca_file)}, tls=True)

@@ -1,7 +1,6 @@
 """The check_health command, as containers and people call it."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
@@ -9,50 +8,42 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.utils import timezone
 
-from core.health import STALE_AFTER, host_name
+from core import concerns
+from core.concerns import Concern, Severity
+from core.heartbeat import STALE_AFTER
 from core.management.commands.check_health import role_of
-from core.models import Heartbeat
+from tests.core.heartbeats import beat
 
 
-def beat(role: str, state: str, seconds_ago: float = 0, host: str = "", why: str = "") -> None:
-    """A heartbeat of a process, on this host unless another is named."""
-    then = timezone.now() - timedelta(seconds=seconds_ago)
-    times = {"state_since": then, "started_at": then, "beat_at": then}
-    instance, details = f"{host or host_name()}:1", {"why": why}
-    Heartbeat.objects.create(role=role, state=state, instance=instance, details=details, **times)
-
-
-class Site(BaseHTTPRequestHandler):
-    """Answers each path with a status of its own, and remembers by what name it was called."""
+class FakeWebServer(BaseHTTPRequestHandler):
+    """Answers each path with its own status, and records the Host headers."""
 
     statuses: dict[str, int]
     hosts: list[str]
 
     def do_GET(self) -> None:
-        """Answer."""
         self.hosts.append(self.headers["Host"])
         self.send_response(self.statuses[self.path])
         self.send_header("Location", "/elsewhere")
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Not into the tests' output."""
+        """Keep the tests' output clean."""
 
 
 @pytest.fixture
-def site(settings: Any) -> Iterator[type[Site]]:
-    """A web server where the settings say that the gateway's is."""
+def web_server(settings: Any) -> Iterator[type[FakeWebServer]]:
+    """A web server at the address where the settings place the gateway's."""
 
-    class Mine(Site):
+    class Handler(FakeWebServer):
         statuses = {"/healthz": 200, "/elsewhere": 200}
         hosts = []
 
-    with HTTPServer(("127.0.0.1", 0), Mine) as server:
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
         settings.WEB_PORT = server.server_port
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield Mine
+        yield Handler
         server.shutdown()
 
 
@@ -85,13 +76,24 @@ class TestDaemons:
         with pytest.raises(CommandError, match="no sign of life"):
             call_command("check_health", "mwl_scp")
 
+    def test_an_open_problem_is_printed_and_changes_no_exit_status(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        problem = Concern("wrong_patient", Severity.PROBLEM, "Wrong patient", "Stop work.", "", 2, (), "")
+        warning = Concern("failed_actions", Severity.WARNING, "Failed", "Look.", "", 1, (), "")
+        monkeypatch.setattr(concerns, "_registered", [lambda _: [problem, warning]])
+        call_command("check_health", "database")
+        assert capsys.readouterr().out == "database: ok\nALARM: Wrong patient (2). Stop work.\n"
+
     def test_a_database_that_answers_is_healthy(self, capsys: pytest.CaptureFixture[str]) -> None:
         call_command("check_health", "database")
         assert capsys.readouterr().out == "database: ok\n"
 
 
 class TestWeb:
-    def test_a_server_that_answers_is_healthy(self, site: type[Site], capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_server_that_answers_is_healthy(
+        self, web_server: type[FakeWebServer], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         call_command("check_health", "web")
         assert capsys.readouterr().out == "web: ok\n"
 
@@ -99,18 +101,20 @@ class TestWeb:
         ("allowed", "called"), [("gw.nhs.uk", "gw.nhs.uk"), (".nhs.uk", "nhs.uk"), ("*", "localhost")]
     )
     def test_it_is_called_by_a_name_that_it_allows(
-        self, site: type[Site], settings: Any, allowed: str, called: str
+        self, web_server: type[FakeWebServer], settings: Any, allowed: str, called: str
     ) -> None:
         settings.ALLOWED_HOSTS = [allowed, "other.example"]
         call_command("check_health", "web")
-        assert site.hosts == [called]
+        assert web_server.hosts == [called]
 
     @pytest.mark.parametrize("status", [301, 400, 503])
-    def test_any_other_answer_is_not_and_a_redirect_is_not_followed(self, site: type[Site], status: int) -> None:
-        site.statuses["/healthz"] = status
+    def test_any_other_answer_is_not_and_a_redirect_is_not_followed(
+        self, web_server: type[FakeWebServer], status: int
+    ) -> None:
+        web_server.statuses["/healthz"] = status
         with pytest.raises(CommandError, match=f"web: port .* answers with {status}"):
             call_command("check_health", "web")
-        assert len(site.hosts) == 1
+        assert len(web_server.hosts) == 1
 
     def test_nothing_that_listens_is_not(self, settings: Any) -> None:
         settings.WEB_PORT = 1

@@ -1,4 +1,4 @@
-"""How a daemon hears that it is to stop."""
+"""How signals stop a daemon."""
 
 import asyncio
 import os
@@ -8,13 +8,13 @@ from core.daemon import Signals, stop_event
 
 
 class TestSignals:
-    async def test_the_first_one_asks_to_stop_and_the_second_one_to_leave(self) -> None:
+    async def test_the_first_signal_stops_and_the_second_one_aborts(self) -> None:
         signals = Signals.of_loop(reload=lambda: None)
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(signals.stopping.wait(), 5)
-        assert not signals.leaving.is_set()
+        assert not signals.aborting.is_set()
         os.kill(os.getpid(), signal.SIGINT)
-        await asyncio.wait_for(signals.leaving.wait(), 5)
+        await asyncio.wait_for(signals.aborting.wait(), 5)
 
     async def test_sighup_reloads(self) -> None:
         reloaded = asyncio.Event()
@@ -24,7 +24,7 @@ class TestSignals:
 
 
 class TestStopEvent:
-    def test_is_set_by_a_signal_that_comes_while_it_is_waited_for(self) -> None:
+    def test_is_set_by_a_signal_that_arrives_during_wait(self) -> None:
         with stop_event() as stopping:
             with stopping._cond:  # type: ignore[attr-defined]  # as `wait` has it for a moment
                 os.kill(os.getpid(), signal.SIGTERM)

@@ -1,17 +1,17 @@
-"""Borrowed connections."""
+"""Connections, their limit, and the durability of a commit."""
 
 import threading
 
 import pytest
 from django.db import connection
 
-from core.database import StoreBusy, StoreGate, borrowed_connection
+from core.database import ConcurrencyLimit, DatabaseBusy, borrowed_connection
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def in_thread(work: object) -> None:
-    """Run a function in a thread of its own, to its end."""
+    """Run a function in a thread of its own, and wait until it ends."""
     thread = threading.Thread(target=work)  # type: ignore[arg-type]
     thread.start()
     thread.join()
@@ -36,17 +36,17 @@ class TestBorrowedConnection:
         assert connection.connection is not None
 
 
-class TestStoreGate:
-    def test_one_more_than_may_in_is_told_when_nobody_leaves(self) -> None:
-        gate = StoreGate(at_once=1, wait_seconds=0.01)
-        with gate.entered(), pytest.raises(StoreBusy), gate.entered():
+class TestConcurrencyLimit:
+    def test_refuses_one_more_when_no_slot_becomes_free_in_time(self) -> None:
+        limit = ConcurrencyLimit(at_once=1, wait_seconds=0.01)
+        with limit.slot(), pytest.raises(DatabaseBusy), limit.slot():
             pass
 
-    def test_a_place_is_free_again_after_a_failure(self) -> None:
-        gate = StoreGate(at_once=1, wait_seconds=0)
-        with pytest.raises(KeyError), gate.entered():
+    def test_frees_the_slot_after_a_failure(self) -> None:
+        limit = ConcurrencyLimit(at_once=1, wait_seconds=0)
+        with pytest.raises(KeyError), limit.slot():
             raise KeyError
-        with gate.entered():
+        with limit.slot():
             pass
 
 

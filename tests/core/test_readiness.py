@@ -7,7 +7,7 @@ import pytest
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
-from tests.core.test_check_health import beat
+from tests.core.heartbeats import beat
 
 
 def ask(client: Client) -> tuple[int, dict[str, Any]]:

@@ -16,9 +16,9 @@ from websockets.exceptions import ConnectionClosed
 from gateway_project.actions import ACTIONS, PROBES
 from relay.dispatcher import Dispatcher
 from relay.models import ReceivedAction
+from tests.database import in_database_thread
 from tests.factories import payload
 from tests.processes import PATIENCE, Process, Start, free_ports
-from tests.store import ask_store
 from tests.users import client_of
 from tests.worklist.performed_step import reporting
 from worklist.models import Delivery, WorklistItem
@@ -108,7 +108,7 @@ def session_of(user: User) -> str:
 
 async def logged_in(group: str = "clinic", name: str = "") -> str:
     """Log in from a coroutine."""
-    return await ask_store(lambda: log_in(group, name))
+    return await in_database_thread(lambda: log_in(group, name))
 
 
 @pytest.fixture

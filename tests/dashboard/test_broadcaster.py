@@ -15,7 +15,7 @@ from dashboard.broadcaster import Broadcaster, Viewer
 from dashboard.viewer_permissions import PagePermission, ViewerPermissions
 from tests.dashboard.conftest import logged_in
 from tests.dashboard.records import item_of_today
-from tests.store import ask_store
+from tests.database import in_database_thread
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("groups")]
 
@@ -97,8 +97,8 @@ class TestSharing:
         counted = Counted()
         async with counted.watched_by(1, ended) as (gone,), counted.watched_by(1, other) as (stays,):
             await counted.told([gone, stays])
-            await ask_store(lambda: Session.objects.filter(session_key=ended).delete())
-            await ask_store(lambda: item_of_today(patient_name="LATER^ANN"))
+            await in_database_thread(lambda: Session.objects.filter(session_key=ended).delete())
+            await in_database_thread(lambda: item_of_today(patient_name="LATER^ANN"))
             told = [message async for message in all_for(counted.broadcaster, gone)]
             assert "LATER, ANN" not in "".join(told)
             while "LATER, ANN" not in json.dumps(await counted.told([stays])):
@@ -109,7 +109,7 @@ class TestSharing:
         async with counted.watched_by(2, await logged_in()) as (quick, slow):
             await counted.told([quick, slow])
             for number in (1, 2):
-                await ask_store(lambda number=number: item_of_today(station_ae_title=f"M{number}"))  # type: ignore[misc]
+                await in_database_thread(lambda number=number: item_of_today(station_ae_title=f"M{number}"))  # type: ignore[misc]
                 while not (await counted.told([quick]))[0]["fragments"]:
                     pass
             (late,) = await counted.told([slow])
@@ -134,7 +134,7 @@ class TestSharing:
         async with counted.watched_by(1, session) as viewers:
             await counted.told(viewers)
         assert counted.broadcaster._work is None
-        await ask_store(lambda: item_of_today(patient_name="LATER^ANN"))
+        await in_database_thread(lambda: item_of_today(patient_name="LATER^ANN"))
         async with counted.watched_by(1, session) as viewers:
             (message,) = await counted.told(viewers)
             assert "LATER, ANN" in json.dumps(message)

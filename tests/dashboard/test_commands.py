@@ -25,9 +25,7 @@ Printed = pytest.CaptureFixture[str]
 @pytest.mark.django_db
 class TestFollowAction:
     @pytest.mark.parametrize("by", ["action_id", "correlation_id", "id", "accession_number"])
-    def test_finds_an_action_by_every_identifier(
-        self, imaged: ReceivedAction, capsys: Printed, by: str
-    ) -> None:
+    def test_finds_an_action_by_every_identifier(self, imaged: ReceivedAction, capsys: Printed, by: str) -> None:
         call_command("follow_action", str(getattr(imaged, by)))
         printed = capsys.readouterr().out
         assert "Item ACC1: COMPLETED" in printed

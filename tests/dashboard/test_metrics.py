@@ -10,7 +10,7 @@ from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 
 from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply
-from core.health import STALE_AFTER
+from core.heartbeat import STALE_AFTER
 from core.models import Heartbeat
 from dashboard.metrics import CACHE_SECONDS, CachedTotals, GatewayCollector, may_read, registry
 from dicom.models import Modality

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from core.concerns import Severity
-from core.health import STALE_AFTER
+from core.heartbeat import STALE_AFTER
 from core.models import Heartbeat
 from dashboard.rooms import ANY_ROOM, Room, Stage, name_for_people
 from dashboard.snapshot import take_snapshot

@@ -15,7 +15,7 @@ from core.models import Heartbeat
 from dashboard.consumers import NOT_LOGGED_IN, TRY_AGAIN_LATER
 from tests.dashboard.conftest import Page, Web, log_in, logged_in, session_of
 from tests.dashboard.records import configure_modality, deliver, item_of_today, perform
-from tests.store import ask_store
+from tests.database import in_database_thread
 from worklist.models import WorklistItem
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("groups")]
@@ -39,7 +39,7 @@ def shown(text: str) -> Callable[[Page], bool]:
 
 class TestLookingOn:
     async def test_everything_comes_first_and_then_what_has_changed(self, web: Web) -> None:
-        item = await ask_store(lambda: item_of_today(patient_name="SMITH^JANE"))
+        item = await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
         async with web.open_page(await logged_in()) as page:
             first = await page.next()
             assert first["whole"]
@@ -47,21 +47,21 @@ class TestLookingOn:
                 first["fragments"]
             )
             assert "SMITH, JANE" in page
-            await ask_store(lambda: deliver(item))
+            await in_database_thread(lambda: deliver(item))
             later = await page.until(shown("MAMMO1 since"))
             assert not later["whole"]
             assert set(later["fragments"]) == {"summary", *first["rooms"]}
             assert later["rooms"] is None
 
     async def test_a_room_that_is_new_comes_with_the_order_of_all(self, web: Web) -> None:
-        await ask_store(lambda: item_of_today(station_ae_title="MAMMO2"))
+        await in_database_thread(lambda: item_of_today(station_ae_title="MAMMO2"))
         async with web.open_page(await logged_in()) as page:
             (known,) = (await page.next())["rooms"]
-            await ask_store(lambda: item_of_today(station_ae_title="MAMMO1"))
+            await in_database_thread(lambda: item_of_today(station_ae_title="MAMMO1"))
             assert (await page.until(lambda page: page.messages[-1]["rooms"] is not None))["rooms"][1] == known
 
     async def test_what_a_machine_reports_is_seen(self, web: Web) -> None:
-        item = await ask_store(item_of_today)
+        item = await in_database_thread(item_of_today)
         async with web.open_page(await logged_in()) as page:
             await page.next()
 
@@ -69,7 +69,7 @@ class TestLookingOn:
                 perform(item)
                 WorklistItem.objects.filter(pk=item.pk).update(status="IN PROGRESS")
 
-            await ask_store(begin)
+            await in_database_thread(begin)
             await page.until(shown("woman--in_progress"))
 
     async def test_without_any_change_it_is_told_that_it_is_up_to_date(self, web: Web) -> None:
@@ -79,19 +79,19 @@ class TestLookingOn:
             assert again["fragments"] == {}
 
     async def test_one_without_the_permission_is_told_numbers_only(self, web: Web) -> None:
-        await ask_store(lambda: item_of_today(patient_name="SMITH^JANE"))
+        await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
         async with web.open_page(await logged_in("support")) as page:
             await page.next()
             assert "SMITH" not in page
             assert "Scheduled" in page
 
     async def test_two_look_on_at_once_each_at_what_they_may(self, web: Web) -> None:
-        await ask_store(configure_modality)
+        await in_database_thread(configure_modality)
         sessions = await logged_in("clinic"), await logged_in("support")
         async with web.open_page(sessions[0]) as one, web.open_page(sessions[1]) as other:
             await one.next()
             await other.next()
-            await ask_store(lambda: item_of_today(patient_name="SMITH^JANE"))
+            await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
             await one.until(shown("SMITH, JANE"))
             await other.until(shown("1 to do, 1 in total"))
             assert "SMITH" not in other
@@ -108,14 +108,14 @@ class TestWhoIsLetIn:
             assert await page.close_code() == NOT_LOGGED_IN
 
     async def test_what_is_no_session_key_is_refused_without_a_look_at_the_database(self, web: Web) -> None:
-        await ask_store(lambda: rename(Session._meta.db_table, "elsewhere"))
+        await in_database_thread(lambda: rename(Session._meta.db_table, "elsewhere"))
         try:
             async with web.open_page("guess") as page:
                 assert await page.close_code() == NOT_LOGGED_IN
             async with web.open_page("abcdefghijklmnopqrstuvwxyz012345") as page:
                 assert await page.close_code() == TRY_AGAIN_LATER
         finally:
-            await ask_store(lambda: rename("elsewhere", Session._meta.db_table))
+            await in_database_thread(lambda: rename("elsewhere", Session._meta.db_table))
 
     async def test_a_session_without_a_login_lets_nobody_in(self, web: Web) -> None:
         def anonymous() -> str:
@@ -124,7 +124,7 @@ class TestWhoIsLetIn:
             session.save()
             return str(session.session_key)
 
-        async with web.open_page(await ask_store(anonymous)) as page:
+        async with web.open_page(await in_database_thread(anonymous)) as page:
             assert await page.close_code() == NOT_LOGGED_IN
 
     @pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:9999"])
@@ -141,7 +141,7 @@ class TestWhatEndsIt:
         session = await logged_in()
         async with web.open_page(session) as page:
             await page.next()
-            await ask_store(lambda: how(User.objects.get(username="clinic")))
+            await in_database_thread(lambda: how(User.objects.get(username="clinic")))
             return await page.close_code()
 
     async def test_logging_out(self, web: Web) -> None:
@@ -163,26 +163,26 @@ class TestWhatEndsIt:
 
     async def test_one_session_of_two_ends_alone(self, web: Web) -> None:
         first = await logged_in()
-        second = await ask_store(lambda: session_of(User.objects.get(username="clinic")))
+        second = await in_database_thread(lambda: session_of(User.objects.get(username="clinic")))
         async with web.open_page(first) as one, web.open_page(second) as other:
             await other.next()
-            await ask_store(lambda: Session.objects.filter(session_key=first).delete())
+            await in_database_thread(lambda: Session.objects.filter(session_key=first).delete())
             assert await one.close_code() == NOT_LOGGED_IN
             await other.next()
 
     async def test_who_loses_the_permission_sees_numbers_from_then_on(self, web: Web) -> None:
-        await ask_store(lambda: item_of_today(patient_name="SMITH^JANE"))
+        await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
         async with web.open_page(await logged_in()) as page:
             await page.next()
             assert "SMITH, JANE" in page
-            await ask_store(forget_permissions)
+            await in_database_thread(forget_permissions)
             await page.until(lambda page: "SMITH" not in page)
 
     async def test_who_gets_the_permission_sees_the_women_from_then_on(self, web: Web) -> None:
-        await ask_store(lambda: item_of_today(patient_name="SMITH^JANE"))
+        await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
         async with web.open_page(await logged_in("support")) as page:
             await page.next()
-            await ask_store(lambda: log_in("clinic", name="support"))
+            await in_database_thread(lambda: log_in("clinic", name="support"))
             await page.until(shown("SMITH, JANE"))
 
     async def test_a_server_that_is_told_to_end_closes_all_pages_and_ends(self, web: Web) -> None:
@@ -198,11 +198,11 @@ class TestDatabaseAway:
         table = Heartbeat._meta.db_table
         async with web.open_page(await logged_in()) as page:
             first = await page.next()
-            await ask_store(lambda: rename(table, "elsewhere"))
+            await in_database_thread(lambda: rename(table, "elsewhere"))
             try:
                 away = await page.until(lambda page: bool(page.messages[-1]["away_since"]))
                 assert away["away_since"] >= first["at"]
                 assert away["fragments"] == {}
             finally:
-                await ask_store(lambda: rename("elsewhere", table))
+                await in_database_thread(lambda: rename("elsewhere", table))
             await page.until(lambda page: not page.messages[-1]["away_since"])

@@ -180,7 +180,7 @@ class TestOnTheWire:
     def test_an_unknown_one_is_warned_about(self, log: LogLines) -> None:
         with serving(unknown_titles="warn") as running:
             assert rejection(running, "STRANGER") is None
-        line = log.wait_for("nobody has configured this AE title as a modality")
+        line = log.wait_for("this AE title is not a configured modality")
         assert (line.levelname, vars(line)["calling_ae_title"]) == ("WARNING", "STRANGER")
 
     def test_a_change_is_in_force_at_the_next_association(self) -> None:

@@ -33,9 +33,9 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 from pytest_django import Settings
 
-from dicom.listener import Listener
 from dicom.models import Modality
-from tests.dicom.consoles import Console, dcmtk
+from dicom.server import DicomServer
+from tests.dicom.dcmtk import Console, dcmtk
 from tests.dicom.requests import CALLED, PATIENCE, Unit, dataset, find, request
 from tests.dicom.serving import all_ended, connected, port_of, rejection, serving
 from tests.factories import WorklistItemFactory
@@ -261,7 +261,7 @@ class TestK8:
 
 @pytest.mark.usefixtures("findscu")
 class TestK9AndK10ByEchoscu:
-    def refused(self, running: Listener, called: str = CALLED) -> str:
+    def refused(self, running: DicomServer, called: str = CALLED) -> str:
         """What echoscu says of its rejection."""
         with pytest.raises(AssertionError) as said:
             dcmtk("echoscu", "-v", "-aet", "MAMMO1", "-aec", called, "127.0.0.1", str(port_of(running)))
@@ -441,7 +441,7 @@ class TestK17:
         self, transactional_db: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each byte comes in time, and all of them together do not."""
-        monkeypatch.setattr("dicom.server.GREETING_SECONDS", 0.3)
+        monkeypatch.setattr("dicom.server.ARTIM_SECONDS", 0.3)
         with serving() as running, connected(running) as stranger:
             stranger.settimeout(0.1)
             stranger.sendall(b"\x01\x00\x00\x00\x01\x00")
@@ -498,22 +498,22 @@ class TestK19:
 
 @contextmanager
 def counted_queries(table: str) -> Iterator[list[str]]:
-    """The SELECTs from this table on every connection that is opened meanwhile, in whichever thread."""
+    """Collect the SELECTs from this table in the threads of associations: the delivery log may still be writing."""
     seen: list[str] = []
 
-    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if f'FROM "{table}"' in sql and "shown" not in sql:
+    def collect(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if f'FROM "{table}"' in sql and isinstance(threading.current_thread(), Association):
             seen.append(sql)
         return execute(sql, params, many, context)
 
-    def listen(connection: Any, **_: Any) -> None:
-        connection.execute_wrappers.append(note)
+    def wrap(connection: Any, **_: Any) -> None:
+        connection.execute_wrappers.append(collect)
 
-    connection_created.connect(listen)
+    connection_created.connect(wrap)
     try:
         yield seen
     finally:
-        connection_created.disconnect(listen)
+        connection_created.disconnect(wrap)
 
 
 class TestImproperRequests:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dicom.listener import Listener
-from tests.dicom.mutants import (
+from dicom.server import DicomServer
+from tests.dicom.malformed import (
     ABORT,
     ACCEPT,
     DATA,
@@ -103,7 +103,7 @@ def test_mutants_leave_the_server_as_it_was(factor: int) -> None:
         assert answer.accession_numbers == ["ACC1"]
 
 
-def settle(running: Listener) -> None:
+def settle(running: DicomServer) -> None:
     """Wait until all associations have ended."""
     deadline = time.monotonic() + PATIENCE
     while running.active_associations and time.monotonic() < deadline:

@@ -17,7 +17,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom.association_policy import AssociationPolicy, ServerConfig
-from dicom.server import STOP_SECONDS, PortTaken, stop_server
+from dicom.server import STOP_SECONDS, PortUnavailable, stop_server
 from nonprod.modality_emulator import Modality, NoAnswer
 from tests.dicom.requests import CALLED, PATIENCE, Unit, dataset, find, request
 from tests.dicom.serving import port_of, serving, start
@@ -153,11 +153,11 @@ class TestLogs:
 
 class TestStarting:
     def test_on_a_port_that_is_taken_says_so(self, scp: ThreadedAssociationServer) -> None:
-        with pytest.raises(PortTaken, match="Address already in use"):
+        with pytest.raises(PortUnavailable, match="Address already in use"):
             start("127.0.0.1", port_of(scp), AssociationPolicy(ServerConfig(CALLED, 5)))
 
     def test_on_a_host_that_is_not_ours_says_so(self) -> None:
-        with pytest.raises(PortTaken, match="Cannot assign requested address"):
+        with pytest.raises(PortUnavailable, match="Cannot assign requested address"):
             start("192.0.2.1", 0, AssociationPolicy(ServerConfig(CALLED, 5)))
 
 

@@ -15,7 +15,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
-from dicom.listener import Listener
+from dicom.server import DicomServer
 from dicom.tls import server_context
 from tests.dicom.requests import CALLED, PATIENCE, find, request
 from tests.dicom.serving import connected, port_of, serving
@@ -71,7 +71,7 @@ def server_files(hospital: Hospital) -> Files:
 
 
 @pytest.fixture
-def running(server_files: Files) -> Iterator[Listener]:
+def running(server_files: Files) -> Iterator[DicomServer]:
     """A server with TLS."""
     context = server_context(server_files.certificate, server_files.key, server_files.authority)
     with serving(tls=context) as listener:
@@ -90,7 +90,7 @@ def client(server: Files, own: Files | None, version: ssl.TLSVersion | None = No
     return context
 
 
-def echo(running: Listener, context: ssl.SSLContext) -> None:
+def echo(running: DicomServer, context: ssl.SSLContext) -> None:
     """A C-ECHO over TLS, which succeeds."""
     entity = AE(ae_title="MAMMO1")
     entity.add_requested_context(Verification)
@@ -100,7 +100,7 @@ def echo(running: Listener, context: ssl.SSLContext) -> None:
     association.release()
 
 
-def is_refused(running: Listener, context: ssl.SSLContext) -> bool:
+def is_refused(running: DicomServer, context: ssl.SSLContext) -> bool:
     """Whether nothing can be said over TLS. In TLS 1.3 the modality hears of it only after its own handshake."""
     with connected(running) as connection:
         try:
@@ -113,11 +113,11 @@ def is_refused(running: Listener, context: ssl.SSLContext) -> bool:
 class TestAModality:
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
     def test_k16_with_a_certificate_and_tls_1_2_or_later_is_answered(
-        self, running: Listener, hospital: Hospital, server_files: Files, version: ssl.TLSVersion
+        self, running: DicomServer, hospital: Hospital, server_files: Files, version: ssl.TLSVersion
     ) -> None:
         echo(running, client(server_files, hospital.issue("mammo1.hospital"), version))
 
-    def test_k16_gets_its_worklist(self, running: Listener, hospital: Hospital, server_files: Files) -> None:
+    def test_k16_gets_its_worklist(self, running: DicomServer, hospital: Hospital, server_files: Files) -> None:
         WorklistItemFactory.create_batch(300)
         entity = AE(ae_title="MAMMO1")
         entity.add_requested_context(ModalityWorklistInformationFind)
@@ -127,7 +127,7 @@ class TestAModality:
         association.release()
 
     def test_k16_is_told_in_the_log_why_it_was_refused(
-        self, running: Listener, server_files: Files, log: LogLines
+        self, running: DicomServer, server_files: Files, log: LogLines
     ) -> None:
         assert is_refused(running, client(server_files, None))
         record = vars(log.wait_for("TLS handshake failed: the modality's certificate, version or port is wrong"))
@@ -135,38 +135,38 @@ class TestAModality:
 
 
 class TestWhoIsRefused:
-    def test_k16_has_no_certificate(self, running: Listener, hospital: Hospital, server_files: Files) -> None:
+    def test_k16_has_no_certificate(self, running: DicomServer, hospital: Hospital, server_files: Files) -> None:
         assert is_refused(running, client(server_files, None))
         echo(running, client(server_files, hospital.issue("mammo1.hospital")))
 
     def test_k16_has_a_certificate_by_another_authority(
-        self, running: Listener, hospital: Hospital, server_files: Files, tmp_path: Path
+        self, running: DicomServer, hospital: Hospital, server_files: Files, tmp_path: Path
     ) -> None:
         stranger = Hospital(tmp_path / "elsewhere").issue("mammo1.hospital")
         assert is_refused(running, client(server_files, stranger))
         echo(running, client(server_files, hospital.issue("mammo1.hospital")))
 
-    def test_k16_speaks_tls_1_1(self, running: Listener, hospital: Hospital, server_files: Files) -> None:
+    def test_k16_speaks_tls_1_1(self, running: DicomServer, hospital: Hospital, server_files: Files) -> None:
         old = client(server_files, hospital.issue("old.hospital"), ssl.TLSVersion.TLSv1_1)
         assert is_refused(running, old)
         echo(running, client(server_files, hospital.issue("mammo1.hospital")))
 
     def test_k16_offers_only_ciphers_without_forward_secrecy(
-        self, running: Listener, hospital: Hospital, server_files: Files
+        self, running: DicomServer, hospital: Hospital, server_files: Files
     ) -> None:
         old = client(server_files, hospital.issue("old.hospital"))
         old.maximum_version = ssl.TLSVersion.TLSv1_2
         old.set_ciphers("AES256-GCM-SHA384:AES128-SHA")
         assert is_refused(running, old)
 
-    def test_k16_speaks_in_the_clear(self, running: Listener, hospital: Hospital, server_files: Files) -> None:
+    def test_k16_speaks_in_the_clear(self, running: DicomServer, hospital: Hospital, server_files: Files) -> None:
         entity = AE(ae_title="MAMMO1")
         entity.add_requested_context(Verification)
         assert not entity.associate("127.0.0.1", port_of(running), ae_title=CALLED).is_established
         echo(running, client(server_files, hospital.issue("mammo1.hospital")))
 
     def test_k16_says_nothing_and_keeps_nobody_waiting(
-        self, running: Listener, hospital: Hospital, server_files: Files
+        self, running: DicomServer, hospital: Hospital, server_files: Files
     ) -> None:
         with connected(running), connected(running):
             echo(running, client(server_files, hospital.issue("mammo1.hospital")))
@@ -178,21 +178,21 @@ class TestWhoIsRefused:
 
 @pytest.mark.usefixtures("findscu")
 class TestDcmtk:
-    def ask(self, running: Listener, server: Files, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    def ask(self, running: DicomServer, server: Files, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """What echoscu does over TLS."""
         peer = ["-aec", CALLED, "127.0.0.1", str(port_of(running))]
         command = ["echoscu", "-v", *arguments, "+cf", server.authority, *peer]
         return subprocess.run(command, capture_output=True, timeout=3 * PATIENCE, check=False)
 
     def test_k16_with_a_certificate_is_answered(
-        self, running: Listener, hospital: Hospital, server_files: Files
+        self, running: DicomServer, hospital: Hospital, server_files: Files
     ) -> None:
         own = hospital.issue("mammo1.hospital")
         done = self.ask(running, server_files, "+tls", own.key, own.certificate)
         assert done.returncode == 0, done.stderr
         assert b"Received Echo Response (Success)" in done.stdout + done.stderr
 
-    def test_k16_without_one_is_refused(self, running: Listener, server_files: Files) -> None:
+    def test_k16_without_one_is_refused(self, running: DicomServer, server_files: Files) -> None:
         assert self.ask(running, server_files, "+tla").returncode != 0
 
 
@@ -213,9 +213,9 @@ class TestTheFiles:
 
 
 def test_a_client_that_stops_in_the_middle_of_its_handshake_is_let_go(
-    running: Listener, monkeypatch: pytest.MonkeyPatch
+    running: DicomServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dicom.listener.GREETING_SECONDS", 0.05)
+    monkeypatch.setattr("dicom.server.ARTIM_SECONDS", 0.05)
     with socket.create_connection(("127.0.0.1", port_of(running)), timeout=PATIENCE) as connection:
         connection.sendall(b"\x16\x03\x01")
         assert connection.recv(100) == b""

@@ -1,6 +1,6 @@
-"""Makes docs/conformance.md from its template and the tables that the code reads: `make conformance`.
+"""Write docs/conformance.md from its template and the tables that the code reads: `make conformance`.
 
-In the template `<<name>>` is a table or a value of TABLES. What is in a table is in the statement, and nothing else.
+`<<name>>` in the template stands for a table or value of TABLES.
 """
 
 import re
@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from dicom import association_policy, listener, server, statuses, tls
+from dicom import association_policy, pynetdicom_internals, server, statuses, tls
 from dicom.modality_policy import CHARACTER_SETS, ModalityPolicy
 from dicom.models import Modality
 from gateway_project.settings.base import SETTINGS
@@ -23,7 +23,7 @@ from worklist.performed_step import mpps
 from worklist.performed_step.item_state import STRONGEST_FIRST
 from worklist.performed_step.linking import LINKING_ORDER
 from worklist.performed_step.report import TABLE, Fault, ScheduledStep
-from worklist.query.information_model import NO_KEYS, STATUS_WORDS, Attribute, Matching, WhenUnknown, rows
+from worklist.query.information_model import NOT_KEYS, STATUS_WORDS, Attribute, Matching, WhenUnknown, rows
 from worklist.query.response import FALLBACKS
 from worklist.scp import SERVICES
 
@@ -32,20 +32,21 @@ STATEMENT = Path("docs/conformance.md")
 
 MEANINGS = {
     statuses.PENDING: "pending; every optional key is supported as the required ones are",
-    statuses.PENDING_WITH_UNSUPPORTED_KEYS: "pending; a key has a value that is not matched on, or is not known, or "
-    "is left out of this item",
+    statuses.PENDING_WITH_UNSUPPORTED_KEYS: "pending; a key is not matched on its value, is unknown, or is left out "
+    "of this item",
     statuses.SUCCESS: "done; alone, when nothing matched",
     statuses.CANCELLED: "cancelled by a C-CANCEL",
-    statuses.OUT_OF_RESOURCES: "more matches than `MWL_MAX_ROWS`, or than the modality's own limit, after so many "
-    "were sent",
-    statuses.IDENTIFIER_DOES_NOT_MATCH: "a key means nothing: a date or a time that is none, more than one item in the "
-    "step sequence",
+    statuses.OUT_OF_RESOURCES: "more matches than `MWL_MAX_ROWS`, or than the modality's own limit; sent after as "
+    "many responses",
+    statuses.IDENTIFIER_DOES_NOT_MATCH: "a key is invalid: not a date or a time, or more than one item in the step "
+    "sequence",
     statuses.DATABASE_AWAY: "the database is not available; the same query may be answered later",
-    statuses.INTERNAL_ERROR: "a fault of the gateway; its log has it",
-    statuses.MAY_NOT_ASK: "the calling AE title may not ask any more: it was let in before it was changed in the admin",
+    statuses.INTERNAL_ERROR: "a fault of the gateway; see its log",
+    statuses.MAY_NOT_ASK: "the calling AE title is no longer permitted: its configuration changed after the "
+    "association was accepted",
     statuses.CANNOT_BE_READ: "the identifier cannot be read",
 }
-#: Of a failure, which fields it has.
+#: Status → the fields that a failure has.
 FIELDS = {
     statuses.IDENTIFIER_DOES_NOT_MATCH: "Offending Element (0000,0901), Error Comment (0000,0902)",
     **dict.fromkeys(
@@ -60,50 +61,50 @@ FIELDS = {
     ),
 }
 
-#: Of N-CREATE and N-SET: when, and which fields there are. `strict`: to a strict modality only.
+#: N-CREATE and N-SET: status → when it is returned, and its fields. `strict`: to a strict modality only.
 REPORTED: dict[int, tuple[str, str]] = {
-    statuses.SUCCESS: ("stored, and the items settled, in one transaction that is committed", ""),
+    statuses.SUCCESS: ("stored, with the status of its items, in one committed transaction", ""),
     statuses.NO_SUCH_ATTRIBUTE: (
         "strict: an N-SET of an attribute that may not be set, or that was not created",
         "Attribute Identifier List (0000,1005), Error Comment",
     ),
     statuses.INVALID_ATTRIBUTE_VALUE: (
-        "an N-CREATE in another state than IN PROGRESS; an N-SET to a state that there is not; strict: a date or a "
-        "time that is none",
+        "an N-CREATE with a status other than IN PROGRESS; an N-SET with an unknown status; strict: an invalid date "
+        "or time",
         "Error Comment",
     ),
     statuses.PROCESSING_FAILURE: (
         "the step is completed or discontinued: Error ID A710; or the database is not available, the data set cannot "
-        "be read, or a fault of the gateway: without an Error ID, and the same report may be taken later",
+        "be read, or a fault of the gateway: no Error ID, and the same report may be accepted later",
         "Error Comment, Error ID (0000,0903)",
     ),
     statuses.DUPLICATE_INSTANCE: (
-        "the SOP Instance UID has been created; the first report is stored",
+        "the SOP Instance UID exists already; the first report is stored",
         "Affected SOP Instance UID (0000,1000), Error Comment",
     ),
     statuses.NO_SUCH_INSTANCE: (
         "an N-SET of a SOP Instance UID that has not been created",
         "Affected SOP Instance UID, Error Comment",
     ),
-    statuses.INVALID_INSTANCE: ("the SOP Instance UID is absent or none", ""),
-    statuses.NO_SUCH_CLASS: ("another SOP class in a context of this one", ""),
+    statuses.INVALID_INSTANCE: ("the SOP Instance UID is absent or invalid", ""),
+    statuses.NO_SUCH_CLASS: ("another SOP class in a presentation context of this one", ""),
     statuses.MISSING_ATTRIBUTE: (
-        "an N-CREATE without PerformedProcedureStepStatus or ScheduledStepAttributesSequence; strict: without any of "
-        "type 1",
+        "an N-CREATE without PerformedProcedureStepStatus or ScheduledStepAttributesSequence; strict: without a "
+        "type 1 attribute",
         "Attribute Identifier List, Error Comment",
     ),
     statuses.MISSING_ATTRIBUTE_VALUE: (
-        "an empty PerformedProcedureStepStatus; strict: any of type 1 that is empty, or an end without its date, its "
+        "an empty PerformedProcedureStepStatus; strict: an empty type 1 attribute, or an end without its date, its "
         "time or a series",
         "Error Comment",
     ),
     statuses.NOT_AUTHORIZED: (
-        "the calling AE title may not ask any more: it was let in before it was changed in the admin",
+        "the calling AE title is no longer permitted: its configuration changed after the association was accepted",
         "Error Comment",
     ),
     statuses.UNRECOGNIZED_OPERATION: ("any other operation: N-GET, N-EVENT-REPORT, N-ACTION, N-DELETE", ""),
 }
-#: No statuses, though numbers in that module.
+#: Numbers in that module that are not statuses.
 ERROR_IDS = {statuses.MAY_NO_LONGER_BE_UPDATED}
 KEYWORDS = {
     "study_instance_uid": "StudyInstanceUID",
@@ -115,25 +116,25 @@ KEYWORDS = {
 
 
 def table(heads: tuple[str, ...], lines: Iterable[tuple[object, ...]]) -> str:
-    """As Markdown writes one."""
+    """Format a Markdown table."""
     written = [heads, ("---",) * len(heads), *lines]
     return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |".replace("|  |", "| |") for line in written)
 
 
 def tag(attribute: Attribute) -> str:
-    """`(0010,0010)`."""
+    """Format a tag as `(0010,0010)`."""
     return f"({attribute.tag.group:04X},{attribute.tag.element:04X})"
 
 
 def matched() -> list[tuple[int, Attribute]]:
-    """The matching keys."""
+    """List the matching keys with their depth."""
     return [
         (depth, row) for depth, row in rows() if row.matching not in (Matching.NONE, Matching.NEVER, Matching.SEQUENCE)
     ]
 
 
 def matching_keys() -> str:
-    """What is matched, and how."""
+    """Format the matching keys with the kind of matching."""
     lines = (
         (f"{'> ' * depth}{row.keyword}", tag(row), row.vr, "R" if row.required else "O", row.matching.value)
         for depth, row in matched()
@@ -142,7 +143,7 @@ def matching_keys() -> str:
 
 
 def return_keys() -> str:
-    """The whole information model: what is returned, and what of it where there is no value."""
+    """Format the whole information model: what is returned, and what if there is no value."""
     lines = ((f"{'> ' * depth}{row.keyword}", tag(row), row.vr, row.return_type, _filled(row)) for depth, row in rows())
     return table(("attribute", "tag", "VR", "type", "without a value"), lines)
 
@@ -168,12 +169,12 @@ def _is_returned(row: Attribute) -> bool:
 
 
 def keywords(choice: Callable[[Attribute], bool]) -> str:
-    """The keywords of some rows, in the table's order."""
+    """Format the keywords of the chosen rows, in table order."""
     return ", ".join(dict.fromkeys(row.keyword for _, row in rows() if choice(row)))
 
 
 def status_table() -> str:
-    """Every status that there is, and no other."""
+    """Format the statuses of C-FIND; every status in the code must have a meaning here."""
     known = {value for name, value in vars(statuses).items() if name.isupper() and isinstance(value, int)}
     said = MEANINGS.keys() | REPORTED.keys()
     assert known - ERROR_IDS == said, "tests/docs/conformance.py does not say what each status means"
@@ -184,7 +185,7 @@ def status_table() -> str:
 
 
 def reported_statuses() -> str:
-    """Every status of N-CREATE and N-SET."""
+    """Format the statuses of N-CREATE and N-SET."""
     assert set(mpps.STATUS_OF) == set(Fault)
     return table(
         ("status", "when", "fields"),
@@ -193,16 +194,16 @@ def reported_statuses() -> str:
 
 
 def report_attributes() -> str:
-    """What a report has, and what of it may change."""
+    """Format table F.7.2-1 as the code has it."""
     lines = (
-        (row.keyword, str(Tag(row.keyword)), row.on_create, "may be set" if row.may_be_set else "not any more")
+        (row.keyword, str(Tag(row.keyword)), row.on_create, "may be set" if row.may_be_set else "may not be set")
         for row in TABLE
     )
     return table(("attribute", "tag", "N-CREATE", "N-SET"), lines)
 
 
 def linking_order() -> str:
-    """By what an item is found, each time together."""
+    """Format the keys by which an item is found, in order."""
     named = ScheduledStep("study", "accession", "procedure", "step")
     return "\n".join(
         f"{number}. {' and '.join(KEYWORDS[field] for field in keys_of(named, 'patient'))}"
@@ -211,19 +212,19 @@ def linking_order() -> str:
 
 
 def states() -> str:
-    """What decides how an item stands, the strongest first."""
+    """Format the facts that decide an item's status, the strongest first."""
     return "\n".join(
         f"{number}. {fact.status}, from {fact.source.value}" for number, fact in enumerate(STRONGEST_FIRST, 1)
     )
 
 
 def exception_reasons() -> str:
-    """What leaves an exception."""
+    """Format the reasons of exceptions."""
     return "\n".join(f"- {label}." for label in MppsException.Reason.labels)
 
 
 def rejections() -> str:
-    """How an association is rejected, in the order in which it is looked at."""
+    """Format the rejections of associations, in the order of the rules."""
     refusals = [refusal for refusal, _ in (*association_policy.PERMISSION_RULES, *association_policy.LIMIT_RULES)]
     return table(
         ("when", "result", "source", "reason"),
@@ -232,10 +233,10 @@ def rejections() -> str:
 
 
 def policies() -> str:
-    """What is settable for each AE title."""
+    """Format what can be configured for an AE title."""
     fields = [Modality._meta.get_field(name) for name in vars(ModalityPolicy()) if name != "is_known"]
     return table(
-        ("policy", "unless set", "what it does"),
+        ("policy", "default", "what it does"),
         (
             (field.verbose_name, _shown(getattr(ModalityPolicy(), field.name)), field.help_text)  # type: ignore[union-attr]
             for field in fields
@@ -244,11 +245,11 @@ def policies() -> str:
 
 
 def settings_table() -> str:
-    """The settings of the worklist, as docs/configuration.md explains them."""
+    """Format the worklist settings, with their explanations from docs/configuration.md."""
     described = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| (.*) \|$", Path("docs/configuration.md").read_text(), re.M))
     names = [name for name in SETTINGS if name.startswith("MWL_") or name == "TIME_ZONE"]
     return table(
-        ("setting", "unless set", "what it is"),
+        ("setting", "default", "what it is"),
         ((f"`{name}`", _shown(SETTINGS[name][1]), described[name]) for name in names),
     )
 
@@ -258,7 +259,7 @@ def _shown(value: Any) -> str:
 
 
 def contexts() -> str:
-    """The presentation contexts that are accepted."""
+    """Format the accepted presentation contexts."""
     accepted = [
         (UID(sop_class).name, sop_class, syntax.name, syntax, "SCP")
         for sop_class in (*(service.sop_class for service in SERVICES), Verification)
@@ -268,7 +269,7 @@ def contexts() -> str:
 
 
 def character_sets() -> str:
-    """The defined terms that are read."""
+    """Format the defined terms that are read."""
     return ", ".join(f"`{term}`" for term in python_encoding if term)
 
 
@@ -281,7 +282,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "type 3 return keys": lambda: keywords(lambda row: row.return_type == "3" and _is_returned(row)),
     "keys without values": lambda: keywords(lambda row: not _is_returned(row) and row.matching is Matching.NONE),
     "names": lambda: keywords(lambda row: row.matching is Matching.NAME),
-    "no keys": lambda: ", ".join(sorted(NO_KEYS)),
+    "no keys": lambda: ", ".join(sorted(NOT_KEYS)),
     "statuses": status_table,
     "reported statuses": reported_statuses,
     "report attributes": report_attributes,
@@ -297,8 +298,8 @@ TABLES: dict[str, Callable[[], str]] = {
         f"{kept} as {words[0]}" for kept, words in STATUS_WORDS.items() if kept != words[0]
     ),
     "ciphers": lambda: f"`{tls.CIPHERS}`",
-    "greeting seconds": lambda: f"{listener.GREETING_SECONDS:g}",
-    "longest pdu": lambda: f"{listener.LONGEST_PDU}",
+    "greeting seconds": lambda: f"{server.ARTIM_SECONDS:g}",
+    "longest pdu": lambda: f"{pynetdicom_internals.MAX_PDU_LENGTH}",
     "offered pdu": lambda: str(pynetdicom.AE().maximum_pdu_size),
     "max rows": lambda: str(SETTINGS["MWL_MAX_ROWS"][1]),
     "implementation class": lambda: str(pynetdicom.PYNETDICOM_IMPLEMENTATION_UID),

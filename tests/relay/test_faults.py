@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from nonprod.relay_emulator import Policy, RelayEmulator
-from nonprod.relay_emulator.service import Times
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy, Timeouts
 from relay.configuration import configured_listener
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.failures import HybridConnectionError
@@ -27,14 +26,14 @@ from relay.hybrid_connection.liveness import LivenessPolicy
 from relay.hybrid_connection.sender import send
 from relay.models import ReceivedAction
 from tests.conftest import KEYS, PATH
+from tests.database import in_database_thread
 from tests.factories import payload
 from tests.relay.hybrid_connection.listening import AT_ONCE, Statuses
-from tests.store import ask_store
 from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-QUICK = LivenessPolicy(pong=0.3, interval=0.2, deadline=0.5, soon=0.1)
+QUICK = LivenessPolicy(ping=0.3, interval=0.2, deadline=0.5, retry=0.1)
 SENDERS = 10
 BEFORE = AFTER = 20
 
@@ -54,7 +53,7 @@ def reconnected(emulator: RelayEmulator, listener: Listener) -> bool:
 
 def used_up(emulator: RelayEmulator, listener: Listener) -> bool:
     """Every fault that was stored has been had."""
-    return not emulator.service.faults.shown()
+    return not emulator.state()["faults"]
 
 
 def both(emulator: RelayEmulator, listener: Listener) -> bool:
@@ -106,8 +105,8 @@ PLAYS = {
 @asynccontextmanager
 async def gateway(settings: Settings) -> AsyncIterator[tuple[RelayEmulator, Listener]]:
     """An emulator and the gateway's own listener on it, both quick to notice."""
-    times = Times(rendezvous=1.0, request=2.0)
-    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}, times=times) as emulator:
+    timeouts = Timeouts(rendezvous=1.0, request=2.0)
+    async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}, timeouts=timeouts) as emulator:
         settings.AZURE_RELAY_NAMESPACE = emulator.namespace
         statuses, stopping = Statuses(), asyncio.Event()
         listener = replace(configured_listener(statuses), liveness=QUICK, reconnection=AT_ONCE, stop_grace=1.0)
@@ -197,7 +196,7 @@ class TestFaults:
                 await senders.warm_again.wait()
                 senders.enough = True
                 await asyncio.gather(*pumps)
-        assert await ask_store(done) == ({"created": senders.replies}, senders.replies)
+        assert await in_database_thread(done) == ({"created": senders.replies}, senders.replies)
 
 
 def done() -> tuple[dict[str, int], int]:

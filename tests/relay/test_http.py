@@ -7,7 +7,7 @@ import pytest
 
 from core.contract import ErrorCode
 from relay.http import STATUSES, respond
-from relay.hybrid_connection.control_channel import Request, Response
+from relay.hybrid_connection.control_protocol import Request, Response
 
 
 def ask(

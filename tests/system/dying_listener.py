@@ -13,16 +13,16 @@ import django
 
 django.setup()
 
-from relay.hybrid_connection.control_channel import Accept  # noqa: E402
+from relay.hybrid_connection.control_protocol import Accept  # noqa: E402
 from relay.hybrid_connection.listener import Listener  # noqa: E402
-from relay.hybrid_connection.status import Status  # noqa: E402
+from relay.hybrid_connection.status import ListenerStatus  # noqa: E402
 from relay.management.commands.run_relay_listener import Command  # noqa: E402
 
 
 class DyingCommand(Command):
     """Dies at the worst moment."""
 
-    def listener(self, on_status: Callable[[Status], None]) -> Listener:
+    def listener(self, on_status: Callable[[ListenerStatus], None]) -> Listener:
         """The real one, but its first answer is its last."""
         listener = super().listener(on_status)
 

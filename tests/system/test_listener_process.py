@@ -105,7 +105,7 @@ class TestHeartbeat:
         gateway.run("run_relay_emulator", "run_relay_listener")
         listener = gateway.processes["run_relay_listener"]
         listener.send_signal(signal.SIGHUP)
-        listener.wait_for("channel is to be replaced")
+        listener.wait_for("replacing the control channel")
         listener.wait_for("listener online")
         assert gateway.reply(payload())["status"] == "created"
         assert "offline" not in listener.output

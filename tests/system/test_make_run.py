@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import signal
 import socket
 import sys
@@ -29,6 +30,27 @@ class TestOnce:
         assert process.exit_status() == 0, process.output
         assert process.output.count("✓") == 7
         assert "O'BRIEN-ŁUKASZ^ZOË" in process.output
+        assert "IN PROGRESS" in process.output
+
+    def test_the_logs_are_in_a_file_and_not_in_the_way(self, start: Start) -> None:
+        process = start("run_gateway", "--once")
+        assert process.exit_status() == 0, process.output
+        assert "relay-emulator" not in process.output
+        found = re.search(r"The logs of all processes are in (\S+)", process.output)
+        assert found
+        log = Path(found[1])
+        assert "mwl-scp" in log.read_text()
+        log.unlink()
+
+    def test_the_logs_are_printed_when_asked_for(self, start: Start) -> None:
+        process = start("run_gateway", "--once", "--verbose")
+        assert process.exit_status() == 0, process.output
+        assert "mwl-scp" in process.output
+
+    def test_the_logs_are_printed_when_it_fails(self, start: Start) -> None:
+        process = start("run_gateway", "--once", MWL_HOST="192.0.2.1")  # no address of this machine
+        assert process.exit_status() == 2
+        assert "The worklist cannot listen on 192.0.2.1" in process.output
 
     def test_a_real_relay_in_the_settings_does_not_matter_to_it(self, start: Start) -> None:
         real = {"AZURE_RELAY_NAMESPACE": "hospital.servicebus.windows.net", "AZURE_RELAY_HYBRID_CONNECTION": "gateway"}
@@ -42,7 +64,7 @@ class TestRun:
         process = start("run_gateway", **chosen)
         for expected in (f":{chosen['WEB_PORT']}/admin/", chosen["RELAY_EMULATOR_PORT"], chosen["MWL_PORT"]):
             process.wait_for(expected)
-        process.wait_for("Ctrl-C stops all of it")
+        process.wait_for("Ctrl-C stops everything")
         assert process.stop(signal.SIGINT) == 0
         for port in chosen.values():
             socket.create_server(("127.0.0.1", int(port))).close()

@@ -11,7 +11,7 @@ from threading import Barrier
 import pytest
 
 from core.models import AuditLog
-from tests.dicom.handmade import NHS_NUMBER, Answer, Broken, associated, ended, started
+from tests.dicom.raw_mpps import NHS_NUMBER, Answer, Broken, associated, ended, started
 from tests.factories import WorklistItemFactory
 from tests.processes import PATIENCE, Process, Start, free_ports
 from tests.worklist_fixtures import database_away  # noqa: F401 - a fixture

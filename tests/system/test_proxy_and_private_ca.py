@@ -80,8 +80,8 @@ class TestMainJob:
 
 #: What is wrong, what the listener says of it, and the line of the probe that fails, with what it says.
 WRONG = {
-    "password": ("the proxy answered with 401: it wants a user name and password, or refused those", "✗ proxy"),
-    "no password": ("the proxy answered with 407: it wants a user name and password, or refused those", "✗ proxy"),
+    "password": ("the proxy answered with 401: it requires a user name and password, or refused those", "✗ proxy"),
+    "no password": ("the proxy answered with 407: it requires a user name and password, or refused those", "✗ proxy"),
     "proxy": ("the proxy refuses the connection: check HTTPS_PROXY", "✗ TCP"),
     "malformed proxy": ("HTTPS_PROXY cannot be used: write it as http://proxy:port", "✗ settings"),
     "authority": ("the certificate's authority is not trusted: a private one, or an inspecting proxy's", "✗ TLS"),

@@ -17,7 +17,7 @@ from tests.worklist.test_admin import LIST, detail
 from tests.worklist_fixtures import SHOWN
 from worklist.models import Delivery, ItemAlarm, WorklistItem, WorklistQuery
 from worklist.query.kept_keys import kept_keys, keyed_hash
-from worklist.services.explain_query import known_titles, latest_queries
+from worklist.services.explain_query import ae_titles_for, latest_queries
 
 pytestmark = pytest.mark.django_db
 
@@ -54,14 +54,14 @@ def why(item: WorklistItem) -> str:
 
 class TestTheItemsPage:
     def test_says_to_whom_it_was_shown_and_when(self, support: Client, item: WorklistItem) -> None:
-        assert "no modality yet" in page(support, detail(item))
+        assert "no machine yet" in page(support, detail(item))
         Delivery.objects.add([item.pk], "MAMMO1", NINE)
         Delivery.objects.add([item.pk], "MAMMO1", NINE.replace(minute=10))
         assert "MAMMO1 at 23 Nov 2026 09:02, 09:10 (2 times)" in page(support, detail(item))
 
     def test_says_that_it_cannot_be_shown(self, support: Client, item: WorklistItem) -> None:
         ItemAlarm.objects.add({item.pk: "PatientAddress"}, NINE)
-        assert "PatientAddress: last left out at 23 Nov 2026 09:02" in page(support, detail(item))
+        assert "PatientAddress, last at 23 Nov 2026 09:02" in page(support, detail(item))
 
 
 class TestTheLists:
@@ -112,7 +112,7 @@ class TestExplaining:
         text = page(support, why(item))
         assert "it was not shown at 2026-11-23 09:02:00 GMT, because of Modality" in text
         assert ">shown<" in text
-        assert "cannot be told, because of PatientName" in text
+        assert "cannot be determined, because of PatientName" in text
 
     def test_asks_the_database_little_however_many_have_asked(
         self, support: Client, item: WorklistItem, django_assert_max_num_queries: Any
@@ -131,7 +131,7 @@ class TestExplaining:
         query()
         Modality.objects.create(ae_title="MAMMO3")
         Delivery.objects.add([item.pk], "MAMMO1", NINE)
-        assert known_titles(item) == ["MAMMO1", "MAMMO2", "MAMMO3"]
+        assert ae_titles_for(item) == ["MAMMO1", "MAMMO2", "MAMMO3"]
 
     def test_says_key_by_key_what_one_of_them_asked(self, support: Client, item: WorklistItem) -> None:
         asked = query(ScheduledStationAETitle="MAMMO2", PatientID="9990000018")

@@ -20,7 +20,7 @@ from tests.dicom.requests import dataset, request
 from tests.factories import WorklistItemFactory
 from worklist.models.items import COMPARED_AS_TEXT, LENGTHS, NEVER_EMPTY, PAGE, SEARCH_LENGTH, WorklistItem
 from worklist.query.information_model import MatchingOptions
-from worklist.query.matching import Keys, keys_from, restricted
+from worklist.query.matching import MatchingKeys, apply_policy, parse_matching_keys
 from worklist.query.person_names import NamePattern, search_form, search_pattern, wild_card
 
 pytestmark = pytest.mark.django_db
@@ -85,7 +85,7 @@ class TestAnItem:
 
 def accession_numbers(identifier: Dataset) -> list[str]:
     """Of the items that a request finds."""
-    return [item.accession_number for item in WorklistItem.objects.matching(keys_from(identifier))]
+    return [item.accession_number for item in WorklistItem.objects.matching(parse_matching_keys(identifier))]
 
 
 class TestOpenItems:
@@ -116,7 +116,7 @@ class TestMatchingItems:
     def test_are_open_unless_a_status_is_asked_for(self, status: str | None, found: list[str]) -> None:
         for stored in WorklistItem.Status:
             WorklistItemFactory.create(status=stored)
-        keys = keys_from(request(dataset(ScheduledProcedureStepStatus=status)))
+        keys = parse_matching_keys(request(dataset(ScheduledProcedureStepStatus=status)))
         assert sorted(item.status for item in WorklistItem.objects.matching(keys)) == found
 
     def test_without_a_station_are_found_by_any(self) -> None:
@@ -195,7 +195,7 @@ class TestAnAnswerOfManyPages:
 
     def test_goes_on_while_items_leave_the_list(self) -> None:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(PAGE + 5))
-        answer = WorklistItem.objects.matching(Keys())
+        answer = WorklistItem.objects.matching(MatchingKeys())
         first = next(answer)
         WorklistItem.objects.filter(pk=first.pk).update(status="COMPLETED")
         assert len(list(answer)) == PAGE + 4
@@ -230,17 +230,17 @@ class TestTheCost:
     @pytest.mark.parametrize("asked", INDEXED.values(), ids=INDEXED.keys())
     def test_follows_the_answer_and_not_the_table_as_an_index_leads_to_it(self, asked: Dataset) -> None:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(20))
-        plan = _plan(WorklistItem.objects.narrowed(keys_from(asked))[:PAGE])
+        plan = _plan(WorklistItem.objects.narrowed(parse_matching_keys(asked))[:PAGE])
         self.leads_by_an_index(plan)
 
     @pytest.mark.parametrize("policy", [ModalityPolicy(hides_in_progress=True), ModalityPolicy(own_list_only=True)])
     def test_whatever_the_asker_may_see(self, policy: ModalityPolicy) -> None:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(20))
-        self.leads_by_an_index(_plan(WorklistItem.objects.narrowed(restricted(Keys(), policy, "A"))[:PAGE]))
+        self.leads_by_an_index(_plan(WorklistItem.objects.narrowed(apply_policy(MatchingKeys(), policy, "A"))[:PAGE]))
 
     def test_nor_do_years_of_items_that_are_done(self) -> None:
         """The open ones have an index of their own, in the order of the list, and stand together in that by status."""
-        plan = _plan(WorklistItem.objects.narrowed(Keys())[:PAGE])
+        plan = _plan(WorklistItem.objects.narrowed(MatchingKeys())[:PAGE])
         assert "open_item_in_order" in plan or "USING INDEX item_by_status (status=?)" in plan
 
     def leads_by_an_index(self, plan: str) -> None:
@@ -372,11 +372,11 @@ class TestSqlAndTheMatcher:
     def test_find_the_same(
         self, stored: list[dict[str, Any]], asked: dict[str, Any], options: MatchingOptions, policy: ModalityPolicy
     ) -> None:
-        keys = restricted(keys_from(asked_for(asked), options), policy, "A")
+        keys = apply_policy(parse_matching_keys(asked_for(asked), options), policy, "A")
         with undone():
             items = WorklistItem.objects.bulk_create(WorklistItemFactory.build(**row) for row in stored)
             in_order = sorted(items, key=lambda item: (item.scheduled_date, item.scheduled_time, item.accession_number))
-            expected = [item.pk for item in in_order if keys.met_by(item)]
+            expected = [item.pk for item in in_order if keys.matches(item)]
             assert [item.pk for item in WorklistItem.objects.matching(keys)] == expected
 
     @given(name=NAMES, changes=CHANGES, options=SITES)
@@ -393,7 +393,7 @@ class TestSqlAndTheMatcher:
     @given(text=st.text(max_size=20))
     def test_no_key_breaks_either(self, text: str) -> None:
         keywords = ("Modality", "ScheduledPerformingPhysicianName", "ScheduledProcedureStepStatus")
-        keys = keys_from(request(dataset(**dict.fromkeys(keywords, text)), PatientName=text, PatientID=text))
+        keys = parse_matching_keys(request(dataset(**dict.fromkeys(keywords, text)), PatientName=text, PatientID=text))
         assert list(WorklistItem.objects.matching(keys)) == []
 
     @pytest.mark.parametrize("value", ["A", "A*", "SMITH^*", "1.2.3"])
@@ -401,18 +401,20 @@ class TestSqlAndTheMatcher:
         WorklistItemFactory.create(patient_name="SMITH^JANE", patient_id="A1", study_instance_uid="1.2.3")
         many = [value, *(f"{number}?" for number in range(3000))]
         for keyword in ("PatientName", "PatientID", "StudyInstanceUID"):
-            keys = keys_from(request(**{keyword: many}))
+            keys = parse_matching_keys(request(**{keyword: many}))
             assert list(WorklistItem.objects.matching(keys)) == [
-                item for item in WorklistItem.objects.all() if keys.met_by(item)
+                item for item in WorklistItem.objects.all() if keys.matches(item)
             ]
-        days = keys_from(request(PatientBirthDate=["19700321", *(f"2{number:03}0101" for number in range(900))]))
+        days = parse_matching_keys(
+            request(PatientBirthDate=["19700321", *(f"2{number:03}0101" for number in range(900))])
+        )
         assert len(list(WorklistItem.objects.matching(days))) == 1
 
     @pytest.mark.parametrize("pattern", ["*" * 60_000, "*?" * 30_000, "A" * 60_000 + "*", "*a" * 90 + "*b"])
     def test_nor_does_a_pattern_as_long_as_one_likes(self, pattern: str) -> None:
         WorklistItemFactory.create(patient_name="A" * 64, patient_id="A" * 64)
         found = [
-            bool(list(WorklistItem.objects.matching(keys_from(request(**{keyword: pattern})))))
+            bool(list(WorklistItem.objects.matching(parse_matching_keys(request(**{keyword: pattern})))))
             for keyword in ("PatientName", "PatientID")
         ]
         assert found == [set(pattern) == {"*"}] * 2

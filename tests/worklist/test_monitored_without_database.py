@@ -20,7 +20,7 @@ class TestWithoutDatabase:
             status, checks = ask(client)
         assert (status, checks["database"]["ok"]) == (503, False)
         assert {checks[name]["error"] for name in ("migrations", "relay_listener", "mwl_scp")} == {
-            "not asked, as the database does not answer"
+            "not checked, as the database does not answer"
         }
 
     def test_metrics_say_so_and_no_more(self, client: Client, database_away: Away) -> None:

@@ -132,10 +132,10 @@ class TestTheItemsPage:
         assert put_back_page(item) not in page(clinic, detail(item))
         end(DISCONTINUED)
         assert put_back_page(item) in page(clinic, detail(item))
-        assert "broken off count no longer" in page(clinic, put_back_page(item))
+        assert "discontinued steps no longer count" in page(clinic, put_back_page(item))
         assert status_of(item) == DISCONTINUED
         text = clinic.post(put_back_page(item), follow=True).content.decode()
-        assert "ACC1 is on the list again." in text
+        assert "ACC1 is back on the list." in text
         assert "does not count: the item was put back on the list" in text
         assert status_of(item) == SCHEDULED
         assert AuditLog.objects.filter(object_id=item.pk, actor="admin:clinic").count() == 1
@@ -248,7 +248,7 @@ class TestDealingWithAnException:
         start(named(), PatientID="9990000018")
         form = {"accession_number": "ACC1", "note": "typed by hand"}
         response = clinic.post(way("link"), form, follow=True)
-        assert "Done: linked to an item." in response.content.decode()
+        assert "Resolved: linked to an item." in response.content.decode()
         exception = MppsException.objects.get()
         assert (exception.resolution, exception.resolved_by, exception.note) == (
             "linked",
@@ -264,12 +264,12 @@ class TestDealingWithAnException:
     def test_by_putting_the_item_back(self, clinic: Client, item: WorklistItem) -> None:
         start(named(item), named(accession_number="GONE"))
         text = clinic.post(way("put_back"), {"note": "the wrong button"}, follow=True).content.decode()
-        assert "Done: the item was put back on the list." in text
+        assert "Resolved: the item was put back on the list." in text
         assert status_of(item) == SCHEDULED
 
     def test_by_dismissing_it(self, clinic: Client, wrong_patient: MppsException, item: WorklistItem) -> None:
         text = clinic.post(way("dismiss"), {"note": "a phantom"}, follow=True).content.decode()
-        assert "Done: dismissed." in text
+        assert "Resolved: dismissed." in text
         assert "a phantom" in text
         assert way("dismiss") not in text
         assert status_of(item) == SCHEDULED
@@ -282,7 +282,11 @@ class TestDealingWithAnException:
             ("dismiss", {"note": "x" * 301}, "at most 300"),
             ("link", {"accession_number": ""}, "This field is required"),
             ("link", {"accession_number": "ACC9"}, "No worklist item has this accession number"),
-            ("link", {"accession_number": "ACC1"}, "NHS number is not the item&#x27;s: is it this woman?"),
+            (
+                "link",
+                {"accession_number": "ACC1"},
+                "Check that this is the same woman.",
+            ),
         ],
     )
     def test_is_refused_with_what_is_wrong_about_it(
@@ -302,7 +306,7 @@ class TestDealingWithAnException:
     def test_is_not_possible_twice_and_says_so(self, clinic: Client, wrong_patient: MppsException) -> None:
         clinic.post(way("dismiss"), {"note": "first"})
         text = clinic.post(way("dismiss"), {"note": "second"}, follow=True).content.decode()
-        assert "Not done. Somebody has dealt with it already." in text
+        assert "Nothing has changed. Somebody has dealt with it already." in text
         assert MppsException.objects.get().note == "first"
 
     @pytest.mark.parametrize("name", ["link", "put_back", "dismiss"])

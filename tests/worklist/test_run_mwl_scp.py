@@ -18,7 +18,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from core.models import Heartbeat
 from dicom.models import Modality as ConfiguredModality
-from dicom.server import TURN_SECONDS, takes_connections
+from dicom.server import ACCEPTING_LOOP_SECONDS, is_accepting
 from nonprod.modality_emulator import Modality, NoAnswer
 from tests.dicom.requests import CALLED, Unit, find, request
 from tests.dicom.serving import serving
@@ -148,9 +148,9 @@ def _details() -> dict[str, Any]:
 class TestTheAcceptingLoop:
     def test_is_what_the_heartbeat_lives_by(self) -> None:
         with serving() as running:
-            assert takes_connections(running)
-            running.turned_at -= TURN_SECONDS + 1
-            assert not takes_connections(running)
+            assert is_accepting(running)
+            running.last_accepting_at -= ACCEPTING_LOOP_SECONDS + 1
+            assert not is_accepting(running)
 
 
 class TestBeingToldToStopInTheMiddleOfAnAnswer:

@@ -1,4 +1,4 @@
-"""Owns the worklist's pages for people: one module for each subject. Django's autodiscovery imports this package."""
+"""The worklist's admin pages, one module for each subject. Django's autodiscovery imports this package."""
 
 from django.contrib import admin
 
@@ -6,5 +6,5 @@ from worklist.admin import exceptions, items, modalities, queries, steps
 
 __all__ = ["exceptions", "items", "modalities", "queries", "steps"]
 
-#: The start page says, too, that somebody must look at a wrong patient.
+#: The start page shows open wrong-patient alarms, too.
 admin.site.index_template = "admin/worklist/index.html"

@@ -1,4 +1,4 @@
-"""Owns a day's list as a file for a spreadsheet: CSV of RFC 4180, UTF-8 with the mark by which Excel knows it."""
+"""Export a day's worklist as CSV (RFC 4180) for a spreadsheet, in UTF-8 with the byte order mark that Excel needs."""
 
 import csv
 import io
@@ -10,13 +10,13 @@ from typing import Any
 from worklist.models import WorklistItem
 
 BYTE_ORDER_MARK = "\ufeff"
-#: A spreadsheet takes for a formula, and executes, what begins with one of these: in a cell, and behind what may part
-#: cells where the separator is no comma, as our quotes do not hold there. The wide signs are Japanese.
+#: A spreadsheet executes text that begins with one of these signs: at the start of a cell, and after a character that
+#: separates cells where the separator is not a comma, as our quotes do not help there. Some are full-width.
 FORMULA = re.compile(r"(^|[;\t\r\n])(\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
-#: What begins with one of these is no value of ours, and some spreadsheets pass over it.
+#: Some spreadsheets skip these at the start of a cell, and then find a formula. None of our values begins with one.
 BLANK = ("\t", "\r", "\n")
 
-#: Title → field.
+#: Column title → field.
 WORK = {
     "Accession Number": "accession_number",
     "Status": "status",
@@ -31,8 +31,8 @@ WORK = {
     "Scheduled Procedure Step ID": "scheduled_procedure_step_id",
     "Study Instance UID": "study_instance_uid",
 }
-#: For those who may see who it is.
-PERSON = {
+#: Only for users who may see patient data.
+PATIENT = {
     "NHS Number": "patient_id",
     "Name": "patient_name",
     "Birth Date": "patient_birth_date",
@@ -43,8 +43,8 @@ PERSON = {
 
 
 def as_csv(items: Iterable[WorklistItem], *, with_persons: bool) -> tuple[str, int]:
-    """The file's text, and how many items are in it."""
-    columns = {**WORK, **PERSON} if with_persons else WORK
+    """Return the file's text and the number of items in it."""
+    columns = {**WORK, **PATIENT} if with_persons else WORK
     written = io.StringIO()
     written.write(BYTE_ORDER_MARK)
     writer = csv.writer(written, quoting=csv.QUOTE_ALL)
@@ -55,11 +55,11 @@ def as_csv(items: Iterable[WorklistItem], *, with_persons: bool) -> tuple[str, i
 
 
 def cell(value: Any) -> str:
-    """A value as text that no spreadsheet takes for a formula: the quotation mark says so, and is not shown."""
+    """A value as text that no spreadsheet executes: it hides a leading apostrophe, and takes the rest as text."""
     text = FORMULA.sub(r"\1'\2", str(value))
     return f"'{text}" if text.startswith(BLANK) else text
 
 
-def items_of(day: date) -> Iterable[WorklistItem]:
-    """The day's list, as the clinic goes through it."""
+def items_on(day: date) -> Iterable[WorklistItem]:
+    """The day's items in the order of the clinic."""
     return WorklistItem.objects.filter(scheduled_date=day).order_by("scheduled_time", "accession_number")

@@ -1,9 +1,10 @@
-"""Owns how worklist items are shown, why they are on a list or not, and how one is put back on it."""
+"""Show worklist items, explain why they are on a machine's list or not, and put them back on it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -19,30 +20,62 @@ from core.admin import RecordAdmin, Tool, actor_of, page_of
 from core.audit import Auditor
 from core.large_tables import IndexedValuesFilter, on_a_day
 from core.models import AuditLog
-from worklist.admin.export import as_csv, items_of
-from worklist.admin.forms import ExportForm, TestItemForm
-from worklist.admin.permissions import EXPORT, MAKE_TEST_ITEM, RESOLVE, VIEW_PATIENT_DATA
-from worklist.admin.steps import exception_lines, summary
-from worklist.admin.texts import clock, lines, link, moment
-from worklist.models import Delivery, StepLink, WorklistItem, WorklistQuery
+from dicom.models import Modality
+from worklist.admin.common import (
+    EXPORT,
+    MAKE_TEST_ITEM,
+    RESOLVE,
+    VIEW_PATIENT_DATA,
+    as_lines,
+    date_and_time,
+    exception_lines,
+    link_to,
+    summary_of,
+)
+from worklist.admin.export import as_csv, items_on
+from worklist.models import Delivery, WorklistItem, WorklistQuery
 from worklist.performed_step.exceptions import NotPossible, put_item_back
 from worklist.performed_step.item_state import SCHEDULED
-from worklist.services.explain_query import explained, latest_queries, lines_of, logged
+from worklist.services.explain_query import explain_query, latest_queries, logged_query
 from worklist.services.test_items import is_test_item, make_test_item, take_off
+
+
+class ExportForm(forms.Form):
+    """Asks for a day."""
+
+    day = forms.DateField(initial=timezone.localdate, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
+
+
+class TestItemForm(forms.Form):
+    """Asks for the machine that a test item is for."""
+
+    ANY_MACHINE = "any machine"
+
+    station_ae_title = forms.ChoiceField(label="Machine", required=False)
+    modality = forms.ChoiceField(
+        choices=[(code, code) for code in ("MG", "CR", "CT", "DX", "MR", "US")],
+        help_text="The modality that the machine asks for. Mammography is MG.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        allowed = Modality.objects.filter(is_allowed=True)
+        machines = [(each.ae_title, f"{each.ae_title} {each.name}".strip()) for each in allowed]
+        self.fields["station_ae_title"].choices = [("", self.ANY_MACHINE), *machines]  # type: ignore[attr-defined]
 
 
 @admin.register(WorklistItem)
 class WorklistItemAdmin(RecordAdmin):
-    """What a modality is shown, and by which actions it came about.
+    """Shows what Manage scheduled, what the machines were shown and what they reported.
 
-    Search takes no name and no NHS number: what is searched for stands in the address line, and in every proxy's log.
+    Names and NHS numbers cannot be searched for: a search is in the address, and so in the log of every proxy.
     """
 
     guarded_fields = {
         **dict.fromkeys(WorklistItem.personal_fields, VIEW_PATIENT_DATA),
         "performed_steps": "worklist.view_performedprocedurestep",
         "exceptions": "worklist.view_mppsexception",
-        "putting_back": RESOLVE,
+        "put_back_button": RESOLVE,
     }
 
     list_display = (
@@ -70,13 +103,13 @@ class WorklistItemAdmin(RecordAdmin):
         "scheduled_procedure_step_id",
         "correlation_id",
     )
-    search_help_text = "Accession number, Study Instance UID, procedure ids or correlation id, whole."
+    search_help_text = "Enter a whole accession number, Study Instance UID, procedure or step id, or correlation id."
     found_by = ("accession_number",)
     actions = ("explain",)
     fieldsets = (
         (None, {"fields": ("accession_number", "status", "received_actions", "correlation_id")}),
-        ("On the lists", {"fields": ("shown_to", "cannot_be_shown", "latest_queries")}),
-        ("Performed", {"fields": ("cloud_status", "performed_steps", "exceptions", "putting_back")}),
+        ("On the machines' lists", {"fields": ("shown_to", "left_out", "query_links")}),
+        ("Performed", {"fields": ("cloud_status", "performed_steps", "exceptions", "put_back_button")}),
         (
             "Patient",
             {
@@ -123,72 +156,74 @@ class WorklistItemAdmin(RecordAdmin):
 
     @admin.display(description="received actions")
     def received_actions(self, item: WorklistItem) -> SafeString:
-        """A link to every action about this accession number."""
         url = reverse("admin:relay_receivedaction_changelist", query={"accession_number": item.accession_number})
-        return format_html('<a href="{}">actions about {}</a>', url, item.accession_number)
+        return format_html('<a href="{}">Actions about {}</a>', url, item.accession_number)
 
     @admin.display(description="shown to")
     def shown_to(self, item: WorklistItem) -> SafeString | str:
-        """`MAMMO1 at 09:02, 09:10`: the first and the last time, a line for each modality."""
-        return lines(_delivered(delivery) for delivery in item.deliveries.all()) or "no modality yet"
+        """Each modality on a line: `MAMMO1 at 23 Nov 2026 09:02, 09:10 (2 times)`, the first and the last time."""
+        return as_lines(_delivery_text(delivery) for delivery in item.deliveries.all()) or "no machine yet"
 
-    @admin.display(description="cannot be shown")
-    def cannot_be_shown(self, item: WorklistItem) -> SafeString | str:
-        """The alarms: attributes with a value that DICOM does not allow."""
+    @admin.display(description="left out because of")
+    def left_out(self, item: WorklistItem) -> SafeString | str:
+        """The attributes with a value that DICOM does not allow, so that no machine can be shown the item."""
         alarms = item.alarms.all()
-        return lines(f"{alarm.attribute}: last left out at {moment(alarm.last_at)}" for alarm in alarms) or "-"
+        return as_lines(f"{alarm.attribute}, last at {date_and_time(alarm.last_at)}" for alarm in alarms) or "-"
 
     @admin.display(description="queries")
-    def latest_queries(self, item: WorklistItem) -> SafeString:
-        """Those that showed it, and where to read why it is on a list, or why not."""
-        showed = reverse("admin:worklist_worklistquery_changelist", query={"item": str(item.pk)})
+    def query_links(self, item: WorklistItem) -> SafeString:
+        shown_by = reverse("admin:worklist_worklistquery_changelist", query={"item": str(item.pk)})
         why = reverse("admin:worklist_worklistitem_explain", args=[item.pk])
-        text = '<a href="{}">those that showed it</a>, <a href="{}">the latest: which of them show it, and why not</a>'
-        return format_html(text, showed, why)
+        return format_html(
+            '<a href="{}">Queries that showed it</a>, <a href="{}">latest queries, and why</a>', shown_by, why
+        )
 
     @admin.display(description="performed steps")
     def performed_steps(self, item: WorklistItem) -> SafeString | str:
-        """What the modalities have reported of it, the latest first, a line for each."""
+        """Each step on a line, the latest first."""
         links = item.step_links.select_related("step").order_by("-step__created_at")
-        return lines(format_html("{}{}", link(each.step, summary(each.step)), _put_back(each)) for each in links) or "-"
+        lines = (
+            format_html(
+                "{}{}",
+                link_to(each.step, summary_of(each.step)),
+                "" if each.counts else " (does not count: the item was put back on the list)",
+            )
+            for each in links
+        )
+        return as_lines(lines) or "-"
 
     @admin.display(description="MPPS exceptions")
     def exceptions(self, item: WorklistItem) -> SafeString | str:
-        """What of it is for people, and how it was dealt with."""
         return exception_lines(item.mpps_exceptions.all())
 
     @admin.display(description="put back on the list")
-    def putting_back(self, item: WorklistItem) -> SafeString | str:
-        """Where to do so, if a modality has broken it off."""
+    def put_back_button(self, item: WorklistItem) -> SafeString | str:
+        """A button if a machine has discontinued the item."""
         if item.status != WorklistItem.Status.DISCONTINUED:
             return "-"
         url = reverse("admin:worklist_worklistitem_put_back", args=[item.pk])
         return format_html('<a class="button" href="{}">Put back on the list</a>', url)
 
-    @admin.action(description="Say why it is on a modality's list, or why not", permissions=["view"])
+    @admin.action(description="Explain why it is on a machine's list or not", permissions=["view"])
     def explain(self, request: HttpRequest, items: QuerySet[WorklistItem]) -> HttpResponse:
-        """The page that says so, of the first that is chosen."""
+        """Explain the first item chosen."""
         return redirect("admin:worklist_worklistitem_explain", items[0].pk)
 
     def record_tools(self, request: HttpRequest, record: Any) -> list[Tool]:
-        """Its timeline; and of a test item, how to be rid of it."""
-        return list(self._tools(request, record))
-
-    def _tools(self, request: HttpRequest, item: WorklistItem) -> Iterator[Tool]:
-        yield reverse("item-timeline", args=[item.pk]), "Timeline"
-        if is_test_item(item) and item.status == SCHEDULED and request.user.has_perm(MAKE_TEST_ITEM):
-            yield reverse("admin:worklist_worklistitem_take_off", args=[item.pk]), "Take off the list"
+        tools = [(reverse("item-timeline", args=[record.pk]), "Timeline")]
+        if is_test_item(record) and record.status == SCHEDULED and request.user.has_perm(MAKE_TEST_ITEM):
+            tools.append((reverse("admin:worklist_worklistitem_take_off", args=[record.pk]), "Take off the list"))
+        return tools
 
     def list_tools(self, request: HttpRequest) -> list[Tool]:
-        """A file of a day, and a test item."""
         tools = (
             (EXPORT, "admin:worklist_worklistitem_export", "Export a day's list"),
             (MAKE_TEST_ITEM, "admin:worklist_worklistitem_test_item", "Make a test item"),
         )
-        return [(reverse(name), words) for permission, name, words in tools if request.user.has_perm(permission)]
+        return [(reverse(name), text) for permission, name, text in tools if request.user.has_perm(permission)]
 
     def get_urls(self) -> list[URLPattern]:
-        """The pages of what can be done, too."""
+        """Add the pages of this class's views."""
         views = (
             ("<uuid:pk>/explain/", self.explain_view, "explain"),
             ("<uuid:pk>/put-back/", self.put_back_view, "put_back"),
@@ -197,19 +232,19 @@ class WorklistItemAdmin(RecordAdmin):
             ("test-item/", self.test_item_view, "test_item"),
         )
         view = self.admin_site.admin_view
-        ours = [path(route, view(each), name=f"worklist_worklistitem_{name}") for route, each, name in views]
-        return [*ours, *super().get_urls()]
+        pages = [path(route, view(each), name=f"worklist_worklistitem_{name}") for route, each, name in views]
+        return [*pages, *super().get_urls()]
 
     def export_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask for the day, and send its list. A POST, as it is audited: no link that is followed by itself does it."""
-        self._refuse_unless(request, EXPORT)
+        """Ask for a day and send its list. Only a POST exports: it is audited, and browsers prefetch links."""
+        self._require(request, EXPORT)
         form = ExportForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
-            explanation = "One line for each item of the day. The export stands in the audit log under your name."
+            explanation = "The file has one line for each item of the day. The audit log records that you exported it."
             return self._form(request, "Export a day's list", form, explanation, "Export as CSV")
         day = form.cleaned_data["day"]
         with_persons = request.user.has_perm(VIEW_PATIENT_DATA)
-        text, rows = as_csv(items_of(day), with_persons=with_persons)
+        text, rows = as_csv(items_on(day), with_persons=with_persons)
         Auditor(actor_of(request)).note(
             AuditLog.Operation.EXPORT, WorklistItem, day=day.isoformat(), rows=rows, with_persons=with_persons
         )
@@ -217,92 +252,83 @@ class WorklistItemAdmin(RecordAdmin):
         return HttpResponse(text, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
 
     def test_item_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask for which machine, and make it."""
-        self._refuse_unless(request, MAKE_TEST_ITEM)
+        """Ask for the machine, and make a test item for it."""
+        self._require(request, MAKE_TEST_ITEM)
         form = TestItemForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
             explanation = (
-                "An item for now that is plainly no woman's: TEST^ITEM, NHS number 999 999 9999. The machines show it "
-                "until it is performed or taken off the list again, on its page."
+                "A test item is scheduled for now, for TEST^ITEM with NHS number 999 999 9999, who is clearly not a "
+                "woman. The machines show it until it is performed, or until you take it off the list on its page."
             )
-            return self._form(request, "Make a test item", form, explanation, "Make it")
+            return self._form(request, "Make a test item", form, explanation, "Make the test item")
         given = form.cleaned_data
         item = make_test_item(given["station_ae_title"], given["modality"], actor_of(request))
-        where = given["station_ae_title"] or TestItemForm.ANY
-        messages.success(request, f"{item} is on the list of {where}. Take it off when you have seen it there.")
+        machine = given["station_ae_title"] or TestItemForm.ANY_MACHINE
+        messages.success(request, f"{item} is on the list of {machine}. Take it off when you have seen it there.")
         return redirect("admin:worklist_worklistitem_change", item.pk)
 
     def take_off_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Ask whether a test item is to leave the list, and take it off."""
-        self._refuse_unless(request, MAKE_TEST_ITEM)
+        """Ask for confirmation, and take a test item off the list."""
+        self._require(request, MAKE_TEST_ITEM)
         item = get_object_or_404(WorklistItem, pk=pk)
         if request.method == "POST":
-            return self._done(request, item, take_off, "is off the list")
-        explanation = "The machines do not show it any more."
+            return self._act(request, item, take_off, "is off the list")
+        explanation = "The machines will no longer show it."
         return self._form(request, f"Take {item} off the list", None, explanation, "Take it off the list")
 
     def put_back_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Ask whether a discontinued item is to be on the list again, and put it there."""
-        self._refuse_unless(request, RESOLVE)
+        """Ask for confirmation, and put a discontinued item back on the list."""
+        self._require(request, RESOLVE)
         item = get_object_or_404(WorklistItem, pk=pk)
         if request.method == "POST":
-            return self._done(request, item, put_item_back, "is on the list again")
+            return self._act(request, item, put_item_back, "is back on the list")
         context = {**self.admin_site.each_context(request), "opts": self.opts, "item": item}
         context["title"] = f"Put {item} back on the list"
         return TemplateResponse(request, "admin/worklist/put_back.html", context)
 
-    def _done(
-        self, request: HttpRequest, item: WorklistItem, act: Callable[[WorklistItem, str], None], words: str
+    def _act(
+        self, request: HttpRequest, item: WorklistItem, act: Callable[[WorklistItem, str], None], outcome: str
     ) -> HttpResponse:
-        """Do it in this user's name, and say on the item's page what came of it."""
+        """Act in this user's name, and show the outcome on the item's page."""
         try:
             act(item, actor_of(request))
         except NotPossible as reason:
             messages.error(request, f"{item}: {reason}.")
         else:
-            messages.success(request, f"{item} {words}.")
+            messages.success(request, f"{item} {outcome}.")
         return redirect(page_of(item))
 
-    def _refuse_unless(self, request: HttpRequest, permission: str) -> None:
+    def _require(self, request: HttpRequest, permission: str) -> None:
         if not (self.has_view_permission(request) and request.user.has_perm(permission)):
             raise PermissionDenied
 
     def _form(self, request: HttpRequest, title: str, form: Any, explanation: str, button: str) -> HttpResponse:
-        asked = {"title": title, "form": form, "explanation": explanation, "button": button}
-        context = {**self.admin_site.each_context(request), "opts": self.opts, **asked}
+        page = {"title": title, "form": form, "explanation": explanation, "button": button}
+        context = {**self.admin_site.each_context(request), "opts": self.opts, **page}
         return TemplateResponse(request, "admin/worklist/ask.html", context)
 
     def explain_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """What the latest queries say of an item, and of one of them (`?query=`) every rule."""
-        self._refuse_unless(request, "worklist.view_worklistquery")
+        """Show what each of the latest queries made of an item; for one of them (`?query=`), every rule."""
+        self._require(request, "worklist.view_worklistquery")
         item = get_object_or_404(WorklistItem, pk=pk)
-        context: dict[str, Any] = {"title": f"Why {item} is on a list, or why not", "item": item}
+        context: dict[str, Any] = {"title": f"Why {item} is on a list or not", "item": item}
         if chosen := request.GET.get("query"):
-            query = get_object_or_404(WorklistQuery, pk=_uuid(chosen))
-            explanation = explained(item, logged(query))
-            context_lines = lines_of(explanation, with_persons=request.user.has_perm(VIEW_PATIENT_DATA))
-            context |= {"query": query, "lines": context_lines, "summary": explanation.summary}
+            try:
+                query = get_object_or_404(WorklistQuery, pk=UUID(chosen))
+            except ValueError:
+                raise Http404 from None
+            explanation = explain_query(item, logged_query(query))
+            rule_lines = explanation.lines(with_patient_data=request.user.has_perm(VIEW_PATIENT_DATA))
+            context |= {"query": query, "lines": rule_lines, "summary": explanation.summary}
         else:
             context["queries"] = latest_queries(item)
         context |= {**self.admin_site.each_context(request), "opts": self.opts}
         return TemplateResponse(request, "admin/worklist/explanation.html", context)
 
 
-def _put_back(link: StepLink) -> str:
-    return "" if link.counts else " (does not count: the item was put back on the list)"
-
-
-def _delivered(delivery: Delivery) -> str:
-    """The last time is said with its day only where that is another one."""
+def _delivery_text(delivery: Delivery) -> str:
     first, last = (timezone.localtime(at) for at in (delivery.first_shown_at, delivery.last_shown_at))
-    times = [moment(first)]
+    times = [date_and_time(first)]
     if last != first:
-        times.append(clock(last) if last.date() == first.date() else moment(last))
+        times.append(f"{last:%H:%M}" if last.date() == first.date() else date_and_time(last))
     return f"{delivery.ae_title} at {', '.join(times)} ({delivery.times_shown} times)"
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise Http404 from None

@@ -1,4 +1,4 @@
-"""Owns how it is shown what modalities have asked, what they were shown, and what could not be."""
+"""Show the modalities' queries, the items delivered to them, and the items left out of responses."""
 
 from typing import Any
 from uuid import UUID
@@ -16,33 +16,31 @@ from django.utils.safestring import SafeString
 from core.admin import RecordAdmin
 from core.large_tables import IndexedValuesFilter, on_a_day
 from worklist.models import Delivery, ItemAlarm, WorklistItem, WorklistQuery
-from worklist.services.explain_query import askers
+from worklist.services.explain_query import known_ae_titles
 
-#: Of an item the latest queries that showed it.
-MOST = 500
+#: How many queries that showed one item are listed.
+MAX_QUERIES_OF_ITEM = 500
 
 
 class ShownItemFilter(admin.SimpleListFilter):
-    """By the item that was shown; its page leads here. Not offered for choice."""
+    """Queries that showed one item: the item's page links here, and the filter offers no other choice."""
 
     title = "item shown"
     parameter_name = "item"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Only the one that was asked for."""
         value = request.GET.get(self.parameter_name)
         return [(value, str(_item(value) or "no such item"))] if value else []
 
     def has_output(self) -> bool:
-        """Whether there is one."""
         return bool(self.value())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """By keys: to look into every query for one item takes as long as there are queries."""
+        """Look up the queries of the item, rather than the items of every query."""
         if not self.value():
             return queryset
         item = _item(self.value())
-        keys = item.queries.order_by("-asked_at").values_list("pk", flat=True)[:MOST] if item else ()
+        keys = item.queries.order_by("-asked_at").values_list("pk", flat=True)[:MAX_QUERIES_OF_ITEM] if item else ()
         return queryset.filter(pk__in=list(keys))
 
 
@@ -54,44 +52,40 @@ def _item(key: Any) -> WorklistItem | None:
 
 
 class OpenItemsFilter(admin.SimpleListFilter):
-    """Alarms about women who still have to be imaged."""
+    """Alarms about items that are still to be performed."""
 
-    title = "still matters"
+    title = "item still open"
     parameter_name = "open"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """What can be chosen."""
         return [("yes", "Yes")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """What was chosen, or all."""
         return queryset.of_open_items() if self.value() == "yes" else queryset  # type: ignore[attr-defined]
 
 
-class AskerFilter(admin.SimpleListFilter):
-    """By AE title, of those that are configured or asked lately: to find all is to go through every query."""
+class CallingAeTitleFilter(admin.SimpleListFilter):
+    """Calling AE titles that are configured or have asked lately; finding all would read every query."""
 
     title = "calling AE title"
     parameter_name = "calling_ae_title"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """What can be chosen."""
-        return [(title, title) for title in sorted(askers())]
+        return [(title, title) for title in sorted(known_ae_titles())]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """What was chosen, or all."""
         return queryset.filter(calling_ae_title=self.value()) if self.value() else queryset
 
 
 @admin.register(WorklistQuery)
 class WorklistQueryAdmin(RecordAdmin):
-    """Who asked, by which keys, and what came of it. A patient's values are hashed, and not shown."""
+    """Shows who asked, by which keys, and the outcome. Patients' values are kept as hashes, and not shown."""
 
     list_display = (
         "asked_at",
         "calling_ae_title",
         "address",
-        "asked_for",
+        "matching_keys",
         "outcome",
         "status",
         "matched",
@@ -102,35 +96,34 @@ class WorklistQueryAdmin(RecordAdmin):
     list_filter = (
         ShownItemFilter,
         on_a_day("asked_at", "day"),
-        AskerFilter,
+        CallingAeTitleFilter,
         ("outcome", IndexedValuesFilter),
         ("status", IndexedValuesFilter),
     )
     sortable_by = ("asked_at",)
     search_fields = ("calling_ae_title", "correlation_id", "address")
-    search_help_text = "AE title, address or correlation id, whole."
+    search_help_text = "Enter a whole AE title, address or correlation id."
     fieldsets = (
         (None, {"fields": ("asked_at", "calling_ae_title", "called_ae_title", "address", "correlation_id")}),
-        ("Keys", {"fields": ("asked_for", "why_not")}),
+        ("Matching keys", {"fields": ("matching_keys", "explain_link")}),
         (
-            "Answer",
-            {"fields": ("outcome", "status", "comment", "matched", "left_out", "duration_ms", "what_was_shown")},
+            "Response",
+            {"fields": ("outcome", "status", "comment", "matched", "left_out", "duration_ms", "items_shown")},
         ),
     )
 
-    @admin.display(description="who is not in it")
-    def why_not(self, query: WorklistQuery) -> SafeString:
-        """Where to ask about an item that it did not show."""
+    @admin.display(description="missing items")
+    def explain_link(self, query: WorklistQuery) -> SafeString:
         url = reverse("admin:worklist_worklistquery_explain", args=[query.pk])
-        return format_html('<a href="{}">say why, by an accession number</a>', url)
+        return format_html('<a href="{}">Find out why an item is missing</a>', url)
 
     def get_urls(self) -> list[URLPattern]:
-        """The page that asks for an accession number, too."""
+        """Add the page that asks for an accession number."""
         view = self.admin_site.admin_view(self.explain_view)
         return [path("<uuid:pk>/explain/", view, name="worklist_worklistquery_explain"), *super().get_urls()]
 
     def explain_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Ask for an accession number, and go to the explanation."""
+        """Ask for an accession number, and redirect to the explanation."""
         if not (self.has_view_permission(request) and request.user.has_perm("worklist.view_worklistitem")):
             raise PermissionDenied
         query = get_object_or_404(WorklistQuery, pk=pk)
@@ -141,20 +134,19 @@ class WorklistQueryAdmin(RecordAdmin):
             return redirect(url)
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Who is not in the answer to {query}, and why",
+            "title": f"Find out why an item is missing: {query}",
             "opts": self.opts,
             "accession_number": accession_number,
         }
         return TemplateResponse(request, "admin/worklist/ask_accession_number.html", context)
 
-    @admin.display(description="asked for")
-    def asked_for(self, query: WorklistQuery) -> str:
-        """The keys that had a value; of one that may be a patient's only that it had."""
+    @admin.display(description="matching keys")
+    def matching_keys(self, query: WorklistQuery) -> str:
+        """The keys that had a value; `…` for a value that may be a patient's."""
         return ", ".join(f"{name}={value if isinstance(value, str) else '…'}" for name, value in query.keys.items())
 
-    @admin.display(description="shown")
-    def what_was_shown(self, query: WorklistQuery) -> SafeString | str:
-        """The items, each with a link."""
+    @admin.display(description="items shown")
+    def items_shown(self, query: WorklistQuery) -> SafeString | str:
         items = query.items.order_by("scheduled_date", "scheduled_time", "accession_number")
         links = ((reverse("admin:worklist_worklistitem_change", args=[item.pk]), str(item)) for item in items)
         return format_html_join(", ", '<a href="{}">{}</a>', links) or "-"
@@ -162,7 +154,7 @@ class WorklistQueryAdmin(RecordAdmin):
 
 @admin.register(ItemAlarm)
 class ItemAlarmAdmin(RecordAdmin):
-    """Items that cannot be shown: a woman is missing on a list."""
+    """Shows the items left out of responses because of a value that DICOM does not allow."""
 
     list_display = ("item", "attribute", "first_at", "last_at", "times", "item_status")
     is_audited = False
@@ -170,17 +162,16 @@ class ItemAlarmAdmin(RecordAdmin):
     list_select_related = ("item",)
     sortable_by = ("last_at",)
     search_fields = ("item__accession_number",)
-    search_help_text = "Accession number, whole."
+    search_help_text = "Enter a whole accession number."
 
     @admin.display(description="status")
     def item_status(self, alarm: ItemAlarm) -> str:
-        """Whether it still matters."""
         return alarm.item.status
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(RecordAdmin):
-    """When each item was first and last shown to each modality."""
+    """Shows when each item was first and last delivered to each modality."""
 
     list_display = ("item", "ae_title", "first_shown_at", "last_shown_at", "times_shown")
     is_audited = False
@@ -189,4 +180,4 @@ class DeliveryAdmin(RecordAdmin):
     ordering = ("-first_shown_at",)
     sortable_by = ("first_shown_at",)
     search_fields = ("item__accession_number",)
-    search_help_text = "Accession number, whole."
+    search_help_text = "Enter a whole accession number."

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 
-from core.database import take_turns
+from core.database import serialise_on
 from worklist.models.items import WorklistItem
 
 
@@ -18,7 +18,7 @@ class ItemChangeQuerySet(models.QuerySet["ItemChange"]):
         Who has a lower number has committed, or never will: writers take turns from here to their commit. Without that
         a later number could be seen before an earlier one, and whoever asks by number would never see the earlier.
         """
-        take_turns("worklist.itemchange")
+        serialise_on("worklist.itemchange")
         self.create(item=item, status=item.status, performed=performed)
 
     def after(self, number: int) -> "ItemChangeQuerySet":

@@ -14,7 +14,17 @@ from core.contract import WORKLIST_STATUSES
 from core.models import PersonalDataModel
 from worklist.models.lookups import ByCodePoint, NameSearchField
 from worklist.query.information_model import FINAL_STATES, ROOT, STEP, Matching
-from worklist.query.matching import AnyOf, Between, Condition, Key, Keys, Like, NameLike, OneOf, Period
+from worklist.query.matching import (
+    AnyOf,
+    Condition,
+    DateTimeRange,
+    MatchingKey,
+    MatchingKeys,
+    NameMatch,
+    OneOf,
+    Range,
+    WildCard,
+)
 from worklist.query.person_names import name_groups, search_form, search_pattern
 
 #: Text fields and the most characters that may stand in them; SQLite does not look at max_length, so checks do.
@@ -82,12 +92,12 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
         """Items that still have to be, or are being, imaged."""
         return self.filter(IS_OPEN)
 
-    def narrowed(self, keys: Keys) -> "WorklistItemQuerySet":
+    def narrowed(self, keys: MatchingKeys) -> "WorklistItemQuerySet":
         """All items that meet the keys, and little else, by date, time and accession number."""
         rows = self.filter(_narrowing(keys)).annotate(number=ByCodePoint("accession_number"))
         return rows.order_by("scheduled_date", "scheduled_time", "number")
 
-    def matching(self, keys: Keys) -> Iterator["WorklistItem"]:
+    def matching(self, keys: MatchingKeys) -> Iterator["WorklistItem"]:
         """The items that meet the keys, by date, time and accession number.
 
         The database narrows to little more than these, the matcher decides. They are read page by page: neither is the
@@ -96,7 +106,7 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
         rows = self.narrowed(keys)
         page = list(rows[:PAGE])
         while page:
-            yield from (item for item in page if keys.met_by(item))
+            yield from (item for item in page if keys.matches(item))
             page = list(rows.filter(_behind(page[-1]))[:PAGE]) if len(page) == PAGE else []
 
     def update(self, **changes: Any) -> int:
@@ -120,16 +130,16 @@ def _behind(item: "WorklistItem") -> models.Q:
 # Matching as SQL says it: everything that meets the keys, and little else ---------------------------------------------
 
 
-def _narrowing(keys: Keys) -> models.Q:
+def _narrowing(keys: MatchingKeys) -> models.Q:
     wanted = _of_states(keys)
-    if keys.period:
-        wanted &= _period(keys.period)
+    if keys.date_time_range:
+        wanted &= _period(keys.date_time_range)
     for key in keys.keys:
         wanted &= _any(_of_field(field, key) for field in key.fields)
     return wanted
 
 
-def _of_states(keys: Keys) -> models.Q:
+def _of_states(keys: MatchingKeys) -> models.Q:
     """Open ones in the words of their index wherever it can only be open ones."""
     shown = frozenset(WORKLIST_STATUSES) - keys.hidden_states
     for key in keys.keys:
@@ -143,7 +153,7 @@ def _of_states(keys: Keys) -> models.Q:
     )
 
 
-def _of_field(field: str, key: Key) -> models.Q:
+def _of_field(field: str, key: MatchingKey) -> models.Q:
     condition = _in_sql(field, key.condition)
     return condition | models.Q(**{field: ""}) if condition and key.attribute.empty_matches else condition
 
@@ -154,11 +164,11 @@ def _in_sql(field: str, condition: Condition) -> models.Q:
         case OneOf(values):
             known = sorted(filter(_can_be_stored, values))
             return models.Q(**{f"{field}__in": known}) if len(known) <= LONGEST_LIST else EVERYTHING
-        case Like(patterns):
+        case WildCard(patterns):
             return _any(_pattern(field, pattern) for pattern in patterns)
-        case NameLike(names):
+        case NameMatch(names):
             return _any(_name(field, name) for name in names)
-        case Between(low, high):
+        case Range(low, high):
             return models.Q(**{f"{field}__gte": low, f"{field}__lte": high})
         case AnyOf(conditions):
             return _any(_in_sql(field, one) for one in conditions)
@@ -194,7 +204,7 @@ def _can_be_stored(text: str) -> bool:
     return not UNSTORABLE.search(text)
 
 
-def _period(period: Period) -> models.Q:
+def _period(period: DateTimeRange) -> models.Q:
     first, last = period.start.date(), period.end.date()
     return (
         models.Q(scheduled_date__gte=first, scheduled_date__lte=last)

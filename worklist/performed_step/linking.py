@@ -6,7 +6,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from core.audit import Auditor
-from core.database import take_turns
+from core.database import serialise_on
 from worklist.models import MppsException, PerformedProcedureStep, StepLink, WorklistItem
 from worklist.models.items import LENGTHS
 from worklist.performed_step.item_state import DISCONTINUED
@@ -80,7 +80,7 @@ def link_waiting_steps(item: WorklistItem) -> None:
 
 def meet(*accession_numbers: str) -> None:
     """Make items and steps of the same accession number come one after the other: the later one finds the earlier."""
-    take_turns(*(f"worklist.accession_number {number}" for number in accession_numbers if number))
+    serialise_on(*(f"worklist.accession_number {number}" for number in accession_numbers if number))
 
 
 def lock_steps(steps: Iterable[UUID]) -> dict[UUID, PerformedProcedureStep]:

@@ -13,10 +13,10 @@ from pynetdicom.dimse_primitives import N_CREATE
 from pynetdicom.events import Event
 
 from core.correlation import correlated, new_correlation_id
-from core.database import UNAVAILABLE, borrowed_connection
+from core.database import borrowed_connection
 from core.tracing import span
 from dicom import statuses
-from dicom.association_policy import ModalitiesUnknown, RequestRefused
+from dicom.failures import UNREADABLE, Failure, UnreadableDataSet, common_failures, failure_response
 from dicom.server import ServerContext, requestor_of
 from worklist.performed_step.create_and_set import Sender, StepIsFinal, StepIsKnown, StepIsUnknown
 from worklist.performed_step.report import Fault, Objection
@@ -38,22 +38,35 @@ LISTED = frozenset({Fault.MISSING, Fault.UNKNOWN})
 #: PostgreSQL's SQLSTATEs of a transaction that is ended for another one's sake.
 DEADLOCK_OR_SERIALIZATION = frozenset({"40P01", "40001"})
 IS_FINAL = "Performed Procedure Step Object may no longer be updated"
-AWAY = statuses.failure(statuses.PROCESSING_FAILURE, "Database not available, try again")
-#: What can come in the way, but for an Objection and for what nobody has thought of → the status.
-FAILURES: tuple[tuple[tuple[type[Exception], ...], Dataset], ...] = (
-    ((StepIsKnown,), statuses.failure(statuses.DUPLICATE_INSTANCE, "This SOP Instance UID has come before")),
-    ((StepIsUnknown,), statuses.failure(statuses.NO_SUCH_INSTANCE, "This SOP Instance UID has not been created")),
-    (
-        (StepIsFinal,),
-        statuses.failure(statuses.PROCESSING_FAILURE, IS_FINAL, error_id=statuses.MAY_NO_LONGER_BE_UPDATED),
+
+#: Exception → the response that reports it.
+FAILURES = (
+    Failure(
+        (Objection,),
+        lambda objection: statuses.failure(
+            STATUS_OF[objection.fault],
+            str(objection),
+            attributes=objection.tags if objection.fault in LISTED else (),
+        ),
     ),
-    ((ModalitiesUnknown, *UNAVAILABLE), AWAY),
+    Failure(
+        (StepIsKnown,), lambda _: statuses.failure(statuses.DUPLICATE_INSTANCE, "This SOP Instance UID has come before")
+    ),
+    Failure(
+        (StepIsUnknown,),
+        lambda _: statuses.failure(statuses.NO_SUCH_INSTANCE, "This SOP Instance UID has not been created"),
+    ),
+    Failure(
+        (StepIsFinal,),
+        lambda _: statuses.failure(statuses.PROCESSING_FAILURE, IS_FINAL, error_id=statuses.MAY_NO_LONGER_BE_UPDATED),
+    ),
+    *common_failures(
+        database_away=statuses.PROCESSING_FAILURE,
+        refused=statuses.NOT_AUTHORIZED,
+        unreadable=statuses.PROCESSING_FAILURE,
+        internal_error=statuses.PROCESSING_FAILURE,
+    ),
 )
-UNFORESEEN = statuses.failure(statuses.PROCESSING_FAILURE, "Fault in the gateway, see its log")
-
-
-class _Unreadable(Exception):
-    """The bytes of the data set are none."""
 
 
 def answer_create(event: Event, context: ServerContext) -> Answer:
@@ -80,8 +93,8 @@ def _answer(event: Event, context: ServerContext, name: str, uid: str, operation
             sender = Sender(requestor.calling_ae_title, requestor.address, policy.is_strict)
             _once_more_if_in_the_way(lambda: operation(uid, received, sender))
             status = _success()
-        except Exception as error:  # noqa: BLE001 - the edge: pynetdicom would log its words, values and all
-            status = _failure(error)
+        except Exception as error:  # noqa: BLE001 - the outermost edge of a report
+            status = failure_response(error, FAILURES, requestor)
         fields = {
             "operation": name,
             "calling_ae_title": requestor.calling_ae_title,
@@ -113,27 +126,11 @@ def _data_set(event: Event) -> Dataset:
     """The request's data set; its elements are read one by one later on, as one that is broken costs only itself."""
     try:
         return event.attribute_list if isinstance(event.request, N_CREATE) else event.modification_list
-    except Exception as error:
-        raise _Unreadable from error
+    except UNREADABLE as error:
+        raise UnreadableDataSet("The data set cannot be read") from error
 
 
 def _success() -> Dataset:
     status = Dataset()
     status.Status = statuses.SUCCESS
     return status
-
-
-def _failure(error: Exception) -> Dataset:
-    match error:
-        case Objection(fault):
-            blamed = error.tags if fault in LISTED else ()
-            return statuses.failure(STATUS_OF[fault], str(error), attributes=blamed)
-        case RequestRefused():
-            return statuses.failure(statuses.NOT_AUTHORIZED, f"Refused: {error}")
-        case _Unreadable():
-            return statuses.failure(statuses.PROCESSING_FAILURE, "The data set cannot be read")
-    for types, status in FAILURES:
-        if isinstance(error, types):
-            return status
-    logger.error("procedure step not stored", exc_info=error)
-    return UNFORESEEN

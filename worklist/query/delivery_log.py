@@ -1,4 +1,11 @@
-"""Owns how the proof of delivery is written: in batches, by a thread of its own, never in the way of an answer."""
+"""Record which items each query delivered, in batches and in a thread of its own.
+
+A modality must not wait for these records, so `record` only appends to a queue. The thread takes a batch from it and
+writes it in one transaction. A record is lost, and counted, if the queue is full, if the database is away for longer
+than RETRY_AFTER, or if the database refuses it: a lost record is tolerable, a slow answer is not.
+
+All state that `record`, `flush`, `stop` and the thread share is guarded by one condition, `_changed`.
+"""
 
 import logging
 import threading
@@ -20,28 +27,29 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Records that wait at most; what comes beyond is lost.
+#: The most records that wait in the queue; any more are lost.
 CAPACITY = 2000
-#: Written in one transaction at most: so many queries, and with them about so many links to items. While it is written
-#: nobody else writes to SQLite, the relay's new items included.
+#: The most queries of one transaction, and about the most links to items. A transaction blocks all other writers of
+#: SQLite, and with them the new items of the relay.
 BATCH = 100
 LINKS = 2000
-#: Between two batches those who want to write get their turn: SQLite's waiters look every 0.1 seconds. Seconds.
+#: Seconds between two batches, in which others can write: those who wait for SQLite look every 0.1 seconds.
 PAUSE_SECONDS = 0.15
-#: A batch is written this long after its first record came. Seconds.
+#: Seconds from the first record of a batch until it is written.
 GATHER_SECONDS = 1.0
-#: How long to wait before each further try with a database that is away. Seconds.
+#: Seconds to wait before each further attempt while the database is away.
 RETRY_AFTER = (1.0, 4.0, 10.0)
-#: How often queries that are too old are looked for. Seconds.
-FORGET_SECONDS = 3600.0
+#: Seconds between two removals of queries that are too old.
+REMOVE_SECONDS = 3600.0
+#: Parameters of one SQL statement, which databases limit.
 IDS_AT_ONCE = 500
 
 
 @dataclass
 class QueryRecord:
-    """What is to be kept of one query: the row, the items that it showed, and those that could not be shown.
+    """What to keep of one query: its row, the items that it showed, and those it left out.
 
-    `left_out` is item → keyword of the attribute.
+    `left_out` maps an item to the keyword of the attribute with an illegal value.
     """
 
     asked_at: datetime
@@ -59,12 +67,12 @@ class QueryRecord:
 
     @property
     def links(self) -> int:
-        """How many rows about items it makes."""
+        """The number of rows about items that the record makes."""
         return len(self.shown) + len(self.left_out)
 
 
 class DeliveryLog:
-    """Takes records at once and writes them a little later; one that is lost is tolerable, a slow answer is not."""
+    """Queues records and writes them in a thread."""
 
     def __init__(
         self, capacity: int = CAPACITY, retry_after: Sequence[float] = RETRY_AFTER, pause: float = PAUSE_SECONDS
@@ -74,21 +82,21 @@ class DeliveryLog:
         self._pause = pause
         self._waiting: deque[QueryRecord] = deque()
         self._changed = threading.Condition()
-        self._in_hand = 0
-        self._no_room = 0
-        self._hurried = False
+        self._being_written = 0
+        self._lost = 0
+        self._flushing = False
         self._stopping = False
-        self._forgot_at = float("-inf")
+        self._removed_at = float("-inf")
         self._thread: threading.Thread | None = None
 
     def start(self) -> "DeliveryLog":
-        """Begin to write."""
+        """Start the thread."""
         self._thread = threading.Thread(target=self._write_until_stopped, name="delivery-log", daemon=True)
         self._thread.start()
         return self
 
     def stop(self, patience: float = 3.0) -> None:
-        """Write what is there, once, and end; wait at most so many seconds for it."""
+        """Attempt once to write what is queued, and end the thread; wait at most `patience` seconds for that."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -96,21 +104,21 @@ class DeliveryLog:
             self._thread.join(patience)
 
     def record(self, query: QueryRecord) -> None:
-        """Take one, or count it as lost where too many wait already. It neither waits nor fails."""
+        """Queue a record, or count it as lost if the queue is full. Neither wait nor raise."""
         with self._changed:
             if len(self._waiting) < self._capacity:
                 self._waiting.append(query)
             else:
-                self._no_room += 1
+                self._lost += 1
             self._changed.notify_all()
 
     def flush(self, patience: float = 10.0) -> bool:
-        """Wait until everything that was recorded is written or lost; False when that takes longer."""
+        """Wait until every record is written or lost; return False if that takes longer than `patience` seconds."""
         with self._changed:
-            self._hurried = True
+            self._flushing = True
             self._changed.notify_all()
-            done = self._changed.wait_for(lambda: not self._waiting and not self._in_hand, patience)
-            self._hurried = False
+            done = self._changed.wait_for(lambda: not self._waiting and not self._being_written, patience)
+            self._flushing = False
             return done
 
     # In the thread ----------------------------------------------------------------------------------------------------
@@ -118,39 +126,32 @@ class DeliveryLog:
     def _write_until_stopped(self) -> None:
         while self._has_work():
             try:
-                batch = self._next_batch()
+                with self._changed:
+                    batch = take_batch(self._waiting)
+                    self._being_written = len(batch)
                 if batch:
                     self._write_or_lose(batch)
-                self._lose(0)
-                self._forget_old_ones()
-            except Exception:  # the outermost edge of this thread: the next batch may go well
+                self._report_lost()
+                self._remove_old_queries()
+            except Exception:  # the outermost edge of this thread; the next batch may be written
                 logger.exception("deliveries not written")
             with self._changed:
-                self._in_hand = 0
+                self._being_written = 0
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._stopping, self._pause)
 
     def _has_work(self) -> bool:
-        """Wait for records, and for more to come with them, or until it is time to look for old ones; False at the
-        end."""
+        """Wait for a batch to gather, or until it is time to remove old queries. Return False at the end."""
         with self._changed:
-            if self._changed.wait_for(lambda: self._waiting or self._stopping, FORGET_SECONDS):
-                self._changed.wait_for(lambda: self._in_a_hurry or len(self._waiting) >= BATCH, GATHER_SECONDS)
+            if self._changed.wait_for(lambda: self._waiting or self._stopping, REMOVE_SECONDS):
+                self._changed.wait_for(
+                    lambda: self._flushing or self._stopping or len(self._waiting) >= BATCH, GATHER_SECONDS
+                )
             return bool(self._waiting) or not self._stopping
 
-    def _next_batch(self) -> list[QueryRecord]:
-        with self._changed:
-            batch = take_batch(self._waiting)
-            self._in_hand = len(batch)
-            return batch
-
-    @property
-    def _in_a_hurry(self) -> bool:
-        return self._hurried or self._stopping
-
     def _write_or_lose(self, batch: list[QueryRecord]) -> None:
-        """One transaction; where the database is away, tried again for a little while."""
-        for pause in (*self._retry_after, None):
+        """Write a batch in one transaction, trying again for a short time while the database is away."""
+        for pause in (*self._retry_after, 0.0):
             try:
                 with borrowed_connection(), transaction.atomic():
                     write(batch)
@@ -159,48 +160,39 @@ class DeliveryLog:
                 logger.warning("deliveries not written yet", extra={"error": type(error).__name__})
             except DatabaseError as error:
                 logger.error("deliveries refused by the database", extra={"error": type(error).__name__})
-                self._write_each(batch)
+                if len(batch) == 1:
+                    break
+                for record in batch:  # the one that the database refuses must not cost the others
+                    self._write_or_lose([record])
                 return
-            if pause is None or not self._may_wait(pause):
-                break
-        self._lose(len(batch))
-
-    def _write_each(self, batch: list[QueryRecord]) -> None:
-        """What is refused would be so again: one record must not cost the others."""
-        if len(batch) == 1:
-            self._lose(1)
-            return
-        for record in batch:
-            self._write_or_lose([record])
-
-    def _may_wait(self, pause: float) -> bool:
-        """Wait so long; False when there is no time for that."""
+            with self._changed:
+                if self._changed.wait_for(lambda: self._stopping, pause):
+                    break
         with self._changed:
-            return not self._changed.wait_for(lambda: self._stopping, pause)
+            self._lost += len(batch)
 
-    def _lose(self, count: int) -> None:
-        """Count what is lost, and tell of it together with what there was no room for."""
+    def _report_lost(self) -> None:
+        """Log how many records were lost since the last report."""
         with self._changed:
-            lost, self._no_room = self._no_room + count, 0
+            lost, self._lost = self._lost, 0
         if lost:
             logger.warning("records of queries were lost", extra={"lost": lost})
 
-    def _forget_old_ones(self) -> None:
-        """Now and then, and not before the first batch: that the database is there."""
-        if time.monotonic() - self._forgot_at < FORGET_SECONDS:
+    def _remove_old_queries(self) -> None:
+        if time.monotonic() - self._removed_at < REMOVE_SECONDS:
             return
-        self._forgot_at = time.monotonic()
+        self._removed_at = time.monotonic()
         try:
             with borrowed_connection():
-                forgotten = WorklistQuery.objects.forget_older_than(timedelta(days=settings.MWL_KEEP_QUERIES_DAYS))
+                removed = WorklistQuery.objects.forget_older_than(timedelta(days=settings.MWL_KEEP_QUERIES_DAYS))
         except UNAVAILABLE:
-            return  # the next hour comes
-        if forgotten:
-            logger.info("old queries removed", extra={"removed": forgotten})
+            return  # tried again an hour later
+        if removed:
+            logger.info("old queries removed", extra={"removed": removed})
 
 
 def take_batch(waiting: deque[QueryRecord]) -> list[QueryRecord]:
-    """Take away the first ones, as many as one transaction may hold; one that is too large for that goes alone."""
+    """Remove and return the first records, as many as one transaction may hold; at least one, however large."""
     batch: list[QueryRecord] = []
     links = 0
     while waiting and len(batch) < BATCH and (not batch or links + waiting[0].links <= LINKS):
@@ -210,53 +202,53 @@ def take_batch(waiting: deque[QueryRecord]) -> list[QueryRecord]:
 
 
 def write(records: Iterable[QueryRecord]) -> None:
-    """The rows of some queries, with what they showed. Items that are gone meanwhile are passed over."""
+    """Write the rows of some queries with their items. Skip items that have been removed meanwhile."""
     records = list(records)
-    there = _still_there({item for record in records for item in (*record.shown, *record.left_out)})
-    rows = WorklistQuery.objects.bulk_create([_row(record) for record in records])
-    shown = WorklistQuery.items.through
-    shown.objects.bulk_create(
+    existing = _existing({item for record in records for item in (*record.shown, *record.left_out)})
+    rows = WorklistQuery.objects.bulk_create(
         [
-            shown(worklistquery_id=row.pk, worklistitem_id=item)
+            WorklistQuery(
+                asked_at=record.asked_at,
+                calling_ae_title=record.calling_ae_title[:16],
+                called_ae_title=record.called_ae_title[:16],
+                address=record.address[:45],
+                keys=dict(record.keys),
+                outcome=record.outcome,
+                status=record.status,
+                comment=record.comment[:64],
+                matched=len(record.shown),
+                left_out=len(record.left_out),
+                duration_ms=record.duration_ms,
+                correlation_id=record.correlation_id,
+            )
+            for record in records
+        ]
+    )
+    link = WorklistQuery.items.through
+    link.objects.bulk_create(
+        [
+            link(worklistquery_id=row.pk, worklistitem_id=item)
             for row, record in zip(rows, records, strict=True)
             for item in record.shown
-            if item in there
+            if item in existing
         ]
     )
     for record in records:
-        for items in _chunks([item for item in record.shown if item in there]):
+        for items in _chunks([item for item in record.shown if item in existing]):
             Delivery.objects.add(items, record.calling_ae_title, record.asked_at)
-        alarms = {item: attribute for item, attribute in record.left_out.items() if item in there}
+        alarms = {item: attribute for item, attribute in record.left_out.items() if item in existing}
         if alarms:
             ItemAlarm.objects.add(alarms, record.asked_at)
-    QueryTally.objects.add(rows)  # last: other SCPs that count wait here for the end of this transaction
+    QueryTally.objects.add(rows)  # last, as other SCPs that count wait from here for the end of this transaction
 
 
-def _row(record: QueryRecord) -> WorklistQuery:
-    return WorklistQuery(
-        asked_at=record.asked_at,
-        calling_ae_title=record.calling_ae_title[:16],
-        called_ae_title=record.called_ae_title[:16],
-        address=record.address[:45],
-        keys=dict(record.keys),
-        outcome=record.outcome,
-        status=record.status,
-        comment=record.comment[:64],
-        matched=len(record.shown),
-        left_out=len(record.left_out),
-        duration_ms=record.duration_ms,
-        correlation_id=record.correlation_id,
-    )
-
-
-def _still_there(items: set[UUID]) -> set[UUID]:
+def _existing(items: set[UUID]) -> set[UUID]:
     return {
         found
-        for some in _chunks(sorted(items))
-        for found in WorklistItem.objects.filter(pk__in=some).values_list("pk", flat=True)
+        for chunk in _chunks(sorted(items))
+        for found in WorklistItem.objects.filter(pk__in=chunk).values_list("pk", flat=True)
     }
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """No database takes any number of parameters in one statement."""
     return (items[start : start + IDS_AT_ONCE] for start in range(0, len(items), IDS_AT_ONCE))

@@ -1,238 +1,234 @@
-"""Owns the answer to "she is not on the list, why?": key by key what a query asks, what an item has, and by which rule
-they do or do not meet. Pure, and with the matcher's own words. Of a query of the log the log is the fact; the rules,
-item and modality are those of now, and tell what would come of it now.
+"""Explain why a query's answer holds an item or does not: rule by rule, with both values. Pure.
+
+`explain` evaluates the same criteria as the C-FIND handler, so the two cannot disagree. A query from the log is a
+special case in two ways. Its personal keys are known by their hash only (kept_keys.py). And what the modality was sent
+is a fact of the log, a `LoggedOutcome`: the rules, the item and the modality are those of today, and say only what
+would come of the same query now.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time
+from datetime import date, time
 from enum import StrEnum
 from typing import Any
 
 from dicom.modality_policy import UNKNOWN, ModalityPolicy
 from worklist.query.information_model import ROOT, STEP
-from worklist.query.kept_keys import HiddenKey, Mac
-from worklist.query.matching import Demand, Key, Keys, Period, restricted
+from worklist.query.kept_keys import HashedKey, Mac
+from worklist.query.matching import Criterion, DateTimeRange, MatchingKey, MatchingKeys, apply_policy
 
-NOT_SHOWN_HERE = "…"
+REDACTED = "…"
 OPTIONAL_KEY = "PS3.4 K.2.2.1.1.2: an optional key that is not matched on"
 BY_HASH = "compared by its hash"
 HASH_DIFFERS = "its hash differs, though the item was shown and is unchanged"
-NOTHING_KNOWN = "nothing is known to have changed since but for, perhaps, the settings"
-NO_HASH = "a pattern or a range, of which nothing is kept to compare"
+NO_KNOWN_CHANGE = "no change since is known, except perhaps of the settings"
+NO_HASH = "a pattern or a range, which is not kept and cannot be compared"
 WITHOUT_VALUE = "(no value)"
-WITHOUT_KEYS = Keys()
+WITHOUT_KEYS = MatchingKeys()
 ITEM, MODALITY = "the item", "the modality"
 
 
 class Verdict(StrEnum):
-    """What one rule says of an item."""
+    """Whether one rule lets the item into the answer."""
 
     MATCHED = "matched"
     NOT_MATCHED = "not matched"
-    UNTOLD = "cannot be told"
+    UNDETERMINED = "cannot be determined"
 
     @classmethod
-    def of(cls, met: bool | None) -> "Verdict":
-        """None is that it cannot be told."""
-        return cls.UNTOLD if met is None else cls.MATCHED if met else cls.NOT_MATCHED
+    def of(cls, matches: bool | None) -> "Verdict":
+        """Return the verdict for True, False or, undetermined, None."""
+        return cls.UNDETERMINED if matches is None else cls.MATCHED if matches else cls.NOT_MATCHED
 
 
 @dataclass(frozen=True)
-class Reason:
-    """One rule with what it says. `is_personal` is that both values may tell who a woman is, `is_of_then` that it is
-    about the moment of the query, and not about what would come of it now."""
+class RuleResult:
+    """One rule with its verdict, and the values that it compared.
+
+    `is_personal`: both values may say who the patient is. `is_of_then`: the rule applied when the query was answered,
+    and does not count towards what would come of it now.
+    """
 
     name: str
-    asked: str
-    has: str
     verdict: Verdict
-    section: str
+    rule: str
+    query_value: str = ""
+    item_value: str = ""
     is_personal: bool = False
     is_of_then: bool = False
 
-    def text(self, *, with_persons: bool) -> str:
-        """`Modality: query MG, item CT → not matched (PS3.4 C.2.2.2.1)`."""
-        hidden = self.is_personal and not with_persons
-        asked, has = (NOT_SHOWN_HERE, NOT_SHOWN_HERE) if hidden else (self.asked, self.has)
-        values = ", ".join(text for text in (asked and f"query {asked}", has and f"item {has}") if text)
-        return f"{self.name}: {values}{' ' if values else ''}→ {self.verdict} ({self.section})"
+    def text(self, *, with_patient_data: bool) -> str:
+        """Return one line: `Modality: query MG, item CT → not matched (PS3.4 C.2.2.2.1)`."""
+        values = {"query": self.query_value, "item": self.item_value}
+        if self.is_personal and not with_patient_data:
+            values = dict.fromkeys(values, REDACTED)
+        compared = ", ".join(f"{side} {value}" for side, value in values.items() if value)
+        return f"{self.name}: {compared}{' ' if compared else ''}→ {self.verdict} ({self.rule})"
 
 
 @dataclass(frozen=True)
-class Question:
-    """One query, of the log or typed in, with who asked and how that one is treated.
-
-    `refused` is why the asker got no association, `bad_key` why the query was no query, `fact` what the log knows.
-    """
-
-    keys: Keys = WITHOUT_KEYS
-    hidden: tuple[HiddenKey, ...] = ()
-    ignored: tuple[str, ...] = ()
-    calling_ae_title: str = ""
-    policy: ModalityPolicy = UNKNOWN
-    refused: str = ""
-    bad_key: str = ""
-    fact: "Fact | None" = None
-
-
-@dataclass(frozen=True)
-class Fact:
-    """What the log knows of an item and a query, and what of it was changed since: `the item`, `the modality`."""
+class LoggedOutcome:
+    """What the log says of an item and a query, and which of ITEM and MODALITY have changed since."""
 
     was_shown: bool
     asked_at: str
     changed: tuple[str, ...] = ()
 
     @property
-    def hashes_must_fit(self) -> bool:
-        """The item was in the answer and is as it was: a hash that says otherwise says nothing."""
-        return self.was_shown and ITEM not in self.changed
-
-    @property
     def change(self) -> str:
-        """In words."""
-        return f"{' and '.join(self.changed)} changed since" if self.changed else NOTHING_KNOWN
+        return f"{' and '.join(self.changed)} changed since" if self.changed else NO_KNOWN_CHANGE
+
+
+@dataclass(frozen=True)
+class ParsedQuery:
+    """A query that is explained, with its requestor and the requestor's policy.
+
+    hashed: personal keys of a logged query, known by their hash only.
+    ignored: keywords with a value that the gateway does not match on.
+    refused: why the requestor gets no association; empty if it does.
+    bad_key: why the identifier is not valid; empty if it is.
+    outcome: what the log says; None for a query that has not been sent.
+    """
+
+    keys: MatchingKeys = WITHOUT_KEYS
+    hashed: tuple[HashedKey, ...] = ()
+    ignored: tuple[str, ...] = ()
+    calling_ae_title: str = ""
+    policy: ModalityPolicy = UNKNOWN
+    refused: str = ""
+    bad_key: str = ""
+    outcome: LoggedOutcome | None = None
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Everything that was looked at, in the order in which the server does, and what the log knows."""
+    """The results of all rules, in the order in which the server applies them, and what the log says."""
 
-    reasons: tuple[Reason, ...]
-    fact: Fact | None = None
+    results: tuple[RuleResult, ...]
+    outcome: LoggedOutcome | None = None
 
-    def with_more(self, *reasons: Reason) -> "Explanation":
-        """And what else is known to stand in the item's way."""
-        return replace(self, reasons=(*self.reasons, *reasons))
+    def with_more(self, *results: RuleResult) -> "Explanation":
+        return replace(self, results=(*self.results, *results))
+
+    def lines(self, *, with_patient_data: bool) -> list[str]:
+        """Return one line for each rule."""
+        return [result.text(with_patient_data=with_patient_data) for result in self.results]
 
     @property
     def on_the_list(self) -> bool:
-        """Whether the answer has it: by the log, where the query is one of the log."""
-        return self.fact.was_shown if self.fact else self.shown is True
+        """Whether the answer holds the item: by the log if the query is a logged one, else by the rules."""
+        return self.outcome.was_shown if self.outcome else self.shown is True
 
     @property
     def shown(self) -> bool | None:
-        """Whether the item is in the answer that would be given now; None where that cannot be told."""
-        verdicts = {reason.verdict for reason in self.reasons if not reason.is_of_then}
+        """Whether the same query would show the item now; None if that cannot be determined."""
+        verdicts = {result.verdict for result in self.results if not result.is_of_then}
         if Verdict.NOT_MATCHED in verdicts:
             return False
-        return None if Verdict.UNTOLD in verdicts else True
+        return None if Verdict.UNDETERMINED in verdicts else True
 
     @property
-    def against(self) -> list[Reason]:
-        """What keeps it from the list."""
-        return [reason for reason in self.reasons if reason.verdict is Verdict.NOT_MATCHED]
+    def against(self) -> list[RuleResult]:
+        """The rules that keep the item out of the answer."""
+        return [result for result in self.results if result.verdict is Verdict.NOT_MATCHED]
 
     @property
     def summary(self) -> str:
-        """In one sentence, without a value of anybody."""
-        if self.fact:
-            return self._of_the_log(self.fact)
+        """One sentence, without patient data."""
+        if self.outcome:
+            return self._logged_summary(self.outcome)
         if self.shown:
             return "shown: everything matches"
         if self.shown is None:
-            return f"cannot be told, because of {self._untold}"
+            return f"cannot be determined, because of {self._undetermined}"
         return f"not shown, because of {_names(self.against)}"
 
-    def _of_the_log(self, fact: Fact) -> str:
-        """The fact first; then why, or what would come of it now."""
-        if not fact.was_shown:
-            return f"it was not shown at {fact.asked_at}{self._why_not(fact)}"
-        now = f"; asked now it would not be, because of {_names(self.against)}: {fact.change}"
-        return f"it was shown at {fact.asked_at}{now if self.shown is False else ''}"
-
-    def _why_not(self, fact: Fact) -> str:
-        because = f"because of {_names([one for one in self.against if one.is_of_then] or self.against)}"
-        if any(one.is_of_then for one in self.against) or (self.shown is False and not fact.changed):
-            return f", {because}"
+    def _logged_summary(self, outcome: LoggedOutcome) -> str:
+        """State the fact first, then the reason or what would come of the query now."""
+        of_then = [result for result in self.against if result.is_of_then]
+        because = f"because of {_names(of_then or self.against)}"
+        if outcome.was_shown:
+            now = f"; asked now it would not be, {because}: {outcome.change}" if self.shown is False else ""
+            return f"it was shown at {outcome.asked_at}{now}"
+        not_shown = f"it was not shown at {outcome.asked_at}"
+        if of_then or (self.shown is False and not outcome.changed):
+            return f"{not_shown}, {because}"
         if self.shown is False:
-            return f"; asked now it would not be either, {because}: {fact.change}"
-        if self.shown and fact.changed:
-            return f"; asked now it would be: {fact.change}"
-        return f"; why cannot be told{f', because of {self._untold}' if self._untold else f': {fact.change}'}"
+            return f"{not_shown}; asked now it would not be either, {because}: {outcome.change}"
+        if self.shown and outcome.changed:
+            return f"{not_shown}; asked now it would be: {outcome.change}"
+        unknown = f", because of {self._undetermined}" if self._undetermined else f": {outcome.change}"
+        return f"{not_shown}; the reason cannot be determined{unknown}"
 
     @property
-    def _untold(self) -> str:
-        return _names(reason for reason in self.reasons if reason.verdict is Verdict.UNTOLD)
+    def _undetermined(self) -> str:
+        return _names(result for result in self.results if result.verdict is Verdict.UNDETERMINED)
 
 
-def explain(item: Any, question: Question, mac: Mac) -> Explanation:
-    """Hold an item against a query, rule by rule."""
-    return Explanation(tuple(_reasons(item, question, mac)), question.fact)
+def explain(item: Any, query: ParsedQuery, mac: Mac) -> Explanation:
+    """Evaluate every rule of the query for the item. `mac` is the keyed hash that the log was written with."""
+    return Explanation(tuple(_results(item, query, mac)), query.outcome)
 
 
-def obstacle(name: str, section: str, verdict: Verdict = Verdict.NOT_MATCHED, *, is_of_then: bool = False) -> Reason:
-    """What stands in an item's way and is no key."""
-    return Reason(name, "", "", verdict, section, is_of_then=is_of_then)
+def row_limit_result(position: int, limit: int) -> RuleResult:
+    """Return whether the answer gets as far as the item that is the `position`th match."""
+    verdict = Verdict.of(position <= limit)
+    rule = "MWL_MAX_ROWS or the modality's own limit"
+    return RuleResult("Rows", verdict, rule, f"at most {limit}", f"is number {position}")
 
 
-def in_row(position: int, most: int) -> Reason:
-    """Whether the answer gets as far as this item, the `position`th of those that match."""
-    verdict = Verdict.of(position <= most)
-    return Reason(
-        "Rows", f"at most {most}", f"is number {position}", verdict, "MWL_MAX_ROWS or the modality's own limit"
-    )
-
-
-def _reasons(item: Any, question: Question, mac: Mac) -> Iterator[Reason]:
-    if question.refused:
-        yield obstacle("Association", question.refused)
-    if question.bad_key:
-        yield obstacle("Query", f"A900: {question.bad_key}")
-    for demand in restricted(question.keys, question.policy, question.calling_ae_title).demands:
-        fields = _fields(demand)
-        yield Reason(
-            demand.name,
-            demand.asked,
+def _results(item: Any, query: ParsedQuery, mac: Mac) -> Iterator[RuleResult]:
+    if query.refused:
+        yield RuleResult("Association", Verdict.NOT_MATCHED, query.refused)
+    if query.bad_key:
+        yield RuleResult("Query", Verdict.NOT_MATCHED, f"A900: {query.bad_key}")
+    for criterion in apply_policy(query.keys, query.policy, query.calling_ae_title).criteria:
+        fields = _fields(criterion)
+        yield RuleResult(
+            criterion.name,
+            Verdict.of(criterion.matches(item)),
+            criterion.rule,
+            criterion.query_value,
             _values(item, fields),
-            Verdict.of(demand.met_by(item)),
-            demand.section,
-            _is_personal(item, fields),
+            is_personal=any(name in item.personal_fields for name in fields),
         )
-    for hidden in question.hidden:
-        yield _by_hash(item, hidden, question.fact, mac)
-    for keyword in question.ignored:
-        yield Reason(keyword, "a value", "", Verdict.MATCHED, OPTIONAL_KEY)
+    for key in query.hashed:
+        yield _result_by_hash(item, key, query.outcome, mac)
+    for keyword in query.ignored:
+        yield RuleResult(keyword, Verdict.MATCHED, OPTIONAL_KEY, "a value")
 
 
-def _by_hash(item: Any, hidden: HiddenKey, fact: Fact | None, mac: Mac) -> Reason:
-    """What a matcher of its own says, which has the hashes only: it never has the last word."""
-    verdict = Verdict.of(hidden.met_by(item, mac))
-    section = f"{hidden.section}, {BY_HASH}" if hidden.hashes else NO_HASH
-    if verdict is Verdict.NOT_MATCHED and fact and fact.hashes_must_fit:
-        verdict, section = Verdict.UNTOLD, HASH_DIFFERS
-    return Reason(hidden.name, "a value", _values(item, hidden.fields), verdict, section, is_personal=True)
+def _result_by_hash(item: Any, key: HashedKey, outcome: LoggedOutcome | None, mac: Mac) -> RuleResult:
+    """Compare by hash. A hash that contradicts the log proves nothing if the item was shown and has not changed."""
+    verdict = Verdict.of(key.matches(item, mac))
+    rule = f"{key.rule}, {BY_HASH}" if key.hashes else NO_HASH
+    if verdict is Verdict.NOT_MATCHED and outcome and outcome.was_shown and ITEM not in outcome.changed:
+        verdict, rule = Verdict.UNDETERMINED, HASH_DIFFERS
+    return RuleResult(key.name, verdict, rule, "a value", _values(item, key.fields), is_personal=True)
 
 
-def _names(reasons: Iterable[Reason]) -> str:
-    return ", ".join(reason.name for reason in reasons)
+def _names(results: Iterable[RuleResult]) -> str:
+    return ", ".join(result.name for result in results)
 
 
-def _fields(demand: Demand) -> tuple[str, ...]:
-    match demand:
-        case Key():
-            return demand.fields
-        case Period():
+def _fields(criterion: Criterion) -> tuple[str, ...]:
+    match criterion:
+        case MatchingKey():
+            return criterion.fields
+        case DateTimeRange():
             return "scheduled_date", "scheduled_time"
-    return tuple(row.field for row in (*ROOT, *STEP) if row.keyword == demand.name)
+    return tuple(row.field for row in (*ROOT, *STEP) if row.keyword == criterion.name)
 
 
 def _values(item: Any, fields: tuple[str, ...]) -> str:
-    return " ".join(_text(getattr(item, name)) for name in fields) or WITHOUT_VALUE
-
-
-def _text(value: Any) -> str:
-    """As DICOM writes it."""
-    match value:
-        case datetime():
-            return value.isoformat(timespec="seconds")
-        case date():
-            return f"{value:%Y%m%d}"
-        case time():
-            return f"{value:%H%M%S}"
-    return WITHOUT_VALUE if value in (None, "") else str(value)
-
-
-def _is_personal(item: Any, fields: tuple[str, ...]) -> bool:
-    return any(name in item.personal_fields for name in fields)
+    """Return the values as DICOM writes them."""
+    texts = []
+    for value in (getattr(item, name) for name in fields):
+        match value:
+            case date():
+                texts.append(f"{value:%Y%m%d}")
+            case time():
+                texts.append(f"{value:%H%M%S}")
+            case _:
+                texts.append(str(value) if value not in ("", None) else WITHOUT_VALUE)
+    return " ".join(texts)

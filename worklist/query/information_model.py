@@ -1,6 +1,18 @@
-"""Owns the Modality Worklist Information Model (PS3.4 table K.6-1): what is matched, returned, and from where. Pure.
+"""The Modality Worklist Information Model (PS3.4 table K.6-1): the matching keys and return keys, in one table. Pure.
 
-One table, read by matching.py, datasets.py, the models and docs/conformance.md.
+`ROOT` and `STEP` below are the table, one row an attribute. Everything that must agree with it is derived from it: what
+a query can match (matching.py), what a response holds (response.py), what is logged of a query (kept_keys.py), the SQL
+(worklist/models/items.py) and the tables of the conformance statement.
+
+To add a matching key:
+
+1. Give its row here a `matching` type, and a `field` if it has none. A new kind of matching also needs an entry in
+   `matching.CONDITIONS`, and SQL in `models.items` if the database can preselect by it.
+2. A new `field` needs a column of that name in `WorklistItem`, with its length, its index if modalities search by it,
+   a migration, and `personal_fields` if it says who the patient is. A name also needs a search column beside it.
+3. The field is filled by `services.create_worklist_item` from the action, so it must be in the action's schema.
+4. `kept_keys.SHAPES` decides whether values of the key may be logged in clear. Without a shape they are hashed.
+5. Run `make conformance`. tests/worklist/query/test_information_model.py holds a copy of the standard's table.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,18 +24,18 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.tag import BaseTag, Tag
 
 STEP_SEQUENCE = "ScheduledProcedureStepSequence"
-#: What does not come from the item: the AE title of the asker, and what the site has chosen.
+# Sources of values that are not fields of the item: the requestor's AE title, and a setting.
 CALLING_AE_TITLE = "calling_ae_title"
 ISSUER_OF_PATIENT_ID = "issuer_of_patient_id"
-NOT_OF_THE_ITEM = frozenset({CALLING_AE_TITLE, ISSUER_OF_PATIENT_ID})
+NOT_ITEM_FIELDS = frozenset({CALLING_AE_TITLE, ISSUER_OF_PATIENT_ID})
 
 
 @dataclass(frozen=True)
 class MatchingOptions:
-    """What a hospital may choose about matching and answers; as it stands here, when it has chosen nothing.
+    """What a hospital may configure about matching and responses, with the defaults.
 
-    `folds_accents`: MULLER finds MÜLLER. `procedure_id_finds_accession`: an accession number that a barcode reader
-    has put into RequestedProcedureID is found. `issuer_of_patient_id`: such as NHS; empty for none.
+    `folds_accents`: MULLER finds MÜLLER. `procedure_id_finds_accession`: RequestedProcedureID also matches the
+    accession number, which some barcode readers put there. `issuer_of_patient_id`: such as NHS; empty for none.
     """
 
     folds_accents: bool = False
@@ -31,8 +43,11 @@ class MatchingOptions:
     issuer_of_patient_id: str = ""
 
 
+DEFAULT_OPTIONS = MatchingOptions()
+
+
 class Matching(Enum):
-    """How a key is held against a stored value (PS3.4 section C.2.2.2)."""
+    """How a key is matched (PS3.4 C.2.2.2). The values are the words of the conformance statement."""
 
     NONE = "not matched"
     NEVER = "no key"
@@ -47,53 +62,58 @@ class Matching(Enum):
 
 
 class WhenUnknown(Enum):
-    """What becomes of an attribute that is asked for and of which the item has no value."""
+    """What a response does about a requested attribute without a value. The conformance statement quotes these."""
 
     ZERO_LENGTH = "zero-length"
     LEFT_OUT = "left out"
     WARNED = "left out, and FF01"
     NOT_SHOWN = "the item is not shown"
-    WHOLE_OR_NONE = "no item of the sequence"  # in a code: the item is there with all of these, or it is not there
+    WHOLE_OR_NONE = "no item of the sequence"  # for a code: an incomplete one is left out altogether
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """One row of the table. `field` is the worklist item's; empty for what the gateway never knows.
+    """One row of the table.
 
-    `stand_ins` are sources of which the first that is not empty is shown where `field` is. `also` are fields in which
-    a site may let the key be looked for, too. A sequence has its own rows as `children`.
+    keyword: the attribute's keyword in PS3.6.
+    return_type: the return key type of table K.6-1.
+    field: the field of WorklistItem; empty if the gateway never knows the value.
+    required: whether it is a required matching key of table K.6-1.
+    empty_matches: whether an item without a value matches any key.
+    substitutes: sources to return, in this order, while `field` is empty.
+    alternative_fields: fields that the key matches too if `procedure_id_finds_accession` is set.
+    constant: the value that every item has.
+    children: the rows of a sequence's items.
     """
 
     keyword: str
     return_type: str
     field: str = ""
     matching: Matching = Matching.NONE
-    required: bool = False  # a required matching key of table K.6-1
-    empty_matches: bool = False  # an item without a value is found by any
-    stand_ins: tuple[str, ...] = ()
-    also: tuple[str, ...] = ()
-    constant: str | int | None = None  # the same for every item
+    required: bool = False
+    empty_matches: bool = False
+    substitutes: tuple[str, ...] = ()
+    alternative_fields: tuple[str, ...] = ()
+    constant: str | int | None = None
     when_unknown: WhenUnknown = WhenUnknown.ZERO_LENGTH
     children: tuple["Attribute", ...] = ()
 
     @cached_property
     def tag(self) -> BaseTag:
-        """The attribute's tag."""
         return Tag(tag_for_keyword(self.keyword) or 0)
 
     @cached_property
     def vr(self) -> str:
-        """The attribute's value representation."""
         return dictionary_VR(self.tag)
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
-        """Where the value comes from: the first of these that is not empty."""
-        return tuple(name for name in (self.field, *self.stand_ins) if name)
+        """Where the value may come from; the first that is not empty is returned."""
+        return tuple(name for name in (self.field, *self.substitutes) if name)
 
 
 def _code(prefix: str) -> tuple[Attribute, ...]:
-    """The code macro (PS3.3 table 8.8-1, 8-2a): a whole coded concept, or none."""
+    """Return the rows of the code sequence macro (PS3.3 table 8.8-1): a complete coded concept, or none."""
     whole = WhenUnknown.WHOLE_OR_NONE
     return (
         Attribute("CodeValue", "1C", f"{prefix}_code", when_unknown=whole),
@@ -113,7 +133,7 @@ STEP = (
         Matching.TEXT,
         required=True,
         empty_matches=True,
-        stand_ins=(CALLING_AE_TITLE,),
+        substitutes=(CALLING_AE_TITLE,),
         when_unknown=NOT_SHOWN,
     ),
     Attribute(
@@ -129,7 +149,7 @@ STEP = (
         "1C",
         "study_description",
         Matching.TEXT,
-        stand_ins=("protocol_code_meaning", "modality"),
+        substitutes=("protocol_code_meaning", "modality"),
         when_unknown=NOT_SHOWN,
     ),
     Attribute("ScheduledProtocolCodeSequence", "1C", children=_code("protocol")),
@@ -151,7 +171,7 @@ ROOT = (
     Attribute("TimezoneOffsetFromUTC", "1C", matching=Matching.NEVER, when_unknown=WhenUnknown.LEFT_OUT),
     Attribute("PatientName", "1", "patient_name", Matching.NAME, required=True, when_unknown=NOT_SHOWN),
     Attribute("PatientID", "1", "patient_id", Matching.NHS_NUMBER, required=True, when_unknown=NOT_SHOWN),
-    Attribute("IssuerOfPatientID", "3", stand_ins=(ISSUER_OF_PATIENT_ID,), when_unknown=WARNED),
+    Attribute("IssuerOfPatientID", "3", substitutes=(ISSUER_OF_PATIENT_ID,), when_unknown=WARNED),
     Attribute("IssuerOfPatientIDQualifiersSequence", "3", when_unknown=WARNED),
     Attribute("OtherPatientIDsSequence", "3", when_unknown=WARNED),
     Attribute("PatientBirthDate", "2", "patient_birth_date", Matching.DATE),
@@ -167,14 +187,14 @@ ROOT = (
         "1",
         "requested_procedure_id",
         Matching.TEXT,
-        also=("accession_number",),
+        alternative_fields=("accession_number",),
         when_unknown=NOT_SHOWN,
     ),
     Attribute(
         "RequestedProcedureDescription",
         "1C",
         "study_description",
-        stand_ins=("procedure_code_meaning", "modality"),
+        substitutes=("procedure_code_meaning", "modality"),
         when_unknown=NOT_SHOWN,
     ),
     Attribute("RequestedProcedureCodeSequence", "1C", children=_code("procedure")),
@@ -204,24 +224,24 @@ ROOT = (
 
 
 def rows(table: Iterable[Attribute] = ROOT, depth: int = 0) -> Iterator[tuple[int, Attribute]]:
-    """The whole table, from top to bottom: how deep in sequences a row stands, and the row."""
+    """Yield every row of the table from top to bottom, with its depth in sequences."""
     for row in table:
         yield depth, row
         yield from rows(row.children, depth + 1)
 
 
-#: In a request these say how to read it, not what to look for.
-NO_KEYS = frozenset({"QueryRetrieveLevel", *(row.keyword for row in ROOT if row.matching is Matching.NEVER)})
-#: Attributes of the scheduled step: misplaced at the root they are noise.
-MISPLACED = frozenset(row.keyword for row in STEP)
+#: Attributes of a request that say how to read it, and are neither matching keys nor return keys.
+NOT_KEYS = frozenset({"QueryRetrieveLevel", *(row.keyword for row in ROOT if row.matching is Matching.NEVER)})
+#: Attributes of the scheduled step. Some modalities also send them at the root, where they are ignored.
+STEP_KEYWORDS = frozenset(row.keyword for row in STEP)
 
-#: Status in the database → the words by which it is found; the first goes out. PS3.3 section C.4.10 has no IN PROGRESS
-#: for a scheduled step.
+#: Status in the database → the values that match it; responses hold the first. PS3.3 C.4.10 has STARTED, not IN
+#: PROGRESS, for a scheduled step.
 STATUS_WORDS = {
     "SCHEDULED": ("SCHEDULED",),
     "IN PROGRESS": ("STARTED", "IN PROGRESS"),
     "COMPLETED": ("COMPLETED",),
     "DISCONTINUED": ("DISCONTINUED",),
 }
-#: Done: not shown unless they are asked for by a status.
+#: Items in these states are left out of an answer unless the query has a status key.
 FINAL_STATES = frozenset({"COMPLETED", "DISCONTINUED"})

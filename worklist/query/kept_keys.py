@@ -1,7 +1,12 @@
-"""Owns what is kept of a query's keys, and how a key that was kept is held against an item. Pure.
+"""Reduce a query's keys to what the log may keep, and compare what was kept with an item later. Pure.
 
-A value that can be a patient's is kept as a keyed hash: one who knows a name can ask whether it was that one, and
-nobody can read or guess one from the table. Of a pattern or a range only that there was one is kept.
+A value that may be personal is kept as a keyed hash: a support engineer who knows a name can ask whether it was that
+one, and nobody can read or guess one from the table. Of a personal pattern or range the log keeps only that there was
+one. What is kept of a key, as JSON, is one of:
+
+- the value in clear, if it has the shape of a value that cannot be personal (SHAPES);
+- `{"hashed": [...], "with": ...}`, the hashes of its values and a check of the secret they were made with;
+- `{}`, if it had a value that can neither be shown nor compared.
 """
 
 import hashlib
@@ -17,7 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from worklist.query.information_model import (
-    NO_KEYS,
+    NOT_KEYS,
     ROOT,
     STATUS_WORDS,
     STEP,
@@ -31,27 +36,26 @@ from worklist.query.matching import (
     SINGLE_VALUE,
     AnyOf,
     BadKey,
-    Between,
-    Condition,
-    NameLike,
+    NameMatch,
     OneOf,
-    is_universal,
+    Range,
+    is_universal_key,
     step_item,
     values_of,
 )
-from worklist.query.person_names import Fold, is_universal_name, name_groups, wild_card, without_accents
+from worklist.query.person_names import Fold, name_groups, wild_card, without_accents
 
-#: Keyword, canonical text → its hash.
+#: Returns the keyed hash of a keyword and a canonical text.
 Mac = Callable[[str, str], str]
 
 UNIVERSAL = "*"
-#: As long as an NHS number that wants its last digit, whatever stands between the digits: nothing that tells of no
-#: patient is that long, but for moments and UIDs, whose own shapes are strict.
+#: Nine digits, whatever is between them: an NHS number, perhaps without its last digit. Of the keys in SHAPES only
+#: times and UIDs may be this long, and their own shapes are strict.
 LONG_NUMBER = re.compile(r"[0-9](?:[ .*?\\-]*[0-9]){8}")
-ID = r"(?=.*[0-9])[!-+\--\[\]_-~]{1,16}"  # no spaces, commas and carets, and a digit: a name has it the other way
+ID = r"(?=.*[0-9])[!-+\--\[\]_-~]{1,16}"  # a digit, and no space, comma or caret: unlike a name
 DAY = r"[0-9]{4}\.?[0-9]{2}\.?[0-9]{2}"
 MOMENT = r"(?:[01][0-9]|2[0-3])(?:[0-5][0-9](?:(?:[0-5][0-9]|60)(?:\.[0-9]{1,6})?)?)?"
-#: Keys that tell of no patient, and what their values look like: anything else in them may be a slip of the hand.
+#: Keys that are not personal, and the shape of their values. Another value may be personal data typed by mistake.
 SHAPES = {
     keyword: re.compile(shape)
     for keyword, shape in {
@@ -70,7 +74,7 @@ MAY_BE_LONG = {"ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTi
 
 
 def keyed_hash(secret: str) -> Mac:
-    """HMAC-SHA-256 under a key of its own, made from the secret."""
+    """Return HMAC-SHA-256, 32 hexadecimal digits of it, under a key derived from the secret."""
     key = hmac.digest(secret.encode(), b"worklist.query.kept_keys", "sha256")
 
     def mac(keyword: str, text: str) -> str:
@@ -80,9 +84,9 @@ def keyed_hash(secret: str) -> Mac:
 
 
 def kept_keys(request: Dataset, mac: Mac) -> dict[str, Any]:
-    """What is kept of every key that has a value: keyword → the text, its hashes, or that there was one. It is JSON.
+    """Return what to keep of every key that has a value: keyword → value, hashes or `{}`, as JSON.
 
-    It never fails, whatever was sent: a query that is refused is kept, too.
+    Never fail, whatever was sent: queries that are refused are logged too.
     """
     kept = dict(_kept(request, ROOT, mac))
     try:
@@ -96,40 +100,39 @@ def _kept(dataset: Dataset, table: tuple[Attribute, ...], mac: Mac) -> Iterator[
     rows = {row.keyword: row for row in table}
     for element in dataset:
         keyword = element.keyword
-        if not keyword or keyword in NO_KEYS or not element.value or keyword == STEP_SEQUENCE:
+        if not keyword or keyword in NOT_KEYS or not element.value or keyword == STEP_SEQUENCE:
             continue
         if keyword not in rows or element.VR == "SQ":
             yield keyword, {}
         elif values := values_of(element.value):
-            yield keyword, _kept_values(rows[keyword], values, mac)
+            yield keyword, _kept_value(rows[keyword], values, mac)
 
 
-def _kept_values(attribute: Attribute, values: list[str], mac: Mac) -> Any:
-    if is_universal(values) or (attribute.matching is Matching.NAME and any(map(is_universal_name, values))):
+def _kept_value(attribute: Attribute, values: list[str], mac: Mac) -> Any:
+    if is_universal_key(attribute, values):
         return UNIVERSAL
-    if _tells_of_no_patient(attribute.keyword, values):
+    if _cannot_be_personal(attribute.keyword, values):
         return "\\".join(values)
     hashes = _hashes(attribute, values, mac)
-    return {"hashed": hashes, "with": _key_check(mac)} if hashes else {}
+    return {"hashed": hashes, "with": _secret_check(mac)} if hashes else {}
 
 
-def _tells_of_no_patient(keyword: str, values: list[str]) -> bool:
-    """By its looks; several values are one number, too, that was cut in pieces."""
+def _cannot_be_personal(keyword: str, values: list[str]) -> bool:
+    """Judge by the shape. Several values count as one number: an NHS number may have been split."""
     if keyword == STATUS:
-        return all(_is_state(value) for value in values)
+        words = {word for words in STATUS_WORDS.values() for word in words}
+        return all(any(map(wild_card(value).fullmatch, words)) for value in values)
     shape = SHAPES.get(keyword)
     if not shape or not all(shape.fullmatch(value) for value in values):
         return False
     return keyword in MAY_BE_LONG or not LONG_NUMBER.search("\\".join(values))
 
 
-def _is_state(value: str) -> bool:
-    """A state of a step, or a pattern of one."""
-    return any(wild_card(value).fullmatch(word) for words in STATUS_WORDS.values() for word in words)
-
-
 def _hashes(attribute: Attribute, values: list[str], mac: Mac) -> list[Any]:
-    """None at all for what cannot be compared by its hash. Of a name those of its groups, with accents and without."""
+    """Return a hash for each value, for each name those of its component groups with accents and without.
+
+    Empty if the values cannot be compared by hash: a pattern, a range, or a key that is not matched or not valid.
+    """
     make = CONDITIONS.get(attribute.matching)
     try:
         condition = make(values) if make else None
@@ -138,14 +141,18 @@ def _hashes(attribute: Attribute, values: list[str], mac: Mac) -> list[Any]:
     match condition:
         case OneOf(texts):
             return sorted(mac(attribute.keyword, text) for text in texts)
-        case NameLike(names) if not any(set("*?") & set(name) for name in names):
+        case NameMatch(names) if not any(set("*?") & set(name) for name in names):
             return [
                 [_group_hashes(attribute, name, fold, mac) for fold in (str.casefold, without_accents)]
                 for name in names
             ]
         case AnyOf(conditions):
-            days = [_single_day(one) for one in conditions]
-            return [mac(attribute.keyword, day) for day in days] if all(days) else []
+            days = [
+                one.low.isoformat()
+                for one in conditions
+                if isinstance(one, Range) and one.low == one.high and isinstance(one.low, date)
+            ]
+            return [mac(attribute.keyword, day) for day in days] if len(days) == len(conditions) else []
     return []
 
 
@@ -153,72 +160,66 @@ def _group_hashes(attribute: Attribute, name: str, fold: Fold, mac: Mac) -> list
     return [mac(attribute.keyword, group) if group else "" for group in name_groups(name, fold)]
 
 
-def _single_day(condition: Condition) -> str:
-    if isinstance(condition, Between) and condition.low == condition.high and isinstance(condition.low, date):
-        return condition.low.isoformat()
-    return ""
-
-
-def _key_check(mac: Mac) -> str:
-    """By which an old hash is known when the secret has changed."""
+def _secret_check(mac: Mac) -> str:
+    """Return a short value that differs once the secret has changed, so that old hashes are recognised."""
     return mac("", "")[:8]
 
 
-# And back again -------------------------------------------------------------------------------------------------------
+# Reading what was kept ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class HiddenKey:
-    """A key whose value is not kept in clear: its hashes, none of them where there is nothing to compare."""
+class HashedKey:
+    """A key whose value was not kept in clear; without hashes it cannot be compared."""
 
     attribute: Attribute
     hashes: list[Any]
-    also: tuple[str, ...] = ()
+    alternative_fields: tuple[str, ...] = ()
     folds_accents: bool = False
 
     @property
     def name(self) -> str:
-        """The attribute's keyword."""
         return self.attribute.keyword
 
     @property
-    def section(self) -> str:
-        """The rule by which it is compared, where it can be."""
+    def rule(self) -> str:
         return SINGLE_VALUE
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The item's fields of which one must meet it."""
-        return self.attribute.field, *self.also
+        """The item's fields, one of which must match."""
+        return self.attribute.field, *self.alternative_fields
 
-    def met_by(self, item: Any, mac: Mac) -> bool | None:
-        """Whether the item meets it; None where that cannot be told any more."""
-        verdicts = [self._met_by(getattr(item, field), mac) for field in self.fields]
+    def matches(self, item: Any, mac: Mac) -> bool | None:
+        """Return whether the item matches the key; None if that cannot be determined any more."""
+        verdicts = [self._matches(getattr(item, field), mac) for field in self.fields]
         return True if True in verdicts else None if None in verdicts else False
 
-    def _met_by(self, value: Any, mac: Mac) -> bool | None:
+    def _matches(self, value: Any, mac: Mac) -> bool | None:
         if value in (None, ""):
             return self.attribute.empty_matches
         if not self.hashes:
             return None
         if self.attribute.matching is Matching.NAME:
-            return any(self._name_fits(folded, str(value), mac) for folded in self.hashes)
+            return any(self._name_matches(folded, str(value), mac) for folded in self.hashes)
         text = value.isoformat() if isinstance(value, date) else str(value).strip(" ")
         return mac(self.attribute.keyword, text) in self.hashes
 
-    def _name_fits(self, folded: list[list[str]], name: str, mac: Mac) -> bool:
+    def _name_matches(self, folded: list[list[str]], name: str, mac: Mac) -> bool:
+        """Compare the hashes of the component groups, in each folding that is configured."""
         foldings: tuple[Fold, ...] = (str.casefold, without_accents) if self.folds_accents else (str.casefold,)
-        return any(
-            all(not one or one == has for one, has in zip(wanted, self._groups(name, fold, mac), strict=False))
-            for wanted, fold in zip(folded, foldings, strict=False)
-        )
-
-    def _groups(self, name: str, fold: Fold, mac: Mac) -> list[str]:
-        return [*_group_hashes(self.attribute, name, fold, mac), "", "", ""]
+        for wanted, fold in zip(folded, foldings, strict=False):
+            groups = [*_group_hashes(self.attribute, name, fold, mac), "", "", ""]
+            if all(not one or one == other for one, other in zip(wanted, groups, strict=False)):
+                return True
+        return False
 
 
 def identifier_of(kept: Mapping[str, Any]) -> Dataset:
-    """The keys that were kept in clear, as an identifier. A status that was not is any one: no state is hidden then."""
+    """Return the keys that were kept in clear as an identifier.
+
+    A status key that was not becomes a universal one, so that no state is hidden, just as in the original query.
+    """
     identifier, step = Dataset(), Dataset()
     with config.disable_value_validation():
         for target, table in ((identifier, ROOT), (step, STEP)):
@@ -232,20 +233,20 @@ def identifier_of(kept: Mapping[str, Any]) -> Dataset:
     return identifier
 
 
-def hidden_keys(kept: Mapping[str, Any], mac: Mac, options: MatchingOptions) -> list[HiddenKey]:
-    """The keys that are matched on and were not kept in clear."""
+def hashed_keys(kept: Mapping[str, Any], mac: Mac, options: MatchingOptions) -> list[HashedKey]:
+    """Return the keys that the gateway matches on and that were not kept in clear."""
     found = []
     for row in _matched():
         value = kept.get(row.keyword)
         if isinstance(value, Mapping):
-            hashes = value.get("hashed", []) if value.get("with") == _key_check(mac) else []
-            also = row.also if options.procedure_id_finds_accession else ()
-            found.append(HiddenKey(row, hashes, also, options.folds_accents))
+            hashes = value.get("hashed", []) if value.get("with") == _secret_check(mac) else []
+            alternatives = row.alternative_fields if options.procedure_id_finds_accession else ()
+            found.append(HashedKey(row, hashes, alternatives, options.folds_accents))
     return found
 
 
 def ignored_keys(kept: Mapping[str, Any]) -> list[str]:
-    """The keywords of keys with a value that is not matched on."""
+    """Return the keywords of keys whose value the gateway does not match on."""
     matched = {row.keyword for row in _matched()}
     return [keyword for keyword in kept if keyword not in matched and keyword != STEP_SEQUENCE]
 

@@ -1,6 +1,13 @@
-"""Owns attribute matching: what a query's keys mean, and whether an item meets them (PS3.4 section C.2.2.2). Pure.
+"""Match worklist items against the matching keys of a C-FIND identifier (PS3.4 C.2.2.2). Pure.
 
-This is the specification. The database narrows (models/items.py); what is said here decides.
+`parse_matching_keys` reads the identifier; `MatchingKeys.matches` decides for one item. The model behind both:
+
+- A *condition* is what one key requires of one value: a single value, a wild card, a range. It knows no item.
+- A *criterion* is what a query requires of an item: a matching key (an attribute with a condition), the combined range
+  of start date and time, or the states that are hidden from the answer. An item matches if it meets all of them.
+
+This module defines what matches. The database only preselects: `worklist.models.items` turns the same conditions into
+SQL that finds at least these items.
 """
 
 import re
@@ -17,6 +24,7 @@ from pydicom.sequence import Sequence
 from core import value_representations as vr
 from dicom.modality_policy import ModalityPolicy
 from worklist.query.information_model import (
+    DEFAULT_OPTIONS,
     FINAL_STATES,
     ROOT,
     STATUS_WORDS,
@@ -31,73 +39,74 @@ from worklist.query.person_names import NamePattern, is_universal_name, wild_car
 T = TypeVar("T", date, time)
 
 LAST_TIME = time(23, 59, 59, 999999)
-#: A second that the clock of an item never shows (PS3.5 table 6.2-1, TM); a key with it is no nonsense.
+#: A leap second (PS3.5 table 6.2-1, TM). A key may contain one, though no item's time does.
 LEAP_SECOND = re.compile(r"(?<![0-9])([0-9]{4})60(?:\.[0-9]{1,6})?(?![0-9.])")
 NHS_NUMBER = re.compile(r"([0-9]{3})([0-9]{3})([0-9]{4})")
-#: Digits and wild cards in groups: a part of an NHS number, it may be.
+#: Digits, spaces and wild cards only: possibly part of an NHS number.
 NHS_PATTERN = re.compile(r"[0-9*? ]+")
-DEFAULT_OPTIONS = MatchingOptions()
+TIMED_KEYWORDS = ("ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime")
 
-# By which rule a key is held against a value; an explanation names it.
+# The rules that an explanation quotes: sections of the standard, and the gateway's own.
 SINGLE_VALUE = "PS3.4 C.2.2.2.1"
 UID_LIST = "PS3.4 C.2.2.2.2"
 WILD_CARD = "PS3.4 C.2.2.2.4"
 RANGE = "PS3.4 C.2.2.2.5"
-ONE_PERIOD = "PS3.4 C.2.2.2.5.4 and K.5.1.1"
+COMBINED_RANGE = "PS3.4 C.2.2.2.5.4 and K.5.1.1"
 FINAL_STATES_ARE_HIDDEN = "final states are shown only when a status is asked for"
 OWN_LIST_ONLY = "the modality is shown its own list only"
 
 
 class BadKey(Exception):
-    """A key that means nothing: status A900. The text is the ErrorComment (LO, at most 64) and quotes no value."""
+    """A key whose value is not valid (status A900). The text is the ErrorComment: at most 64 characters, no value."""
 
     def __init__(self, keyword: str, tag: int, problem: str) -> None:
         super().__init__(f"{keyword} {problem}"[:64])
         self.tag = tag
 
 
+# Conditions -----------------------------------------------------------------------------------------------------------
+
+
 class Condition(Protocol):
-    """What one key demands of a stored value that is not empty."""
+    """What one key requires of a stored value that is not empty."""
 
     @property
-    def section(self) -> str:
-        """The rule by which it does."""
+    def rule(self) -> str:
+        """The section of the standard, or the gateway's own rule, that an explanation quotes."""
 
-    def holds(self, value: Any) -> bool:
-        """Whether the value meets it."""
+    def matches(self, value: Any) -> bool:
+        """Return whether the value satisfies the condition."""
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """Single value matching, and list of UID matching: exact and case-sensitive, spaces around do not count."""
+    """Single value matching and list of UID matching: exact and case-sensitive, ignoring spaces around the value."""
 
     values: frozenset[str]
-    section: str = SINGLE_VALUE
+    rule: str = SINGLE_VALUE
 
-    def holds(self, value: str) -> bool:
-        """Equal to any of the values."""
+    def matches(self, value: str) -> bool:
         return value.strip(" ") in self.values
 
 
 @dataclass(frozen=True)
-class Like:
-    """Wild card matching: `*` is any run of characters, `?` any one; nothing else is special."""
+class WildCard:
+    """Wild card matching of the whole value: `*` is any run of characters, `?` any one; nothing else is special."""
 
     patterns: tuple[str, ...]
-    section: str = WILD_CARD
+    rule: str = WILD_CARD
 
     @cached_property
     def _expressions(self) -> list[re.Pattern[str]]:
         return [wild_card(pattern) for pattern in self.patterns]
 
-    def holds(self, value: str) -> bool:
-        """Fits any of the patterns from end to end."""
+    def matches(self, value: str) -> bool:
         return any(expression.fullmatch(value.strip(" ")) for expression in self._expressions)
 
 
 @dataclass(frozen=True)
-class NameLike:
-    """PN matching, as names.py has it: single value and wild card."""
+class NameMatch:
+    """Single value and wild card matching of a person's name, as person_names.py compares them."""
 
     names: tuple[str, ...]
     folds_accents: bool = False
@@ -107,184 +116,177 @@ class NameLike:
         return [NamePattern(name, self.folds_accents) for name in self.names]
 
     @property
-    def section(self) -> str:
-        """Wild card matching where there is one."""
+    def rule(self) -> str:
         return WILD_CARD if any(set("*?") & set(name) for name in self.names) else SINGLE_VALUE
 
-    def holds(self, value: str) -> bool:
-        """Fits any of the names."""
+    def matches(self, value: str) -> bool:
         return any(pattern.fits(value) for pattern in self._patterns)
 
 
 @dataclass(frozen=True)
-class Between(Generic[T]):
-    """Range matching, both ends included; single value matching where there is but one to say."""
+class Range(Generic[T]):
+    """Range matching, both ends included. A single date or time is the range from its start to its end."""
 
     low: T
     high: T
-    section: str = RANGE
+    rule: str = RANGE
 
-    def holds(self, value: T) -> bool:
-        """Inside."""
+    def matches(self, value: T) -> bool:
         return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
 class AnyOf:
-    """Several conditions of which one must hold: a key of several values."""
+    """Several conditions, one of which must hold: a key with several values."""
 
     conditions: tuple[Condition, ...]
 
     @property
-    def section(self) -> str:
-        """That of the first."""
-        return self.conditions[0].section
+    def rule(self) -> str:
+        return self.conditions[0].rule
 
-    def holds(self, value: Any) -> bool:
-        """Any of them holds."""
-        return any(condition.holds(value) for condition in self.conditions)
+    def matches(self, value: Any) -> bool:
+        return any(condition.matches(value) for condition in self.conditions)
 
 
-class Demand(Protocol):
-    """One thing that a query demands of an item: a key, a period, or a rule of the house."""
+# Criteria -------------------------------------------------------------------------------------------------------------
+
+
+class Criterion(Protocol):
+    """One thing that a query requires of an item."""
 
     @property
     def name(self) -> str:
-        """The keyword of the attribute, or of both."""
+        """The keyword of the attribute, or both keywords of the combined range."""
 
     @property
-    def asked(self) -> str:
-        """What the query says, as it says it. It may be a patient's."""
+    def query_value(self) -> str:
+        """The value in the query, which may be personal data; empty for a rule that the query does not state."""
 
     @property
-    def section(self) -> str:
-        """The rule by which it is held against the item."""
+    def rule(self) -> str:
+        """The section of the standard, or the gateway's own rule, that an explanation quotes."""
 
-    def met_by(self, item: Any) -> bool:
-        """Whether the item meets it."""
+    def matches(self, item: Any) -> bool:
+        """Return whether the item meets the criterion."""
 
 
 @dataclass(frozen=True)
-class Key:
-    """One attribute with what the query demands of it. `also` are more fields of the item that may meet it."""
+class MatchingKey:
+    """An attribute and the condition that its value must satisfy (PS3.4 C.2.2.1.1).
+
+    `alternative_fields` are further fields of the item; it is enough if one of them satisfies the condition.
+    """
 
     attribute: Attribute
     condition: Condition
-    asked: str = ""
-    also: tuple[str, ...] = ()
+    query_value: str = ""
+    alternative_fields: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """The attribute's keyword."""
         return self.attribute.keyword
 
     @property
-    def section(self) -> str:
-        """The rule by which the key is held against a value."""
-        return self.condition.section
+    def rule(self) -> str:
+        return self.condition.rule
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The item's fields of which one must meet the condition."""
-        return self.attribute.field, *self.also
+        """The item's fields, one of which must satisfy the condition."""
+        return self.attribute.field, *self.alternative_fields
 
-    def met_by(self, item: Any) -> bool:
-        """An item whose value is unknown meets no key, but for those attributes where the table says otherwise."""
-        return any(self._met_by(getattr(item, field)) for field in self.fields)
-
-    def _met_by(self, value: Any) -> bool:
-        if value is None or value == "":
-            return self.attribute.empty_matches
-        return self.condition.holds(value)
+    def matches(self, item: Any) -> bool:
+        """Return whether one of the fields satisfies the condition; an empty one does if the attribute says so."""
+        values = [getattr(item, field) for field in self.fields]
+        return any(
+            self.attribute.empty_matches if value in (None, "") else self.condition.matches(value) for value in values
+        )
 
 
 @dataclass(frozen=True)
-class Period:
-    """A date range and a time range of the same form: one stretch from the first day's time to the last day's
-    (PS3.4 section C.2.2.2.5.4 and K.5.1.1, note)."""
+class DateTimeRange:
+    """Combined date-time range matching: one range from the first day's time to the last day's.
+
+    It applies when start date and start time are ranges of the same form (PS3.4 C.2.2.2.5.4 and K.5.1.1, note).
+    """
 
     start: datetime
     end: datetime
-    asked: str = ""
-    section: str = ONE_PERIOD
+    query_value: str = ""
+    rule: str = COMBINED_RANGE
+    name: str = " and ".join(TIMED_KEYWORDS)
 
-    @property
-    def name(self) -> str:
-        """The keywords of both."""
-        return "ScheduledProcedureStepStartDate and ScheduledProcedureStepStartTime"
-
-    def holds(self, day: date | None, at: time | None) -> bool:
-        """The moment lies in it."""
-        return day is not None and at is not None and self.start <= datetime.combine(day, at) <= self.end
-
-    def met_by(self, item: Any) -> bool:
-        """The item starts in it."""
-        return self.holds(item.scheduled_date, item.scheduled_time)
+    def matches(self, item: Any) -> bool:
+        if item.scheduled_date is None or item.scheduled_time is None:
+            return False
+        return self.start <= datetime.combine(item.scheduled_date, item.scheduled_time) <= self.end
 
 
 @dataclass(frozen=True)
-class Hidden:
-    """States of which an item is not shown, as no status was asked for."""
+class HiddenStates:
+    """The states that are left out of the answer because the query has no status key."""
 
     states: frozenset[str]
-    asked: str = ""
+    query_value: str = ""
     name: str = "ScheduledProcedureStepStatus"
-    section: str = FINAL_STATES_ARE_HIDDEN
+    rule: str = FINAL_STATES_ARE_HIDDEN
 
-    def met_by(self, item: Any) -> bool:
-        """The item is of another state."""
+    def matches(self, item: Any) -> bool:
         return item.status not in self.states
 
 
 @dataclass(frozen=True)
-class Keys:
-    """Everything that a query demands; all of it must be met."""
+class MatchingKeys:
+    """All criteria of one query. An item matches if it meets every one."""
 
-    keys: tuple[Key, ...] = ()
-    period: Period | None = None
+    keys: tuple[MatchingKey, ...] = ()
+    date_time_range: DateTimeRange | None = None
     hidden_states: frozenset[str] = FINAL_STATES
 
     @property
     def names_status(self) -> bool:
-        """The status key has a value, be it a universal one: then no state is hidden."""
+        """Whether the status key has a value. Then no state is hidden, even if the value is universal."""
         return not self.hidden_states
 
     @property
-    def demands(self) -> Iterator[Demand]:
-        """One by one, each with its rule."""
+    def criteria(self) -> Iterator[Criterion]:
         if self.hidden_states:
-            yield Hidden(self.hidden_states)
-        if self.period:
-            yield self.period
+            yield HiddenStates(self.hidden_states)
+        if self.date_time_range:
+            yield self.date_time_range
         yield from self.keys
 
-    def met_by(self, item: Any) -> bool:
-        """Whether the item belongs into the answer. The item has the fields that the table names."""
-        return all(demand.met_by(item) for demand in self.demands)
+    def matches(self, item: Any) -> bool:
+        """Return whether the item belongs in the answer. It needs the fields that the information model names."""
+        return all(criterion.matches(item) for criterion in self.criteria)
 
 
-def keys_from(identifier: Dataset, options: MatchingOptions = DEFAULT_OPTIONS) -> Keys:
-    """What an identifier asks for; BadKey where it means nothing."""
+# Reading an identifier ------------------------------------------------------------------------------------------------
+
+
+def parse_matching_keys(identifier: Dataset, options: MatchingOptions = DEFAULT_OPTIONS) -> MatchingKeys:
+    """Return the matching keys of an identifier. Raise BadKey if a value is not valid."""
     step = step_item(identifier)
-    period = _period(step)
-    timed = {"ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime"} if period else set()
-    keys = [*_keys(identifier, ROOT, options), *_keys(step, [row for row in STEP if row.keyword not in timed], options)]
+    combined = _date_time_range(step)
+    step_rows = [row for row in STEP if not combined or row.keyword not in TIMED_KEYWORDS]
+    keys = [*_keys(identifier, ROOT, options), *_keys(step, step_rows, options)]
     names_status = bool(values_of(step.get("ScheduledProcedureStepStatus")))
-    return Keys(tuple(keys), period, frozenset() if names_status else FINAL_STATES)
+    return MatchingKeys(tuple(keys), combined, frozenset() if names_status else FINAL_STATES)
 
 
-def restricted(keys: Keys, policy: ModalityPolicy, calling_ae_title: str) -> Keys:
-    """The keys, and what the asker may not see whatever they say: they are never widened by a policy."""
-    more: tuple[Key, ...] = ()
+def apply_policy(keys: MatchingKeys, policy: ModalityPolicy, calling_ae_title: str) -> MatchingKeys:
+    """Add what the modality's policy hides from it. A policy never widens the keys."""
+    more: tuple[MatchingKey, ...] = ()
     if policy.own_list_only:
         (station,) = (row for row in STEP if row.keyword == "ScheduledStationAETitle")
-        more = (Key(station, OneOf(frozenset({calling_ae_title}), OWN_LIST_ONLY), calling_ae_title),)
+        more = (MatchingKey(station, OneOf(frozenset({calling_ae_title}), OWN_LIST_ONLY), calling_ae_title),)
     in_progress = {"IN PROGRESS"} if policy.hides_in_progress and not keys.names_status else set()
     return replace(keys, keys=(*keys.keys, *more), hidden_states=keys.hidden_states | in_progress)
 
 
 def step_item(identifier: Dataset) -> Dataset:
-    """The one item of the Scheduled Procedure Step Sequence; an empty one where there is none."""
+    """Return the item of the Scheduled Procedure Step Sequence, or an empty one. Raise BadKey for several items."""
     items = identifier.get(STEP_SEQUENCE) or Sequence()
     if not isinstance(items, Sequence):
         raise BadKey(STEP_SEQUENCE, identifier[STEP_SEQUENCE].tag, "is no sequence")
@@ -294,7 +296,7 @@ def step_item(identifier: Dataset) -> Dataset:
 
 
 def values_of(value: Any) -> list[str]:
-    """What a text element holds, one by one, without insignificant spaces; nothing for a zero-length or absent one."""
+    """Return the values of a text element without insignificant spaces; none if it is absent or zero-length."""
     if value is None:
         return []
     several = value if isinstance(value, MultiValue | list | tuple) else [value]
@@ -302,11 +304,16 @@ def values_of(value: Any) -> list[str]:
 
 
 def is_universal(values: list[str]) -> bool:
-    """Zero-length, or a lone `*` (PS3.4 section C.2.2.2.3 and C.2.2.2.4, note 1)."""
+    """Return whether a key matches everything: zero-length or a lone `*` (PS3.4 C.2.2.2.3; C.2.2.2.4, note 1)."""
     return not values or "*" in values
 
 
-def _keys(dataset: Dataset, table: Iterable[Attribute], options: MatchingOptions) -> Iterator[Key]:
+def is_universal_key(attribute: Attribute, values: list[str]) -> bool:
+    """Return whether a key for this attribute matches everything; for a name also if each group is empty or `*`."""
+    return is_universal(values) or (attribute.matching is Matching.NAME and any(map(is_universal_name, values)))
+
+
+def _keys(dataset: Dataset, table: Iterable[Attribute], options: MatchingOptions) -> Iterator[MatchingKey]:
     for attribute in table:
         if attribute.matching not in CONDITIONS or attribute.keyword not in dataset:
             continue
@@ -314,51 +321,48 @@ def _keys(dataset: Dataset, table: Iterable[Attribute], options: MatchingOptions
         if element.VR == "SQ":
             raise BadKey(attribute.keyword, element.tag, "is a sequence")
         values = values_of(element.value)
-        if is_universal(values) or (attribute.matching is Matching.NAME and any(map(is_universal_name, values))):
+        if is_universal_key(attribute, values):
             continue
         try:
             condition = CONDITIONS[attribute.matching](values)
         except ValueError as problem:
             raise BadKey(attribute.keyword, element.tag, str(problem)) from None
-        if isinstance(condition, NameLike):
+        if isinstance(condition, NameMatch):
             condition = replace(condition, folds_accents=options.folds_accents)
-        also = attribute.also if options.procedure_id_finds_accession else ()
-        yield Key(attribute, condition, "\\".join(values), also)
+        alternatives = attribute.alternative_fields if options.procedure_id_finds_accession else ()
+        yield MatchingKey(attribute, condition, "\\".join(values), alternatives)
 
 
 def _text(values: list[str]) -> Condition:
     wild = any("*" in value or "?" in value for value in values)
-    return Like(tuple(values)) if wild else OneOf(frozenset(values))
+    return WildCard(tuple(values)) if wild else OneOf(frozenset(values))
 
 
 def _status(values: list[str]) -> Condition:
     wanted = _text(values)
-    meant = (status for status, words in STATUS_WORDS.items() if any(map(wanted.holds, words)))
-    return OneOf(frozenset(meant), wanted.section)
+    states = (status for status, words in STATUS_WORDS.items() if any(map(wanted.matches, words)))
+    return OneOf(frozenset(states), wanted.rule)
 
 
 def _nhs_number(values: list[str]) -> Condition:
-    return _text([spelling for value in values for spelling in _spellings(value)])
+    """Accept an NHS number as one word or in its three groups, and a pattern of one with or without the spaces."""
+    spellings = []
+    for value in values:
+        word = value.replace(" ", "")
+        spellings.append(value)
+        if number := NHS_NUMBER.fullmatch(word):
+            spellings += [word, " ".join(number.groups())]
+        elif NHS_PATTERN.fullmatch(value) and ("*" in word or "?" in word):
+            spellings.append(word)
+    return _text(spellings)
 
 
-def _spellings(value: str) -> list[str]:
-    """An NHS number as one word and in its three groups, a pattern of one as one word, too; anything else as it is."""
-    word = value.replace(" ", "")
-    if match := NHS_NUMBER.fullmatch(word):
-        return [value, word, " ".join(match.groups())]
-    return [value, word] if NHS_PATTERN.fullmatch(value) and ("*" in word or "?" in word) else [value]
+def _date_ranges(values: list[str]) -> Condition:
+    return AnyOf(tuple(Range(*_dates(value), rule=RANGE if "-" in value else SINGLE_VALUE) for value in values))
 
 
-def _date_range(value: str) -> Between[date]:
-    return Between(*_dates(value), section=_range_section(value))
-
-
-def _time_range(value: str) -> Between[time]:
-    return Between(*_times(value), section=_range_section(value))
-
-
-def _range_section(value: str) -> str:
-    return RANGE if "-" in value else SINGLE_VALUE
+def _time_ranges(values: list[str]) -> Condition:
+    return AnyOf(tuple(Range(*_times(value), rule=RANGE if "-" in value else SINGLE_VALUE) for value in values))
 
 
 def _dates(value: str) -> tuple[date, date]:
@@ -369,13 +373,14 @@ def _dates(value: str) -> tuple[date, date]:
 def _times(value: str) -> tuple[time, time]:
     low, high = _ends(LEAP_SECOND.sub(r"\g<1>59.999999", value))
     if "-" not in value:
-        at = vr.parse_tm(low)  # without a fraction the whole second is meant: an item is shown without one, too
+        # A time without a fraction means the whole second: responses show an item's time without one, too.
+        at = vr.parse_tm(low)
         return at, at if "." in low else at.replace(microsecond=999999)
     return vr.parse_tm(low) if low else time.min, _last_moment(high) if high else LAST_TIME
 
 
 def _last_moment(text: str) -> time:
-    """The end of what the text leaves open: 1000 is up to 10:00:59.999999."""
+    """Return the last moment that a TM value of reduced precision includes: for 1000 it is 10:00:59.999999."""
     start = vr.parse_tm(text)
     minute = 59 if len(text) == 2 else start.minute
     second = 59 if len(text) in (2, 4) else start.second
@@ -385,7 +390,7 @@ def _last_moment(text: str) -> time:
 
 
 def _ends(value: str) -> tuple[str, str]:
-    """`a-b`, `-b`, `a-` or `a` as two texts, empty where open; ValueError for anything else."""
+    """Split `a-b`, `-b`, `a-` or `a` into its two ends, empty where open. Raise ValueError for a lone `-`."""
     low, dash, high = (part.strip() for part in value.partition("-"))
     if not dash:
         return value, value
@@ -394,32 +399,27 @@ def _ends(value: str) -> tuple[str, str]:
     return low, high
 
 
-def _period(step: Dataset) -> Period | None:
-    """Date and time ranges of the same form; None where they are matched each for itself."""
-    dates, times = (values_of(step.get(row.keyword)) for row in STEP if row.matching in (Matching.DATE, Matching.TIME))
+def _date_time_range(step: Dataset) -> DateTimeRange | None:
+    """Return the combined range if date and time are ranges of the same form; None if each is matched by itself."""
+    dates, times = (values_of(step.get(keyword)) for keyword in TIMED_KEYWORDS)
     if len(dates) != 1 or len(times) != 1 or "-" not in dates[0] or "-" not in times[0]:
         return None
-    if [bool(end) for end in _ends_or_none(dates[0])] != [bool(end) for end in _ends_or_none(times[0])]:
-        return None
     try:
+        if list(map(bool, _ends(dates[0]))) != list(map(bool, _ends(times[0]))):
+            return None
         (first, last), (opening, closing) = _dates(dates[0]), _times(times[0])
     except ValueError:
-        return None  # told of as a key of its own
-    asked = f"{dates[0]} {times[0]}"
-    return Period(datetime.combine(first, opening), datetime.combine(last, closing), asked)
-
-
-def _ends_or_none(value: str) -> tuple[str, str]:
-    low, _, high = (part.strip() for part in value.partition("-"))
-    return low, high
+        return None  # _keys reads each by itself and raises BadKey with the right tag
+    query_value = f"{dates[0]} {times[0]}"
+    return DateTimeRange(datetime.combine(first, opening), datetime.combine(last, closing), query_value)
 
 
 CONDITIONS: dict[Matching, Callable[[list[str]], Condition]] = {
     Matching.TEXT: _text,
     Matching.NHS_NUMBER: _nhs_number,
-    Matching.NAME: lambda values: NameLike(tuple(values)),
-    Matching.DATE: lambda values: AnyOf(tuple(map(_date_range, values))),
-    Matching.TIME: lambda values: AnyOf(tuple(map(_time_range, values))),
+    Matching.NAME: lambda values: NameMatch(tuple(values)),
+    Matching.DATE: _date_ranges,
+    Matching.TIME: _time_ranges,
     Matching.UID: lambda values: OneOf(frozenset(values), UID_LIST),
     Matching.STATUS: _status,
 }

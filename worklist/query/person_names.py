@@ -1,7 +1,7 @@
-"""Owns how the names of persons are compared and looked up (PN: PS3.5 section 6.2, PS3.4 section C.2.2.2.1). Pure.
+"""Compare persons' names, and make the form by which the database looks them up (PS3.5 6.2, PS3.4 C.2.2.2.1). Pure.
 
-Declared in the conformance statement: case-folded, composed (NFC), without spaces around components and without empty
-components at the end; component group by component group.
+As the conformance statement declares, names are compared case-folded and composed (NFC), ignoring spaces around
+components and empty components at the end, one component group at a time.
 """
 
 import re
@@ -13,22 +13,18 @@ from functools import cached_property, lru_cache
 Fold = Callable[[str], str]
 
 WILD_CARDS = re.compile(r"([*?])")
-#: Letters that Unicode does not take apart, such as ł and ø, have the letter in their name; names never change.
+#: Unicode does not decompose letters such as ł and ø, but their names, which never change, contain the plain letter.
 STROKED = re.compile(r"LATIN (?:SMALL|CAPITAL) LETTER ([A-Z]{1,2}) WITH .*")
 
 
 def name_groups(name: str, fold: Fold = str.casefold) -> list[str]:
-    """The component groups of a PN value as they are compared."""
-    return [_compared(group, fold) for group in unicodedata.normalize("NFC", name).split("=")]
-
-
-def _compared(group: str, fold: Fold) -> str:
-    folded = unicodedata.normalize("NFC", fold(group))
-    return "^".join(part.strip() for part in folded.split("^")).rstrip("^")
+    """Return the component groups of a PN value in the form in which they are compared."""
+    folded = (unicodedata.normalize("NFC", fold(group)) for group in unicodedata.normalize("NFC", name).split("="))
+    return ["^".join(component.strip() for component in group.split("^")).rstrip("^") for group in folded]
 
 
 def is_universal_name(name: str) -> bool:
-    """A name of which every group is empty or a lone `*`."""
+    """Return whether every group of the name is empty or a lone `*`."""
     return all(map(_is_universal, name_groups(name)))
 
 
@@ -37,37 +33,38 @@ def _is_universal(group: str) -> bool:
 
 
 def without_accents(text: str) -> str:
-    """A text of plain small letters: neither case nor accent nor stroke counts, nor how they are spelled."""
-    return "".join(map(_plain, text))
+    """Return the text in small letters without accents and strokes, however they are encoded."""
+    return "".join(map(_without_accent, text))
 
 
 @lru_cache(maxsize=4096)
-def _plain(character: str) -> str:
+def _without_accent(character: str) -> str:
     if character.isascii():
         return character.lower()
     parts = unicodedata.normalize("NFD", unicodedata.normalize("NFD", character).casefold())
-    return "".join(_unstroked(part) for part in parts if not unicodedata.combining(part))
+    letters = []
+    for part in parts:
+        if not unicodedata.combining(part):
+            stroked = STROKED.fullmatch(unicodedata.name(part, ""))
+            letters.append(stroked[1].lower() if stroked else part)
+    return "".join(letters)
 
 
-def _unstroked(letter: str) -> str:
-    match = STROKED.fullmatch(unicodedata.name(letter, ""))
-    return match[1].lower() if match else letter
-
-
-#: Ways to say that case does not count: ß is ss to the first, and one character, as `?` wants it, to the second.
+#: Two ways to ignore case: the first makes ß ss, the second keeps it one character, so that `?` matches it.
 FOLDINGS: tuple[Fold, ...] = (str.casefold, str.lower)
 
 
 @dataclass(frozen=True)
 class NamePattern:
-    """What a name key demands; with `folds_accents` MULLER is MÜLLER, too."""
+    """A matching key for a name; with `folds_accents` MULLER also matches MÜLLER."""
 
     name: str
     folds_accents: bool = False
 
     @cached_property
     def _keys(self) -> list[tuple[Fold, list["_Group"]]]:
-        universal = [_is_universal(group) for group in name_groups(self.name)]  # with accents: a lone one is a key
+        # Decided before accents are removed: a group that is only an accent would become empty, and so universal.
+        universal = [_is_universal(group) for group in name_groups(self.name)]
         foldings = (*FOLDINGS, without_accents) if self.folds_accents else FOLDINGS
         return [
             (fold, [_Group(*group) for group in zip(name_groups(self.name, fold), universal, strict=True)])
@@ -75,7 +72,7 @@ class NamePattern:
         ]
 
     def fits(self, name: str) -> bool:
-        """Each group of the key fits the same group of the name."""
+        """Return whether each group of the key matches the same group of the name."""
         return any(
             all(wanted.fits(has) for wanted, has in zip(key, [*name_groups(name, fold), "", "", ""], strict=False))
             for fold, key in self._keys
@@ -84,7 +81,7 @@ class NamePattern:
 
 @dataclass(frozen=True)
 class _Group:
-    """What a name key demands of one component group."""
+    """One component group of a key."""
 
     pattern: str
     is_universal: bool
@@ -94,7 +91,7 @@ class _Group:
         return wild_card(self.pattern)
 
     def fits(self, group: str) -> bool:
-        """From end to end; components that the group leaves out are empty ones: SMITH^* finds SMITH."""
+        """Match the whole group. Components that it leaves out count as empty: SMITH^* matches SMITH."""
         if self.is_universal:
             return True
         missing = self.pattern.count("^") - group.count("^")
@@ -102,32 +99,35 @@ class _Group:
 
 
 def wild_card(pattern: str) -> re.Pattern[str]:
-    """`*` and `?` as an expression that never tries a text between two `*` at another place than the first it fits:
-    no key takes longer than the value is long."""
+    """Return a regular expression for a pattern with `*` and `?` that matches in linear time.
+
+    Atomic groups keep a text between two `*` at the first place it fits, which is always good enough. Without them a
+    key with many `*` could backtrack for hours.
+    """
     first, *rest = (re.escape(part).replace(r"\?", ".") for part in pattern.split("*"))
     middle = "".join(f"(?>.*?{part})" for part in rest[:-1])
     return re.compile(first + middle + "".join(f".*{part}" for part in rest[-1:]), re.DOTALL)
 
 
-# For a database -------------------------------------------------------------------------------------------------------
+# For the database -----------------------------------------------------------------------------------------------------
 
 
 def search_form(name: str) -> str:
-    """What is kept beside a name, to look it up by: its alphabetic group in plain letters, without spaces."""
+    """Return what is stored beside a name to search by: its alphabetic group without accents, case and spaces."""
     return _searched(name_groups(name)[0]).rstrip("^")
 
 
 def search_pattern(name: str) -> str:
-    """A wild card pattern that the search form of every name fits which a key finds, with accents folded or not.
+    """Return a wild card pattern that fits the search form of every name that a key matches, and possibly more.
 
-    It lets through more than the key does. `?` is any run, as one character may be none or two in plain letters; what
-    stands behind the last letter may be empty components, which a name need not have.
+    `?` becomes any run, as one character may be none or two in the search form. The pattern is open behind its last
+    letter, as the key's last components may be empty ones that the name leaves out.
     """
     group = name_groups(name)[0]
     if _is_universal(group):
         return "*"
-    pieces = ("*" if piece in ("*", "?") else _searched(piece) for piece in WILD_CARDS.split(group))
-    pattern = re.sub(r"\*+", "*", "".join(pieces))
+    parts = ("*" if part in ("*", "?") else _searched(part) for part in WILD_CARDS.split(group))
+    pattern = re.sub(r"\*+", "*", "".join(parts))
     core = pattern.rstrip("^*")
     return core if core == pattern else core + "*"
 

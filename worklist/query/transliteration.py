@@ -1,6 +1,6 @@
-"""Owns how a text is spelled for a console that has not all its letters: never with a question mark. Pure.
+"""Transliterate text for a modality that lacks some of its characters, as anyascii spells them. Pure.
 
-Letters are spelled as anyascii has them: Á as A, ł as l, ß as ss.
+Á becomes A, ł becomes l, ß becomes ss. No character ever becomes a question mark.
 """
 
 import unicodedata
@@ -11,36 +11,37 @@ from anyascii import anyascii
 
 from core.value_representations import MAX_LENGTHS, PN_GROUP_LENGTH
 
-#: What a spelling may not bring into a text: they mean something in DICOM, or stand for what could not be read.
+#: Characters that a transliteration must not add: DICOM gives them a meaning, or they stand for an unreadable one.
 SPECIAL = frozenset("\\^=*?")
 
-Holds = Callable[[str], bool]
+#: Returns whether the modality can show a text.
+CanShow = Callable[[str], bool]
 
 
-def transliterated(text: str, vr: str, holds: Holds) -> str:
-    """The text with every character that the console does not hold spelled in others, no longer than its VR allows.
+def transliterate(text: str, vr: str, can_show: CanShow) -> str:
+    """Return the text with every character that cannot be shown replaced, no longer than its VR allows.
 
-    A text of which nothing would be left is returned as it is.
+    A text that would end up empty is returned unchanged.
     """
-    if holds(text):
+    if can_show(text):
         return text
     composed = unicodedata.normalize("NFC", text)
-    spelled = _name(composed, holds) if vr == "PN" else _spelled(composed, holds)[: MAX_LENGTHS[vr]]
-    return spelled if spelled.strip(" ^=") else text
+    replaced = _name(composed, can_show) if vr == "PN" else _replaced(composed, can_show)[: MAX_LENGTHS[vr]]
+    return replaced if replaced.strip(" ^=") else text
 
 
-def _name(name: str, holds: Holds) -> str:
-    """Of a name its alphabetic group is spelled; the others are for those who read them as they are."""
+def _name(name: str, can_show: CanShow) -> str:
+    """Transliterate the alphabetic group, or the first that has text; drop other groups that cannot be shown."""
     alphabetic, *others = name.split("=")
     if not alphabetic.strip(" ^"):
         alphabetic = next((group for group in others if group.strip(" ^")), "")
-    kept = [group if holds(group) else "" for group in others]
-    return "=".join([_spelled(alphabetic, holds)[:PN_GROUP_LENGTH], *kept]).rstrip("=")
+    kept = [group if can_show(group) else "" for group in others]
+    return "=".join([_replaced(alphabetic, can_show)[:PN_GROUP_LENGTH], *kept]).rstrip("=")
 
 
-def _spelled(text: str, holds: Holds) -> str:
-    in_capitals = text.replace("ß", "").isupper()  # ß has none, and stands among them as it is
-    letters = (character if holds(character) else _letters(character, in_capitals) for character in text)
+def _replaced(text: str, can_show: CanShow) -> str:
+    in_capitals = text.replace("ß", "").isupper()  # ß has no capital letter and is also written among capitals
+    letters = (character if can_show(character) else _letters(character, in_capitals) for character in text)
     return "".join(letters).strip(" ")
 
 

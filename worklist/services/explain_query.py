@@ -1,4 +1,8 @@
-"""Owns how a support engineer's question is put: a query of the log, keys that are typed in, or a file, and an item."""
+"""Explain to a support engineer why a query's answer holds a worklist item or does not.
+
+The query may come from the log, from keys that are typed in, or from a DICOM file. The rules are in
+worklist/query/explanation.py; this module finds out what they need to know: policies, settings, the log and alarms.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,7 +10,7 @@ from datetime import datetime
 from itertools import islice
 
 from django.conf import settings
-from django.db.models import QuerySet, prefetch_related_objects
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from pydicom import config
 from pydicom.datadict import tag_for_keyword
@@ -17,65 +21,68 @@ from dicom.association_policy import NOT_ALLOWED, UNKNOWN_TITLE, AssociationPoli
 from dicom.modality_policy import UNKNOWN, ModalityPolicy
 from dicom.models import Modality
 from worklist.configuration import matching_options, server_config
-from worklist.models import Delivery, WorklistItem, WorklistQuery
+from worklist.models import WorklistItem, WorklistQuery
 from worklist.query.explanation import (
     ITEM,
     MODALITY,
     Explanation,
-    Fact,
-    Question,
-    Reason,
+    LoggedOutcome,
+    ParsedQuery,
+    RuleResult,
     Verdict,
     explain,
-    in_row,
-    obstacle,
+    row_limit_result,
 )
-from worklist.query.information_model import STEP, STEP_SEQUENCE
-from worklist.query.kept_keys import HiddenKey, hidden_keys, identifier_of, ignored_keys, kept_keys, keyed_hash
-from worklist.query.matching import BadKey, Keys, keys_from, restricted
-from worklist.query.response import Unshowable, response_for
+from worklist.query.information_model import STEP_KEYWORDS, STEP_SEQUENCE
+from worklist.query.kept_keys import HashedKey, hashed_keys, identifier_of, ignored_keys, kept_keys, keyed_hash
+from worklist.query.matching import BadKey, MatchingKeys, apply_policy, parse_matching_keys
+from worklist.query.response import IllegalValue, response_for
 
 ILLEGAL_VALUE = "without a value that its VR allows an item cannot be shown: PS3.5 section 6.2"
-#: On one page: askers at most, queries of each, and how many of the latest queries are looked at for who asked.
-ASKERS, OF_EACH, LATEST = 10, 3, 200
-STEP_KEYWORDS = {row.keyword for row in STEP}
+#: Limits of one page: AE titles, queries of each, and the latest queries that are searched for AE titles.
+MOST_AE_TITLES, QUERIES_OF_EACH, LATEST = 10, 3, 200
 
 
-class NoQuestion(Exception):
-    """What was given is no query; the text says why."""
+class InvalidQuery(Exception):
+    """The input is not a query; the text says why."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A query, who asked it, and what the log knows of it; `query` None for one that is typed in."""
+class QueryToExplain:
+    """A query and its requestor. `query` is its record in the log, or None if it has not been sent."""
 
     identifier: Dataset
     calling_ae_title: str
-    hidden: tuple[HiddenKey, ...] = ()
+    hashed: tuple[HashedKey, ...] = ()
     ignored: tuple[str, ...] = ()
     query: WorklistQuery | None = None
 
 
-def logged(query: WorklistQuery) -> Asked:
-    """A query of the log, as far as its keys were kept."""
-    hidden = tuple(hidden_keys(query.keys, keyed_hash(settings.SECRET_KEY), matching_options()))
+def logged_query(query: WorklistQuery) -> QueryToExplain:
+    """Take a query from the log, as far as its keys were kept."""
+    hashed = tuple(hashed_keys(query.keys, keyed_hash(settings.SECRET_KEY), matching_options()))
     identifier, ignored = identifier_of(query.keys), tuple(ignored_keys(query.keys))
-    return Asked(identifier, query.calling_ae_title, hidden, ignored, query)
+    return QueryToExplain(identifier, query.calling_ae_title, hashed, ignored, query)
 
 
-def asked_with(identifier: Dataset, calling_ae_title: str) -> Asked:
-    """A query that nobody has sent yet."""
+def unsent_query(identifier: Dataset, calling_ae_title: str) -> QueryToExplain:
+    """Take an identifier that no modality has sent yet."""
     kept = kept_keys(identifier, keyed_hash(settings.SECRET_KEY))
-    return Asked(identifier, calling_ae_title, (), tuple(ignored_keys(kept)))
+    return QueryToExplain(identifier, calling_ae_title, (), tuple(ignored_keys(kept)))
 
 
-def identifier_with(keys: Mapping[str, str]) -> Dataset:
-    """Keyword → value as an identifier, those of the step in the step; NoQuestion for a keyword that is none."""
+def identifier_from(keys: Mapping[str, str]) -> Dataset:
+    """Build an identifier from keyword → value, keys of the step in the step sequence.
+
+    Raise InvalidQuery for a keyword that DICOM does not have.
+    """
     identifier, step = Dataset(), Dataset()
     with config.disable_value_validation():
         for keyword, value in keys.items():
             if tag_for_keyword(keyword) is None or keyword == STEP_SEQUENCE:
-                raise NoQuestion(f"{keyword} is no keyword of DICOM, or of one value; such as PatientName, Modality")
+                raise InvalidQuery(
+                    f"{keyword} is not the DICOM keyword of a key; use keywords such as PatientName or Modality"
+                )
             target = step if keyword in STEP_KEYWORDS else identifier
             setattr(target, keyword, value.split("\\") if "\\" in value else value)
         if len(step):
@@ -83,132 +90,126 @@ def identifier_with(keys: Mapping[str, str]) -> Dataset:
     return identifier
 
 
-def explained(item: WorklistItem, asked: Asked) -> Explanation:
-    """Why this query shows the item, or why it does not; of one of the log, why it did or did not."""
-    modality = Modality.objects.filter(ae_title=asked.calling_ae_title).first()
-    return _explained(item, asked, modality, shown=asked.query is not None and was_shown(item, asked.query))
-
-
-def _explained(item: WorklistItem, asked: Asked, modality: Modality | None, *, shown: bool) -> Explanation:
-    """The same, with what is known already: how the asker is treated now, and what the log says."""
-    policy = modality.policy if modality else UNKNOWN
-    keys, bad_key = _keys_of(asked.identifier)
-    question = Question(
-        keys=keys,
-        hidden=asked.hidden,
-        ignored=asked.ignored,
-        calling_ae_title=asked.calling_ae_title,
-        policy=policy,
-        refused=_refusal_of(policy) if asked.query is None else "",
-        bad_key=bad_key,
-        fact=_fact(item, asked.query, modality, shown=shown) if asked.query else None,
-    )
-    found = explain(item, question, keyed_hash(settings.SECRET_KEY))
-    if asked.query:
-        return found.with_more(*_noted(item, asked.query, found))
-    found = found.with_more(*_unshowable(item, asked))
-    if not found.shown:
-        return found
-    return found.with_more(_position(item, restricted(keys, policy, asked.calling_ae_title), policy))
-
-
-def _fact(item: WorklistItem, query: WorklistQuery, modality: Modality | None, *, shown: bool) -> Fact:
-    known = ((ITEM, item), (MODALITY, modality))
-    changed = tuple(name for name, row in known if row and row.updated_at > query.asked_at)
-    return Fact(shown, _moment(query.asked_at), changed)
-
-
-def _moment(at: datetime) -> str:
-    """On the clinic's clock."""
-    return f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S %Z}"
+def explain_query(item: WorklistItem, query: QueryToExplain) -> Explanation:
+    """Explain why the query shows the item or does not; for a logged query, why it did or did not."""
+    modality = Modality.objects.filter(ae_title=query.calling_ae_title).first()
+    return _explain(item, query, modality, shown=query.query is not None and was_shown(item, query.query))
 
 
 def was_shown(item: WorklistItem, query: WorklistQuery) -> bool:
-    """What the log says, whatever is explained."""
+    """Return whether the log says that the answer to the query held the item."""
     return query.items.filter(pk=item.pk).exists()
 
 
-def _keys_of(identifier: Dataset) -> tuple[Keys, str]:
+def latest_queries(item: WorklistItem) -> list[tuple[WorklistQuery, str]]:
+    """Return the latest queries of each AE title, newest first, with `shown` or the summary of why not."""
+    titles = ae_titles_for(item)
+    queries = [
+        query for title in titles for query in WorklistQuery.objects.filter(calling_ae_title=title)[:QUERIES_OF_EACH]
+    ]
+    shown = set(item.queries.filter(pk__in=[query.pk for query in queries]).values_list("pk", flat=True))
+    modalities = {modality.ae_title: modality for modality in Modality.objects.filter(ae_title__in=titles)}
+    prefetch_related_objects([item], "alarms")
+
+    def summary(query: WorklistQuery) -> str:
+        if query.pk in shown:
+            return "shown"
+        return _explain(item, logged_query(query), modalities.get(query.calling_ae_title), shown=False).summary
+
+    return [(query, summary(query)) for query in sorted(queries, key=lambda query: query.asked_at, reverse=True)]
+
+
+def ae_titles_for(item: WorklistItem) -> list[str]:
+    """Return the AE titles to show queries of: those the item was delivered to, then all others known."""
+    delivered = item.deliveries.order_by("-last_shown_at").values_list("ae_title", flat=True)[:MOST_AE_TITLES]
+    return list(dict.fromkeys([*delivered, *known_ae_titles()]))[:MOST_AE_TITLES]
+
+
+def known_ae_titles() -> list[str]:
+    """Return the AE titles that queried last, then those that are configured.
+
+    Read a limited number of queries only: theirs is the largest table.
+    """
+    latest = WorklistQuery.objects.values_list("calling_ae_title", flat=True)[:LATEST]
+    return list(dict.fromkeys([*latest, *Modality.objects.values_list("ae_title", flat=True)[:LATEST]]))
+
+
+def _explain(item: WorklistItem, query: QueryToExplain, modality: Modality | None, *, shown: bool) -> Explanation:
+    policy = modality.policy if modality else UNKNOWN
     try:
-        return keys_from(identifier, matching_options()), ""
+        keys, bad_key = parse_matching_keys(query.identifier, matching_options()), ""
     except BadKey as problem:
-        return Keys(hidden_states=frozenset()), str(problem)
+        keys, bad_key = MatchingKeys(hidden_states=frozenset()), str(problem)
+    outcome = None
+    if query.query:
+        asked_at, known = query.query.asked_at, ((ITEM, item), (MODALITY, modality))
+        changed = tuple(name for name, row in known if row and row.updated_at > asked_at)
+        outcome = LoggedOutcome(shown, _moment(asked_at), changed)
+    parsed = ParsedQuery(
+        keys=keys,
+        hashed=query.hashed,
+        ignored=query.ignored,
+        calling_ae_title=query.calling_ae_title,
+        policy=policy,
+        refused="" if query.query else _refusal_of(policy),  # a logged query had an association
+        bad_key=bad_key,
+        outcome=outcome,
+    )
+    found = explain(item, parsed, keyed_hash(settings.SECRET_KEY))
+    if query.query:
+        return found.with_more(*_results_from_log(item, query.query, found))
+    found = found.with_more(*_illegal_value(item, query))
+    if not found.shown:
+        return found
+    return found.with_more(_row_limit(item, apply_policy(keys, policy, query.calling_ae_title), policy))
+
+
+def _moment(at: datetime) -> str:
+    return f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _refusal_of(policy: ModalityPolicy) -> str:
-    """Why an asker gets no association now; of a logged query it has had one."""
+    """Return why the requestor would get no association now; empty if it would."""
     if not policy.is_known:
         return UNKNOWN_TITLE.sentence if AssociationPolicy(server_config()).rejects_unknown() else ""
     return "" if policy.is_allowed else NOT_ALLOWED.sentence
 
 
-def _noted(item: WorklistItem, query: WorklistQuery, found: Explanation) -> Iterator[Reason]:
-    """What else is noted that stood in its way. The alarms do not say which attributes a query asked for: they cannot
-    speak against one that did show the item."""
+def _results_from_log(item: WorklistItem, query: WorklistQuery, found: Explanation) -> Iterator[RuleResult]:
+    """Yield what else the log holds against the item: its alarms, its arrival, the end of the answer."""
+    # An alarm does not say which query it was raised by. It proves nothing against a query that showed the item.
+    verdict = Verdict.UNDETERMINED if found.on_the_list else Verdict.NOT_MATCHED
     for attribute in sorted(alarm.attribute for alarm in item.alarms.all()):
-        yield obstacle(attribute, ILLEGAL_VALUE, Verdict.UNTOLD if found.on_the_list else Verdict.NOT_MATCHED)
+        yield RuleResult(attribute, verdict, ILLEGAL_VALUE)
     if found.on_the_list:
         return
     if item.created_at > query.asked_at:
-        when, came = f"of {_moment(query.asked_at)}", f"of {_moment(item.created_at)}"
-        section = "the item came after the query"
-        yield Reason("Arrival", when, came, Verdict.NOT_MATCHED, section, is_of_then=True)
+        yield RuleResult(
+            "Arrival",
+            Verdict.NOT_MATCHED,
+            "the item came after the query",
+            f"of {_moment(query.asked_at)}",
+            f"of {_moment(item.created_at)}",
+            is_of_then=True,
+        )
     if query.outcome != "answered" and found.shown is not False:
         ended = " ".join(text for text in (query.outcome, query.status, query.comment) if text)
-        yield obstacle("Answer", f"it ended before the item's turn: {ended}", is_of_then=True)
+        rule = f"it ended before the item's turn: {ended}"
+        yield RuleResult("Answer", Verdict.NOT_MATCHED, rule, is_of_then=True)
 
 
-def _unshowable(item: WorklistItem, asked: Asked) -> Iterator[Reason]:
-    """The attribute because of which no answer can be made."""
+def _illegal_value(item: WorklistItem, query: QueryToExplain) -> Iterator[RuleResult]:
+    """Build the response, and yield the attribute that makes it impossible."""
+    zone, options = timezone.get_default_timezone(), matching_options()
     try:
-        response_for(
-            item, asked.identifier, asked.calling_ae_title, timezone.get_default_timezone(), options=matching_options()
-        )
-    except Unshowable as keyword:
-        yield obstacle(str(keyword), ILLEGAL_VALUE)
+        response_for(item, query.identifier, query.calling_ae_title, zone, options=options)
+    except IllegalValue as keyword:
+        yield RuleResult(str(keyword), Verdict.NOT_MATCHED, ILLEGAL_VALUE)
 
 
-def _position(item: WorklistItem, keys: Keys, policy: ModalityPolicy) -> Reason:
-    """How far down the item stands among those that match now."""
-    most = policy.max_rows or settings.MWL_MAX_ROWS
-    ahead = islice(WorklistItem.objects.matching(keys), most)
-    place = next((number for number, other in enumerate(ahead, start=1) if other.pk == item.pk), most + 1)
-    return in_row(place, most)
-
-
-def lines_of(explanation: Explanation, *, with_persons: bool) -> list[str]:
-    """Each rule in a line."""
-    return [reason.text(with_persons=with_persons) for reason in explanation.reasons]
-
-
-def latest_queries(item: WorklistItem) -> list[tuple[WorklistQuery, str]]:
-    """Of each asker the latest queries, with what they say of the item: `shown` by the log, or the summary."""
-    titles = known_titles(item)
-    asked = [query for title in titles for query in WorklistQuery.objects.filter(calling_ae_title=title)[:OF_EACH]]
-    shown = set(item.queries.filter(pk__in=[query.pk for query in asked]).values_list("pk", flat=True))
-    modalities = {modality.ae_title: modality for modality in Modality.objects.filter(ae_title__in=titles)}
-    prefetch_related_objects([item], "alarms")
-
-    def said(query: WorklistQuery) -> str:
-        modality = modalities.get(query.calling_ae_title)
-        return "shown" if query.pk in shown else _explained(item, logged(query), modality, shown=False).summary
-
-    return [(query, said(query)) for query in sorted(asked, key=lambda query: query.asked_at, reverse=True)]
-
-
-def known_titles(item: WorklistItem) -> list[str]:
-    """Who may be asked about: those that were shown the item, those that asked last, and those that are configured.
-
-    Never by going through all queries: that is the largest table there is.
-    """
-    return list(dict.fromkeys([*_shown_to(item), *askers()]))[:ASKERS]
-
-
-def askers() -> list[str]:
-    """Those that asked last, and those that are configured."""
-    latest = WorklistQuery.objects.values_list("calling_ae_title", flat=True)[:LATEST]
-    return list(dict.fromkeys([*latest, *Modality.objects.values_list("ae_title", flat=True)[:LATEST]]))
-
-
-def _shown_to(item: WorklistItem) -> QuerySet[Delivery, str]:
-    return item.deliveries.order_by("-last_shown_at").values_list("ae_title", flat=True)[:ASKERS]
+def _row_limit(item: WorklistItem, keys: MatchingKeys, policy: ModalityPolicy) -> RuleResult:
+    """Count the item's position among those that match now."""
+    limit = policy.max_rows or settings.MWL_MAX_ROWS
+    matches = islice(WorklistItem.objects.matching(keys), limit)
+    position = next((number for number, other in enumerate(matches, start=1) if other.pk == item.pk), limit + 1)
+    return row_limit_result(position, limit)

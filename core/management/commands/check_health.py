@@ -1,7 +1,7 @@
-"""Says whether one part of the gateway is healthy: exit 0, or exit 1 with the reason. The image's HEALTHCHECK.
+"""Check one part of the gateway, for the container's HEALTHCHECK: exit with 0, or with 1 and the reason.
 
-It asks for this host's own process only, so that one container's health does not hide another's. What a person must see
-to is told, too, but no reason to restart anything.
+Only this host's own process counts, so that one container's health does not hide another's. Open problems are
+printed, too, but do not change the exit status: a restart does not solve them.
 """
 
 from argparse import ArgumentParser
@@ -13,51 +13,64 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
-from core.health import alarms, check_database, check_role, host_name
+from core.concerns import Severity, open_concerns
+from core.database import UNAVAILABLE
+from core.health import check_database
+from core.heartbeat import DAEMONS, check_daemon
+from core.instance import host_name
 
-#: Command → the role of the process that runs it.
-ROLES = {"run_relay_listener": "relay_listener", "run_mwl_scp": "mwl_scp", "run_web": "web"}
 WEB_SECONDS = 5.0
-#: These answer without the database, and are asked without it.
-WITHOUT_DATABASE = {"web"}
 
 
 class Command(BaseCommand):
     """`python manage.py check_health [ROLE]`"""
 
     help = __doc__
-    requires_system_checks = ()  # the process that is asked for has passed them
+    requires_system_checks = ()  # the process to check has passed them
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Whose health."""
-        parser.add_argument("role", nargs="?", choices=CHECKS, help="Unless given, of what process 1 runs.")
+        """Add the role to check."""
+        parser.add_argument("role", nargs="?", choices=checks(), help="Default: the role of process 1.")
 
     def handle(self, *args: Any, role: str | None, **options: Any) -> None:
-        """Look once."""
+        """Check once."""
         role = role or role_of(Path("/proc/1/cmdline").read_bytes())
-        result = CHECKS[role]()
+        result = checks()[role]()
         if not result["ok"]:
-            raise CommandError(f"{role}: {result.get('error') or _state(result)}")
+            reason = result.get("error")
+            if not reason:  # a daemon that is alive, but not in a working state
+                why = f": {result['why']}" if result.get("why") else ""
+                reason = f"{result['state']} since {result['since']}{why}"
+            raise CommandError(f"{role}: {reason}")
         self.stdout.write(f"{role}: {result.get('state', 'ok')}")
-        for alarm in alarms() if role not in WITHOUT_DATABASE else ():
-            self.stdout.write(f"ALARM: {alarm}")
+        if role == "web":  # it answers without the database, and is checked without it
+            return
+        try:
+            concerns = open_concerns(timezone.now())
+        except UNAVAILABLE:
+            return
+        for concern in concerns:
+            if concern.severity is Severity.PROBLEM:
+                self.stdout.write(f"ALARM: {concern.title} ({concern.count}). {concern.what_to_do}")
 
 
-def _state(result: dict[str, Any]) -> str:
-    """What a daemon that does not work said of itself last."""
-    why = f": {result['why']}" if result.get("why") else ""
-    return f"{result['state']} since {result['since']}{why}"
+def checks() -> dict[str, Callable[[], dict[str, Any]]]:
+    """Return the check of each role on this host."""
+    daemons = {role: partial(check_daemon, role, host=host_name()) for role in DAEMONS}
+    return {**daemons, "web": check_web, "database": check_database}
 
 
 def role_of(command_line: bytes) -> str:
-    """The role that a container was started for, from its first process; of a migration and the like: database."""
+    """Return the role of a container by its first process; `database` for a migration and the like."""
     words = command_line.decode(errors="replace").split("\0")
-    return next((role for command, role in ROLES.items() if command in words), "database")
+    commands = {"run_web": "web", **{daemon.command: role for role, daemon in DAEMONS.items()}}
+    return next((role for command, role in commands.items() if command in words), "database")
 
 
 def check_web() -> dict[str, Any]:
-    """Whether the web server of this host answers, called by a name that it is allowed to have."""
+    """Check that this host's web server answers, called by one of its ALLOWED_HOSTS."""
     connection = HTTPConnection("127.0.0.1", settings.WEB_PORT, timeout=WEB_SECONDS)
     try:
         connection.request("GET", "/healthz", headers={"Host": settings.ALLOWED_HOSTS[0].lstrip(".*") or "localhost"})
@@ -67,11 +80,3 @@ def check_web() -> dict[str, Any]:
     finally:
         connection.close()
     return {"ok": status == 200, "error": f"port {settings.WEB_PORT} answers with {status}"}
-
-
-CHECKS: dict[str, Callable[[], dict[str, Any]]] = {
-    "relay_listener": partial(check_role, "relay_listener", host=host_name()),
-    "mwl_scp": partial(check_role, "mwl_scp", host=host_name()),
-    "web": check_web,
-    "database": check_database,
-}

@@ -7,7 +7,7 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from core.daemon import leave, stop_event
+from core.daemon import exit_process, stop_event
 
 
 class Command(BaseCommand):
@@ -34,4 +34,4 @@ class Command(BaseCommand):
         )
         with stop_event():  # uvicorn raises the signal that ended it once more; here it ends nothing else
             uvicorn.Server(config).run(sockets=[listening])
-        leave()  # a thread that waits for a database which is away would keep this process
+        exit_process()  # a thread that waits for a database which is away would keep this process

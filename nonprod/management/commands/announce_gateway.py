@@ -1,6 +1,5 @@
-"""Prints where everything is once each part answers, and then waits: the last process of `make run`."""
+"""Prints the addresses of the gateway once every process answers, then waits: the last process of `make run`."""
 
-import threading
 from typing import Any
 
 from django.conf import settings
@@ -14,25 +13,18 @@ from nonprod.management.commands.run_gateway import ADMIN_PASSWORD, ADMIN_USER
 TEXT = """
 The gateway is ready.
 
-  Clinic         http://127.0.0.1:{web}/nonprod/clinic    send somebody to the modality, as Manage does
-  Modality       http://127.0.0.1:{web}/nonprod/modality  query the list, start, finish, as the machine does
+  Clinic         http://127.0.0.1:{web}/nonprod/clinic    send a participant to the modality, as Manage does
+  Modality       http://127.0.0.1:{web}/nonprod/modality  query the worklist, start, finish, as the console does
   Admin          http://127.0.0.1:{web}/admin/  ({user} / {password}, unless you have changed it)
   Relay          {namespace}, hybrid connection {path}{state}
   DICOM          127.0.0.1:{mwl}, AE title {ae_title}
 
-  Send an action:  {manage} send_gateway_action
-  Query the list:  {manage} query_worklist
-  Image the first: {manage} perform_procedure_step
+  Send an action:     {manage} send_gateway_action
+  Query the worklist: {manage} query_worklist
+  Perform the first:  {manage} perform_procedure_step
 
-Ctrl-C stops all of it.
+Ctrl-C stops everything.
 """
-
-
-def _manage() -> str:
-    """How to call manage.py from another terminal: with the ports that are not the usual ones."""
-    chosen = {name: getattr(settings, name) for name in PORT_SETTINGS if name in listening_settings()}
-    unusual = [f"{name}={port} " for name, port in chosen.items() if port != SETTINGS[name][1]]
-    return f"{''.join(unusual)}.venv/bin/python manage.py"
 
 
 class Command(BaseCommand):
@@ -41,19 +33,21 @@ class Command(BaseCommand):
     help = __doc__
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Wait for the parts, announce them, wait for the end."""
+        """Wait until every process answers, print the addresses, wait for the end."""
         with stop_event() as stopping:
-            self._announce(stopping)
+            try:
+                wait_until_ready(stopping)
+            except NotReady as error:
+                raise CommandError(str(error)) from None
+            if not stopping.is_set():
+                self._print_addresses()
             stopping.wait()
 
-    def _announce(self, stopping: threading.Event) -> None:
-        try:
-            wait_until_ready(stopping)
-        except NotReady as error:
-            raise CommandError(str(error)) from None
-        if stopping.is_set():
-            return
+    def _print_addresses(self) -> None:
         namespace = settings.AZURE_RELAY_NAMESPACE
+        # Commands in another terminal need the ports that are not the defaults.
+        ports = {name: getattr(settings, name) for name in PORT_SETTINGS if name in listening_settings()}
+        changed = "".join(f"{name}={port} " for name, port in ports.items() if port != SETTINGS[name][1])
         self.stdout.write(
             TEXT.format(
                 web=settings.WEB_PORT,
@@ -64,6 +58,6 @@ class Command(BaseCommand):
                 mwl=settings.MWL_PORT,
                 ae_title=settings.MWL_AE_TITLE,
                 state=f"; its state: http://{namespace}/$emulator" if settings.RELAY_IS_EMULATED else "",
-                manage=_manage(),
+                manage=f"{changed}.venv/bin/python manage.py",
             )
         )

@@ -1,6 +1,7 @@
-"""Runs every part of the gateway on this machine, in one terminal with one prefixed log: what `make run` calls.
+"""Runs every process of the gateway on this machine, in one terminal with one log: `make run`.
 
-With --once: on free ports, with a database of its own, only to play the main job; exits 0 if every step of it held.
+With --once: plays the main job on free ports, with a database of its own, and exits with 0 if every step held. The logs
+go to a file, which is printed if a step fails; VERBOSE=1 prints them as they come.
 """
 
 import subprocess
@@ -15,9 +16,17 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from nonprod.local_gateway import PORT_SETTINGS, environment_with, free_ports, run_processes, taken_ports
+from nonprod.local_gateway import (
+    PORT_SETTINGS,
+    LogFilePrinter,
+    environment_with,
+    free_ports,
+    run_processes,
+    taken_ports,
+)
 
-ADMIN_USER = ADMIN_PASSWORD = "admin"  # noqa: S105 - of a database on this machine, served on loopback only
+ADMIN_USER = ADMIN_PASSWORD = "admin"  # noqa: S105 - for a database on this machine, served on loopback only
+MAIN_JOB = "main-job"
 
 
 class Command(BaseCommand):
@@ -26,18 +35,18 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """--once."""
-        parser.add_argument("--once", action="store_true")
+        parser.add_argument("--once", action="store_true", help="Play the main job once and stop.")
+        parser.add_argument("--verbose", action="store_true", help="With --once: print the logs of all processes.")
 
-    def handle(self, *args: Any, once: bool, **options: Any) -> None:
-        """Run; the exit status is the first part's that ended, 0 after Ctrl-C."""
+    def handle(self, *args: Any, once: bool, verbose: bool, **options: Any) -> None:
+        """Exit with the status of the first process that ended; with 0 after Ctrl-C."""
         try:
-            sys.exit(self.play_once() if once else self.run())
-        except KeyboardInterrupt:  # before the parts were started: nothing is running
+            sys.exit(self.play_once(verbose=verbose) if once else self.run())
+        except KeyboardInterrupt:  # before any process was started
             sys.exit(0)
 
     def run(self) -> int:
-        """On the configured ports, until Ctrl-C."""
+        """Run on the configured ports until Ctrl-C."""
         if problems := taken_ports():
             raise CommandError("\n".join(problems), returncode=2)
         call_command("migrate", verbosity=0)
@@ -46,8 +55,8 @@ class Command(BaseCommand):
             users.create_superuser(ADMIN_USER, password=ADMIN_PASSWORD)
         return run_processes("gateway", "announce_gateway", {}, emulated=settings.RELAY_IS_EMULATED)
 
-    def play_once(self) -> int:
-        """On free ports, with a database that is gone afterwards."""
+    def play_once(self, *, verbose: bool) -> int:
+        """Play the main job on free ports, with a temporary database."""
         with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
             ports = dict(zip(PORT_SETTINGS, map(str, free_ports(len(PORT_SETTINGS))), strict=True))
             changes = {
@@ -59,4 +68,18 @@ class Command(BaseCommand):
             }
             migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
             subprocess.run(migrate, check=True, env=environment_with(changes))  # noqa: S603
-            return run_processes("main-job", "play_main_job", changes, emulated=True)
+            if verbose:
+                return run_processes(MAIN_JOB, "play_main_job", changes, emulated=True)
+            return self._play_with_log_file(changes)
+
+    def _play_with_log_file(self, changes: dict[str, str]) -> int:
+        descriptor, path = tempfile.mkstemp(prefix="gateway-main-job-", suffix=".log")
+        with open(descriptor, "w+") as log:  # noqa: PTH123 - an open file descriptor
+            status = run_processes(
+                MAIN_JOB, "play_main_job", changes, emulated=True, printer=LogFilePrinter(MAIN_JOB, log)
+            )
+            if status:
+                log.seek(0)
+                self.stdout.write(log.read())
+        self.stdout.write(f"The logs of all processes are in {path}")
+        return status

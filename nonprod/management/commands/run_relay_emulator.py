@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from core.daemon import Signals
-from nonprod.relay_emulator import HybridConnection, Namespace, Policy, RelayEmulator
+from nonprod.relay_emulator import HybridConnection, Namespace, RelayEmulator, SharedAccessPolicy
 from nonprod.relay_emulator.certificates import make_certificate
 from nonprod.relay_emulator.configuration import BadConfiguration, load
 
@@ -59,7 +59,7 @@ class Command(BaseCommand):
 
 def namespace_of_settings() -> Namespace:
     """The one hybrid connection that the gateway's settings name, with their policy."""
-    policies = {settings.AZURE_RELAY_KEY_NAME: Policy(settings.AZURE_RELAY_SHARED_ACCESS_KEY)}
+    policies = {settings.AZURE_RELAY_KEY_NAME: SharedAccessPolicy(settings.AZURE_RELAY_SHARED_ACCESS_KEY)}
     return Namespace((HybridConnection(settings.AZURE_RELAY_HYBRID_CONNECTION),), policies)
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from core.daemon import Signals, leave
-from core.health import Pulse
+from core.daemon import Signals, exit_process
+from core.heartbeat import HeartbeatWriter
 from relay.configuration import configured_listener
-from relay.heartbeat import details_of, keep_fed
+from relay.heartbeat import details_of, keep_alive
 from relay.hybrid_connection.listener import Listener
-from relay.hybrid_connection.status import Status
+from relay.hybrid_connection.status import ListenerState, ListenerStatus
 
 logger = logging.getLogger(__name__)
 
@@ -30,18 +30,18 @@ class Command(BaseCommand):
         """Run until told to stop."""
         asyncio.run(self.listen())
 
-    def listener(self, on_status: Callable[[Status], None]) -> Listener:
+    def listener(self, on_status: Callable[[ListenerStatus], None]) -> Listener:
         """The listener to run."""
         return configured_listener(on_status)
 
     async def listen(self) -> None:
         """Wire the listener to the signals, and its status to the heartbeat."""
-        pulse = Pulse("relay_listener", "connecting", must_be_fed=True).start()
-        listener = self.listener(lambda status: pulse.set_state(status.state, **details_of(status)))
+        heartbeat = HeartbeatWriter("relay_listener", ListenerState.CONNECTING, watchdog=True).start()
+        listener = self.listener(lambda status: heartbeat.set_state(status.state, **details_of(status)))
         signals = Signals.of_loop(reload=listener.replace_channel)
-        feeding = asyncio.create_task(keep_fed(pulse), name="pulse-feeder")
-        await listener.run(signals.stopping, signals.leaving)
+        feeding = asyncio.create_task(keep_alive(heartbeat), name="heartbeat-watchdog")
+        await listener.run(signals.stopping, signals.aborting)
         feeding.cancel()
-        pulse.stop(patience=1 if signals.leaving.is_set() else 2)
+        heartbeat.stop(patience=1 if signals.aborting.is_set() else 2)
         logger.info("listener stopped")
-        leave()
+        exit_process()

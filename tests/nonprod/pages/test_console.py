@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import pytest
 from pytest_django.fixtures import Settings
 
-from dicom.listener import Listener
+from dicom.server import DicomServer
 from nonprod.models import Examination
 from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory
@@ -29,7 +29,7 @@ def item(name: str, number: str, **values: object) -> WorklistItem:
 
 
 @pytest.fixture
-def server(settings: Settings) -> Iterator[Listener]:
+def server(settings: Settings) -> Iterator[DicomServer]:
     """The worklist server, where the console finds it."""
     with serving() as running:
         settings.MWL_PORT = port_of(running)

@@ -12,12 +12,12 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from nonprod.relay_emulator import Policy, RelayEmulator
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.tokens import sign
 from tests.conftest import KEYS, PATH
 
 FOREVER = 4_000_000_000
-POLICIES = {KEYS.name: Policy(KEYS.key)}
+POLICIES = {KEYS.name: SharedAccessPolicy(KEYS.key)}
 
 
 def token(

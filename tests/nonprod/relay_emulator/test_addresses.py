@@ -4,7 +4,7 @@ import pytest
 
 from nonprod.relay_emulator.addresses import (
     Target,
-    hybrid_connection_of,
+    find_hybrid_connection,
     read_target,
     rendezvous_address,
     request_target,
@@ -17,7 +17,7 @@ class TestReadTarget:
         assert target == Target(
             "a%20b/suffix",
             is_websocket=True,
-            own_query="x=%2f&y",
+            sender_query="x=%2f&y",
             options={"action": "connect", "token": "A b+", "id": "1"},
         )
 
@@ -27,7 +27,7 @@ class TestReadTarget:
 
     @pytest.mark.parametrize("text", ["/path?x=1", "path?x=1", "https://ns:443/path?x=1"])
     def test_a_plain_request_is_no_websocket(self, text: str) -> None:
-        assert read_target(text) == Target("path", is_websocket=False, own_query="x=1")
+        assert read_target(text) == Target("path", is_websocket=False, sender_query="x=1")
 
     def test_a_token_is_not_in_its_representation(self) -> None:
         assert "secret" not in repr(read_target("/$hc/path?sb-hc-token=secret"))
@@ -47,7 +47,7 @@ class TestHybridConnectionOf:
         ],
     )
     def test_it_is_the_longest_name_that_the_path_begins_with(self, path: str, found: str | None) -> None:
-        assert hybrid_connection_of(path, ["one", "one/two", "two"]) == found
+        assert find_hybrid_connection(path, ["one", "one/two", "two"]) == found
 
 
 class TestAddresses:
@@ -58,6 +58,6 @@ class TestAddresses:
             == "ws://ns:1/$hc/path/suffix?own=1&sb-hc-action=accept&sb-hc-id=42"
         )
 
-    @pytest.mark.parametrize(("text", "told"), [("/p/s?x=1&sb-hc-token=x", "/p/s?x=1"), ("/p?sb-hc-token=x", "/p")])
-    def test_a_request_target_has_nothing_of_the_services(self, text: str, told: str) -> None:
-        assert request_target(read_target(text)) == told
+    @pytest.mark.parametrize(("text", "expected"), [("/p/s?x=1&sb-hc-token=x", "/p/s?x=1"), ("/p?sb-hc-token=x", "/p")])
+    def test_a_request_target_has_nothing_of_the_services(self, text: str, expected: str) -> None:
+        assert request_target(read_target(text)) == expected

@@ -14,7 +14,7 @@ from tests.nonprod.relay_emulator.clients import POLICIES, call, listen, open_as
 
 
 class TestTls:
-    async def test_everything_is_wss_for_who_trusts_it(self, tmp_path: Path) -> None:
+    async def test_everything_is_wss_for_a_client_that_trusts_it(self, tmp_path: Path) -> None:
         certificate = make_certificate()
         certificate.write_authority(tmp_path / "new" / "ca.pem")
         trusting = ssl.create_default_context(cafile=tmp_path / "new" / "ca.pem")
@@ -34,7 +34,7 @@ class TestTls:
             with opened as response:
                 assert response.status == 200
 
-    async def test_who_does_not_trust_it_stays_out(self) -> None:
+    async def test_a_client_that_does_not_trust_it_cannot_connect(self) -> None:
         async with RelayEmulator([PATH], POLICIES, tls=make_certificate().context) as emulator:
             with pytest.raises(ssl.SSLCertVerificationError):
                 await open_as(emulator, "listen", ssl=make_certificate().trusting_context())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nonprod.relay_emulator import HybridConnection, Policy
+from nonprod.relay_emulator import HybridConnection, SharedAccessPolicy
 from nonprod.relay_emulator.configuration import BadConfiguration, load
 
 FILE = """
@@ -34,16 +34,16 @@ def written(folder: Path, text: str) -> Path:
 class TestLoad:
     def test_a_file_says_what_there_is(self, tmp_path: Path) -> None:
         namespace = load(written(tmp_path, FILE))
-        listen_only = {"listen-only": Policy("two-key", frozenset({"Listen"}))}
+        listen_only = {"listen-only": SharedAccessPolicy("two-key", frozenset({"Listen"}))}
         assert namespace.hybrid_connections == (
             HybridConnection("one"),
             HybridConnection("two", listen_only, http=False, client_authorization=False),
         )
-        assert namespace.policies == {"root": Policy("root-key")}
+        assert namespace.policies == {"root": SharedAccessPolicy("root-key")}
         assert namespace.bearer_tokens == {"a-jwt"}
 
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "message"),
         [
             ("", r"no \[hybrid_connections.NAME\]"),
             ("x = 1", "the file has the unknown key 'x'"),
@@ -55,11 +55,11 @@ class TestLoad:
             ('[policies.x]\nkey = "k"\nrights = ["Fly"]\n[hybrid_connections.one]', "policies.x.rights may be Listen"),
         ],
     )
-    def test_nonsense_is_one_sentence_with_the_file_and_the_place(self, tmp_path: Path, text: str, told: str) -> None:
-        with pytest.raises(BadConfiguration, match=rf"emulator.toml: .*{told}"):
+    def test_an_error_names_the_file_and_the_key(self, tmp_path: Path, text: str, message: str) -> None:
+        with pytest.raises(BadConfiguration, match=rf"emulator.toml: .*{message}"):
             load(written(tmp_path, text))
 
-    def test_a_file_that_is_not_there_is_told(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_reported(self, tmp_path: Path) -> None:
         with pytest.raises(BadConfiguration, match="No such file"):
             load(tmp_path / "none.toml")
 

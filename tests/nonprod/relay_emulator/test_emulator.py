@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from nonprod.relay_emulator import HybridConnection, Policy, RelayEmulator
+from nonprod.relay_emulator import HybridConnection, RelayEmulator, SharedAccessPolicy
 from tests.conftest import KEYS, PATH
 from tests.nonprod.relay_emulator.clients import (
     POLICIES,
@@ -46,7 +46,7 @@ class TestTokens:
         ("given", "status"),
         [("", 401), ("nonsense", 401), (token(key="wrong"), 401), (token("http://127.0.0.1/other"), 403)],
     )
-    async def test_one_that_is_no_good_here_is_refused(
+    async def test_an_invalid_token_is_refused(
         self, emulator: RelayEmulator, action: str, given: str, status: int
     ) -> None:
         assert (await refusal_of(emulator, action, given=given))[0] == status
@@ -66,24 +66,24 @@ class TestTokens:
 
 class TestRights:
     async def test_a_listen_only_key_cannot_send(self) -> None:
-        policies = {KEYS.name: Policy(KEYS.key, frozenset({"Listen"}))}
+        policies = {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset({"Listen"}))}
         async with RelayEmulator([PATH], policies) as emulator:
             await listen(emulator)
             assert (await refusal_of(emulator, "connect"))[0] == 403
 
     async def test_a_send_only_key_cannot_listen(self) -> None:
-        async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key, frozenset({"Send"}))}) as emulator:
+        async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset({"Send"}))}) as emulator:
             assert (await refusal_of(emulator, "listen"))[0] == 403
 
     async def test_a_hybrid_connections_own_policy_opens_no_other(self) -> None:
-        own = HybridConnection("own", {"own": Policy("own-key", frozenset({"Listen"}))})
+        own = HybridConnection("own", {"own": SharedAccessPolicy("own-key", frozenset({"Listen"}))})
         async with RelayEmulator([PATH, own], POLICIES) as emulator:
             good = token("http://127.0.0.1", key="own-key", name="own")
             await open_as(emulator, "listen", "own", given=good)
             assert (await refusal_of(emulator, "listen", PATH, given=good))[0] == 401
             assert (await refusal_of(emulator, "connect", "own", given=good))[0] == 403
 
-    async def test_senders_need_no_token_where_none_is_asked_for(self) -> None:
+    async def test_senders_need_no_token_where_it_is_not_required(self) -> None:
         async with RelayEmulator([HybridConnection(PATH, client_authorization=False)], POLICIES) as emulator:
             assert (await refusal_of(emulator, "listen", given=""))[0] == 401
             called = await call(emulator, await listen(emulator), given="")
@@ -125,7 +125,7 @@ class TestListeners:
         await channels[0].close()
         await listen(emulator)
 
-    async def test_no_more_than_25_of_30_that_come_at_once_get_a_place(self, emulator: RelayEmulator) -> None:
+    async def test_no_more_than_25_of_30_that_come_at_once_are_accepted(self, emulator: RelayEmulator) -> None:
         came = await asyncio.gather(*(open_as(emulator, "listen") for _ in range(30)), return_exceptions=True)
         assert sum(not isinstance(one, InvalidStatus) for one in came) == 25
 

@@ -9,8 +9,16 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
-from nonprod.relay_emulator import BadFault, RelayEmulator, Times
-from nonprod.relay_emulator.faults import FAULTS, Armoury, Delay, DuplicateAccept, Refuse, read_fault, show_fault
+from nonprod.relay_emulator import BadFault, RelayEmulator, Timeouts
+from nonprod.relay_emulator.faults import (
+    FAULTS,
+    Delay,
+    DuplicateAccept,
+    Refuse,
+    StoredFaults,
+    fault_as_dict,
+    read_fault,
+)
 from tests.conftest import PATH
 from tests.nonprod.relay_emulator.clients import (
     POLICIES,
@@ -29,7 +37,7 @@ from tests.nonprod.relay_emulator.clients import (
     vanish,
 )
 
-IMPATIENT = Times(rendezvous=0.1, request=0.1)
+IMPATIENT = Timeouts(rendezvous=0.1, request=0.1)
 
 
 async def is_silent(socket: ClientConnection) -> bool:
@@ -81,7 +89,7 @@ class TestDrop:
 
 class TestHalfOpen:
     async def test_a_channel_answers_nothing_and_stays_up(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=IMPATIENT) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=IMPATIENT) as emulator:
             channel = await listen(emulator)
             await emulator.inject({"fault": "half_open"})
             assert await is_silent(channel)
@@ -96,7 +104,7 @@ class TestHalfOpen:
         assert channel.close_code == 1006
 
     async def test_it_outlives_its_token(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=IMPATIENT) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=IMPATIENT) as emulator:
             channel = await listen(emulator)
             await emulator.inject({"fault": "half_open"})
             await emulator.inject({"fault": "expire_tokens"})
@@ -110,7 +118,7 @@ class TestHalfOpen:
         assert await works(emulator)
 
     async def test_both_ends_of_a_rendezvous_can_be_too(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=Times(closing=0.1)) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=Timeouts(closing=0.1)) as emulator:
             sender, listener = await join(emulator)
             await emulator.until(lambda: emulator.counts["joined"] == 1)
             await emulator.inject({"fault": "half_open", "where": "rendezvous"})
@@ -121,7 +129,7 @@ class TestHalfOpen:
 
 class TestZombie:
     async def test_pings_are_answered_and_nothing_is_dispatched(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=IMPATIENT) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=IMPATIENT) as emulator:
             channel = await listen(emulator)
             await emulator.inject({"fault": "zombie"})
             assert (await refusal_of(emulator, "connect"))[0] == 504
@@ -227,7 +235,7 @@ class TestDelay:
         await late
 
     async def test_a_late_dispatch_counts_as_the_listeners_time(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=IMPATIENT) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=IMPATIENT) as emulator:
             await listen(emulator)
             await emulator.inject({"fault": "delay", "action": "dispatch", "seconds": 3600, "times": None})
             assert (await refusal_of(emulator, "connect"))[0] == 504
@@ -321,10 +329,10 @@ class TestReadFault:
             "clock_skew": {"seconds": -600},
         }
         fault = read_fault({"fault": name, **needed.get(name, {})})
-        assert read_fault(show_fault(fault)) == fault
+        assert read_fault(fault_as_dict(fault)) == fault
 
     @pytest.mark.parametrize(
-        ("value", "told"),
+        ("value", "message"),
         [
             (None, "one of: drop, half_open, zombie"),
             ([], "one of: drop"),
@@ -334,7 +342,7 @@ class TestReadFault:
             ({"fault": "drop", "speed": 1}, "drop has no 'speed'; it has: path, where, code, reason"),
             ({"fault": "drop", "code": "1011"}, "code cannot be '1011'"),
             ({"fault": "drop", "code": True}, "code cannot be True"),
-            ({"fault": "drop", "code": 1006}, "code must be one that may stand in a close frame"),
+            ({"fault": "drop", "code": 1006}, "code must be valid in a close frame"),
             ({"fault": "drop", "code": 1000, "reason": "x" * 124}, "123 bytes"),
             ({"fault": "drop", "where": "here"}, "where cannot be 'here'; it may be: control, rendezvous"),
             ({"fault": "zombie", "routed": 1}, "routed cannot be 1"),
@@ -346,27 +354,27 @@ class TestReadFault:
             ),
         ],
     )
-    def test_nonsense_is_told(self, value: Any, told: str) -> None:
-        with pytest.raises(BadFault, match=told):
+    def test_an_invalid_fault_says_what_is_valid(self, value: Any, message: str) -> None:
+        with pytest.raises(BadFault, match=message):
             read_fault(value)
 
-    async def test_an_unknown_path_is_told(self, emulator: RelayEmulator) -> None:
+    async def test_an_unknown_path_is_rejected(self, emulator: RelayEmulator) -> None:
         with pytest.raises(BadFault, match=f"path must be one of: {PATH}"):
             await emulator.inject({"fault": "drop", "path": "unknown"})
 
 
 class TestArmoury:
     def test_the_first_that_fits_is_taken(self) -> None:
-        armoury = Armoury(changed=lambda: None)
+        stored = StoredFaults(changed=lambda: None)
         for fault in (Refuse(action="connect", status=500), Refuse(action="listen", status=503, path="one")):
-            armoury.store(fault)
-        assert armoury.take(Refuse, "two", "listen") is None
-        assert armoury.take(Delay, "one", "listen") is None
-        assert armoury.take(Refuse, "one", "listen") == Refuse(action="listen", status=503, path="one")
-        assert armoury.take(Refuse, "one", "listen") is None
+            stored.store(fault)
+        assert stored.take(Refuse, "two", "listen") is None
+        assert stored.take(Delay, "one", "listen") is None
+        assert stored.take(Refuse, "one", "listen") == Refuse(action="listen", status=503, path="one")
+        assert stored.take(Refuse, "one", "listen") is None
 
     def test_what_is_left_is_shown(self) -> None:
-        armoury = Armoury(changed=lambda: None)
-        armoury.store(DuplicateAccept(times=3))
-        armoury.take(DuplicateAccept, PATH)
-        assert armoury.shown() == [{"fault": "duplicate_accept", "path": "", "times": 2}]
+        stored = StoredFaults(changed=lambda: None)
+        stored.store(DuplicateAccept(times=3))
+        stored.take(DuplicateAccept, PATH)
+        assert stored.as_dicts() == [{"fault": "duplicate_accept", "path": "", "times": 2}]

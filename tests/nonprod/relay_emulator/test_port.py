@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from nonprod.relay_emulator import RelayEmulator, Times
+from nonprod.relay_emulator import RelayEmulator, Timeouts
 from tests.conftest import PATH
 from tests.nonprod.relay_emulator.clients import POLICIES, call, listen, token
 
@@ -50,14 +50,14 @@ class TestPlainHttp:
             writer.write(STATE + STATE.replace(b"$emulator", b"nowhere") + STATE)
             assert [await status_of(reader) for _ in range(3)] == [200, 404, 200]
 
-    async def test_a_head_may_come_in_pieces(self, emulator: RelayEmulator) -> None:
+    async def test_a_head_may_arrive_byte_by_byte(self, emulator: RelayEmulator) -> None:
         async with line(emulator) as (reader, writer):
             for byte in STATE:
                 writer.write(bytes([byte]))
                 await writer.drain()
             assert await status_of(reader) == 200
 
-    async def test_who_waits_to_be_told_to_continue_is_told(self, emulator: RelayEmulator) -> None:
+    async def test_expect_100_continue_is_answered(self, emulator: RelayEmulator) -> None:
         head = b"POST /$emulator HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
         async with line(emulator) as (reader, writer):
             writer.write(head)
@@ -74,13 +74,16 @@ class TestPlainHttp:
     @pytest.mark.parametrize(
         "head", [b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"x" * 300_000]
     )
-    async def test_what_is_no_http_is_refused(self, emulator: RelayEmulator, head: bytes) -> None:
+    async def test_invalid_http_is_refused(self, emulator: RelayEmulator, head: bytes) -> None:
         async with line(emulator) as (reader, writer):
             writer.write(head)
             assert await status_of(reader) in {400, 431}
 
-    async def test_who_says_nothing_is_hung_up_on(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=Times(head=0.05)) as emulator, line(emulator) as (reader, _):
+    async def test_a_silent_client_is_disconnected(self) -> None:
+        async with (
+            RelayEmulator([PATH], POLICIES, timeouts=Timeouts(head=0.05)) as emulator,
+            line(emulator) as (reader, _),
+        ):
             assert await reader.read() == b""
 
     async def test_an_upgrade_with_a_wrong_key_is_refused_and_costs_the_sender_nothing(

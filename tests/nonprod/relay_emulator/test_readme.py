@@ -15,10 +15,10 @@ README = (PACKAGE / "README.md").read_text()
 class TestReadme:
     def test_the_table_has_every_fault_with_all_that_it_may_say(self) -> None:
         rows = re.findall(r"^\| `(\w+)` \| (.*?) ?\|", README, re.MULTILINE)
-        told = {name: set(re.findall(r"`(\w+)`", options)) for name, options in rows}
+        documented = {name: set(re.findall(r"`(\w+)`", options)) for name, options in rows}
         has = {name: {field.name for field in fields(kind)} - {"path"} for name, kind in FAULTS.items()}
-        assert list(told) == list(FAULTS)
-        assert told == has
+        assert list(documented) == list(FAULTS)
+        assert documented == has
 
     def test_the_file_can_be_read(self) -> None:
         text = re.search(r"```toml\n(.*?)```", README, re.DOTALL)

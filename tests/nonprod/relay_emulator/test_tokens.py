@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from nonprod.relay_emulator.refusals import Refused
-from nonprod.relay_emulator.tokens import Address, Policy, check_bearer, check_token, read_token
+from nonprod.relay_emulator.http_messages import Refused
+from nonprod.relay_emulator.tokens import Address, SharedAccessPolicy, check_bearer, check_token, read_token
 from tests.conftest import KEYS
 from tests.nonprod.relay_emulator.clients import FOREVER, POLICIES, token
 
@@ -77,15 +77,15 @@ class TestSignature:
             (token(expires_at=1), "ExpiredToken"),
         ],
     )
-    def test_one_that_is_no_good_is_401_and_told_by_name(self, value: str, name: str) -> None:
+    def test_an_invalid_token_is_401_with_the_name_of_its_error(self, value: str, name: str) -> None:
         status, text = refusal(value, now=2)
         assert (status, text.partition(":")[0]) == (401, name)
 
     def test_the_key_is_text_and_not_base64(self) -> None:
-        policies = {KEYS.name: Policy("a2V5")}
+        policies = {KEYS.name: SharedAccessPolicy("a2V5")}
         assert check_token(token("http://ns", key="a2V5"), [policies], SUB, "Send", 0) == FOREVER
 
-    def test_it_ends_at_its_second_and_both_clocks_are_told(self) -> None:
+    def test_it_ends_at_its_second_and_the_refusal_has_both_times(self) -> None:
         value = token("http://ns", expires_at=1_700_000_000)
         assert check_token(value, [POLICIES], SUB, "Listen", 1_699_999_999.9) == 1_700_000_000
         _, text = refusal(value, now=1_700_000_300)
@@ -103,18 +103,18 @@ class TestRights:
         ("rights", "right"), [({"Listen"}, "Listen"), ({"Send"}, "Send"), ({"Manage"}, "Listen"), ({"Manage"}, "Send")]
     )
     def test_a_policy_gives_its_own_and_manage_gives_all(self, rights: set[str], right: str) -> None:
-        policies = {KEYS.name: Policy(KEYS.key, frozenset(rights))}
+        policies = {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset(rights))}
         assert check_token(token("http://ns"), [policies], SUB, right, 0) == FOREVER
 
     @pytest.mark.parametrize(("rights", "right"), [({"Listen"}, "Send"), ({"Send"}, "Listen"), (set(), "Send")])
     def test_it_gives_no_other(self, rights: set[str], right: str) -> None:
-        policies = {KEYS.name: Policy(KEYS.key, frozenset(rights))}
+        policies = {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset(rights))}
         with pytest.raises(Refused, match=f"right to {right} here") as refused:
             check_token(token("http://ns"), [policies], SUB, right, 0)
         assert refused.value.status == 403
 
     def test_a_name_that_stands_in_two_scopes_is_tried_in_both(self) -> None:
-        own = {KEYS.name: Policy("own-key", frozenset({"Listen"}))}
+        own = {KEYS.name: SharedAccessPolicy("own-key", frozenset({"Listen"}))}
         for key, right in ((KEYS.key, "Send"), ("own-key", "Listen")):
             assert check_token(token("http://ns", key=key), [POLICIES, own], SUB, right, 0) == FOREVER
         with pytest.raises(Refused, match="right to Send here"):

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.control_channel import Accept
+from relay.hybrid_connection.control_protocol import Accept
 from relay.hybrid_connection.listener import Listener
 from relay.hybrid_connection.reconnection import ReconnectionPolicy
 from relay.hybrid_connection.rendezvous import Answer
-from relay.hybrid_connection.status import Status
+from relay.hybrid_connection.status import ListenerStatus
 from relay.hybrid_connection.websocket import ClientConnection, open_websocket, token_header
 from tests.conftest import KEYS
 
@@ -41,10 +41,10 @@ class Statuses:
     """What a listener said of itself, to be waited for."""
 
     def __init__(self) -> None:
-        self.seen: list[Status] = []
+        self.seen: list[ListenerStatus] = []
         self._changed = asyncio.Condition()
 
-    def __call__(self, status: Status) -> None:
+    def __call__(self, status: ListenerStatus) -> None:
         self.seen.append(status)
         self._told = asyncio.ensure_future(self._tell())
 
@@ -58,7 +58,7 @@ class Statuses:
         states = [status.state for status in self.seen]
         return [state for place, state in enumerate(states) if place == 0 or states[place - 1] != state]
 
-    async def until(self, holds: Callable[[Status], bool], patience: float = PATIENCE) -> Status:
+    async def until(self, holds: Callable[[ListenerStatus], bool], patience: float = PATIENCE) -> ListenerStatus:
         """The first status, past or to come, of which something holds."""
         async with asyncio.timeout(patience), self._changed:
             await self._changed.wait_for(lambda: any(holds(status) for status in self.seen))
@@ -73,7 +73,7 @@ class Statuses:
         await self.until(lambda _: len(reasons()) >= times)
         return reasons()[times - 1]
 
-    async def came_back(self, times: int = 1, patience: float = PATIENCE) -> Status:
+    async def came_back(self, times: int = 1, patience: float = PATIENCE) -> ListenerStatus:
         """The status when it was online after so many reconnections."""
         return await self.until(lambda status: status.state == "online" and status.reconnects >= times, patience)
 

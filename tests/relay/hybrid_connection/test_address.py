@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.hybrid_connection.address import HybridConnectionAddress, is_loopback, rejecting
+from relay.hybrid_connection.address import HybridConnectionAddress, is_loopback, rejection_url
 
 AZURE = "hospital.servicebus.windows.net"
 CONNECTION_STRING = f"Endpoint=sb://{AZURE}/;SharedAccessKeyName=listen;SharedAccessKey=c2VjcmV0"
@@ -60,7 +60,7 @@ class TestRejecting:
     def test_status_and_description_are_added_to_the_address_as_it_stands(self) -> None:
         rendezvous = "wss://g1:443/$hc/p%2Fq?sb-hc-action=accept&sb-hc-id=a%20b"
         expected = f"{rendezvous}&sb-hc-statusCode=503&sb-hc-statusDescription=too+busy+%26+tired"
-        assert rejecting(rendezvous, 503, "too busy & tired") == expected
+        assert rejection_url(rendezvous, 503, "too busy & tired") == expected
 
 
 class TestIsLoopback:

@@ -3,7 +3,7 @@
 import pytest
 import trustme
 
-from nonprod.relay_emulator import Policy, RelayEmulator
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.address import HybridConnectionAddress
 from tests.certificates import certificate_for
 from tests.conftest import KEYS, PATH
@@ -16,14 +16,14 @@ pytestmark = pytest.mark.usefixtures("no_proxy_of_ours")
 async def reason(authority: trustme.CA, name: str = "localhost", begins: int = -10, ends: int = 10) -> str:
     """Why a listener is offline on a relay that shows such a certificate."""
     certificate = certificate_for(authority, name, begins=begins, ends=ends)
-    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}, tls=certificate.context) as emulator:
+    async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}, tls=certificate.context) as emulator:
         return await offline_reason(HybridConnectionAddress(f"localhost:{emulator.port}", PATH))
 
 
 class TestCertificates:
     async def test_an_authority_that_is_not_trusted(self, trust: Trust) -> None:
         trust(trustme.CA())
-        assert "a private one, or an inspecting proxy's, goes into SSL_CERT_FILE" in await reason(trustme.CA())
+        assert "a private one, or an inspecting proxy's, must be in SSL_CERT_FILE" in await reason(trustme.CA())
 
     async def test_another_host(self, trust: Trust) -> None:
         authority = trustme.CA()

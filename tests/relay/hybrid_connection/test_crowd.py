@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.rendezvous_limit import Places
+from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from relay.hybrid_connection.sender import send
 from relay.hybrid_connection.websocket import ConnectionClosed
 from tests.conftest import KEYS
@@ -73,8 +73,8 @@ class TestACrowd:
     async def test_the_good_ones_get_their_answers_and_nothing_is_left_open(
         self, address: HybridConnectionAddress
     ) -> None:
-        places = Places(silence=2, silence_when_busy=0.5)
-        async with listening(address, hex_upper, places=places):
+        limit = RendezvousLimit(idle_timeout=2, idle_timeout_when_busy=0.5)
+        async with listening(address, hex_upper, rendezvous_limit=limit):
             await play(address)  # once before, for what is made once and kept
             gc.collect()
             files, memory = open_files(), resident_kilobytes()

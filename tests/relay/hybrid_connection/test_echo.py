@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from nonprod.relay_emulator import Policy, RelayEmulator
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.liveness import LivenessPolicy
 from relay.hybrid_connection.reconnection import ReconnectionPolicy
-from relay.hybrid_connection.rendezvous_limit import Places
+from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from relay.hybrid_connection.sender import send
 from tests import virtual_time
 from tests.conftest import KEYS, PATH
@@ -26,7 +26,9 @@ def echo_text(nonce: str) -> str:
 @asynccontextmanager
 async def emulated(*rights: str) -> AsyncIterator[tuple[RelayEmulator, HybridConnectionAddress]]:
     """An emulator in the running loop, whatever time that keeps; the key gives all rights unless some are named."""
-    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key, frozenset(rights or {"Manage"}))}) as emulator:
+    async with RelayEmulator(
+        [PATH], {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset(rights or {"Manage"}))}
+    ) as emulator:
         yield emulator, HybridConnectionAddress(emulator.namespace, PATH, plain=True)
 
 
@@ -75,7 +77,7 @@ class TestDeadChannels:
                 struck = virtual_time.now()
                 async with listening(address):
                     await statuses.came_back(patience=1000)
-                    assert any("came in at another listener" in status.why for status in statuses.seen)
+                    assert any("were answered by another listener" in status.why for status in statuses.seen)
                     return virtual_time.now() - struck
 
         assert virtual_time.run(play()) <= 150
@@ -93,7 +95,7 @@ class TestDeadChannels:
 class TestSendersThatAreRefused:
     def test_a_channel_that_no_echo_reaches_is_not_replaced_in_a_storm(self) -> None:
         async def play() -> int:
-            patient = ReconnectionPolicy(spread=lambda _shortest, longest: longest)
+            patient = ReconnectionPolicy(jitter=lambda _shortest, longest: longest)
             async with proving(reconnection=patient) as (emulator, _, statuses):
                 await emulator.inject({"fault": "refuse", "action": "connect", "status": 500, "times": None})
                 began = virtual_time.now()
@@ -140,7 +142,8 @@ class TestEchoes:
         assert virtual_time.run(play()) == ["connecting", "online"]
 
     async def test_it_waits_for_no_place_and_is_no_sender(self) -> None:
-        options = {"liveness": LivenessPolicy(soon=0.01), "places": Places(limit=1), "stop_grace": 0}
+        one_slot, at_once = RendezvousLimit(limit=1), LivenessPolicy(retry=0.01)
+        options = {"liveness": at_once, "rendezvous_limit": one_slot, "stop_grace": 0}
         async with proving(**options) as (_, address, statuses):
             accepted = statuses.seen[-1].last_accept_at
             silent = await join(address)
@@ -150,7 +153,7 @@ class TestEchoes:
             await silent.close()
 
     async def test_each_of_two_listeners_knows_its_own(self) -> None:
-        at_once = LivenessPolicy(soon=0.01, interval=0.01, listeners=25)
+        at_once = LivenessPolicy(retry=0.01, interval=0.01, listeners=25)
         async with proving(liveness=at_once) as (_, address, first):  # noqa: SIM117 - the second needs the first
             async with listening(address, echo_text=echo_text, liveness=at_once) as (_, second):
                 for statuses in (first, second):

@@ -78,7 +78,7 @@ class TestEntraId:
         assert tinyproxy.connects == [f"localhost:{port}"]
 
     def test_an_authority_that_is_not_trusted_is_named(self, port: int) -> None:
-        assert "is a private authority missing in SSL_CERT_FILE?" in why_not()
+        assert "is a private authority missing from SSL_CERT_FILE?" in why_not()
 
     def test_a_proxy_that_refuses_is_named(
         self, port: int, tinyproxy: TinyProxy, monkeypatch: pytest.MonkeyPatch
@@ -94,4 +94,4 @@ class TestEntraId:
 
     def test_a_name_that_is_not_known_is_told(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("IDENTITY_ENDPOINT", "https://identity.invalid/msi")
-        assert "its host name is not known: check DNS" in why_not()
+        assert "its host name cannot be resolved: check DNS" in why_not()

@@ -33,7 +33,7 @@ class TestStatuses:
             (503, "service_trouble", "service", Pace.BACK_OFF),
             (504, "gateway_timeout", "listener", Pace.BACK_OFF),
             (407, "proxy", "HTTPS_PROXY", Pace.SLOW),
-            (429, "busy", "too often", Pace.BACK_OFF),
+            (429, "busy", "too many requests", Pace.BACK_OFF),
             (302, "unexpected_status", "proxy", Pace.BACK_OFF),
         ],
     )

@@ -8,9 +8,9 @@ import pytest
 
 from nonprod.relay_emulator import RelayEmulator
 from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.control_channel import Request, Response
-from relay.hybrid_connection.rendezvous import MeetingLimits
-from relay.hybrid_connection.rendezvous_limit import Places
+from relay.hybrid_connection.control_protocol import Request, Response
+from relay.hybrid_connection.rendezvous import RendezvousPolicy
+from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from tests.conftest import KEYS, PATH
 from tests.relay.hybrid_connection.listening import Gate, listening
 
@@ -70,8 +70,8 @@ class TestRequests:
         assert json.loads(body)["status"] == "error"
 
     async def test_one_over_the_limit_is_413_in_the_words_it_was_given(self, address: HybridConnectionAddress) -> None:
-        limits = MeetingLimits(oversize_reply='{"code":"too_large"}')
-        async with listening(address, respond=reflect, limits=limits):
+        limits = RendezvousPolicy(oversize_reply='{"code":"too_large"}')
+        async with listening(address, respond=reflect, rendezvous_policy=limits):
             response, body = await ask(address, body=b"b" * (2**20 + 1))
         assert (response.status, body) == (413, b'{"code":"too_large"}')
 
@@ -93,8 +93,10 @@ class TestEveryRequestIsAnswered:
         async def respond(request: Request) -> Response:
             return Response(200, (await gate.answer(b"", None)).encode())  # type: ignore[arg-type]
 
-        limits = MeetingLimits(response=0.2)
-        async with listening(address, respond=respond, places=Places(limit=1), limits=limits):
+        limits = RendezvousPolicy(response=0.2)
+        async with listening(
+            address, respond=respond, rendezvous_limit=RendezvousLimit(limit=1), rendezvous_policy=limits
+        ):
             first, second = asyncio.create_task(ask(address)), asyncio.create_task(ask(address))
             assert [(await task)[0].status for task in (first, second)] == [503, 503]
 
@@ -103,7 +105,7 @@ class TestEveryRequestIsAnswered:
             await asyncio.Event().wait()
             return Response(200)
 
-        async with listening(address, respond=respond, limits=MeetingLimits(response=0.05)):
+        async with listening(address, respond=respond, rendezvous_policy=RendezvousPolicy(response=0.05)):
             assert (await ask(address))[0].status == 503
 
     @pytest.mark.parametrize("size", [0, 100_000])
@@ -113,7 +115,7 @@ class TestEveryRequestIsAnswered:
         async def respond(request: Request) -> Response:
             return Response(200, (await gate.answer(b"", None)).encode())  # type: ignore[arg-type]
 
-        async with listening(address, respond=respond, places=Places(limit=1, queue=0)):
+        async with listening(address, respond=respond, rendezvous_limit=RendezvousLimit(limit=1, queue=0)):
             first = asyncio.create_task(ask(address))
             await gate.asked.wait()
             response, body = await ask(address, body=b"b" * size)
@@ -127,7 +129,7 @@ class TestEveryRequestIsAnswered:
         self, emulator: RelayEmulator, address: HybridConnectionAddress, more: int
     ) -> None:
         message = {"request": {"address": "wss://x", "id": "1", "method": "POST", "requestTarget": "/", "body": True}}
-        async with listening(address, respond=reflect, limits=MeetingLimits(body=0.05)):
+        async with listening(address, respond=reflect, rendezvous_policy=RendezvousPolicy(body=0.05)):
             channel = emulator.channels[PATH][0].websocket
             for _ in range(1 + more):
                 await channel.send(json.dumps(message))

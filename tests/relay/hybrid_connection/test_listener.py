@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from nonprod.relay_emulator import Policy, RelayEmulator
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.failures import HybridConnectionError
 from relay.hybrid_connection.listener import Listener
 from relay.hybrid_connection.liveness import LivenessPolicy
 from relay.hybrid_connection.reconnection import ReconnectionPolicy
 from relay.hybrid_connection.sender import send
-from relay.hybrid_connection.status import Status
+from relay.hybrid_connection.status import ListenerStatus
 from relay.hybrid_connection.tokens import SharedAccessKey, Token, TokenError
 from tests import virtual_time
 from tests.conftest import KEYS, PATH
@@ -33,7 +33,7 @@ class TestComingBack:
         async with listening(address) as (_, statuses):
             await emulator.inject({"fault": "drop", "code": 1011, "reason": "the service's trouble"})
             reason = await statuses.went_offline()
-            assert "1011, the service had an error of its own [the service's trouble]" in reason
+            assert "1011, the service had an internal error [the service's trouble]" in reason
             await statuses.came_back()
             assert await send(address, KEYS, "a") == "A"
 
@@ -42,7 +42,7 @@ class TestComingBack:
     ) -> None:
         async with listening(address) as (_, statuses):
             await emulator.inject({"fault": "drop"})
-            assert "1006, the connection broke without a word" in await statuses.went_offline()
+            assert "1006, the connection broke without a closing handshake" in await statuses.went_offline()
             await statuses.came_back()
             assert await send(address, KEYS, "a") == "A"
 
@@ -82,9 +82,9 @@ class TestComingBack:
     def test_a_channel_that_dies_young_is_not_reopened_in_a_storm(self) -> None:
         # As when the service ends the channel whenever it is pinged (azure-relay-dotnet #103).
         async def play() -> int:
-            async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as emulator:
+            async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
                 address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
-                patient = ReconnectionPolicy(spread=lambda _shortest, longest: longest)
+                patient = ReconnectionPolicy(jitter=lambda _shortest, longest: longest)
                 async with listening(address, reconnection=patient) as (listener, statuses):
                     began = virtual_time.now()
                     while virtual_time.now() < began + 600:
@@ -104,7 +104,7 @@ class TestReasons:
         assert "hunter2" not in reason
 
     async def test_a_policy_without_listen_is_told(self) -> None:
-        async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key, frozenset({"Send"}))}) as emulator:
+        async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset({"Send"}))}) as emulator:
             address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
             assert "403, the token is valid, but not for" in await offline_reason(address)
 
@@ -134,7 +134,7 @@ class TestReasons:
     ) -> None:
         statuses, raised = Statuses(), asyncio.Event()
 
-        def on_status(status: Status) -> None:
+        def on_status(status: ListenerStatus) -> None:
             statuses(status)
             if status.state == "online" and not raised.is_set():
                 raised.set()
@@ -158,13 +158,13 @@ class TestReasons:
                 return KEYS.token(audience)
 
         async with listening(address, tokens=Faulty()) as (_, statuses):
-            assert await statuses.went_offline() == "a fault of the listener's own (KeyError)"
+            assert await statuses.went_offline() == "an internal error of the listener (KeyError)"
 
 
 async def renewal_of(keys: type[SharedAccessKey], service_ahead: float = 0) -> tuple[float, Statuses]:
     """Virtual seconds until the first renewal of tokens that live an hour, and what the listener said until its end."""
     clock = asyncio.get_running_loop().time
-    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}, clock=clock) as emulator:
+    async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}, clock=clock) as emulator:
         await emulator.inject({"fault": "clock_skew", "seconds": service_ahead})
         address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
         tokens, never_too_old = keys(KEYS.name, KEYS.key, clock=clock), LivenessPolicy(max_age=1e9)
@@ -251,7 +251,7 @@ class TestRenewal:
 
     def test_a_clock_that_falls_behind_is_told_when_the_token_ends_too_soon(self) -> None:
         async def play() -> str:
-            async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as emulator:
+            async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
                 address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
                 await emulator.inject({"fault": "clock_skew", "seconds": 3000})
                 async with listening(address) as (_, statuses):
@@ -329,7 +329,7 @@ class TestReplacing:
     async def test_when_the_old_one_ends_before_there_is_a_new_one_it_says_that_it_is_offline(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
-        hours = ReconnectionPolicy(first=3600, cap=3600, slow=3600, spread=lambda _shortest, longest: longest)
+        hours = ReconnectionPolicy(first=3600, cap=3600, slow=3600, jitter=lambda _shortest, longest: longest)
         async with listening(address, reconnection=hours) as (listener, statuses):
             await emulator.inject({"fault": "refuse", "action": "listen", "status": 503})
             listener.replace_channel()
@@ -398,12 +398,12 @@ class TestStopping:
         async with listening(address, gate.answer, stop_grace=0.05):
             sending = asyncio.create_task(send(address, KEYS, "a"))
             await gate.asked.wait()
-        with pytest.raises(HybridConnectionError, match="went without a reply"):
+        with pytest.raises(HybridConnectionError, match="disconnected without a reply"):
             await sending
 
     def test_the_silent_do_not_hold_it_up_and_a_dead_channel_does_not_either(self) -> None:
         async def play() -> float:
-            async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as emulator:
+            async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
                 address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
                 async with listening(address):
                     silent = await join(address)
@@ -416,7 +416,7 @@ class TestStopping:
 
     def test_an_echo_of_its_own_does_not_hold_it_up(self) -> None:
         async def play() -> float:
-            async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}) as emulator:
+            async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
                 address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
                 async with listening(address, Gate().answer, echo_text=str):
                     await emulator.until(lambda: emulator.counts["joined"] == 1)
@@ -449,7 +449,7 @@ class TestStopping:
 
     async def test_it_stops_at_once_while_it_waits_to_reconnect(self) -> None:
         nobody = HybridConnectionAddress("127.0.0.1:1", PATH, plain=True)
-        hours = ReconnectionPolicy(first=3600, cap=3600, spread=lambda _shortest, longest: longest)
+        hours = ReconnectionPolicy(first=3600, cap=3600, jitter=lambda _shortest, longest: longest)
         await asyncio.wait_for(offline_reason(nobody, reconnection=hours), 5)
 
     async def test_it_stops_at_once_while_it_connects(self, emulator: RelayEmulator) -> None:

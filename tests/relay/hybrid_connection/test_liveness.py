@@ -1,60 +1,60 @@
-"""Whether a channel counts as alive."""
+"""When a control channel counts as dead, and when the next echo is sent."""
 
 from functools import reduce
 
 import pytest
 
-from relay.hybrid_connection.liveness import Echo, Evidence, LivenessPolicy
+from relay.hybrid_connection.liveness import EchoOutcome, EchoTally, LivenessPolicy
 
 POLICY = LivenessPolicy()
-HERE, ELSEWHERE, MISSED, FORBIDDEN = Echo
+HERE, ELSEWHERE, MISSED, FORBIDDEN = EchoOutcome
 
 
-def after(*echoes: Echo) -> Evidence:
-    """The evidence after these."""
-    return reduce(Evidence.after, echoes, Evidence())
+def tally(*outcomes: EchoOutcome) -> EchoTally:
+    """Return the tally after these echoes."""
+    return reduce(EchoTally.after, outcomes, EchoTally())
 
 
-class TestDoubt:
-    @pytest.mark.parametrize("echoes", [(), (HERE,), (MISSED,), (MISSED, HERE, MISSED), (FORBIDDEN,)])
-    def test_a_channel_is_believed_as_long_as_not_two_echoes_are_missed(self, echoes: tuple[Echo, ...]) -> None:
-        assert after(*echoes).doubt(POLICY) == ""
+class TestReasonDead:
+    @pytest.mark.parametrize("outcomes", [(), (HERE,), (MISSED,), (MISSED, HERE, MISSED), (FORBIDDEN,)])
+    def test_a_channel_is_alive_until_two_echoes_are_missed(self, outcomes: tuple[EchoOutcome, ...]) -> None:
+        assert tally(*outcomes).reason_dead(POLICY) == ""
 
-    @pytest.mark.parametrize("echoes", [(MISSED, MISSED), (HERE, MISSED, ELSEWHERE, MISSED)])
-    def test_two_missed_echoes_with_no_proof_between_them_mean_dead(self, echoes: tuple[Echo, ...]) -> None:
-        assert "did not come back" in after(*echoes).doubt(POLICY)
+    @pytest.mark.parametrize("outcomes", [(MISSED, MISSED), (HERE, MISSED, ELSEWHERE, MISSED)])
+    def test_two_missed_echoes_without_a_proof_in_between_mean_dead(self, outcomes: tuple[EchoOutcome, ...]) -> None:
+        assert "did not come back" in tally(*outcomes).reason_dead(POLICY)
 
     @pytest.mark.parametrize(("listeners", "enough"), [(1, 1), (2, 10), (3, 18), (25, 170)])
-    def test_echoes_that_come_in_elsewhere_mean_dead_when_luck_is_under_one_in_a_thousand(
+    def test_echoes_answered_elsewhere_mean_dead_when_that_is_luck_less_than_once_in_a_thousand(
         self, listeners: int, enough: int
     ) -> None:
         policy = LivenessPolicy(listeners=listeners)
         assert (1 - 1 / listeners) ** enough < 0.001
         assert listeners == 1 or (1 - 1 / listeners) ** (enough - 1) >= 0.001
-        assert after(*[ELSEWHERE] * (enough - 1)).doubt(policy) == ""
-        assert "another listener" in after(*[ELSEWHERE] * enough).doubt(policy)
+        assert tally(*[ELSEWHERE] * (enough - 1)).reason_dead(policy) == ""
+        assert "another listener" in tally(*[ELSEWHERE] * enough).reason_dead(policy)
 
-    def test_one_that_comes_in_here_takes_all_doubt_away(self) -> None:
-        assert after(*[ELSEWHERE] * 9, HERE, ELSEWHERE) == Evidence(elsewheres=1)
+    def test_an_echo_that_arrives_here_resets_the_tally(self) -> None:
+        assert tally(*[ELSEWHERE] * 9, HERE, ELSEWHERE) == EchoTally(elsewhere=1)
 
 
-class TestNextEcho:
-    def test_a_proven_channel_is_asked_again_after_the_interval(self) -> None:
-        assert after(HERE).next_echo_in(POLICY) == 60
+class TestNextEchoIn:
+    def test_the_next_echo_after_a_proof_is_an_interval_later(self) -> None:
+        assert tally(HERE).next_echo_in(POLICY) == 60
 
-    @pytest.mark.parametrize("echo", [MISSED, ELSEWHERE])
-    def test_one_that_was_not_proven_soon(self, echo: Echo) -> None:
-        assert after(HERE, echo).next_echo_in(POLICY) == 5
+    @pytest.mark.parametrize("outcome", [MISSED, ELSEWHERE])
+    def test_the_next_echo_after_one_that_proved_nothing_comes_soon(self, outcome: EchoOutcome) -> None:
+        assert tally(HERE, outcome).next_echo_in(POLICY) == 5
 
-    def test_a_zombie_is_found_within_150_seconds_by_the_defaults(self) -> None:
-        first, second = POLICY.interval + POLICY.deadline, POLICY.soon + POLICY.deadline
+    def test_a_dead_channel_is_detected_within_150_seconds_by_the_defaults(self) -> None:
+        first, second = POLICY.interval + POLICY.deadline, POLICY.retry + POLICY.deadline
         assert first + second <= 150
 
     @pytest.mark.parametrize("listeners", range(1, 26))
-    def test_so_is_one_whose_echoes_other_listeners_answer_however_many_there_may_be(self, listeners: int) -> None:
+    def test_a_dead_channel_whose_echoes_other_listeners_answer_is_detected_as_soon(self, listeners: int) -> None:
         policy = LivenessPolicy(listeners=listeners)
         round_trip = 0.1
-        assert policy.interval + policy.elsewheres * (policy.soon_elsewhere + round_trip) <= 150
+        assert policy.interval + policy.max_elsewhere * (policy.retry_elsewhere + round_trip) <= 150
 
-    def test_the_more_it_takes_the_sooner_after_one_that_came_in_elsewhere(self) -> None:
-        assert after(ELSEWHERE).next_echo_in(LivenessPolicy(listeners=25)) == 60 / 170
+    def test_the_more_echoes_are_needed_the_sooner_the_next_one_follows(self) -> None:
+        assert tally(ELSEWHERE).next_echo_in(LivenessPolicy(listeners=25)) == 60 / 170

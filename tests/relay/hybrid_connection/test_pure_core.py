@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PURE = ("address", "tokens", "control_channel", "failures", "reconnection", "liveness", "status")
+PURE = ("address", "tokens", "control_protocol", "failures", "reconnection", "liveness", "status")
 SOURCES = Path("relay/hybrid_connection")
 TESTS = Path(__file__).parent
 

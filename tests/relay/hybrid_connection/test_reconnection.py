@@ -5,7 +5,7 @@ import pytest
 from relay.hybrid_connection.failures import Pace
 from relay.hybrid_connection.reconnection import ReconnectionPolicy
 
-LONGEST = ReconnectionPolicy(spread=lambda _shortest, longest: longest)
+LONGEST = ReconnectionPolicy(jitter=lambda _shortest, longest: longest)
 
 
 class TestDelay:
@@ -28,7 +28,7 @@ class TestDelay:
 
 class TestForgiven:
     def test_a_channel_that_died_young_forgives_nothing(self) -> None:
-        assert ReconnectionPolicy().forgiven(3, lived=59.9) == 3
+        assert ReconnectionPolicy().failures_after(3, lived=59.9) == 3
 
     def test_one_that_has_lived_forgives_all(self) -> None:
-        assert ReconnectionPolicy().forgiven(3, lived=60) == 0
+        assert ReconnectionPolicy().failures_after(3, lived=60) == 0

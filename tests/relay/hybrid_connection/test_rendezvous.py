@@ -8,10 +8,10 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from nonprod.relay_emulator import RelayEmulator
 from relay.hybrid_connection.address import HybridConnectionAddress
-from relay.hybrid_connection.control_channel import Accept
+from relay.hybrid_connection.control_protocol import Accept
 from relay.hybrid_connection.failures import HybridConnectionError
-from relay.hybrid_connection.rendezvous import MeetingLimits, meet
-from relay.hybrid_connection.rendezvous_limit import Places
+from relay.hybrid_connection.rendezvous import RendezvousPolicy, serve_sender
+from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from relay.hybrid_connection.sender import send
 from relay.hybrid_connection.websocket import ClientConnection, ConnectionClosed
 from tests.conftest import KEYS
@@ -68,7 +68,7 @@ class TestTheLimit:
     async def test_one_over_it_is_refused_in_words_and_then_the_socket_is_closed(
         self, address: HybridConnectionAddress, size: int
     ) -> None:
-        async with listening(address, limits=MeetingLimits(oversize_reply="too large")):
+        async with listening(address, rendezvous_policy=RendezvousPolicy(oversize_reply="too large")):
             websocket = await join(address)
             await websocket.send("x" * size)
             assert await websocket.recv() == "too large"
@@ -78,7 +78,7 @@ class TestTheLimit:
         assert closed.value.rcvd.code == 1009
 
     async def test_so_is_one_whose_fragments_add_up_to_more(self, address: HybridConnectionAddress) -> None:
-        async with listening(address, limits=MeetingLimits(frame_bytes=10, oversize_reply="too large")):
+        async with listening(address, rendezvous_policy=RendezvousPolicy(frame_bytes=10, oversize_reply="too large")):
             websocket = await join(address)
             await websocket.send(["12345678", "901"])
             assert await websocket.recv() == "too large"
@@ -91,7 +91,7 @@ class TestBadSenders:
             assert await send(address, KEYS, "a") == "A"
 
     async def test_a_silent_one_is_told_that_it_was_silent(self, address: HybridConnectionAddress) -> None:
-        async with listening(address, places=Places(silence=0.05)):
+        async with listening(address, rendezvous_limit=RendezvousLimit(idle_timeout=0.05)):
             websocket = await join(address)
             with pytest.raises(ConnectionClosed) as closed:
                 await websocket.recv()
@@ -99,7 +99,7 @@ class TestBadSenders:
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "no frame came in time")
 
     async def test_half_a_frame_is_silence(self, address: HybridConnectionAddress) -> None:
-        async with listening(address, places=Places(silence=0.05)):
+        async with listening(address, rendezvous_limit=RendezvousLimit(idle_timeout=0.05)):
             websocket = await join(address)
             websocket.transport.write(b"\x81\x85half")  # the header of five bytes, masked, and then nothing
             with pytest.raises(ConnectionClosed):
@@ -107,7 +107,7 @@ class TestBadSenders:
             assert await send(address, KEYS, "a") == "A"
 
     async def test_a_flood_of_pings_is_silence(self, address: HybridConnectionAddress) -> None:
-        async with listening(address, places=Places(silence=0.05)):
+        async with listening(address, rendezvous_limit=RendezvousLimit(idle_timeout=0.05)):
             websocket = await join(address)
             with pytest.raises(ConnectionClosed):
                 await ping_for_ever(websocket)
@@ -138,8 +138,8 @@ class TestBadSenders:
             assert await slow == "slow"
 
     async def test_an_answer_that_never_comes_is_given_up(self, address: HybridConnectionAddress) -> None:
-        async with listening(address, Gate().answer, limits=MeetingLimits(answer=0.05)):
-            with pytest.raises(HybridConnectionError, match="went without a reply"):
+        async with listening(address, Gate().answer, rendezvous_policy=RendezvousPolicy(answer=0.05)):
+            with pytest.raises(HybridConnectionError, match="disconnected without a reply"):
                 await send(address, KEYS, "a")
 
     async def test_an_answer_that_raises_ends_one_rendezvous_only(self, address: HybridConnectionAddress) -> None:
@@ -149,7 +149,7 @@ class TestBadSenders:
             return "fine"
 
         async with listening(address, answer):
-            with pytest.raises(HybridConnectionError, match="went without a reply"):
+            with pytest.raises(HybridConnectionError, match="disconnected without a reply"):
                 await send(address, KEYS, "bad")
             assert await send(address, KEYS, "good") == "fine"
 
@@ -162,10 +162,10 @@ async def ping_for_ever(websocket: ClientConnection) -> None:
 
 class TestLimits:
     def test_a_rendezvous_is_joined_while_its_address_lives(self) -> None:
-        assert Places().patience + MeetingLimits().join < 30
+        assert RendezvousLimit().queue_timeout + RendezvousPolicy().join < 30
 
     def test_an_http_request_is_answered_before_the_service_gives_up(self) -> None:
-        assert MeetingLimits().response + MeetingLimits().join < 60
+        assert RendezvousPolicy().response + RendezvousPolicy().join < 60
 
     async def test_one_who_does_not_read_his_reply_is_given_up(self, caplog: pytest.LogCaptureFixture) -> None:
         async def send_and_not_read(connection: ServerConnection) -> None:
@@ -179,8 +179,8 @@ class TestLimits:
         caplog.set_level("INFO")
         async with serve(send_and_not_read, "127.0.0.1", 0, close_timeout=0.1) as server:
             accept = Accept(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", "1")
-            await meet(accept, answer, Places(), MeetingLimits(reply=0.1))
-        assert outcomes(caplog) == ["given up: the other side took too long"]
+            await serve_sender(accept, answer, RendezvousLimit(), RendezvousPolicy(reply=0.1))
+        assert outcomes(caplog) == ["gave up: the other side took too long"]
 
     @pytest.mark.parametrize("limit", [0, 1])
     async def test_an_address_where_nobody_answers_is_given_up(
@@ -189,7 +189,7 @@ class TestLimits:
         caplog.set_level("INFO")
         with socket.create_server(("127.0.0.1", 0)) as silent:
             accept = Accept(f"ws://127.0.0.1:{silent.getsockname()[1]}/?x", "1")
-            await meet(accept, upper, Places(limit, queue=0), MeetingLimits(join=0.1))
+            await serve_sender(accept, upper, RendezvousLimit(limit, queue=0), RendezvousPolicy(join=0.1))
         assert "no answer in time" in outcomes(caplog)[0]
 
 
@@ -198,24 +198,26 @@ def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.outcome for record in caplog.records if hasattr(record, "outcome")]
 
 
-class TestPlaces:
-    async def test_above_the_limit_senders_wait_for_their_turn(self, address: HybridConnectionAddress) -> None:
-        async with listening(address, places=Places(limit=2)):
+class TestLimit:
+    async def test_senders_over_the_limit_wait_for_their_turn(self, address: HybridConnectionAddress) -> None:
+        async with listening(address, rendezvous_limit=RendezvousLimit(limit=2)):
             replies = await asyncio.gather(*(send(address, KEYS, f"n{number}") for number in range(20)))
         assert replies == [f"N{number}" for number in range(20)]
 
-    async def test_when_the_line_is_full_a_sender_is_told_so_at_once(self, address: HybridConnectionAddress) -> None:
+    async def test_a_sender_is_rejected_at_once_when_the_queue_is_full(self, address: HybridConnectionAddress) -> None:
         gate = Gate()
-        async with listening(address, gate.answer, places=Places(limit=1, queue=0)):
+        async with listening(address, gate.answer, rendezvous_limit=RendezvousLimit(limit=1, queue=0)):
             first = asyncio.create_task(send(address, KEYS, "a"))
             await gate.asked.wait()
-            with pytest.raises(HybridConnectionError, match=r"503.*1 senders are served and 0 wait: try again"):
+            busy = r"503.*the limit of 1 concurrent senders is reached and 0 are waiting: try again"
+            with pytest.raises(HybridConnectionError, match=busy):
                 await send(address, KEYS, "b")
             gate.open.set()
             assert await first == "done"
 
-    async def test_the_silent_give_way_to_those_who_wait(self, address: HybridConnectionAddress) -> None:
-        async with listening(address, places=Places(limit=1, silence_when_busy=0.05)):
+    async def test_an_idle_sender_is_evicted_when_another_waits(self, address: HybridConnectionAddress) -> None:
+        limit = RendezvousLimit(limit=1, idle_timeout_when_busy=0.05)
+        async with listening(address, rendezvous_limit=limit):
             await join(address)
             assert await send(address, KEYS, "a") == "A"
 
@@ -251,6 +253,6 @@ class TestAccepts:
     ) -> None:
         async with listening(address):
             await emulator.inject({"fault": "cut_mid_frame", "where": "rendezvous"})
-            with pytest.raises(HybridConnectionError, match="went without a reply"):
+            with pytest.raises(HybridConnectionError, match="disconnected without a reply"):
                 await send(address, KEYS, "a")
             assert await send(address, KEYS, "b") == "B"

@@ -1,144 +1,144 @@
-"""Who is served at once, and who waits how long."""
+"""How many rendezvous are served at once, who waits how long, and when idle senders are evicted."""
 
 import asyncio
 
 import pytest
 
-from relay.hybrid_connection.rendezvous_limit import NoPlace, Places
+from relay.hybrid_connection.rendezvous_limit import LimitReached, RendezvousLimit
 from tests import virtual_time
 
 
-class Guests:
-    """People at some places; each says when he has one, and stays until he is told to go."""
+class Senders:
+    """Senders that ask for a slot, note that they have it, and keep it until they are all released."""
 
-    def __init__(self, places: Places) -> None:
-        self.places = places
-        self.came: list[int] = []
-        self._gone = asyncio.Event()
+    def __init__(self, limit: RendezvousLimit) -> None:
+        self.limit = limit
+        self.served: list[int] = []
+        self._released = asyncio.Event()
 
-    async def visit(self, number: int) -> None:
-        """One visit."""
-        async with self.places.taken():
-            self.came.append(number)
-            await self._gone.wait()
+    async def serve(self, number: int) -> None:
+        """Hold a slot until `release`."""
+        async with self.limit.acquire():
+            self.served.append(number)
+            await self._released.wait()
 
-    def all_go(self) -> None:
-        """Everybody leaves."""
-        self._gone.set()
+    def release(self) -> None:
+        """Let all senders finish."""
+        self._released.set()
 
 
-async def settle() -> None:
-    """Let all tasks go as far as they can."""
+async def let_tasks_run() -> None:
+    """Let all tasks run until they wait for something."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-class TestTaken:
-    async def test_so_many_at_once_and_then_in_the_order_they_came(self) -> None:
-        guests = Guests(Places(limit=2))
-        visits = [asyncio.create_task(guests.visit(number)) for number in range(5)]
-        await settle()
-        assert (guests.came, guests.places.waiting) == ([0, 1], 3)
-        guests.all_go()
-        await asyncio.gather(*visits)
-        assert guests.came == [0, 1, 2, 3, 4]
-        assert guests.places.waiting == 0
+class TestAcquire:
+    async def test_senders_over_the_limit_are_served_in_the_order_they_came(self) -> None:
+        senders = Senders(RendezvousLimit(limit=2))
+        tasks = [asyncio.create_task(senders.serve(number)) for number in range(5)]
+        await let_tasks_run()
+        assert (senders.served, senders.limit.waiting) == ([0, 1], 3)
+        senders.release()
+        await asyncio.gather(*tasks)
+        assert senders.served == [0, 1, 2, 3, 4]
+        assert senders.limit.waiting == 0
 
-    async def test_when_the_line_is_full_there_is_no_place(self) -> None:
-        guests = Guests(Places(limit=1, queue=1))
-        visits = [asyncio.create_task(guests.visit(number)) for number in range(2)]
-        await settle()
-        with pytest.raises(NoPlace, match="1 senders are served and 1 wait: try again"):
-            await guests.visit(2)
-        guests.all_go()
-        await asyncio.gather(*visits)
+    async def test_a_sender_is_refused_when_the_queue_is_full(self) -> None:
+        senders = Senders(RendezvousLimit(limit=1, queue=1))
+        tasks = [asyncio.create_task(senders.serve(number)) for number in range(2)]
+        await let_tasks_run()
+        with pytest.raises(LimitReached, match="limit of 1 concurrent senders is reached and 1 are waiting: try again"):
+            await senders.serve(2)
+        senders.release()
+        await asyncio.gather(*tasks)
 
-    def test_nobody_waits_longer_than_a_rendezvous_lives(self) -> None:
+    def test_a_sender_waits_no_longer_than_a_rendezvous_address_lives(self) -> None:
         async def play() -> None:
-            guests = Guests(Places(limit=1))
-            first = asyncio.create_task(guests.visit(1))
-            await settle()
+            senders = Senders(RendezvousLimit(limit=1))
+            first = asyncio.create_task(senders.serve(1))
+            await let_tasks_run()
             began = virtual_time.now()
-            with pytest.raises(NoPlace, match="within 15 s"):
-                await guests.visit(2)
+            with pytest.raises(LimitReached, match="still reached after 15 s"):
+                await senders.serve(2)
             assert 14.9 <= virtual_time.now() - began < 16
-            guests.all_go()
+            senders.release()
             await first
 
         virtual_time.run(play())
 
-    async def test_one_that_is_cancelled_in_the_line_costs_no_place(self) -> None:
-        guests = Guests(Places(limit=1))
-        visits = [asyncio.create_task(guests.visit(number)) for number in range(3)]
-        await settle()
-        visits[1].cancel()
-        guests.all_go()
-        await asyncio.gather(visits[0], visits[2])
-        assert guests.came == [0, 2]
-        async with guests.places.taken():
-            assert guests.places.waiting == 0
+    async def test_a_sender_cancelled_in_the_queue_takes_no_slot(self) -> None:
+        senders = Senders(RendezvousLimit(limit=1))
+        tasks = [asyncio.create_task(senders.serve(number)) for number in range(3)]
+        await let_tasks_run()
+        tasks[1].cancel()
+        senders.release()
+        await asyncio.gather(tasks[0], tasks[2])
+        assert senders.served == [0, 2]
+        async with senders.limit.acquire():
+            assert senders.limit.waiting == 0
 
 
-class TestRefusal:
-    async def test_so_many_are_told_at_once_and_of_the_others_so_many_wait(self) -> None:
-        places, told, may_go = Places(limit=1, queue=1), [0], asyncio.Event()
+class TestRejecting:
+    async def test_rejections_are_limited_and_queued_as_senders_are(self) -> None:
+        limit, rejected, may_end = RendezvousLimit(limit=1, queue=1), [0], asyncio.Event()
 
-        async def tell() -> None:
-            async with places.refusal():
-                told[0] += 1
-                await may_go.wait()
+        async def reject() -> None:
+            async with limit.rejecting():
+                rejected[0] += 1
+                await may_end.wait()
 
-        telling = [asyncio.create_task(tell()) for _ in range(3)]
-        await settle()
-        assert told == [2]
-        with pytest.raises(NoPlace, match="nobody is left"):
-            await tell()
-        may_go.set()
-        await asyncio.gather(*telling)
-        assert told == [3]
+        rejections = [asyncio.create_task(reject()) for _ in range(3)]
+        await let_tasks_run()
+        assert rejected == [2]
+        with pytest.raises(LimitReached, match="rejected already"):
+            await reject()
+        may_end.set()
+        await asyncio.gather(*rejections)
+        assert rejected == [3]
 
 
-class TestSilence:
-    def test_the_silent_may_stay_for_30_seconds_while_nobody_waits(self) -> None:
+class TestReceiving:
+    def test_an_idle_sender_is_evicted_after_30_seconds_while_nobody_waits(self) -> None:
         async def play() -> None:
-            places = Places(limit=1)
+            limit = RendezvousLimit(limit=1)
             began = virtual_time.now()
             with pytest.raises(TimeoutError):
-                async with places.silence_allowed():
+                async with limit.receiving():
                     await asyncio.Event().wait()
             assert 30 <= virtual_time.now() - began < 31
 
         virtual_time.run(play())
 
-    def test_they_go_after_5_seconds_once_somebody_waits(self) -> None:
-        async def be_silent(places: Places) -> None:
-            async with places.taken():
+    def test_an_idle_sender_is_evicted_after_5_seconds_once_another_waits(self) -> None:
+        async def be_idle(limit: RendezvousLimit) -> None:
+            async with limit.acquire():
                 with pytest.raises(TimeoutError):
-                    async with places.silence_allowed():
+                    async with limit.receiving():
                         await asyncio.Event().wait()
 
         async def play() -> None:
-            places = Places(limit=1)
-            silent = asyncio.create_task(be_silent(places))
+            limit = RendezvousLimit(limit=1)
+            idle = asyncio.create_task(be_idle(limit))
             await asyncio.sleep(2)
             began = virtual_time.now()
-            async with places.taken():
+            async with limit.acquire():
                 assert 2.9 <= virtual_time.now() - began < 4
-            await silent
+            await idle
 
         virtual_time.run(play())
 
-    def test_whoever_is_silent_while_others_wait_already_has_5_seconds_from_the_start(self) -> None:
+    def test_a_sender_that_becomes_idle_while_others_wait_has_5_seconds_from_the_start(self) -> None:
         async def play() -> None:
-            guests = Guests(Places(limit=1))
-            visits = [asyncio.create_task(guests.visit(number)) for number in range(2)]
-            await settle()
+            senders = Senders(RendezvousLimit(limit=1))
+            tasks = [asyncio.create_task(senders.serve(number)) for number in range(2)]
+            await let_tasks_run()
             began = virtual_time.now()
             with pytest.raises(TimeoutError):
-                async with guests.places.silence_allowed():
+                async with senders.limit.receiving():
                     await asyncio.Event().wait()
             assert 5 <= virtual_time.now() - began < 6
-            guests.all_go()
-            await asyncio.gather(*visits)
+            senders.release()
+            await asyncio.gather(*tasks)
 
         virtual_time.run(play())

@@ -9,7 +9,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from relay.hybrid_connection.channel import Channel
+from relay.hybrid_connection.control_channel import ControlChannel
 from relay.hybrid_connection.failures import HybridConnectionError
 from relay.hybrid_connection.tokens import Token
 from relay.hybrid_connection.websocket import ConnectionClosed, open_websocket
@@ -64,7 +64,7 @@ class TestOpening:
 
         async with await asyncio.start_server(say_hello, "127.0.0.1", 0) as running:
             port = running.sockets[0].getsockname()[1]
-            with pytest.raises(HybridConnectionError, match="what answers there is no WebSocket"):
+            with pytest.raises(HybridConnectionError, match="the answer is not a WebSocket handshake"):
                 await open_websocket(f"ws://127.0.0.1:{port}", "connecting")
 
 
@@ -100,7 +100,7 @@ class TestGivingUp:
     def test_a_channel_that_takes_nothing_any_more_is_broken_off(self) -> None:
         async def play() -> bool:
             async with server(read_nothing) as url:
-                channel = Channel(await open_websocket(url, "connecting"), Token("t", 0), 0)
+                channel = ControlChannel(await open_websocket(url, "connecting"), Token("t", 0), 0)
                 sent = await channel.send(tuple(b"x" * 2**20 for _ in range(32)))
                 await channel.websocket.wait_closed()
                 return sent
@@ -118,7 +118,7 @@ class TestSending:
                 await asyncio.sleep(0)
 
         async with server(slowly) as url:
-            channel = Channel(await open_websocket(url, "connecting"), Token("t", 0), 0)
+            channel = ControlChannel(await open_websocket(url, "connecting"), Token("t", 0), 0)
             pairs = [(f"{number}", bytes([number]) * 60_000) for number in range(30)]
             assert all(await asyncio.gather(*(channel.send(pair) for pair in pairs)))
             await channel.close()

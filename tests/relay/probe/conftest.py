@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 from pytest_django.fixtures import Settings
 
-from nonprod.relay_emulator import Policy, RelayEmulator
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from nonprod.relay_emulator.certificates import Certificate, make_certificate
 from relay.probe.report import FAILED, Outcome, lines, take, verdict
 from relay.probe.site import Site
@@ -45,7 +45,7 @@ class Report:
 @asynccontextmanager
 async def relay_with(certificate: Certificate, settings: Settings) -> AsyncIterator[RelayEmulator]:
     """A relay that shows this certificate, and the settings that lead to it."""
-    async with RelayEmulator([PATH], {KEYS.name: Policy(KEYS.key)}, tls=certificate.context) as emulator:
+    async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}, tls=certificate.context) as emulator:
         settings.AZURE_RELAY_NAMESPACE = f"localhost:{emulator.port}"
         settings.AZURE_RELAY_PLAIN_WEBSOCKET = False
         yield emulator

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from pytest_django.fixtures import Settings
 
-from nonprod.relay_emulator import Policy, RelayEmulator
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.configuration import configured_address
-from relay.hybrid_connection.control_channel import Accept
+from relay.hybrid_connection.control_protocol import Accept
 from tests.conftest import KEYS, PATH
 from tests.relay.hybrid_connection.listening import listening, upper
 from tests.relay.probe.conftest import probed
@@ -80,7 +80,7 @@ class TestListen:
         assert report.marks == "✓✓✓–✓✓✓✗–"
 
     async def test_a_policy_that_may_not_listen(self, relay: RelayEmulator) -> None:
-        relay.policies = {KEYS.name: Policy(KEYS.key, frozenset({"Send"}))}
+        relay.policies = {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset({"Send"}))}
         problem = (await probed()).problem("listen")
         assert "403, the token is valid, but not for this hybrid connection or this right" in problem
         assert "Give the policy the right Listen" in problem
@@ -107,7 +107,7 @@ class TestListen:
 
 class TestRoundTrip:
     async def test_a_policy_that_may_listen_only_is_no_failure(self, relay: RelayEmulator) -> None:
-        relay.policies = {KEYS.name: Policy(KEYS.key, frozenset({"Listen"}))}
+        relay.policies = {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset({"Listen"}))}
         report = await probed()
         assert report.holds, report.text
         assert report.marks == "✓✓✓–✓✓✓✓–"
@@ -115,11 +115,11 @@ class TestRoundTrip:
         assert "relies on pings and on the age of the channel" in report.seen("round trip")
 
     async def test_a_listener_that_does_not_come_to_the_rendezvous(self, relay: RelayEmulator) -> None:
-        relay.service.times = replace(relay.service.times, rendezvous=0.05)
+        relay.service.timeouts = replace(relay.service.timeouts, rendezvous=0.05)
         async with listening(configured_address(), as_a_gateway):
             await relay.inject({"fault": "zombie"})
             problem = (await probed()).problem("round trip")
-        assert "504, a listener is there, but did not come" in problem
+        assert "504, a listener is connected, but did not join the rendezvous" in problem
         assert "A rendezvous is on another host than the namespace" in problem
         assert "restart run_relay_listener" in problem
 

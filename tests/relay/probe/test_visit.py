@@ -17,8 +17,8 @@ from relay.hybrid_connection.sender import send
 from relay.models import ReceivedAction
 from relay.probe.visit import visiting
 from tests.conftest import KEYS, PATH
+from tests.database import in_database_thread
 from tests.factories import payload
-from tests.store import ask_store
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,7 +44,7 @@ class TestVisiting:
         async with visiting(listener) as visit:
             assert (await sent(address, action))["status"] == "created"
         assert visit.served == 1
-        assert await ask_store(ReceivedAction.objects.count) == 1
+        assert await in_database_thread(ReceivedAction.objects.count) == 1
 
     async def test_one_that_is_in_hand_gets_its_reply_though_the_probe_is_done(
         self, listener: Listener, emulator: RelayEmulator, address: HybridConnectionAddress

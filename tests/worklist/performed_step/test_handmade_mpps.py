@@ -1,7 +1,7 @@
 """MPPS with a modality that owes nothing to the libraries of this gateway.
 
 No program in Debian reports as a modality: DCMTK, which asks for the worklist in test_dcmtk.py, sends N-CREATE to
-printers alone, and CTN and Odil have no program for it. So the bytes are written by hand (handmade.py), and once by
+printers alone, and CTN and Odil have no program for it. So the bytes are written by hand (raw_mpps.py), and once by
 DCMTK's dump2dcm.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.dicom.handmade import (
+from tests.dicom.raw_mpps import (
     AFFECTED_UID,
     CHARACTER_SET,
     ERROR_COMMENT,

@@ -32,12 +32,12 @@ from gateway_project.actions import ACTIONS, PROBES
 from nonprod.manage_emulator import update_status_action
 from relay.dispatcher import Dispatcher
 from relay.models import ReceivedAction
-from tests.dicom.handmade import (
+from tests.dicom.raw_mpps import (
     NHS_NUMBER,
     PPS_STATUS,
     Broken,
     Element,
-    Handmade,
+    RawAssociation,
     associated,
     changed,
     ended,
@@ -120,7 +120,7 @@ class Model:
 class Edge:
     """The worklist server, and a modality that is associated with it; both begin anew together."""
 
-    modality: Handmade
+    modality: RawAssociation
     port: int
 
     def __init__(self) -> None:

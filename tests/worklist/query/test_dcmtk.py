@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 from pytest_django import Settings
 
-from tests.dicom.consoles import Console
+from tests.dicom.dcmtk import Console
 from tests.factories import WorklistItemFactory
 from tests.worklist_fixtures import LogLines
 from worklist.models import WorklistItem

@@ -1,4 +1,4 @@
-"""She is not on the list, why? The answer is the matcher's own, and says which key it was."""
+"""Explanations name the rule that keeps an item out, and agree with the matching itself."""
 
 from datetime import date, time
 from types import SimpleNamespace
@@ -11,15 +11,24 @@ from hypothesis import strategies as st
 from dicom.modality_policy import ModalityPolicy
 from tests.dicom.requests import dataset, request
 from worklist.models import WorklistItem
-from worklist.query.explanation import Explanation, Fact, Question, explain, in_row, obstacle
-from worklist.query.kept_keys import hidden_keys, identifier_of, kept_keys, keyed_hash
-from worklist.query.matching import DEFAULT_OPTIONS, keys_from, restricted
+from worklist.query.explanation import (
+    Explanation,
+    LoggedOutcome,
+    ParsedQuery,
+    RuleResult,
+    Verdict,
+    explain,
+    row_limit_result,
+)
+from worklist.query.information_model import DEFAULT_OPTIONS
+from worklist.query.kept_keys import hashed_keys, identifier_of, kept_keys, keyed_hash
+from worklist.query.matching import apply_policy, parse_matching_keys
 
 MAC = keyed_hash("only-for-tests")
 
 
 def item(**values: Any) -> WorklistItem:
-    """A woman for MAMMO1."""
+    """Return an item for MAMMO1."""
     made = {
         "accession_number": "ACC1",
         "patient_name": "SMITH^JANE",
@@ -32,14 +41,14 @@ def item(**values: Any) -> WorklistItem:
     return WorklistItem(**(made | values))
 
 
-def explained(woman: WorklistItem, identifier: Any, **question: Any) -> Explanation:
-    """By a query that is typed in."""
-    return explain(woman, Question(keys=keys_from(identifier), **question), MAC)
+def explained(item: WorklistItem, identifier: Any, **query: Any) -> Explanation:
+    """Explain the item by a query that is not from the log."""
+    return explain(item, ParsedQuery(keys=parse_matching_keys(identifier), **query), MAC)
 
 
 def against(explanation: Explanation) -> list[str]:
-    """The lines of what keeps it from the list."""
-    return [reason.text(with_persons=True) for reason in explanation.against]
+    """Return the lines of the rules that keep the item out."""
+    return [result.text(with_patient_data=True) for result in explanation.against]
 
 
 class TestExplain:
@@ -70,8 +79,8 @@ class TestExplain:
 
     def test_names_every_key_that_excludes_and_those_that_do_not(self) -> None:
         explanation = explained(item(), request(dataset(Modality="CT"), PatientID="1", AccessionNumber="ACC1"))
-        assert [reason.name for reason in explanation.against] == ["PatientID", "Modality"]
-        assert {"AccessionNumber", "ScheduledProcedureStepStatus"} <= {one.name for one in explanation.reasons}
+        assert [result.name for result in explanation.against] == ["PatientID", "Modality"]
+        assert {"AccessionNumber", "ScheduledProcedureStepStatus"} <= {result.name for result in explanation.results}
         assert explanation.summary == "not shown, because of PatientID, Modality"
 
     def test_says_that_final_states_are_hidden_and_that_a_status_key_shows_them(self) -> None:
@@ -94,20 +103,20 @@ class TestExplain:
         assert explained(started, request(), policy=hides).shown is False
         assert explained(started, request()).shown is True
 
-    def test_covers_who_gets_no_association_a_query_that_is_none_and_the_most_rows(self) -> None:
+    def test_covers_refused_associations_invalid_keys_and_the_row_limit(self) -> None:
         refused = explained(item(), request(), refused="its AE title is not among the modalities")
         assert against(refused) == ["Association: → not matched (its AE title is not among the modalities)"]
         assert against(explained(item(), request(), bad_key="PatientBirthDate is not a date")) == [
             "Query: → not matched (A900: PatientBirthDate is not a date)"
         ]
-        assert explained(item(), request()).with_more(in_row(500, 500)).shown is True
-        assert against(explained(item(), request()).with_more(in_row(501, 500)))[0].startswith(
+        assert explained(item(), request()).with_more(row_limit_result(500, 500)).shown is True
+        assert against(explained(item(), request()).with_more(row_limit_result(501, 500)))[0].startswith(
             "Rows: query at most 500, item is number 501 → not matched"
         )
 
-    def test_shows_no_patient_unless_told_to(self) -> None:
+    def test_shows_patient_data_only_on_request(self) -> None:
         explanation = explained(item(), request(PatientName="JONES^ANN", PatientBirthDate="19500101"))
-        lines = [reason.text(with_persons=False) for reason in explanation.reasons]
+        lines = explanation.lines(with_patient_data=False)
         assert "PatientName: query …, item … → not matched (PS3.4 C.2.2.2.1)" in lines
         assert not [line for line in lines if "JONES" in line or "SMITH" in line or "1950" in line]
         assert "PatientName: query JONES^ANN, item SMITH^JANE → not matched (PS3.4 C.2.2.2.1)" in against(explanation)
@@ -115,28 +124,28 @@ class TestExplain:
 
 class TestALoggedQuery:
     def explained(self, **keys: Any) -> Explanation:
-        """By what the log keeps of a query."""
+        """Explain the item by what the log keeps of a query."""
         kept = kept_keys(request(**keys), MAC)
-        hidden = tuple(hidden_keys(kept, MAC, DEFAULT_OPTIONS))
-        return explain(item(), Question(keys=keys_from(identifier_of(kept)), hidden=hidden), MAC)
+        hashed = tuple(hashed_keys(kept, MAC, DEFAULT_OPTIONS))
+        return explain(item(), ParsedQuery(keys=parse_matching_keys(identifier_of(kept)), hashed=hashed), MAC)
 
-    def test_compares_by_hash_and_says_so(self) -> None:
+    def test_is_compared_by_hash_and_the_line_says_so(self) -> None:
         explanation = self.explained(PatientID="9990000002", AccessionNumber="ACC1")
         assert explanation.shown is False
-        (line,) = [reason.text(with_persons=False) for reason in explanation.against]
+        (line,) = [result.text(with_patient_data=False) for result in explanation.against]
         assert line == "PatientID: query …, item … → not matched (PS3.4 C.2.2.2.1, compared by its hash)"
         assert self.explained(PatientID="999 000 0001").shown is True
 
-    def test_says_what_cannot_be_told(self) -> None:
+    def test_says_what_cannot_be_determined(self) -> None:
         explanation = self.explained(PatientName="SM*")
         assert explanation.shown is None
-        assert explanation.summary == "cannot be told, because of PatientName"
+        assert explanation.summary == "cannot be determined, because of PatientName"
 
     @pytest.mark.parametrize(
         ("was_shown", "changed", "keys", "summary"),
         [
             (True, (), {}, "it was shown at 09:02"),
-            (True, (), {"PatientID": "9990000002"}, "it was shown at 09:02"),  # the hashes have not the last word
+            (True, (), {"PatientID": "9990000002"}, "it was shown at 09:02"),  # the log outweighs the hash
             (True, (), {"PatientName": "SM*"}, "it was shown at 09:02"),
             (
                 True,
@@ -148,8 +157,8 @@ class TestALoggedQuery:
                 True,
                 (),
                 {"AccessionNumber": "ACC2"},
-                "it was shown at 09:02; asked now it would not be, because of AccessionNumber: nothing is known "
-                "to have changed since but for, perhaps, the settings",
+                "it was shown at 09:02; asked now it would not be, because of AccessionNumber: no change since "
+                "is known, except perhaps of the settings",
             ),
             (False, (), {"AccessionNumber": "ACC2"}, "it was not shown at 09:02, because of AccessionNumber"),
             (
@@ -169,14 +178,14 @@ class TestALoggedQuery:
                 False,
                 (),
                 {"PatientName": "SM*"},
-                "it was not shown at 09:02; why cannot be told, because of PatientName",
+                "it was not shown at 09:02; the reason cannot be determined, because of PatientName",
             ),
             (
                 False,
                 (),
                 {"PatientID": "9990000001"},
-                "it was not shown at 09:02; why cannot be told: nothing is known to have changed since but for, "
-                "perhaps, the settings",
+                "it was not shown at 09:02; the reason cannot be determined: no change since is known, except perhaps "
+                "of the settings",
             ),
         ],
     )
@@ -184,16 +193,18 @@ class TestALoggedQuery:
         self, was_shown: bool, changed: tuple[str, ...], keys: dict[str, str], summary: str
     ) -> None:
         kept = kept_keys(request(**keys), MAC)
-        hidden = tuple(hidden_keys(kept, MAC, DEFAULT_OPTIONS))
-        fact = Fact(was_shown, "09:02", changed)
-        explanation = explain(item(), Question(keys=keys_from(identifier_of(kept)), hidden=hidden, fact=fact), MAC)
+        hashed = tuple(hashed_keys(kept, MAC, DEFAULT_OPTIONS))
+        outcome = LoggedOutcome(was_shown, "09:02", changed)
+        explanation = explain(
+            item(), ParsedQuery(keys=parse_matching_keys(identifier_of(kept)), hashed=hashed, outcome=outcome), MAC
+        )
         assert explanation.summary == summary
         assert explanation.on_the_list is was_shown
 
-    def test_names_what_was_in_the_way_at_that_time(self) -> None:
-        question = Question(fact=Fact(was_shown=False, asked_at="09:02", changed=("the item",)))
-        arrival = obstacle("Arrival", "the item came after the query", is_of_then=True)
-        summary = explain(item(status="COMPLETED"), question, MAC).with_more(arrival).summary
+    def test_names_the_reason_that_applied_at_the_time(self) -> None:
+        query = ParsedQuery(outcome=LoggedOutcome(was_shown=False, asked_at="09:02", changed=("the item",)))
+        arrival = RuleResult("Arrival", Verdict.NOT_MATCHED, "the item came after the query", is_of_then=True)
+        summary = explain(item(status="COMPLETED"), query, MAC).with_more(arrival).summary
         assert summary == "it was not shown at 09:02, because of Arrival"
 
 
@@ -221,25 +232,25 @@ POLICIES = st.builds(
 
 class TestAgreement:
     @given(ITEMS, st.fixed_dictionaries(VALUES), st.fixed_dictionaries(PERSONS), POLICIES)
-    def test_it_says_shown_where_the_server_shows_and_only_there(
-        self, woman: WorklistItem, step: dict[str, Any], root: dict[str, str], policy: ModalityPolicy
+    def test_an_explanation_says_shown_if_and_only_if_the_server_shows_the_item(
+        self, candidate: WorklistItem, step: dict[str, Any], root: dict[str, str], policy: ModalityPolicy
     ) -> None:
         identifier = request(dataset(**step), **root)
-        answer = restricted(keys_from(identifier), policy, "MAMMO1").met_by(woman)
-        typed = explained(woman, identifier, policy=policy, calling_ae_title="MAMMO1")
+        answer = apply_policy(parse_matching_keys(identifier), policy, "MAMMO1").matches(candidate)
+        typed = explained(candidate, identifier, policy=policy, calling_ae_title="MAMMO1")
         assert typed.shown is answer
         kept = kept_keys(identifier, MAC)
-        hidden = tuple(hidden_keys(kept, MAC, DEFAULT_OPTIONS))
-        question = Question(keys_from(identifier_of(kept)), hidden, policy=policy, calling_ae_title="MAMMO1")
-        assert explain(woman, question, MAC).shown in (None, answer)
+        hashed = tuple(hashed_keys(kept, MAC, DEFAULT_OPTIONS))
+        query = ParsedQuery(parse_matching_keys(identifier_of(kept)), hashed, policy=policy, calling_ae_title="MAMMO1")
+        assert explain(candidate, query, MAC).shown in (None, answer)
 
     @given(ITEMS, st.fixed_dictionaries(VALUES))
-    def test_there_is_a_reason_against_exactly_where_it_is_not_shown(
-        self, woman: WorklistItem, step: dict[str, Any]
+    def test_some_rule_is_against_the_item_if_and_only_if_it_is_not_shown(
+        self, candidate: WorklistItem, step: dict[str, Any]
     ) -> None:
-        explanation = explained(woman, request(dataset(**step)))
+        explanation = explained(candidate, request(dataset(**step)))
         assert bool(explanation.against) is not explanation.shown
 
-    def test_an_item_of_any_shape_will_do(self) -> None:
+    def test_an_item_needs_only_the_fields_that_the_rules_compare(self) -> None:
         other = SimpleNamespace(status="SCHEDULED", personal_fields=frozenset())
-        assert explain(other, Question(), MAC).shown is True
+        assert explain(other, ParsedQuery(), MAC).shown is True

@@ -357,7 +357,7 @@ class TestADatabaseThatIsAway:
         assert (away.statuses, away.rows) == ([0xC001], [])
         assert away.final.ErrorComment == "Database not available, try again"
         assert back.accession_numbers == ["ACC1"]
-        assert log.wait_for("the database cannot answer now").levelname == "ERROR"
+        assert log.wait_for("request failed: Database not available, try again").levelname == "ERROR"
 
 
 class TestSeveralAtOnce:

@@ -10,12 +10,12 @@ from core.value_representations import MAX_LENGTHS
 from tests.factories import WorklistItemFactory
 from worklist.models.items import LENGTHS, NEVER_EMPTY, WorklistItem
 from worklist.query.information_model import (
-    MISPLACED,
-    NO_KEYS,
-    NOT_OF_THE_ITEM,
+    NOT_ITEM_FIELDS,
+    NOT_KEYS,
     ROOT,
     STATUS_WORDS,
     STEP,
+    STEP_KEYWORDS,
     STEP_SEQUENCE,
     Attribute,
     Matching,
@@ -141,11 +141,11 @@ class TestTheTable:
         assert {row.when_unknown for row in ROWS if row.return_type in ("2", "2C")} == {ZERO}
 
     def test_it_says_what_is_no_key(self) -> None:
-        assert {"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"} == NO_KEYS
+        assert {"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"} == NOT_KEYS
 
     def test_what_belongs_to_the_step_is_misplaced_at_the_root(self) -> None:
-        assert {"Modality", "ScheduledProtocolCodeSequence", "ScheduledProcedureStepEndDate"} <= MISPLACED
-        assert not MISPLACED & {row.keyword for row in ROOT}
+        assert {"Modality", "ScheduledProtocolCodeSequence", "ScheduledProcedureStepEndDate"} <= STEP_KEYWORDS
+        assert not STEP_KEYWORDS & {row.keyword for row in ROOT}
 
     def test_it_is_walked_from_top_to_bottom(self) -> None:
         walked = [(depth, row.keyword) for depth, row in rows()]
@@ -160,8 +160,8 @@ class TestTheTable:
 class TestTheTableAndTheModel:
     @pytest.mark.parametrize("row", [row for _, row in rows()], ids=lambda row: row.keyword)
     def test_every_source_is_the_models_or_one_that_is_known(self, row: Attribute) -> None:
-        for name in (*row.sources, *row.also):
-            assert name in NOT_OF_THE_ITEM or WorklistItem._meta.get_field(name)
+        for name in (*row.sources, *row.alternative_fields):
+            assert name in NOT_ITEM_FIELDS or WorklistItem._meta.get_field(name)
 
     @pytest.mark.parametrize("row", [row for _, row in rows() if row.field in LENGTHS], ids=lambda row: row.keyword)
     def test_no_field_is_longer_than_the_vr_allows(self, row: Attribute) -> None:
@@ -177,7 +177,7 @@ class TestTheTableAndTheModel:
     def test_what_may_not_be_empty_together_with_its_code_has_a_stand_in_that_is_never_empty(self) -> None:
         described = [row for row in ROWS if row.return_type == "1C" and row.vr == "LO"]
         assert len(described) == 2
-        assert all(row.stand_ins[-1] in NEVER_EMPTY for row in described)
+        assert all(row.substitutes[-1] in NEVER_EMPTY for row in described)
 
     def test_every_status_has_its_words(self) -> None:
         assert set(STATUS_WORDS) == set(WORKLIST_STATUSES)

@@ -11,13 +11,21 @@ from dicom.modality_policy import UNKNOWN, ModalityPolicy
 from tests.dicom.requests import dataset, request
 from tests.factories import WorklistItemFactory
 from worklist.query.information_model import MatchingOptions
-from worklist.query.matching import BadKey, Keys, Like, keys_from, restricted, step_item, values_of
+from worklist.query.matching import (
+    BadKey,
+    MatchingKeys,
+    WildCard,
+    apply_policy,
+    parse_matching_keys,
+    step_item,
+    values_of,
+)
 from worklist.query.person_names import name_groups
 
 
 def meets(identifier: Dataset, **values: Any) -> bool:
     """Whether an item with these values belongs into the answer."""
-    return keys_from(identifier).met_by(WorklistItemFactory.build(**values))
+    return parse_matching_keys(identifier).matches(WorklistItemFactory.build(**values))
 
 
 def name_meets(key: str, stored: str) -> bool:
@@ -42,7 +50,7 @@ class TestAllKeysTogether:
 
     @pytest.mark.parametrize("value", ["", " ", "*", None, ["MG", "*"]])
     def test_a_zero_length_key_or_a_lone_star_is_universal(self, value: Any) -> None:
-        assert keys_from(request(dataset(Modality=value), PatientID=value)) == Keys()
+        assert parse_matching_keys(request(dataset(Modality=value), PatientID=value)) == MatchingKeys()
 
     @pytest.mark.parametrize("value", ["", "*"])
     def test_a_universal_key_is_met_by_an_unknown_value(self, value: str) -> None:
@@ -182,9 +190,9 @@ class TestWildCards:
     @pytest.mark.parametrize("literal", ["%", "_", "[A-C]", ".", "\\d", "(A|B)", "^", "$", "+", "{2}", "[!A]", "#"])
     def test_nothing_else_is_special(self, literal: str) -> None:
         """Straight at the matcher: in a request a backslash would part two values."""
-        condition = Like((f"{literal}*",))
-        assert not any(condition.holds(stored) for stored in ("A", "AA", "B", "1"))
-        assert condition.holds(f"{literal}A")
+        condition = WildCard((f"{literal}*",))
+        assert not any(condition.matches(stored) for stored in ("A", "AA", "B", "1"))
+        assert condition.matches(f"{literal}A")
 
     def test_a_percent_sign_stands_for_itself(self) -> None:
         assert not meets(request(PatientID="%*"), patient_id="9990000001")
@@ -365,7 +373,7 @@ class TestDates:
     )
     def test_a_key_that_is_no_date_means_nothing(self, key: Any) -> None:
         with pytest.raises(BadKey, match="ScheduledProcedureStepStartDate is") as refusal:
-            keys_from(request(dataset(ScheduledProcedureStepStartDate=key)))
+            parse_matching_keys(request(dataset(ScheduledProcedureStepStartDate=key)))
         assert refusal.value.tag == 0x00400002
 
 
@@ -412,7 +420,7 @@ class TestTimes:
     )
     def test_a_key_that_is_no_time_means_nothing(self, key: str) -> None:
         with pytest.raises(BadKey, match="ScheduledProcedureStepStartTime is") as refusal:
-            keys_from(request(dataset(ScheduledProcedureStepStartTime=key)))
+            parse_matching_keys(request(dataset(ScheduledProcedureStepStartTime=key)))
         assert refusal.value.tag == 0x00400003
 
 
@@ -499,7 +507,7 @@ class TestStatuses:
 
     @pytest.mark.parametrize(("key", "named"), [("COMPLETED", True), ("*", True), ("", False), (None, False)])
     def test_final_states_are_asked_for_by_a_status_that_is_not_empty(self, key: str | None, named: bool) -> None:
-        assert keys_from(request(dataset(ScheduledProcedureStepStatus=key))).names_status is named
+        assert parse_matching_keys(request(dataset(ScheduledProcedureStepStatus=key))).names_status is named
 
 
 class TestWhatTheSiteHasChosen:
@@ -516,27 +524,27 @@ class TestWhatTheSiteHasChosen:
     )
     def test_accents_do_not_count_where_it_says_so(self, key: str, stored: str) -> None:
         item = WorklistItemFactory.build(patient_name=stored)
-        assert keys_from(request(PatientName=key), MatchingOptions(folds_accents=True)).met_by(item)
-        assert keys_from(request(PatientName=key)).met_by(item) is (key == "O?BRIEN^SIOBH?N")
+        assert parse_matching_keys(request(PatientName=key), MatchingOptions(folds_accents=True)).matches(item)
+        assert parse_matching_keys(request(PatientName=key)).matches(item) is (key == "O?BRIEN^SIOBH?N")
 
     @pytest.mark.parametrize("key", ["\u0301", "=\u0301", "\u2260"])
     def test_a_lone_accent_finds_nobody(self, key: str) -> None:
         item = WorklistItemFactory.build(patient_name="SMITH^JANE=李")
-        assert not keys_from(request(PatientName=key), MatchingOptions(folds_accents=True)).met_by(item)
+        assert not parse_matching_keys(request(PatientName=key), MatchingOptions(folds_accents=True)).matches(item)
 
     def test_letters_count_all_the_same(self) -> None:
         site = MatchingOptions(folds_accents=True)
         item = WorklistItemFactory.build(patient_name="MÜLLER^JANE")
-        assert not keys_from(request(PatientName="MILLER*"), site).met_by(item)
-        assert not keys_from(request(PatientName="MULLER"), site).met_by(item)
+        assert not parse_matching_keys(request(PatientName="MILLER*"), site).matches(item)
+        assert not parse_matching_keys(request(PatientName="MULLER"), site).matches(item)
 
     def test_a_procedure_id_may_be_an_accession_number_where_it_says_so(self) -> None:
         item = WorklistItemFactory.build(accession_number="ACC1", requested_procedure_id="RP1")
         site = MatchingOptions(procedure_id_finds_accession=True)
         for key in ("ACC1", "ACC*", "RP1"):
-            assert keys_from(request(RequestedProcedureID=key), site).met_by(item)
-        assert not keys_from(request(RequestedProcedureID="ACC1")).met_by(item)
-        assert not keys_from(request(AccessionNumber="RP1"), site).met_by(item)
+            assert parse_matching_keys(request(RequestedProcedureID=key), site).matches(item)
+        assert not parse_matching_keys(request(RequestedProcedureID="ACC1")).matches(item)
+        assert not parse_matching_keys(request(AccessionNumber="RP1"), site).matches(item)
 
 
 class TestWhatAnAskerMaySee:
@@ -546,7 +554,7 @@ class TestWhatAnAskerMaySee:
     def sees(self, policy: ModalityPolicy, identifier: Dataset, **values: Any) -> bool:
         """Whether HOLOGIC1 is shown an item with these values."""
         item = WorklistItemFactory.build(**values)
-        return restricted(keys_from(identifier), policy, "HOLOGIC1").met_by(item)
+        return apply_policy(parse_matching_keys(identifier), policy, "HOLOGIC1").matches(item)
 
     @pytest.mark.parametrize("key", ["", "*", "HOLOGIC*", "HOLOGIC1"])
     def test_is_its_own_list_only(self, key: str) -> None:
@@ -567,8 +575,8 @@ class TestWhatAnAskerMaySee:
         assert self.sees(UNKNOWN, identifier, status="IN PROGRESS")
 
     def test_is_everything_where_nothing_is_said(self) -> None:
-        keys = keys_from(request(PatientName="SMITH*"))
-        assert restricted(keys, UNKNOWN, "HOLOGIC1") == keys
+        keys = parse_matching_keys(request(PatientName="SMITH*"))
+        assert apply_policy(keys, UNKNOWN, "HOLOGIC1") == keys
 
 
 class TestWhy:
@@ -587,20 +595,22 @@ class TestWhy:
     def test_a_key_says_what_was_asked_and_by_which_rule(
         self, identifier: Dataset, name: str, asked: str, section: str
     ) -> None:
-        (key,) = keys_from(identifier).keys
-        assert (key.name, key.asked, key.section) == (name, asked, section)
+        (key,) = parse_matching_keys(identifier).keys
+        assert (key.name, key.query_value, key.rule) == (name, asked, section)
 
-    def test_every_demand_has_a_name_and_a_rule(self) -> None:
+    def test_every_criterion_has_a_name_and_a_rule(self) -> None:
         step = dataset(ScheduledProcedureStepStartDate="20260310-", ScheduledProcedureStepStartTime="0900-")
-        keys = restricted(keys_from(request(step, PatientID="1")), ModalityPolicy(own_list_only=True), "HOLOGIC1")
-        found = [(demand.name, demand.asked) for demand in keys.demands]
+        keys = apply_policy(
+            parse_matching_keys(request(step, PatientID="1")), ModalityPolicy(own_list_only=True), "HOLOGIC1"
+        )
+        found = [(criterion.name, criterion.query_value) for criterion in keys.criteria]
         assert found == [
             ("ScheduledProcedureStepStatus", ""),
             ("ScheduledProcedureStepStartDate and ScheduledProcedureStepStartTime", "20260310- 0900-"),
             ("PatientID", "1"),
             ("ScheduledStationAETitle", "HOLOGIC1"),
         ]
-        assert all(demand.section for demand in keys.demands)
+        assert all(criterion.rule for criterion in keys.criteria)
 
 
 class TestWhatIsNoKey:
@@ -608,7 +618,7 @@ class TestWhatIsNoKey:
         identifier = request(QueryRetrieveLevel="SCHEDULED", SpecificCharacterSet="ISO_IR 100")
         identifier.add_new(0x00090010, "LO", "ACME")
         identifier.add_new(0x00100000, "UL", 8)
-        assert keys_from(identifier) == Keys()
+        assert parse_matching_keys(identifier) == MatchingKeys()
 
     def test_a_modality_at_the_root_is_not(self) -> None:
         assert meets(request(Modality="CT"), modality="MG")
@@ -617,7 +627,7 @@ class TestWhatIsNoKey:
         assert meets(request(dataset(ScheduledStationName="A2"), AdmissionID="123", PatientWeight="70"))
 
     def test_a_timezone_offset_is_not(self) -> None:
-        assert keys_from(request(TimezoneOffsetFromUTC="+0300")) == Keys()
+        assert parse_matching_keys(request(TimezoneOffsetFromUTC="+0300")) == MatchingKeys()
 
 
 class TestTheStepSequence:
@@ -628,20 +638,20 @@ class TestTheStepSequence:
 
     def test_two_items_mean_nothing(self) -> None:
         with pytest.raises(BadKey, match="ScheduledProcedureStepSequence has more than one item") as refusal:
-            keys_from(request(dataset(Modality="MG"), dataset(Modality="CT")))
+            parse_matching_keys(request(dataset(Modality="MG"), dataset(Modality="CT")))
         assert refusal.value.tag == 0x00400100
 
     def test_what_is_no_sequence_means_nothing(self) -> None:
         identifier = request()
         identifier.add_new(0x00400100, "LO", "MG")
         with pytest.raises(BadKey, match="is no sequence"):
-            keys_from(identifier)
+            parse_matching_keys(identifier)
 
 
 class TestBadKeys:
     def test_the_text_is_an_error_comment_without_the_value(self) -> None:
         with pytest.raises(BadKey) as refusal:
-            keys_from(request(PatientBirthDate="SMITH^JANE 9990000001"))
+            parse_matching_keys(request(PatientBirthDate="SMITH^JANE 9990000001"))
         assert str(refusal.value) == "PatientBirthDate is not a date (YYYYMMDD)"
         assert len(str(refusal.value)) <= 64
 
@@ -670,10 +680,10 @@ class TestWhatAConsoleMaySend:
         step.ScheduledProcedureStepStartTime = key
         identifier = Dataset()
         identifier.ScheduledProcedureStepSequence = [step]
-        assert keys_from(identifier).keys
+        assert parse_matching_keys(identifier).keys
 
     def test_a_text_that_comes_as_a_sequence_is_told_and_does_not_just_find_nothing(self) -> None:
         identifier = Dataset()
         identifier.add_new(0x00080050, "SQ", [Dataset()])
         with pytest.raises(BadKey, match="AccessionNumber is a sequence"):
-            keys_from(identifier)
+            parse_matching_keys(identifier)

@@ -12,7 +12,7 @@ from pynetdicom.dsutils import decode, encode
 from tests.dicom.requests import dataset, illegal, keywords, request
 from tests.factories import WorklistItemFactory
 from worklist.query.information_model import ROOT, STEP, WhenUnknown
-from worklist.query.response import Unshowable, has_unsupported_key, response_for, wants_whole_item
+from worklist.query.response import IllegalValue, has_unsupported_key, response_for, wants_whole_item
 
 WARNED, LEFT_OUT = WhenUnknown.WARNED, WhenUnknown.LEFT_OUT
 CODE = {"procedure_code": "MGSCR", "procedure_coding_scheme": "L", "procedure_code_meaning": "Screening"}
@@ -381,11 +381,11 @@ class TestIllegalValues:
         ],
     )
     def test_cannot_be_shown(self, field: str, value: str, keyword: str) -> None:
-        with pytest.raises(Unshowable, match=keyword):
+        with pytest.raises(IllegalValue, match=keyword):
             respond(request(), **{field: value})
 
     def test_nor_in_a_code(self) -> None:
-        with pytest.raises(Unshowable, match="CodeMeaning"):
+        with pytest.raises(IllegalValue, match="CodeMeaning"):
             respond(request(), **{**CODE, "procedure_code_meaning": "one\ntwo"})
 
     def test_do_no_harm_where_they_are_not_asked_for(self) -> None:

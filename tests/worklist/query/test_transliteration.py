@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import value_representations as vr
-from worklist.query.transliteration import transliterated
+from worklist.query.transliteration import transliterate
 
 
 def plain(text: str, vr_name: str = "PN") -> str:
     """For a console that has ASCII alone."""
-    return transliterated(text, vr_name, str.isascii)
+    return transliterate(text, vr_name, str.isascii)
 
 
 class TestNames:
@@ -37,7 +37,7 @@ class TestNames:
         def latin_1(text: str) -> bool:
             return all(ord(character) < 256 for character in text)
 
-        assert transliterated("MÜLLER^ŁUCJA=李", "PN", latin_1) == "MÜLLER^LUCJA"
+        assert transliterate("MÜLLER^ŁUCJA=李", "PN", latin_1) == "MÜLLER^LUCJA"
 
     def test_are_no_longer_than_a_name_may_be(self) -> None:
         assert plain("ß" * 64) == "s" * 64

@@ -1,8 +1,8 @@
-"""Says why an item is on a modality's list, or why not: key by key, with the rule's section.
+"""Explain why an item is on a modality's list or is not, key by key, with the section of each rule.
 
-The query is one of the log, by its id or correlation id; or keys that are typed in; or a DICOM file of an identifier.
-Values of patients are printed with --show-patients only. Exits 1 unless the item is shown; of a
-query of the log, unless it was: there the log is the fact, and the rules say what would come of the query now.
+The query is one from the log, by its id or correlation id; or keys on the command line; or an identifier in a DICOM
+file. Patient data is printed only with --show-patients. Exit with 1 if the query does not show the item. For a query
+from the log, the log says whether it did, and the rules say what the same query would show now.
 """
 
 from argparse import ArgumentParser
@@ -15,7 +15,14 @@ from django.core.management.base import BaseCommand, CommandError
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from worklist.models import WorklistItem, WorklistQuery
-from worklist.services.explain_query import Asked, NoQuestion, asked_with, explained, identifier_with, lines_of, logged
+from worklist.services.explain_query import (
+    InvalidQuery,
+    QueryToExplain,
+    explain_query,
+    identifier_from,
+    logged_query,
+    unsent_query,
+)
 
 
 class Command(BaseCommand):
@@ -24,41 +31,41 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """About what, and by which query."""
         parser.add_argument("accession", metavar="ACCESSION")
         parser.add_argument(
             "--calling", default="", metavar="AE", help="AE title of the modality, for --key and --identifier"
         )
-        parser.add_argument("--show-patients", action="store_true", help="values of patients, too")
+        parser.add_argument("--show-patients", action="store_true", help="print patient data too")
         query = parser.add_mutually_exclusive_group(required=True)
-        query.add_argument("--query", metavar="ID", help="of the log: its id or correlation id")
-        query.add_argument("--key", nargs="+", action="extend", metavar="KEYWORD=VALUE", help="such as Modality=MG")
-        query.add_argument("--identifier", metavar="FILE", type=Path, help="an identifier as a DICOM file")
+        query.add_argument("--query", metavar="ID", help="a query from the log, by its id or correlation id")
+        query.add_argument(
+            "--key", nargs="+", action="extend", metavar="KEYWORD=VALUE", help="keys of a query, such as Modality=MG"
+        )
+        query.add_argument("--identifier", metavar="FILE", type=Path, help="a DICOM file with an identifier")
 
     def handle(self, *args: Any, accession: str, **options: Any) -> None:
-        """Explain it."""
         item = WorklistItem.objects.filter(accession_number=accession).first()
         if item is None:
             raise CommandError(f"No worklist item has accession number {accession}: was it ever sent?")
         try:
-            asked = _asked(options)
-        except NoQuestion as problem:
+            query = _query_from(options)
+        except InvalidQuery as problem:
             raise CommandError(str(problem)) from None
-        explanation = explained(item, asked)
+        explanation = explain_query(item, query)
         self.stdout.write(f"{accession}: {explanation.summary}")
-        for line in lines_of(explanation, with_persons=options["show_patients"]):
+        for line in explanation.lines(with_patient_data=options["show_patients"]):
             self.stdout.write(line)
         if not explanation.on_the_list:
-            raise CommandError(f"The item {'was' if asked.query else 'is'} not on the list")
+            raise CommandError(f"The item {'was' if query.query else 'is'} not on the list")
 
 
-def _asked(options: dict[str, Any]) -> Asked:
+def _query_from(options: dict[str, Any]) -> QueryToExplain:
     if options["query"]:
-        return logged(_query(options["query"]))
+        return logged_query(_query(options["query"]))
     if options["key"]:
         pairs = [pair.partition("=") for pair in options["key"]]
-        return asked_with(identifier_with({keyword: value for keyword, _, value in pairs}), options["calling"])
-    return asked_with(_identifier(options["identifier"]), options["calling"])
+        return unsent_query(identifier_from({keyword: value for keyword, _, value in pairs}), options["calling"])
+    return unsent_query(_identifier(options["identifier"]), options["calling"])
 
 
 def _query(name: str) -> WorklistQuery:
@@ -67,7 +74,7 @@ def _query(name: str) -> WorklistQuery:
     except ValueError:
         found = WorklistQuery.objects.filter(correlation_id=name).first()
     if found is None:
-        raise NoQuestion(f"No query of the log has id or correlation id {name}; old ones are removed")
+        raise InvalidQuery(f"No query in the log has id or correlation id {name}; old ones are removed")
     return found
 
 
@@ -76,5 +83,5 @@ def _identifier(file: Path) -> pydicom.Dataset:
         identifier = pydicom.dcmread(file, force=True)
         identifier.decode()
     except (OSError, InvalidDicomError, BytesLengthException, ValueError, NotImplementedError) as error:
-        raise NoQuestion(f"{file} cannot be read as a DICOM data set ({type(error).__name__})") from None
+        raise InvalidQuery(f"{file} cannot be read as a DICOM data set ({type(error).__name__})") from None
     return identifier

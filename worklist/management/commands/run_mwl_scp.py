@@ -1,21 +1,18 @@
-"""Answers modalities' worklist queries and their reports (MPPS) over DICOM, until SIGTERM or SIGINT."""
+"""Answer modalities' worklist queries and MPPS reports over DICOM until SIGTERM or SIGINT."""
 
 import logging
 import ssl
-from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from core.daemon import leave, stop_event
-from core.health import BEAT_SECONDS, Pulse
+from core.daemon import exit_process, stop_event
+from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
 from dicom.association_policy import AssociationPolicy
-from dicom.listener import Listener
-from dicom.server import PortTaken, stop_server, takes_connections
+from dicom.server import DicomServer, PortUnavailable, is_accepting, stop_server
 from dicom.tls import server_context
-from worklist.configuration import server_config
+from worklist.configuration import LISTENING, server_config
 from worklist.performed_step.abandoned_steps import Rounds
 from worklist.query.find import WorklistContext
 from worklist.scp import start_worklist_server
@@ -29,57 +26,46 @@ class Command(BaseCommand):
     help = __doc__
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve until told to stop; exit 2 when a port is taken."""
+        """Serve until a signal; exit with status 2 if a port is unavailable."""
         context = WorklistContext(AssociationPolicy(server_config()))
         with stop_event() as stopping:
-            servers = _servers(context)
+            servers = _start_servers(context)
             context.deliveries.start()
             Rounds(stopping).start()
-            pulse = Pulse("mwl_scp", "listening", must_be_fed=True).start()
+            heartbeat = HeartbeatWriter("mwl_scp", LISTENING, watchdog=True).start()
             while not stopping.is_set():
-                _tell(pulse, context, servers)
+                if is_accepting(*servers):  # this loop still running does not prove that the servers are
+                    heartbeat.keep_alive()
+                last_query_at = context.last_query_at and context.last_query_at.isoformat(timespec="seconds")
+                associations = context.policy.open_associations()
+                heartbeat.set_state(LISTENING, associations=associations, last_query_at=last_query_at)
                 stopping.wait(BEAT_SECONDS)
             stop_server(*servers)
             context.deliveries.stop()
-            pulse.stop(patience=2)
+            heartbeat.stop(patience=2)
         logger.info("worklist SCP stopped")
-        leave()  # a connection that nobody reads at the other end would keep its thread, and this process, for a while
+        exit_process()  # a peer that does not read would keep its thread, and with it this process, alive for a while
 
 
-def _servers(context: WorklistContext) -> list[Listener]:
-    """A server on each port that is on; CommandError with exit status 2 where one cannot be had."""
-    servers: list[Listener] = []
-    for name, port, tls in _ports():
-        try:
-            server = start_worklist_server(settings.MWL_HOST, port, context, tls)
-        except PortTaken as reason:
-            stop_server(*servers)
-            address = f"{settings.MWL_HOST}:{port}"
-            problem = f"The worklist cannot listen on {address} ({reason}); another port goes in {name}"
-            raise CommandError(problem, returncode=2) from None
-        servers.append(server)
-        where = {"host": settings.MWL_HOST, "port": server.server_address[1], "tls": tls is not None}
-        logger.info("listening", extra={"ae_title": settings.MWL_AE_TITLE, **where})
-    return servers
-
-
-def _ports() -> Iterator[tuple[str, int, ssl.SSLContext | None]]:
-    """The name of the setting, the port and its TLS, of each port that is on."""
+def _start_servers(context: WorklistContext) -> list[DicomServer]:
+    """Start a server on each configured port; CommandError with exit status 2 if one is unavailable."""
+    ports: list[tuple[str, int, ssl.SSLContext | None]] = []
     if settings.MWL_PORT:
-        yield "MWL_PORT", settings.MWL_PORT, None
+        ports.append(("MWL_PORT", settings.MWL_PORT, None))
     if settings.MWL_TLS_PORT:
         files = (settings.MWL_TLS_CERTIFICATE_PATH, settings.MWL_TLS_KEY_PATH, settings.MWL_TLS_CLIENT_CA_PATH)
-        yield "MWL_TLS_PORT", settings.MWL_TLS_PORT, server_context(*files)
-
-
-def _tell(pulse: Pulse, context: WorklistContext, servers: list[Listener]) -> None:
-    """Say how it goes, as long as the accepting loops go round: this thread alone would prove nothing."""
-    if takes_connections(*servers):
-        pulse.feed()
-    pulse.set_state(
-        "listening", associations=context.policy.open_associations(), last_query_at=_text(context.last_query_at)
-    )
-
-
-def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat(timespec="seconds") if moment else None
+        ports.append(("MWL_TLS_PORT", settings.MWL_TLS_PORT, server_context(*files)))
+    servers: list[DicomServer] = []
+    for setting, port, tls in ports:
+        try:
+            server = start_worklist_server(settings.MWL_HOST, port, context, tls)
+        except PortUnavailable as reason:
+            stop_server(*servers)
+            raise CommandError(
+                f"The worklist cannot listen on {settings.MWL_HOST}:{port} ({reason}). Set {setting} to another port",
+                returncode=2,
+            ) from None
+        servers.append(server)
+        address = {"host": settings.MWL_HOST, "port": server.server_address[1], "tls": tls is not None}
+        logger.info("listening", extra={"ae_title": settings.MWL_AE_TITLE, **address})
+    return servers

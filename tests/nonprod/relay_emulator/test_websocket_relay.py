@@ -6,7 +6,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from nonprod.relay_emulator import RelayEmulator, Times
+from nonprod.relay_emulator import RelayEmulator, Timeouts
 from tests.conftest import PATH
 from tests.nonprod.relay_emulator.clients import (
     POLICIES,
@@ -195,32 +195,32 @@ class TestReject:
 
 
 class TestAddress:
-    async def test_it_is_good_for_one_connection(self, emulator: RelayEmulator) -> None:
+    async def test_it_is_valid_for_one_connection(self, emulator: RelayEmulator) -> None:
         called = await call(emulator, await listen(emulator))
         await open_socket(called.address)
         await called.opening
         assert (await refusal_at(called.address))[0] == 403
 
-    async def test_it_is_good_for_one_rejection(self, emulator: RelayEmulator) -> None:
+    async def test_it_is_valid_for_one_rejection(self, emulator: RelayEmulator) -> None:
         called = await call(emulator, await listen(emulator))
         rejecting = f"{called.address}&sb-hc-statusCode=400&sb-hc-statusDescription=no"
         assert (await refusal_at(rejecting))[0] == 410
         assert (await refusal_at(rejecting))[0] == 403
         await asyncio.gather(called.opening, return_exceptions=True)
 
-    async def test_one_that_was_never_given_is_403(self, emulator: RelayEmulator) -> None:
+    async def test_an_unknown_one_is_403(self, emulator: RelayEmulator) -> None:
         for query in ("", "&sb-hc-id=unknown"):
             assert (await refusal_at(f"{url_of(emulator, 'accept')}{query}"))[0] == 403
 
-    async def test_it_ends_with_the_senders_patience_which_is_504(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=Times(rendezvous=0.05)) as emulator:
+    async def test_it_expires_when_the_sender_gets_504(self) -> None:
+        async with RelayEmulator([PATH], POLICIES, timeouts=Timeouts(rendezvous=0.05)) as emulator:
             channel = await listen(emulator)
             status, text = await refusal_of(emulator, "connect")
             assert (status, "TrackingId:" in text) == (504, True)
             assert (await refusal_at((await next_message(channel, "accept"))["address"]))[0] == 403
 
     def test_times_are_the_services(self) -> None:
-        assert (Times().rendezvous, Times().request) == (30, 60)
+        assert (Timeouts().rendezvous, Timeouts().request) == (30, 60)
 
     async def test_a_sender_that_goes_while_it_waits_leaves_nothing(self, emulator: RelayEmulator) -> None:
         called = await call(emulator, await listen(emulator))
@@ -245,7 +245,7 @@ class TestAddress:
         await sender.send("still here")
         assert await listener.recv() == "still here"
 
-    async def test_senders_that_wait_when_the_service_goes_down_are_told_503(self) -> None:
+    async def test_senders_that_wait_when_the_service_goes_down_get_503(self) -> None:
         async with RelayEmulator([PATH], POLICIES) as emulator:
             channel = await listen(emulator)
             opening = asyncio.create_task(open_as(emulator, "connect"))

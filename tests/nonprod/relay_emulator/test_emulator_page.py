@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from nonprod.relay_emulator import RelayEmulator
-from nonprod.relay_emulator.control_page import control
+from nonprod.relay_emulator.emulator_page import respond
 from nonprod.relay_emulator.faults import FAULTS
-from nonprod.relay_emulator.plain_http import HttpRequest
-from nonprod.relay_emulator.refusals import Refused
+from nonprod.relay_emulator.http_messages import HttpRequest, Refused
 from tests.conftest import KEYS, PATH
 from tests.nonprod.relay_emulator.clients import ask, call, close_of, join, listen, refusal_of
 
@@ -49,7 +48,7 @@ class TestState:
 
     async def test_it_is_for_this_machine_only(self, emulator: RelayEmulator) -> None:
         with pytest.raises(Refused, match="own machine only"):
-            await control(emulator, "192.0.2.1", HttpRequest("GET", "/$emulator", []))
+            await respond(emulator, "192.0.2.1", HttpRequest("GET", "/$emulator", []))
 
 
 class TestFaults:
@@ -69,7 +68,7 @@ class TestFaults:
         assert json.loads(cleared.body)["stored"] == []
         await listen(emulator)
 
-    async def test_the_names_are_told(self, emulator: RelayEmulator) -> None:
+    async def test_the_known_faults_are_listed(self, emulator: RelayEmulator) -> None:
         response = await ask(emulator, FAULTS_TARGET, given="")
         assert json.loads(response.body) == {"known": list(FAULTS), "stored": []}
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from relay.hybrid_connection.control_channel import (
+from relay.hybrid_connection.control_protocol import (
     MAX_UNRECOGNISED,
     Accept,
-    ControlChannel,
+    ControlProtocol,
     Event,
+    RendezvousRequest,
     Request,
-    RequestElsewhere,
     Response,
     Unrecognised,
     renew_token,
@@ -25,7 +25,7 @@ NOT_LOGGABLE = [None, 5, "SMITH^JANE", "a b", "x" * 65, "a\nb", ""]
 
 def receive(*frames: str | bytes | dict[str, Any]) -> list[Event]:
     """All that a channel makes of these frames."""
-    channel = ControlChannel()
+    channel = ControlProtocol()
     texts = [json.dumps(frame) if isinstance(frame, dict) else frame for frame in frames]
     return [event for text in texts for event in channel.receive(text)]
 
@@ -80,7 +80,7 @@ class TestRequest:
         assert (whole.id, whole.body) == ("second", b"body")
 
     def test_one_whose_body_is_not_waited_for_any_more_can_be_answered_too(self) -> None:
-        channel = ControlChannel()
+        channel = ControlProtocol()
         channel.receive(json.dumps(request(body=True)))
         (bodiless,) = channel.give_up_body()
         assert isinstance(bodiless, Request)
@@ -88,13 +88,13 @@ class TestRequest:
         assert channel.give_up_body() == []
 
     def test_the_id_of_a_request_that_waits_for_its_body_is_known(self) -> None:
-        channel = ControlChannel()
+        channel = ControlProtocol()
         assert channel.awaited_id == ""
         channel.receive(json.dumps(request(body=True)))
         assert channel.awaited_id == "42c3"
 
     def test_an_address_alone_is_a_request_to_be_fetched(self) -> None:
-        assert receive({"request": {"address": ADDRESS, "id": "42c3"}}) == [RequestElsewhere(ADDRESS, "42c3")]
+        assert receive({"request": {"address": ADDRESS, "id": "42c3"}}) == [RendezvousRequest(ADDRESS, "42c3")]
 
     def test_an_id_that_cannot_stand_in_a_log_is_answered_as_it_is_and_logged_as_another(self) -> None:
         (event,) = receive(request("SMITH^JANE"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from nonprod.relay_emulator import HybridConnection, RelayEmulator, Times
+from nonprod.relay_emulator import HybridConnection, RelayEmulator, Timeouts
 from tests.conftest import PATH
 from tests.nonprod.relay_emulator.clients import (
     POLICIES,
@@ -94,7 +94,7 @@ class TestOnTheControlChannel:
 
     async def test_a_chunked_body_arrives_whole(self, emulator: RelayEmulator) -> None:
         channel = await listen(emulator)
-        exchange = Exchange(emulator, channel, method="PUT", body=pieces(), Transfer_Encoding="chunked")
+        exchange = Exchange(emulator, channel, method="PUT", body=fragments(), Transfer_Encoding="chunked")
         request = await exchange.request()
         assert await channel.recv() == b"abc"
         assert "Transfer-Encoding" not in request["requestHeaders"]
@@ -153,7 +153,7 @@ class TestOnTheControlChannel:
         assert (await exchange.response()).status == 502
 
 
-def pieces() -> Iterator[bytes]:
+def fragments() -> Iterator[bytes]:
     """A body whose length nobody knows."""
     yield from (b"a", b"bc")
 
@@ -184,7 +184,7 @@ class TestOnItsAddress:
         response = await exchange.response()
         assert (response.body, response.headers["via"]) == (b"y" * 2**20, f"1.1 {emulator.namespace}")
 
-    async def test_it_is_good_for_one_connection_while_the_sender_waits(self, emulator: RelayEmulator) -> None:
+    async def test_it_is_valid_for_one_connection_while_the_sender_waits(self, emulator: RelayEmulator) -> None:
         channel = await listen(emulator)
         exchange = Exchange(emulator, channel)
         request = await exchange.request()
@@ -221,7 +221,7 @@ class TestAuthorization:
     @pytest.mark.parametrize(
         ("given", "status"), [("", 401), ("nonsense", 401), (token("http://127.0.0.1/other"), 403)]
     )
-    async def test_one_that_is_no_good_is_refused_before_a_listener_is_looked_for(
+    async def test_an_invalid_token_is_refused_before_a_listener_is_called(
         self, emulator: RelayEmulator, given: str, status: int
     ) -> None:
         response = await ask(emulator, given=given, ServiceBusAuthorization=given)
@@ -229,7 +229,7 @@ class TestAuthorization:
         assert b"TrackingId:" in response.body
         assert response.headers["date"]
 
-    async def test_none_is_needed_where_none_is_asked_for_and_authorization_is_the_senders(self) -> None:
+    async def test_none_is_needed_where_it_is_not_required_and_authorization_is_the_senders(self) -> None:
         async with RelayEmulator([HybridConnection(PATH, client_authorization=False)], POLICIES) as emulator:
             channel = await listen(emulator)
             exchange = Exchange(emulator, channel, given="", Authorization="Basic mine")
@@ -246,7 +246,7 @@ class TestNoResponse:
         assert b"TrackingId:" in response.body
 
     async def test_a_listener_that_does_not_answer_is_504_without_via(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=Times(request=0.05)) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=Timeouts(request=0.05)) as emulator:
             channel = await listen(emulator)
             response = await ask(emulator)
             assert (response.status, "via" in response.headers) == (504, False)
@@ -255,7 +255,7 @@ class TestNoResponse:
             await emulator.until(lambda: len(emulator.responses) == 1)
 
     async def test_a_listener_that_came_to_the_address_and_says_nothing_is_504(self) -> None:
-        async with RelayEmulator([PATH], POLICIES, times=Times(request=0.3)) as emulator:
+        async with RelayEmulator([PATH], POLICIES, timeouts=Timeouts(request=0.3)) as emulator:
             channel = await listen(emulator)
             exchange = Exchange(emulator, channel)
             own = await open_socket((await exchange.request())["address"])

@@ -178,7 +178,7 @@ def _offer_is_accepted(accept: bytes) -> bool:
 
 
 @dataclass
-class Handmade:
+class RawAssociation:
     """An association on a plain socket."""
 
     socket: socket.socket
@@ -260,11 +260,11 @@ class Handmade:
 
 
 @contextmanager
-def associated(port: int, transfer_syntax: str = IMPLICIT, calling: str = "MAMMO1") -> Iterator[Handmade]:
+def associated(port: int, transfer_syntax: str = IMPLICIT, calling: str = "MAMMO1") -> Iterator[RawAssociation]:
     """An association for MPPS, released at the end of a block that has not failed."""
     with socket.create_connection(("127.0.0.1", port), timeout=2 * PATIENCE) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        modality = Handmade(connection, transfer_syntax)
+        modality = RawAssociation(connection, transfer_syntax)
         connection.sendall(_request(calling, transfer_syntax))
         kind, content = modality.receive()
         assert kind == ACCEPT

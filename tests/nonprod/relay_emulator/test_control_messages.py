@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from nonprod.relay_emulator.messages import Answer, Reader, Renewal, accept_message, merged, read_text, request_headers
+from nonprod.relay_emulator.control_messages import (
+    ListenerResponse,
+    MessageReader,
+    RenewToken,
+    accept_message,
+    merge_headers,
+    read_text,
+    request_headers,
+)
 
 
 def response(**fields: Any) -> str:
@@ -15,21 +23,21 @@ def response(**fields: Any) -> str:
 
 class TestReader:
     def test_a_body_belongs_to_the_response_before_it(self) -> None:
-        reader = Reader()
+        reader = MessageReader()
         assert reader.read(response(body=True)) is None
         answer = reader.read(b"abc")
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, ListenerResponse)
         assert (answer.request_id, answer.body) == ("42", b"abc")
 
     def test_a_body_without_a_response_is_ignored(self) -> None:
-        reader = Reader()
-        assert isinstance(reader.read(response()), Answer)
+        reader = MessageReader()
+        assert isinstance(reader.read(response()), ListenerResponse)
         assert reader.read(b"") is None
 
     def test_a_text_where_a_body_should_be_begins_anew(self) -> None:
-        reader = Reader()
+        reader = MessageReader()
         reader.read(response(body=True))
-        assert reader.read('{"renewToken": {"token": "x"}}') == Renewal("x")
+        assert reader.read('{"renewToken": {"token": "x"}}') == RenewToken("x")
         assert reader.read(b"abc") is None
 
     @pytest.mark.parametrize(
@@ -48,10 +56,10 @@ class TestReader:
         ],
     )
     def test_anything_odd_is_ignored(self, text: str) -> None:
-        assert Reader().read(text) is None
+        assert MessageReader().read(text) is None
 
     def test_a_renewal_without_a_token_has_an_empty_one(self) -> None:
-        assert read_text('{"renewToken": {}}') == Renewal("")
+        assert read_text('{"renewToken": {}}') == RenewToken("")
 
 
 class TestAnswer:
@@ -60,26 +68,26 @@ class TestAnswer:
     )
     def test_a_status_may_be_number_or_text(self, code: Any, status: int) -> None:
         answer = read_text(response(statusCode=code))
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, ListenerResponse)
         assert answer.status == status
 
     def test_headers_are_cleaned_and_lists_are_lines(self) -> None:
         headers = {"Set-Cookie": ["a", "b"], "X": "1\r\nY: 2", "N": 5, "Content-Length": "9", "bad name": "", "E": "ł"}
         answer = read_text(response(responseHeaders=headers))
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, ListenerResponse)
         assert answer.headers == [("Set-Cookie", "a"), ("Set-Cookie", "b"), ("X", "1Y: 2"), ("N", "5"), ("E", "")]
 
     @pytest.mark.parametrize("headers", [None, [], "x", 1])
     def test_headers_that_are_none_are_none(self, headers: Any) -> None:
         answer = read_text(response(responseHeaders=headers))
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, ListenerResponse)
         assert answer.headers == []
 
 
 class TestHeaders:
     def test_one_that_comes_twice_is_one_list(self) -> None:
         given = [("Accept", "a"), ("accept", "b"), ("Cookie", "c=1"), ("Cookie", "d=2")]
-        assert merged(given) == {"Accept": "a, b", "Cookie": "c=1; d=2"}
+        assert merge_headers(given) == {"Accept": "a, b", "Cookie": "c=1; d=2"}
 
     def test_an_accept_has_all_of_the_senders_without_its_token(self) -> None:
         headers = [("Host", "ns"), ("Sec-WebSocket-Key", "k"), ("ServiceBusAuthorization", "s"), ("Authorization", "s")]

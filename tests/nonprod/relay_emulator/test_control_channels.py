@@ -28,7 +28,7 @@ class TestRenewal:
     @pytest.mark.parametrize(
         "bad", ["", "nonsense", token(key="wrong"), token(expires_at=1), token("http://127.0.0.1/other")]
     )
-    async def test_one_that_is_no_good_closes_it_with_1008(self, emulator: RelayEmulator, bad: str) -> None:
+    async def test_an_invalid_token_closes_it_with_1008(self, emulator: RelayEmulator, bad: str) -> None:
         channel = await listen(emulator)
         await channel.send(renewal(bad))
         code, reason = await close_of(channel)

@@ -1,0 +1,93 @@
+"""Turn the exception that ends a DIMSE request into the response that reports it.
+
+Each service has one table: its own rows, then those that every service shares (`common_failures`), with its own
+statuses. A handler catches everything at its outermost edge and asks `failure_response`, which also writes the log:
+
+    except Exception as error:
+        response = failure_response(error, FAILURES, requestor)
+
+An exception must not get past the handler. pynetdicom would log its text, and a patient's data with it.
+"""
+
+import logging
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+
+from core.database import UNAVAILABLE
+from dicom.association_policy import ModalitiesUnknown, Requestor, RequestRefused
+from dicom.statuses import failure
+
+logger = logging.getLogger(__name__)
+
+#: What pydicom raises when bytes are not a data set, or not a value of their VR.
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    BytesLengthException,
+    EOFError,
+    InvalidDicomError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+class UnreadableDataSet(Exception):
+    """The bytes of a request are not a data set; the text is the ErrorComment."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One row of a table: what a request ends with when one of these exceptions is raised.
+
+    `level` is that of a log record about the failure; None where the handler's own line about the request says enough.
+    """
+
+    exceptions: tuple[type[Exception], ...]
+    response: Callable[[Any], Dataset]
+    level: int | None = None
+    with_traceback: bool = False
+
+
+def common_failures(*, database_away: int, refused: int, unreadable: int, internal_error: int) -> tuple[Failure, ...]:
+    """Return the rows that every service shares, with the statuses of one service. They catch every exception."""
+    return (
+        Failure(
+            (ModalitiesUnknown, *UNAVAILABLE),
+            lambda _: failure(database_away, "Database not available, try again"),
+            logging.ERROR,
+        ),
+        Failure((RequestRefused,), lambda refusal: failure(refused, f"Refused: {refusal}"), logging.WARNING),
+        Failure((UnreadableDataSet,), lambda problem: failure(unreadable, str(problem))),
+        Failure(
+            (Exception,),
+            lambda _: failure(internal_error, "Fault in the gateway, see its log"),
+            logging.ERROR,
+            with_traceback=True,
+        ),
+    )
+
+
+def failure_response(error: Exception, table: tuple[Failure, ...], requestor: Requestor) -> Dataset:
+    """Return the response of the first row that has the exception, and log the failure as the row says."""
+    row = next(row for row in table if isinstance(error, row.exceptions))
+    response = row.response(error)
+    if row.level is not None:
+        extra = {"calling_ae_title": requestor.calling_ae_title, "error": type(error).__name__}
+        logger.log(
+            row.level,
+            "request failed: %s",
+            response.ErrorComment,
+            extra=extra,
+            exc_info=error if row.with_traceback else None,
+        )
+    return response

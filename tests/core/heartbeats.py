@@ -1,0 +1,17 @@
+"""Heartbeats for tests."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from core.instance import host_name
+from core.models import Heartbeat
+
+
+def beat(role: str, state: str, seconds_ago: float = 0, host: str = "", process: int = 1, **details: Any) -> Heartbeat:
+    """Create a heartbeat of a process, on this host unless another is named."""
+    then = timezone.now() - timedelta(seconds=seconds_ago)
+    times = {"state_since": then, "started_at": then, "beat_at": then}
+    instance = f"{host or host_name()}:{process}"
+    return Heartbeat.objects.create(role=role, state=state, instance=instance, details=details, **times)

@@ -1,0 +1,57 @@
+"""What the worklist's admin pages share: permissions, and how they show times, links, steps and exceptions."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Model
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from core.admin import page_of
+from worklist.models import MppsException, PerformedProcedureStep
+
+# Permissions beside Django's own for each model.
+VIEW_PATIENT_DATA = "worklist.view_patient_data"
+VIEW_OPERATOR = "worklist.view_operator"
+VIEW_DATA_SET = "worklist.view_data_set"
+VIEW_EXCEPTIONS = "worklist.view_mppsexception"
+EXPORT = "worklist.export_worklist"
+MAKE_TEST_ITEM = "worklist.make_test_item"
+RESOLVE = "worklist.resolve_mppsexception"
+
+
+def date_and_time(at: datetime) -> str:
+    """A moment by the clinic's clock, as in `local_date_and_time`."""
+    return local_date_and_time(timezone.localtime(at))
+
+
+def local_date_and_time(local: datetime) -> str:
+    """A naive or local time: 14:31 today, 23 Nov 2026 14:31 on another day."""
+    return f"{local:%H:%M}" if local.date() == timezone.localdate() else date_format(local, "j M Y H:i")
+
+
+def as_lines(texts: Iterable[str]) -> SafeString:
+    """Join texts by line breaks."""
+    return format_html_join(mark_safe("<br>"), "{}", ((text,) for text in texts))
+
+
+def link_to(record: Model, text: Any = "") -> SafeString:
+    """A link to a record's page."""
+    return format_html('<a href="{}">{}</a>', page_of(record), text or record)
+
+
+def summary_of(step: PerformedProcedureStep) -> str:
+    """A step on one line: `DISCONTINUED, 23 Nov 2026 14:31 to 14:40, MAMMO1, 2 images, Patient refused`."""
+    times = [local_date_and_time(at) for at in (step.started_at, step.ended_at) if at]
+    images = f"{step.images} image{'' if step.images == 1 else 's'}"
+    parts = (step.status, " to ".join(times), step.station_ae_title, images, step.discontinuation_reason)
+    return ", ".join(filter(None, parts))
+
+
+def exception_lines(exceptions: Iterable[MppsException]) -> SafeString | str:
+    """Each exception on a line: a link with its reason and resolution."""
+    links = (link_to(each, f"{each.get_reason_display()} ({each.get_resolution_display()})") for each in exceptions)
+    return as_lines(links) or "-"
