@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Runs every command of the gateway: `python manage.py help`.
+"""Run the gateway's commands: `python manage.py help` lists them.
 
-Unless DJANGO_SETTINGS_MODULE is set, in the environment or in `.env`, it takes the local settings: loopback only.
+Unless DJANGO_SETTINGS_MODULE is set in the environment or in `.env`, the local settings apply: loopback only.
 """
 
 import sys
@@ -15,5 +15,5 @@ if __name__ == "__main__":
     choose_settings("local")
     try:
         execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as error:  # a setting that is none: its name and what it should be say more than frames
+    except ImproperlyConfigured as error:  # a wrong setting: its name and the rule say more than a traceback
         sys.exit(str(error))

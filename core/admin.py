@@ -1,4 +1,7 @@
-"""Owns how the admin shows records: to look at, not to edit, and without a person to whom that is not permitted."""
+"""Show records in Django's admin: read-only, and without personal data for users who may not see it.
+
+`AuditedAdmin` is the base of pages whose changes go through `core.audit`; `RecordAdmin` of those that only show.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,24 +22,24 @@ from core.large_tables import (
 )
 from core.models import AuditLog, Heartbeat
 
-#: Address and words of something that can be done from a page.
+#: The address and the label of a link above a record or a list.
 Tool = tuple[str, str]
 
 
 def actor_of(request: HttpRequest) -> str:
-    """Who it is, for the audit log."""
+    """Return the user's name as the audit log has it: `admin:jane`."""
     return f"admin:{request.user.get_username()}"
 
 
 def page_of(record: Model) -> str:
-    """The address of a record's page."""
+    """Return the address of a record's page in the admin."""
     return reverse(f"admin:{record._meta.app_label}_{record._meta.model_name}_change", args=[record.pk])
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Pages of what the auditor writes: their history is the audit log's, as Django's own has nothing of it.
+    """Pages of a model whose changes are in the audit log: *History* opens the audit log instead of Django's own.
 
-    `record_tools` and `list_tools` are what else can be done from a record's page, and from the list.
+    Override `record_tools` and `list_tools` to offer more links on a record's page and on the list.
     """
 
     is_audited = True
@@ -48,27 +51,27 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         css = {"all": ("core/admin.css",)}
 
     def record_tools(self, request: HttpRequest, record: Any) -> list[Tool]:
-        """What this user can do from the page of one record."""
+        """Return the links that this user is offered on the page of one record."""
         return []
 
     def list_tools(self, request: HttpRequest) -> list[Tool]:
-        """What this user can do from the list."""
+        """Return the links that this user is offered on the list."""
         return []
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """With the tools."""
+        """Add the tools to the page."""
         tools = self.record_tools(request, kwargs["obj"]) if kwargs.get("obj") else []
         more = {"record_tools": tools, "is_audited": self.is_audited and request.user.has_perm("core.view_auditlog")}
         return super().render_change_form(request, {**context, **more}, *args, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """With the tools."""
+        """Add the tools to the page."""
         return super().changelist_view(request, {**(extra_context or {}), "list_tools": self.list_tools(request)})
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """What the audit log has of the record."""
+        """Redirect to the record's entries in the audit log."""
         record = self.get_object(request, object_id)
         if record is None:
             raise Http404
@@ -79,11 +82,11 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 class RecordAdmin(AuditedAdmin):
-    """A record that may be looked at by whoever has the view permission, and changed by nobody.
+    """Read-only pages for users with the view permission.
 
-    `guarded_fields` says of fields, and of what the page makes of them, which permission each of them takes: whoever
-    lacks it does not see the field. A list can be narrowed by its filters and by `linked_by`, the fields that other
-    pages link to it by; by one of `found_by` a single record is gone to at once. `search_fields` are compared whole.
+    `guarded_fields` maps a field, or a column computed from fields, to the permission without which it is hidden.
+    A list can be filtered by `list_filter` and by `linked_by`, the fields by which other pages link to it. A link by
+    one of `found_by` opens the record itself if there is only one. A search compares `search_fields` as a whole.
     """
 
     linked_by: tuple[str, ...] = ()
@@ -91,23 +94,20 @@ class RecordAdmin(AuditedAdmin):
     guarded_fields: Mapping[str, str] = {}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
         return False
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        """The columns that this user may see."""
+        """Return the columns that this user may see."""
         return [name for name in self.list_display if self._visible(request, name)]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """The groups of fields, each with what this user may see of it."""
+        """Return the groups of fields, without the fields that this user may not see and without empty groups."""
         groups = [
             (title, {**options, "fields": [name for name in options["fields"] if self._visible(request, name)]})
             for title, options in super().get_fieldsets(request, obj)
@@ -115,13 +115,12 @@ class RecordAdmin(AuditedAdmin):
         return [(title, options) for title, options in groups if options["fields"]]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
-        """The list that sorts by indexes alone."""
         return IndexedChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Those that have the whole term in one of `search_fields`."""
+        """Return the records in which one of `search_fields` equals the term."""
         if not (term := search_term.strip()):
             return queryset, False
         fields = tuple(name.removeprefix("=") for name in self.search_fields)
@@ -129,7 +128,7 @@ class RecordAdmin(AuditedAdmin):
         return queryset.filter(pk__in=found), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The list; or the one record that a link to it means."""
+        """Show the list; redirect to the record if the query names exactly one by a field of `found_by`."""
         if len(request.GET) == 1 and set(request.GET) <= set(self.found_by) and self.has_view_permission(request):
             found = list(self.get_queryset(request).filter(**request.GET.dict()).order_by()[:2])
             if len(found) == 1:
@@ -137,7 +136,7 @@ class RecordAdmin(AuditedAdmin):
         return super().changelist_view(request, extra_context)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Only by what the page itself offers: `?patient_name__startswith=S` would tell a name by its letters."""
+        """Allow only the page's own filters: `?patient_name__startswith=S` would reveal a name letter by letter."""
         return lookup in self._lookups() or lookup.removesuffix("__exact") in self._lookups()
 
     def _lookups(self) -> Iterator[str]:
@@ -157,7 +156,7 @@ class RecordAdmin(AuditedAdmin):
 
 @admin.register(AuditLog)
 class AuditLogAdmin(RecordAdmin):
-    """Who changed what."""
+    """The audit log: who changed what."""
 
     is_audited = False
     list_display = ("created_at", "actor", "operation", "object_type", "object_id", "correlation_id")
@@ -170,12 +169,12 @@ class AuditLogAdmin(RecordAdmin):
     linked_by = ("object_id",)
     sortable_by = ("created_at",)
     search_fields = ("correlation_id", "object_id")
-    search_help_text = "Correlation id or object id, whole."
+    search_help_text = "A complete correlation ID or object ID."
 
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(RecordAdmin):
-    """What the daemons last said of themselves."""
+    """The last heartbeat of each daemon process."""
 
     is_audited = False
     list_display = ("role", "instance", "state", "state_since", "beat_at")

@@ -1,11 +1,11 @@
-"""Registers core's system checks, and keeps patients out of what a crash says."""
+"""Register core's system checks, and keep patient data out of the log of a crash."""
 
 from django.apps import AppConfig
 from django.conf import settings
 
 
 class CoreConfig(AppConfig):
-    """The words that both edges use."""
+    """What the relay, DICOM and the worklist share."""
 
     name = "core"
 

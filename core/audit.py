@@ -1,6 +1,7 @@
-"""Owns the only way in which a worklist item is written: the change and its audit row go in together.
+"""Write audited records: each change and its audit log entry, in one transaction of the caller's.
 
-What a person does that changes no item is noted in the same place.
+Worklist items, steps and modalities are written only here. What a person does without changing a record, such as an
+export, is noted here, too. The audit log never holds a personal value, only the names of the personal fields.
 """
 
 from typing import Any
@@ -13,15 +14,22 @@ from core.models import AuditLog, PersonalDataModel
 
 
 class Auditor:
-    """Writes objects on behalf of `actor` (such as `relay:manage` or `admin:jane`) and records each change."""
+    """Writes objects on behalf of an actor, such as `relay:manage` or `admin:jane`, and records each change.
+
+        auditor = Auditor("admin:jane")
+        if not auditor.update(item, status="COMPLETED"):
+            ...  # somebody else has changed it: read it again
+
+    Call it inside `transaction.atomic()`.
+    """
 
     def __init__(self, actor: str) -> None:
         self.actor = actor[:100]
 
     def create_unless_known(self, obj: PersonalDataModel) -> bool:
-        """Insert `obj`, unless a row with the same unique value is there; True when it was inserted.
+        """Insert `obj` unless a row has the same unique value; return True if it was inserted.
 
-        Two that come at the same instant: one is inserted, the other waits for it and gets False.
+        Of two calls at the same instant one inserts, and the other waits for its commit and returns False.
         """
         rows = type(obj)._default_manager
         rows.bulk_create([obj], ignore_conflicts=True)
@@ -31,7 +39,7 @@ class Auditor:
         return True
 
     def update(self, obj: PersonalDataModel, **changes: Any) -> bool:
-        """Change `obj` where it still is as it was read; False when somebody else changed it meanwhile."""
+        """Change the fields if the row still has the values that `obj` was read with; otherwise return False."""
         rows = type(obj)._default_manager
         was = {name: getattr(obj, name) for name in changes}
         before = obj.impersonal_values()
@@ -51,7 +59,7 @@ class Auditor:
         return True
 
     def note(self, operation: AuditLog.Operation, about: Model | type[Model], before: Any = None, **after: Any) -> None:
-        """Record what was done with an object, or with many of a kind. No value in it may tell who somebody is."""
+        """Record what was done with an object, or with many of a model. `before` and `after` must not be personal."""
         AuditLog.objects.create(
             actor=self.actor,
             operation=operation,

@@ -1,4 +1,4 @@
-"""Owns the checks of what production must not start with, run before every command."""
+"""Refuse to start with wrong or insecure settings: Django system checks, run before every command."""
 
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
@@ -8,68 +8,63 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 
-#: Id → setting, lowest, highest, hint.
+#: Check id → setting, lowest value, highest value, hint.
 Ranges = dict[str, tuple[str, int, int, str]]
 
 RANGES: Ranges = {
-    "core.E006": ("DATABASE_WAIT_SECONDS", 1, 12, "An action may wait twice so long, and its sender waits 30 seconds."),
-    "core.E007": ("WEB_PORT", 1, 65535, "8000 unless set; below 1024 needs a privilege."),
+    "core.E006": ("DATABASE_WAIT_SECONDS", 1, 12, "An action may wait twice as long, and its sender waits 30 seconds."),
+    "core.E007": ("WEB_PORT", 1, 65535, "The default is 8000. A port below 1024 needs a privilege."),
 }
 
 
 @register
 def check_core_settings(**kwargs: Any) -> Sequence[CheckMessage]:
-    """Nothing of security outside production: local settings are insecure on purpose, and on loopback."""
-    return [*errors_of_ranges(RANGES), *_errors_of_networks(), *(_complaints() if settings.PRODUCTION else ())]
-
-
-def errors_of_ranges(ranges: Ranges) -> Iterator[CheckMessage]:
-    """An error for each setting that is outside its range."""
-    for identifier, (name, lowest, highest, hint) in ranges.items():
-        value = getattr(settings, name)
-        if not lowest <= value <= highest:
-            yield Error(f"{name} is {value}, and not from {lowest} to {highest}", hint=hint, id=identifier)
-
-
-def _errors_of_networks() -> Iterator[CheckMessage]:
+    """Check the settings of core. Security is checked in production only: local settings are insecure on purpose."""
+    errors = [*errors_of_ranges(RANGES)]
+    if settings.PRODUCTION:
+        errors += _production_errors()
     for network in settings.METRICS_ALLOWED_NETWORKS:
         try:
             ip_network(network)
         except ValueError:
-            problem = f"METRICS_ALLOWED_NETWORKS names {network!r}, which is no network"
-            yield Error(problem, hint="Such as 10.1.2.0/24 or 10.1.2.3, with commas between them.", id="core.E008")
+            problem = f"METRICS_ALLOWED_NETWORKS has {network!r}, which is not a network"
+            errors.append(Error(problem, hint="Separate networks by commas: 10.1.2.0/24,10.1.2.3.", id="core.E008"))
+    return errors
 
 
-def _complaints() -> Iterator[CheckMessage]:
-    if _secret_key_strength() < 50:
+def errors_of_ranges(ranges: Ranges) -> Iterator[CheckMessage]:
+    """Yield an error for each setting outside its range."""
+    for identifier, (name, lowest, highest, hint) in ranges.items():
+        value = getattr(settings, name)
+        if not lowest <= value <= highest:
+            yield Error(f"{name} is {value}; it must be from {lowest} to {highest}", hint=hint, id=identifier)
+
+
+def _production_errors() -> Iterator[CheckMessage]:
+    try:
+        key: str = settings.SECRET_KEY
+    except ImproperlyConfigured:  # Django raises it for an empty key
+        key = ""
+    if len(key) < 50 or len(set(key)) < 5:  # one character fifty times is no key
         yield Error(
-            "SECRET_KEY is missing or short",
-            hint="50 characters or more: python -c 'import secrets; print(secrets.token_urlsafe(64))'. "
-            "SECRET_KEY_FILE names a file that holds it.",
+            "SECRET_KEY is missing or too short",
+            hint="Use 50 characters or more: python -c 'import secrets; print(secrets.token_urlsafe(64))'. "
+            "To read it from a file, set SECRET_KEY_FILE.",
             id="core.E001",
         )
     if not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
         yield Error(
-            "ALLOWED_HOSTS does not say by which names the web server is called",
-            hint="The host names in the browser's address line, with commas between them.",
+            "ALLOWED_HOSTS does not list the web server's host names",
+            hint="List the host names that browsers use, separated by commas.",
             id="core.E002",
         )
     if settings.DEBUG:
-        yield Error("DEBUG is on in production", hint="It shows patient data in error pages.", id="core.E003")
+        yield Error("DEBUG is on in production", hint="Its error pages show patient data.", id="core.E003")
     if "nonprod" in settings.INSTALLED_APPS:
-        yield Error("nonprod is installed in production", hint="It has emulators in it.", id="core.E004")
+        yield Error("nonprod is installed in production", hint="It contains emulators.", id="core.E004")
     if not settings.DATABASE_URL_IS_SET:
         yield Error(
             "DATABASE_URL is not set",
             hint="postgres://user:password@host:5432/name, or sqlite:////var/lib/gateway/gateway.sqlite3.",
             id="core.E005",
         )
-
-
-def _secret_key_strength() -> int:
-    """The number of different characters counts, too: fifty times the same is not a key."""
-    try:
-        key: str = settings.SECRET_KEY
-    except ImproperlyConfigured:  # Django's word for an empty one
-        return 0
-    return len(key) if len(set(key)) >= 5 else 0

@@ -1,6 +1,7 @@
-"""Owns the correlation id: one short text that follows an action from the relay's accept to its row and its replies.
+"""Give everything that belongs to one action, query or report the same correlation id.
 
-It lives in a context variable: `asyncio.to_thread` and tasks carry it along, each association's thread sets its own.
+The id follows an action from the relay's accept message to its log lines, its rows and the answers that show it. It
+lives in a context variable: tasks and `asyncio.to_thread` inherit it, and each association's thread sets its own.
 """
 
 import logging
@@ -13,18 +14,18 @@ _current: ContextVar[str] = ContextVar("correlation_id", default="")
 
 
 def new_correlation_id() -> str:
-    """16 hex digits, made here: what a sender sends may be anything."""
+    """Return 16 random hex digits. A sender's own id is not used, as it may contain anything."""
     return secrets.token_hex(8)
 
 
 def correlation_id() -> str:
-    """The id in force; empty outside `correlated`."""
+    """Return the current id; empty outside `correlated`."""
     return _current.get()
 
 
 @contextmanager
 def correlated(identifier: str) -> Iterator[str]:
-    """Everything inside is logged and stored under this id."""
+    """Make this the current id for the length of the block."""
     token = _current.set(identifier)
     try:
         yield identifier
@@ -33,10 +34,10 @@ def correlated(identifier: str) -> Iterator[str]:
 
 
 class CorrelationFilter(logging.Filter):
-    """Puts the id in force on each log record that brings none."""
+    """Adds the current id to each log record that has none."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Always keeps the record."""
+        """Keep every record."""
         if not hasattr(record, "correlation_id"):
             record.correlation_id = correlation_id()
         return True

@@ -1,4 +1,4 @@
-"""Owns the two groups of users: `support`, who see no patient data, and `clinic`, who do. For migrations."""
+"""Grant permissions to the groups `support`, who see no patient data, and `clinic`, who do. Used by migrations."""
 
 from typing import Any
 
@@ -6,12 +6,13 @@ from django.contrib.auth.management import create_permissions
 
 
 def grant(apps: Any, app_label: str, permissions: dict[str, tuple[str, ...]]) -> None:
-    """Give each group the permissions of one app by codename, making the group where it is not there yet.
+    """Give each group permissions of one app, by codename; create the groups that are missing.
 
-    `apps` is a migration's registry. The permissions are made first: Django makes them only after all migrations.
+    `apps` is the migration's registry. The permissions are created first, as Django creates them only after the last
+    migration.
     """
     app_config = apps.get_app_config(app_label)
-    app_config.models_module = True  # a migration's stub has none, and create_permissions passes those over
+    app_config.models_module = True  # create_permissions skips an app without one, as the migration's stub is
     create_permissions(app_config, apps=apps, verbosity=0)
     for group_name, codenames in permissions.items():
         group, _ = apps.get_model("auth", "Group").objects.get_or_create(name=group_name)

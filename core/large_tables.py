@@ -1,8 +1,7 @@
-"""Owns how the admin looks at tables of a million rows: no count of all of them, no list of all values of a column, and
-no order or search that has no index.
+"""Keep the admin's lists fast on tables of a million rows: a list costs what it shows, not what the table holds.
 
-What a list costs is what it shows: a count stops at MOST, so does paging; values of a filter are looked up one after
-the other in the column's index; days are chosen, and not gathered from the rows.
+Counting and paging stop at MOST rows. A filter finds the values of a column one by one in its index. Dates are chosen
+by the user instead of being collected from the rows. Only indexed columns can be sorted by or searched.
 """
 
 from collections.abc import Iterator
@@ -18,69 +17,69 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import cached_property
 
-#: Rows of a list that can be paged to; what is further down is found by a filter or a search.
+#: How many rows can be paged to. A filter or a search finds the rest.
 MOST = 1000
-#: Values of a column that a filter offers.
+#: How many values of a column a filter offers.
 MOST_VALUES = 30
-#: Records that one search finds.
+#: How many records one search finds in each field.
 MOST_FOUND = 200
 
 
 class AtLeast(int):
-    """A count that stopped: `1000+` for people."""
+    """A count that stopped at a limit; shown as `1000+`."""
 
     def __str__(self) -> str:
         return f"{int(self)}+"
 
 
 def counted(rows: QuerySet[Any], most: int) -> int:
-    """How many there are, without looking at more than `most` of them."""
+    """Count the rows, up to `most`; AtLeast(most) if there are more."""
     found = rows.order_by()[: most + 1].count()
     return AtLeast(most) if found > most else found
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Pages of the first rows: they are not counted beyond MOST."""
+    """Pages of the first MOST rows."""
 
     @cached_property
     def count(self) -> int:
-        """How many there are, or AtLeast."""
+        """Count the rows, up to MOST."""
         rows: Any = self.object_list
         return counted(rows, MOST)
 
 
 class IndexedChangeList(ChangeList):
-    """A list that is sorted by what the page offers, and by nothing else that an address could ask for."""
+    """A list that can be sorted by `sortable_by` only, even if the address asks for another column."""
 
     def get_ordering_field(self, field_name: Any) -> Any:
-        """The field of a column, if it may be sorted by."""
+        """Return the field of a column; None if it may not be sorted by."""
         if self.sortable_by is not None and field_name not in self.sortable_by:
             return None
         return super().get_ordering_field(field_name)
 
 
 def keys_of_those_with(rows: QuerySet[Any], fields: tuple[str, ...], term: str) -> list[Any]:
-    """The keys of records that have this value, or the same in other letters, in one of the fields.
+    """Return the keys of the records that have the term in one of the fields, as typed, in capitals or in lower case.
 
-    A query for each field: with `OR` over several tables a database goes through all of them.
+    Ask for each field separately: with `OR` over several tables a database reads all of them.
     """
     spellings = sorted({term, term.upper(), term.lower()})
     found: list[Any] = []
     for name in fields:
         try:
             found += rows.filter(**{f"{name}__in": spellings}).values_list("pk", flat=True)[:MOST_FOUND]
-        except (ValidationError, ValueError):  # no UUID, for instance: none has it
+        except (ValidationError, ValueError):  # such as a UUID field, when the term is no UUID
             continue
     return found
 
 
 def values_in(rows: QuerySet[Any], field: str) -> list[Any]:
-    """The values of a column, the first MOST_VALUES, each found in its index behind the one before."""
+    """Return the first MOST_VALUES values of a column, each found in the index behind the one before."""
     found: list[Any] = []
     ordered = rows.order_by(field).values_list(field, flat=True)
     while len(found) < MOST_VALUES:
-        behind = ordered.filter(**{f"{field}__gt": found[-1]}) if found else ordered
-        value = behind.first()
+        rest = ordered.filter(**{f"{field}__gt": found[-1]}) if found else ordered
+        value = rest.first()
         if value is None:
             break
         found.append(value)
@@ -88,10 +87,10 @@ def values_in(rows: QuerySet[Any], field: str) -> list[Any]:
 
 
 class IndexedValuesFilter(admin.AllValuesFieldListFilter):
-    """The values that there are. The column must begin an index."""
+    """A filter by the values of a column, which must be the first of an index."""
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        """Those, for the template. Django's own query of all values has not been asked by now, and never is."""
+        """Yield the choices. This replaces Django's own query for all values before it runs."""
         values: Any = values_in(changelist.model._default_manager.all(), self.lookup_kwarg)
         self.lookup_choices = values
         for choice in super().choices(changelist):
@@ -99,26 +98,26 @@ class IndexedValuesFilter(admin.AllValuesFieldListFilter):
 
 
 def midnight(day: date) -> datetime:
-    """When a day begins, on the clinic's clock."""
+    """Return the start of a day in the clinic's time zone."""
     return timezone.make_aware(datetime.combine(day, time()))
 
 
 class DayFilter(admin.SimpleListFilter):
-    """One day, or a few; a form asks for any other day."""
+    """A filter by date: a few common choices, and a form for any other day."""
 
     template = "admin/day_filter.html"
     parameter_name = "day"
     field = ""
-    #: What can be chosen → the days from and to today.
+    #: Choice → its first and last day, counted from today.
     SPANS = {"today": (0, 0), "yesterday": (-1, -1), "tomorrow": (1, 1), "week": (-6, 0)}
     TITLES = {"today": "Today", "yesterday": "Yesterday", "week": "Past 7 days"}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """What can be chosen without typing a date."""
+        """Return the choices that need no typing."""
         return list(self.TITLES.items())
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        """Those, for the template; and what else the list is narrowed by, for its form."""
+        """Yield the choices; set `chosen` and `others`, which the form sends along with a new date."""
         self.chosen = self._typed()
         self.others = [
             (name, value)
@@ -129,7 +128,7 @@ class DayFilter(admin.SimpleListFilter):
         return super().choices(changelist)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Those of the day; all where none is chosen, and nothing for what is no day."""
+        """Filter by the chosen days; return no rows if the value is not a date."""
         if not self.value():
             return queryset
         days = self._days()
@@ -148,7 +147,7 @@ class DayFilter(admin.SimpleListFilter):
             return today + timedelta(days=first), today + timedelta(days=last)
         try:
             typed = date.fromisoformat(self._typed())
-            midnight(typed + timedelta(days=1))  # the calendar ends somewhere
+            midnight(typed + timedelta(days=1))  # the year 9999 ends the calendar
         except (ValueError, OverflowError):
             return None
         return typed, typed
@@ -159,5 +158,5 @@ class DayFilter(admin.SimpleListFilter):
 
 
 def on_a_day(field_name: str, title: str) -> type[DayFilter]:
-    """The filter for one field."""
+    """Return a filter by the date of this field."""
     return type("DayFilter", (DayFilter,), {"field": field_name, "title": title})

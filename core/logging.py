@@ -1,9 +1,15 @@
-"""Owns what a log may say: never a name, number, birth date, token or key, at any level, ours or a library's.
+"""Keep patient data, tokens and keys out of the log, at every level, in our own lines and in those of libraries.
 
-Three rules do it. Our own lines are fixed sentences with ids, types, statuses and durations as `extra`. Of a
-library's lines those below INFO are not written, nor its extras: frames, headers, SQL and PDUs are there. Of an
-exception the types and places are shown, its words only where the class is known to quote no value: psycopg's errors
-quote whole rows.
+What may be logged, in three rules:
+
+1. Our own lines are fixed sentences. What varies goes into `extra`, and only ids, types, statuses, counts and
+   durations: `logger.info("action answered", extra={"outcome": outcome})`. No value of a patient, no token, no key.
+2. A library's lines below INFO are dropped, and so are its extras: they hold frames, headers, SQL and PDUs. Libraries
+   that quote values at any level (UNQUOTABLE_LOGGERS) are reduced to warnings, and those to where they came from.
+3. Of an exception, types and places are logged. Its text is logged only for QUOTABLE_EXCEPTIONS, which name hosts,
+   files and settings; psycopg's errors, for instance, quote whole rows.
+
+`LibraryFilter` and the two formatters apply the rules; the settings attach them to the only handler.
 """
 
 import json
@@ -21,12 +27,12 @@ from django.core.management.base import SystemCheckError
 logger = logging.getLogger(__name__)
 
 OUR_PACKAGES = ("core", "dashboard", "dicom", "gateway_project", "nonprod", "relay", "worklist")
-#: Exceptions whose text names hosts, files, settings and error numbers only.
+#: Exceptions whose text has only hosts, files, settings and error numbers.
 QUOTABLE_EXCEPTIONS: tuple[type[BaseException], ...] = (OSError, ImproperlyConfigured, ImportError, SystemCheckError)
-#: Loggers whose lines can quote values at any level: only warnings are kept, and of their text where it came from.
+#: Loggers whose lines may quote values at any level.
 UNQUOTABLE_LOGGERS = ("asyncio", "django.db.backends", "py.warnings", "pydicom", "pynetdicom", "websockets")
 
-#: How `logging.captureWarnings` begins a line: file, line, category.
+#: The start of a line of `logging.captureWarnings`: file, line, category.
 WARNING_PLACE = re.compile(r"[^:\n]+:\d+: \w+(?=:)")
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "correlation_id", "taskName"}
@@ -37,28 +43,25 @@ def _belongs_to(name: str, packages: tuple[str, ...]) -> bool:
 
 
 class LibraryFilter(logging.Filter):
-    """Keeps our own records and a library's from INFO on; the text of those that can quote values goes."""
+    """Drops a library's records below INFO, and replaces the text of those that may quote values (rule 2)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False for what must not be written."""
+        """Return False for a record that must not be written."""
         if _belongs_to(record.name, OUR_PACKAGES):
             return True
         unquotable = _belongs_to(record.name, UNQUOTABLE_LOGGERS)
         if record.levelno < (logging.WARNING if unquotable else logging.INFO):
             return False
         if unquotable:
-            record.msg, record.args = _place_of(record), None
+            # A captured warning names its place at the start of its text; the record has that of `logging` itself.
+            warning = WARNING_PLACE.match(record.getMessage()) if record.name == "py.warnings" else None
+            record.msg = warning[0] if warning else f"{record.module}.{record.funcName}, line {record.lineno}"
+            record.args = None
         return True
 
 
-def _place_of(record: logging.LogRecord) -> str:
-    """Where an unquotable line came from; of a warning that is told in its own text, before its words."""
-    warning = WARNING_PLACE.match(record.getMessage()) if record.name == "py.warnings" else None
-    return warning[0] if warning else f"{record.module}.{record.funcName}, line {record.lineno}"
-
-
 def describe_exception(error: BaseException | None) -> str:
-    """`Type` or, where the text holds no values, `Type: text`."""
+    """Return `Type`, or `Type: text` for QUOTABLE_EXCEPTIONS (rule 3); empty for None."""
     if error is None:
         return ""
     name = type(error).__qualname__
@@ -66,7 +69,7 @@ def describe_exception(error: BaseException | None) -> str:
 
 
 def describe_traceback(error: BaseException) -> str:
-    """The frames and the exceptions of a chain, oldest first, without a value of any of them."""
+    """Return the frames and the exceptions of a chain, the oldest first, by rule 3."""
     earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     before = f"{describe_traceback(earlier)}\nand then:\n" if earlier else ""
     frames = traceback.extract_tb(error.__traceback__)
@@ -75,26 +78,26 @@ def describe_traceback(error: BaseException) -> str:
 
 
 def extras(record: logging.LogRecord) -> dict[str, Any]:
-    """What one of our own lines was given as `extra`; a library's may hold anything."""
+    """Return the `extra` of one of our own records; nothing for a library's, which may hold anything."""
     if not _belongs_to(record.name, OUR_PACKAGES):
         return {}
     return {key: value for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES}
 
 
 class ReadableFormatter(logging.Formatter):
-    """For a person at a terminal: time, level, logger, sentence, then key=value."""
+    """Writes for a person at a terminal: time, level, logger, sentence, then key=value."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line, with the correlation id and the extras behind it."""
+        """Return the line, followed by the correlation id and the extras."""
         pairs = {"correlation_id": getattr(record, "correlation_id", ""), **extras(record)}
         tail = " ".join(f"{key}={value}" for key, value in pairs.items() if value != "")
         return f"{super().formatMessage(record)} {tail}".rstrip()
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line and, below it, the traceback; not the one that another formatter may have left in the record."""
+        """Return the line and our own traceback below it, never one that another formatter left in the record."""
         record.message = record.getMessage()
         record.asctime = self.formatTime(record, self.datefmt)
         error = record.exc_info[1] if record.exc_info else None
@@ -102,12 +105,12 @@ class ReadableFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """For a log collector: one JSON object a line."""
+    """Writes for a log collector: one JSON object a line."""
 
     converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
-        """`time` (ISO 8601, UTC), `level`, `logger`, `message`, `correlation_id`, then the extras and `traceback`."""
+        """Return `time` (ISO 8601, UTC), `level`, `logger`, `message`, `correlation_id`, the extras and `traceback`."""
         line = {
             "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03}Z",
             "level": record.levelname,
@@ -122,8 +125,8 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_uncaught_exceptions() -> None:
-    """What ends this process or one of its threads goes into the log, and not with all its words to stderr."""
-    logging.raiseExceptions = False  # logging's own failures would print the arguments of the line
+    """Log an exception that ends this process or a thread, instead of printing its text to stderr."""
+    logging.raiseExceptions = False  # a failure inside logging would print the arguments of the line
 
     def log(error: BaseException | None, thread: str) -> None:
         logger.critical("uncaught exception", exc_info=error, extra={"where": thread})

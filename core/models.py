@@ -1,4 +1,4 @@
-"""Owns what both edges keep: the base of every model, the audit log and the heartbeats of the daemons."""
+"""Define the bases of the other models, the audit log and the daemons' heartbeats."""
 
 import uuid
 from typing import Any
@@ -7,7 +7,7 @@ from django.db import models
 
 
 class BaseModel(models.Model):
-    """A UUID as key, and when the row was made and last changed (UTC)."""
+    """A model with a UUID as key, and the times (UTC) at which the row was created and last changed."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     created_at = models.DateTimeField(auto_now_add=True, editable=False)
@@ -18,7 +18,7 @@ class BaseModel(models.Model):
 
 
 class AuditLog(BaseModel):
-    """One change of one object: who, what, from where to where. Personal values never stand in it, only their names."""
+    """One change of one object: who changed what, from which values to which. It never holds a personal value."""
 
     class Operation(models.TextChoices):
         CREATE = "create"
@@ -26,10 +26,10 @@ class AuditLog(BaseModel):
         EXPORT = "export"
         EXECUTE = "execute"
 
-    actor = models.CharField(max_length=100, help_text="Who or what made the change, such as relay:manage.")
+    actor = models.CharField(max_length=100, help_text="Who made the change, such as relay:manage.")
     operation = models.CharField(max_length=10, choices=Operation)
     object_type = models.CharField(max_length=100, help_text="app.model")
-    object_id = models.UUIDField(null=True, help_text="Empty for what is about many, such as an export.")
+    object_id = models.UUIDField(null=True, help_text="Empty if it concerns many objects, such as an export.")
     before = models.JSONField(default=dict)
     after = models.JSONField(default=dict)
     personal_fields_changed = models.JSONField(default=list, help_text="Names of personal fields that changed.")
@@ -37,11 +37,12 @@ class AuditLog(BaseModel):
 
     class Meta:
         ordering = ("-created_at",)
+        verbose_name_plural = "audit log"
         indexes = (
-            # With the moment: SQLite would otherwise go through all of a type, as those are in order.
+            # With created_at: without it SQLite reads all rows of a type, as those are in the order of the list.
             models.Index(fields=("object_type", "object_id", "created_at"), name="audit_by_object"),
             models.Index(fields=("created_at",)),
-            # What the admin narrows its list by, in the order of the list.
+            # The admin's filters, in the order of the list.
             models.Index(fields=("actor", "created_at"), name="audit_by_actor"),
             models.Index(fields=("operation", "created_at"), name="audit_by_operation"),
             models.Index(fields=("object_type", "created_at"), name="audit_by_type"),
@@ -52,9 +53,9 @@ class AuditLog(BaseModel):
 
 
 class Heartbeat(models.Model):
-    """What a daemon last said of itself. One row for each process; old ones are a process that is gone."""
+    """The last sign of life of a daemon: one row for each process. An old row is of a process that was killed."""
 
-    role = models.CharField(max_length=30, help_text="relay_listener or mwl_scp")
+    role = models.CharField(max_length=30, help_text="The kind of daemon, such as mwl_scp.")
     instance = models.CharField(max_length=100, help_text="host:process id")
     state = models.CharField(max_length=30)
     state_since = models.DateTimeField()
@@ -71,7 +72,7 @@ class Heartbeat(models.Model):
 
 
 class PersonalDataModel(BaseModel):
-    """A model that knows which of its fields tell who somebody is."""
+    """A model that knows which of its fields are personal data."""
 
     personal_fields: frozenset[str] = frozenset()
 
@@ -79,7 +80,7 @@ class PersonalDataModel(BaseModel):
         abstract = True
 
     def impersonal_values(self) -> dict[str, Any]:
-        """Field name → value of everything that is not personal, as JSON can keep it."""
+        """Return the values of the fields that are not personal, as JSON, by field name."""
         return {
             field.attname: field.value_to_string(self)
             for field in self._meta.concrete_fields

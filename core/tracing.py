@@ -1,8 +1,8 @@
-"""Owns the optional traces: what an action, a query and a report cost, as OpenTelemetry spans.
+"""Trace actions, queries and reports as OpenTelemetry spans, if OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-Without OTEL_EXPORTER_OTLP_ENDPOINT nothing of OpenTelemetry is imported, and a span is nothing. With it spans go out by
-OTLP over HTTP, from a thread of the library's, which reads its other OTEL_ variables itself. An attribute is an id, a
-type, a status or a number, never a value of a patient; of an exception the type is told, and not its words.
+Without it nothing of OpenTelemetry is imported, and a span does nothing. With it a thread of the library sends the
+spans by OTLP over HTTP; the library reads its other OTEL_ variables itself. An attribute is an id, a type, a status or
+a number, never a value of a patient. Of an exception only the type is sent.
 """
 
 import threading
@@ -21,32 +21,31 @@ if TYPE_CHECKING:
 
 Value = str | int | bool
 
-#: How long the end of a process waits for its last spans.
+#: How long an ending process waits for its last spans to be sent.
 FLUSH_SECONDS = 2.0
 
 
 class Span(Protocol):
-    """Something that is being done."""
+    """A piece of work that is being traced."""
 
     def set(self, **attributes: Value | None) -> None:
-        """Say more of it."""
+        """Add attributes; those that are None are left out."""
 
 
-class _Nothing:
-    """Where nobody traces."""
+class _NoSpan:
+    """Does nothing, as tracing is off."""
 
     def set(self, **attributes: Value | None) -> None:
-        """Nobody hears it."""
+        pass
 
 
-class _Recorded:
-    """A span of OpenTelemetry's; an attribute without a value is left out."""
+class _RecordedSpan:
+    """Writes to a span of OpenTelemetry."""
 
     def __init__(self, span: object) -> None:
         self._span = span
 
     def set(self, **attributes: Value | None) -> None:
-        """Say more of it."""
         for name, value in attributes.items():
             if value is not None:
                 self._span.set_attribute(f"gateway.{name}", value)  # type: ignore[attr-defined]
@@ -54,22 +53,23 @@ class _Recorded:
 
 @contextmanager
 def span(name: str, **attributes: Value | None) -> Iterator[Span]:
-    """The block as a span of this name, with the correlation id in force.
+    """Trace the block as a span of this name, with the current correlation id.
 
-    It is not made the current one: a generator that is left half way would take it along into somebody else's context.
+    The span does not become OpenTelemetry's current one: the block may be in a generator that is abandoned half-way,
+    and the span would then stay current for unrelated work.
     """
     if not settings.OTEL_EXPORTER_OTLP_ENDPOINT:
-        yield _Nothing()
+        yield _NoSpan()
         return
-    from opentelemetry.trace import SpanKind, StatusCode  # noqa: PLC0415 - only where it is wanted
+    from opentelemetry.trace import SpanKind, StatusCode  # noqa: PLC0415 - only if tracing is on
 
     traced = provider().get_tracer("gateway").start_span(name, kind=SpanKind.SERVER)
-    recorded = _Recorded(traced)
+    recorded = _RecordedSpan(traced)
     recorded.set(correlation_id=correlation_id(), **attributes)
     try:
         yield recorded
     except Exception as error:
-        traced.set_status(StatusCode.ERROR, type(error).__name__)  # never record_exception: it sends the words
+        traced.set_status(StatusCode.ERROR, type(error).__name__)  # not record_exception: it sends the text
         raise
     finally:
         traced.end()
@@ -77,7 +77,7 @@ def span(name: str, **attributes: Value | None) -> Iterator[Span]:
 
 @cache
 def provider() -> "TracerProvider":
-    """What makes the spans of this process and sends them, in batches."""
+    """Return what creates this process's spans, and sends them in batches."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
@@ -94,8 +94,8 @@ def provider() -> "TracerProvider":
 
 
 def flush(patience: float = FLUSH_SECONDS) -> None:
-    """Send what is waiting, for so many seconds at most: a collector that is away must not keep a process."""
+    """Send the waiting spans. Give up after `patience` seconds, so that an absent collector does not delay an exit."""
     if settings.OTEL_EXPORTER_OTLP_ENDPOINT and provider.cache_info().currsize:
-        sending = threading.Thread(target=provider().force_flush, name="last-spans", daemon=True)
+        sending = threading.Thread(target=provider().force_flush, name="flush-spans", daemon=True)
         sending.start()
         sending.join(patience)

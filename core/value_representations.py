@@ -1,14 +1,14 @@
-"""Owns what a DICOM text value may look like: PS3.5 section 6.2, table 6.2-1, and annex B for UIDs. Pure.
+"""Check, parse and format DICOM values by their value representation (VR): PS3.5 section 6.2; section 9.1 for UIDs.
 
-Every `is_…` answers whether a text is a legal, non-empty value of that VR. The parsers raise ValueError with the
-rule as its text. Lengths are counted in characters, as PS3.5 section 6.1.2 has it.
+Each `is_…` function tells whether a text is a legal, non-empty value of its VR. Each parser raises ValueError, whose
+text is the rule. Lengths are counted in characters, not bytes (PS3.5 section 6.1.2). Pure: no Django.
 """
 
 import re
 from collections.abc import Callable
 from datetime import date, time
 
-#: Surrogates, too: they are no characters, and nothing can be written that has one.
+#: With surrogates: half a character cannot be encoded.
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 CONTROL_CHARACTERS_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 DA = re.compile(r"[0-9]{8}")
@@ -20,7 +20,7 @@ PN_GROUPS, PN_COMPONENTS, PN_GROUP_LENGTH = 3, 5, 64
 
 
 def parse_da(text: str) -> date:
-    """`YYYYMMDD` as a date; ValueError when it is anything else, or a day that does not exist."""
+    """Parse `YYYYMMDD`; raise ValueError for any other text, or a day that does not exist."""
     if not DA.fullmatch(text):
         raise ValueError("is not a date (YYYYMMDD)")
     try:
@@ -30,7 +30,7 @@ def parse_da(text: str) -> date:
 
 
 def parse_tm(text: str) -> time:
-    """`HH`, `HHMM`, `HHMMSS` or `HHMMSS.F` to `.FFFFFF` as a time; ValueError when it is anything else."""
+    """Parse `HH`, `HHMM`, `HHMMSS` or `HHMMSS.F` to `HHMMSS.FFFFFF`; raise ValueError for any other text."""
     match = TM.fullmatch(text)
     if not match:
         raise ValueError("is not a time (HHMMSS)")
@@ -39,27 +39,27 @@ def parse_tm(text: str) -> time:
 
 
 def format_da(value: date) -> str:
-    """The date as `YYYYMMDD`."""
+    """Format as `YYYYMMDD`, with four digits of the year even before the year 1000."""
     return f"{value.year:04}{value.month:02}{value.day:02}"
 
 
 def format_tm(value: time) -> str:
-    """The time as exactly `HHMMSS`: some modalities take nothing longer or shorter."""
+    """Format as exactly `HHMMSS`: some modalities accept nothing longer or shorter."""
     return value.strftime("%H%M%S")
 
 
 def is_text(text: str) -> bool:
-    """SH, LO: no backslash (it separates values), no control character, not only spaces."""
+    """SH, LO: no backslash (it separates values), no control character, and more than spaces."""
     return bool(text.strip()) and "\\" not in text and not CONTROL_CHARACTERS.search(text)
 
 
 def is_long_text(text: str) -> bool:
-    """LT: as SH, but lines and tabs are its own, and the backslash separates nothing."""
+    """LT: as SH, but it may have line breaks, tabs and backslashes (it has only one value)."""
     return bool(text.strip()) and not CONTROL_CHARACTERS_BUT_LINES.search(text)
 
 
 def is_ae(text: str) -> bool:
-    """AE: 1 to 16 characters of the default repertoire."""
+    """AE: 1 to 16 ASCII characters."""
     return is_text(text) and text.isascii() and len(text) <= 16
 
 
@@ -79,7 +79,7 @@ def is_ds(text: str) -> bool:
 
 
 def is_pn(text: str) -> bool:
-    """PN: up to 3 component groups of up to 5 components, 64 characters a group, and somebody's name in it."""
+    """PN: up to 3 groups of up to 5 components, 64 characters a group, and not only separators."""
     groups = text.split("=")
     return (
         is_text(text)
@@ -89,7 +89,7 @@ def is_pn(text: str) -> bool:
     )
 
 
-#: PS3.5 table 6.2-1, in characters. For a PN its three component groups and the two `=` between them.
+#: PS3.5 table 6.2-1, in characters. PN: three component groups and the two `=` between them.
 MAX_LENGTHS = {"AE": 16, "CS": 16, "DS": 16, "LO": 64, "LT": 10240, "PN": 194, "SH": 16, "UI": 64}
 
 IS_VALUE: dict[str, Callable[[str], bool]] = {

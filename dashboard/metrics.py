@@ -26,7 +26,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from core.concerns import open_concerns
-from core.contract import PASSING_ERRORS, ErrorCode
+from core.contract import TEMPORARY_ERRORS, ErrorCode, ItemStatus
 from core.database import UNAVAILABLE
 from core.heartbeat import STALE_AFTER
 from core.instance import version
@@ -42,7 +42,7 @@ from worklist.models import (
     QueryTally,
     WorklistItem,
 )
-from worklist.models.tallies import DURATIONS, at_most
+from worklist.models.queries import DURATIONS, at_most
 
 #: How long the totals over all actions are kept before they are counted again.
 CACHE_SECONDS = 15.0
@@ -111,7 +111,7 @@ def count_actions() -> ActionTotals:
     # No action's row has these tries: a reprocessing overwrote the outcome, or failed temporarily itself.
     reprocessings = Reprocessing.objects.order_by().values_list("action__action_type", "outcome_before", "outcome")
     for action_type, before, outcome, count in reprocessings.annotate(found=Count("*")):
-        found.outcomes[Outcome(action_type, outcome if outcome in PASSING_ERRORS else before)] += count
+        found.outcomes[Outcome(action_type, outcome if outcome in TEMPORARY_ERRORS else before)] += count
     found.resends.update(dict(resends.values_list("answer").annotate(found=Count("*"))))
     return found
 
@@ -252,7 +252,7 @@ def items(now: datetime) -> Iterator[Metric]:
     """Yield today's items by status, and the open items of all days."""
     today = WorklistItem.objects.order_by().filter(scheduled_date=timezone.localtime(now).date())
     counts = dict(today.values_list("status").annotate(found=Count("*")))
-    by_status = {status.value: counts.get(status.value, 0) for status in WorklistItem.Status}
+    by_status = {status.value: counts.get(status.value, 0) for status in ItemStatus}
     yield _labelled(GaugeMetricFamily, "items_today", "Today's items by status.", "status", by_status)
     yield from _gauge("items_open", "Items of any day that have not been imaged.", WorklistItem.objects.open().count())
     unshowable = ItemAlarm.objects.of_open_items().values("item").distinct().count()
@@ -281,7 +281,7 @@ def reports(now: datetime) -> Iterator[Metric]:
     )
     alarms = still.get(MppsException.Reason.WRONG_PATIENT, 0)
     yield from _gauge("wrong_patient_alarms", "Open MPPS exceptions about a wrong patient.", alarms)
-    in_progress = PerformedProcedureStep.objects.filter(status=PerformedProcedureStep.Status.IN_PROGRESS).count()
+    in_progress = PerformedProcedureStep.objects.filter(status=ItemStatus.IN_PROGRESS).count()
     yield from _gauge("mpps_steps_in_progress", "Performed procedure steps in progress.", in_progress)
 
 

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from core.contract import ItemStatus
 from dicom.models import Modality
 from worklist.models import Delivery, ItemAlarm, StepLink, WorklistItem
-from worklist.performed_step.item_state import COMPLETED, DISCONTINUED, IN_PROGRESS, SCHEDULED
 
 ANY_ROOM = "Any room"
 
@@ -104,11 +104,11 @@ class ReportedStep(NamedTuple):
 def stage_of(status: str, *, delivered: bool, started: bool) -> Stage:
     """Return a woman's stage. She did not attend if Manage discontinued her item before any machine started."""
     return {
-        SCHEDULED: Stage.SHOWN if delivered else Stage.SCHEDULED,
-        IN_PROGRESS: Stage.IN_PROGRESS,
-        COMPLETED: Stage.DONE,
-        DISCONTINUED: Stage.DISCONTINUED if started else Stage.DID_NOT_ATTEND,
-    }[status]
+        ItemStatus.SCHEDULED: Stage.SHOWN if delivered else Stage.SCHEDULED,
+        ItemStatus.IN_PROGRESS: Stage.IN_PROGRESS,
+        ItemStatus.COMPLETED: Stage.DONE,
+        ItemStatus.DISCONTINUED: Stage.DISCONTINUED if started else Stage.DID_NOT_ATTEND,
+    }[ItemStatus(status)]
 
 
 def name_for_people(name: str) -> str:

@@ -10,35 +10,17 @@ An exception must not get past the handler. pynetdicom would log its text, and a
 """
 
 import logging
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from core.database import UNAVAILABLE
 from dicom.association_policy import ModalitiesUnknown, Requestor, RequestRefused
 from dicom.statuses import failure
 
 logger = logging.getLogger(__name__)
-
-#: What pydicom raises when bytes are not a data set, or not a value of their VR.
-UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    InvalidDicomError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
 
 
 class UnreadableDataSet(Exception):

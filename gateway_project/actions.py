@@ -1,21 +1,21 @@
-"""Which GatewayAction calls what. Read it as you would urls.py: the only file that knows both edges.
+"""Map action types to their handlers, as urls.py maps addresses to views.
 
-ACTIONS change something, are recorded and executed once; PROBES are answered afresh and leave no trace.
+ACTIONS change something: each is recorded and executed once. PROBES only ask: each is answered anew and not recorded.
 """
 
-from core.contract import Handler, echo
+from core.contract import ActionType, Handler, echo
 from core.health import health
 from worklist.services import ChangesSince, CreateWorklistItem, UpdateWorklistItemStatus, WorklistItemStatus
 
 ACTIONS: dict[str, Handler] = {
-    "worklist.create_item": CreateWorklistItem(),
-    "worklist.create_test_item": CreateWorklistItem(),
-    "worklist.update_status": UpdateWorklistItemStatus(),
+    ActionType.CREATE_ITEM: CreateWorklistItem(),
+    ActionType.CREATE_TEST_ITEM: CreateWorklistItem(),
+    ActionType.UPDATE_STATUS: UpdateWorklistItemStatus(),
 }
 
 PROBES: dict[str, Handler] = {
-    "echo": echo,
-    "health": health,
-    "worklist.item_status": WorklistItemStatus(),  # a reply of an hour ago would be no answer
-    "worklist.changes_since": ChangesSince(),
+    ActionType.ECHO: echo,
+    ActionType.HEALTH: health,
+    ActionType.ITEM_STATUS: WorklistItemStatus(),  # a probe, as a recorded reply would be out of date
+    ActionType.CHANGES_SINCE: ChangesSince(),
 }

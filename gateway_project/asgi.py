@@ -1,6 +1,6 @@
-"""The web server's application (ASGI): pages, and the live page's WebSocket.
+"""The ASGI application: pages, and the live page's WebSocket.
 
-Whatever server loads it, it runs the system checks first.
+It runs Django's system checks itself, so that no server can load it with unsafe settings.
 """
 
 import warnings
@@ -14,13 +14,13 @@ from gateway_project.settings import choose_settings
 
 choose_settings("production")
 
-# WhiteNoise sends its files, of some kilobytes each, by a synchronous iterator, which Django reads at once.
+# WhiteNoise sends its files, of a few kilobytes each, by a synchronous iterator; Django reads each at once.
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
 pages = get_asgi_application()
 BaseCommand().check()
 
-from dashboard.urls import sockets  # noqa: E402 - once the apps are there
+from dashboard.urls import sockets  # noqa: E402 - needs the apps to be loaded
 from gateway_project.origin import OwnPagesOnly  # noqa: E402
 
 application = ProtocolTypeRouter({"http": pages, "websocket": OwnPagesOnly(CookieMiddleware(URLRouter(sockets)))})

@@ -1,7 +1,7 @@
-"""Owns who may open a WebSocket: a page of this site, by Django's own rule for a form (RFC 6455 section 10.2).
+"""Let only this gateway's own pages open its WebSocket (RFC 6455 section 10.2), by Django's CSRF rule for forms.
 
-Another site's page, open in the same browser, has the cookie too; so has one of another port or scheme of this host.
-The origin tells them apart.
+A browser sends the session cookie with a WebSocket that any page opens, even one of another site, port or scheme. The
+Origin header tells them apart.
 """
 
 from io import BytesIO
@@ -13,38 +13,35 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 
-#: A WebSocket's scheme → that of the page which opens it.
+#: WebSocket scheme → scheme of the page that opens it.
 PAGE_SCHEMES = {"ws": "http", "wss": "https"}
 
 
 class OwnPagesOnly:
-    """The application, for pages of this site and of CSRF_TRUSTED_ORIGINS; all others are refused with 403."""
+    """ASGI middleware that refuses a WebSocket with 403 unless it comes from this host or CSRF_TRUSTED_ORIGINS."""
 
     def __init__(self, application: Any) -> None:
         self._application = application
         self._denier = WebsocketDenier.as_asgi()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        application = self._application if _is_ours(_handshake(scope)) else self._denier
+        application = self._application if is_own_page(handshake_request(scope)) else self._denier
         await application(scope, receive, send)
 
 
-def _handshake(scope: dict[str, Any]) -> ASGIRequest:
-    """The WebSocket's opening as the request that it was, so that all settings about proxies hold for it."""
+def handshake_request(scope: dict[str, Any]) -> ASGIRequest:
+    """Return the WebSocket's opening handshake as a request, so that Django's proxy settings apply to it."""
     scheme = PAGE_SCHEMES[scope.get("scheme", "ws")]
     return ASGIRequest({**scope, "method": "GET", "scheme": scheme}, BytesIO())
 
 
-def _is_ours(request: HttpRequest) -> bool:
+def is_own_page(request: HttpRequest) -> bool:
+    """Tell whether the request's Origin may send forms to this host."""
     if "Origin" not in request.headers:
         return False
     try:
-        request.get_host()  # another site's name that leads here (DNS rebinding) is its own origin, too
+        request.get_host()  # refuse a foreign name that resolves to this host (DNS rebinding)
     except DisallowedHost:
         return False
-    return bool(CsrfViewMiddleware(_nothing)._origin_verified(request))  # type: ignore[attr-defined]
-
-
-def _nothing(request: HttpRequest) -> HttpResponse:
-    """What CsrfViewMiddleware goes on to, where it is one."""
-    return HttpResponse()
+    middleware = CsrfViewMiddleware(lambda _: HttpResponse())
+    return bool(middleware._origin_verified(request))  # type: ignore[attr-defined]

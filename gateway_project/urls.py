@@ -1,4 +1,4 @@
-"""Which address shows what."""
+"""Map addresses to views."""
 
 from django.apps import apps
 from django.contrib import admin
@@ -12,13 +12,13 @@ from dashboard.metrics import metrics
 
 @require_safe
 def alive(request: HttpRequest) -> HttpResponse:
-    """200 as soon as the web server answers; it looks at nothing else."""
+    """Answer with 200: the web server runs. Nothing else is checked."""
     return HttpResponse("alive\n", content_type="text/plain")
 
 
 admin.site.site_header = admin.site.site_title = "Screening gateway"
 admin.site.index_title = "What came in, and what the machines are shown"
-admin.site.enable_nav_sidebar = False  # its width is wanted for the lists
+admin.site.enable_nav_sidebar = False  # the lists need the width
 
 handler500 = "dashboard.views.server_error"
 urlpatterns = [

@@ -21,7 +21,7 @@ from core.database import UNAVAILABLE, DatabaseBusy
 from core.large_tables import IndexedValuesFilter, on_a_day
 from relay.configuration import configured_dispatcher
 from relay.models import FAILURES, ReceivedAction, Reprocessing, Resend
-from relay.reprocessing import NotPossible, execute_again, why_not
+from relay.reprocessing import CannotReprocess, execute_again, why_not
 
 VIEW_PAYLOAD = "relay.view_payload"
 REPROCESS = "relay.reprocess_action"
@@ -196,7 +196,7 @@ def _execute_again(request: HttpRequest, action: ReceivedAction) -> None:
     """Do it, and say what came of it; a refusal may quote what the sender wrote, so its code alone is told."""
     try:
         done = execute_again(configured_dispatcher(), action.pk, actor_of(request))
-    except NotPossible as reason:
+    except CannotReprocess as reason:
         messages.warning(request, f"{action}: not executed again. {reason}.")
     except (*UNAVAILABLE, DatabaseBusy):
         messages.error(request, f"{action}: the database cannot take it now. Nothing was changed; try again later.")

@@ -1,1 +1,1 @@
-"""How dates and times are shown, by language."""
+"""Formats of dates and times on pages, by language."""

@@ -1,4 +1,4 @@
-"""Owns which settings are taken: DJANGO_SETTINGS_MODULE of the environment, else of `.env`, else the caller's."""
+"""Choose the settings module: DJANGO_SETTINGS_MODULE in the environment, or in `.env`, or the caller's default."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ DOTENV = Path(__file__).resolve().parent.parent.parent / ".env"
 
 
 def choose_settings(default: str) -> None:
-    """Set DJANGO_SETTINGS_MODULE, to be called before Django looks at it. An empty one is none."""
+    """Set DJANGO_SETTINGS_MODULE; call this before Django reads it. An empty value counts as unset."""
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         os.environ.pop("DJANGO_SETTINGS_MODULE", None)
     environ.Env.read_env(DOTENV)

@@ -1,8 +1,8 @@
-"""Owns every setting: the only module that reads the environment (django-environ).
+"""Define every setting, and read the environment (django-environ), which no other module does.
 
-`SETTINGS` is the table of what may be set, with types and defaults. `.env.tpl` and docs/configuration.md list
-the same names; a test compares the three. Any of them can also be given as a file, Docker's way: with
-`AZURE_RELAY_SHARED_ACCESS_KEY_FILE=/run/secrets/relay_key` the value is read from there.
+`SETTINGS` lists what may be set, with types and defaults. `.env.tpl` and docs/configuration.md list the same names; a
+test compares the three. Each setting can also be read from a file, as Docker provides secrets: for example
+`AZURE_RELAY_SHARED_ACCESS_KEY_FILE=/run/secrets/relay_key`.
 """
 
 import logging
@@ -68,16 +68,16 @@ _environment = environ.FileAwareEnv(**SETTINGS)
 
 
 def env(name: str) -> Any:
-    """The value of a setting; ImproperlyConfigured names it when its text is not of its type."""
+    """Return the value of a setting; raise ImproperlyConfigured if the text is not of its type."""
     try:
         value = _environment(name)
     except ValueError:
         raise ImproperlyConfigured(f"{name} is not of type {SETTINGS[name][0].__name__}") from None
-    return value.strip() if isinstance(value, str) else value  # a file with a secret may end its line
+    return value.strip() if isinstance(value, str) else value  # a secret file often ends with a line break
 
 
 def one_of(name: str, *choices: str) -> str:
-    """The value of a setting that has only some; ImproperlyConfigured names them for any other."""
+    """Return the value of a setting; raise ImproperlyConfigured if it is not one of the choices."""
     value = str(env(name))
     if value not in choices:
         raise ImproperlyConfigured(f"{name} is not one of {', '.join(filter(None, choices))}")
@@ -96,12 +96,12 @@ WEB_PORT = env("WEB_PORT")
 ROOT_URLCONF = "gateway_project.urls"
 ASGI_APPLICATION = "gateway_project.asgi:application"
 STATIC_URL = "static/"
-WHITENOISE_USE_FINDERS = True  # the admin's files come out of Django's package: no collectstatic, no volume
+WHITENOISE_USE_FINDERS = True  # serve the admin's files from Django's package: no collectstatic, no volume
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 LOGIN_URL = LOGOUT_REDIRECT_URL = "login"
 LOGIN_REDIRECT_URL = "live-page"
-# Everything is served from here, and nothing stands inside a page: what somebody smuggles into one does not run.
+# All scripts and styles are files of this server; a script injected into a page does not run.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -162,7 +162,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-# Times: what is on the wire is clinic-local wall clock and stored as it came; what we stamp ourselves is UTC.
+# Scheduled times are the clinic's wall-clock time and are stored as received; our own timestamps are UTC.
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = env("TIME_ZONE")
 FORMAT_MODULE_PATH = "gateway_project.formats"
@@ -170,19 +170,19 @@ USE_I18N = False
 USE_TZ = True
 
 # Database -------------------------------------------------------------------------------------------------------
-# IMMEDIATE: a deferred transaction that turns from reader to writer fails at once with "database is locked".
-# synchronous=FULL: only then does what we answered `created` to survive a power cut.
+# IMMEDIATE: a deferred transaction fails at once with "database is locked" when it turns from reading to writing.
+# synchronous=FULL: without it a power cut may lose an item that was answered with `created`.
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": env("DATABASE_WAIT_SECONDS"),
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
 }
-# The sender gives up after 30 s: waiting longer than that for a lock helps nobody.
+# The sender gives up after 30 s: there is no point in waiting longer than that for a lock.
 POSTGRESQL_OPTIONS = {
     "connect_timeout": env("DATABASE_WAIT_SECONDS"),
-    # Whatever the server's own default is: a commit that has been answered survives a power cut.
+    # synchronous_commit=on, whatever the server's default: an answered commit must survive a power cut.
     "options": f"-c lock_timeout={env('DATABASE_WAIT_SECONDS')}s -c synchronous_commit=on",
-    # A server that has gone without a word is noticed within half a minute, and not after hours.
+    # Notice within half a minute that the server has vanished, instead of after hours.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -191,12 +191,14 @@ POSTGRESQL_OPTIONS = {
 
 
 def database(url: str) -> dict[str, Any]:
-    """Django's settings for one DATABASE_URL, with the options that make its commits durable and its waits short."""
+    """Return Django's settings for a DATABASE_URL, with options that make commits durable and waits short."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what is told below
+        warnings.simplefilter("ignore")  # the exception below says the same
         config: dict[str, Any] = environ.Env.db_url_config(url)
     if "ENGINE" not in config:
-        raise ImproperlyConfigured("DATABASE_URL is no database URL, such as postgres://user:password@host:5432/name")
+        raise ImproperlyConfigured(
+            "DATABASE_URL is not a database URL, such as postgres://user:password@host:5432/name"
+        )
     ours = SQLITE_OPTIONS if config["ENGINE"].endswith("sqlite3") else POSTGRESQL_OPTIONS
     return {**config, "OPTIONS": {**ours, **config.get("OPTIONS", {})}}
 
@@ -244,13 +246,13 @@ MWL_KEEP_QUERIES_DAYS = env("MWL_KEEP_QUERIES_DAYS")
 
 # Monitoring -----------------------------------------------------------------------------------------------------
 METRICS_ALLOWED_NETWORKS = env("METRICS_ALLOWED_NETWORKS")
-# Whether traces are sent at all; OpenTelemetry reads this and its other variables from the environment itself.
+# Switches tracing on. OpenTelemetry reads this and its other variables from the environment itself.
 OTEL_EXPORTER_OTLP_ENDPOINT = env("OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
-# Logging: one handler, one formatter, both with core.logging in them ---------------------------------------------
+# Logging: one handler and one formatter, which apply the rules of core.logging --------------------------------------
 def logging_config(log_format: str, level: str) -> dict[str, Any]:
-    """The whole logging configuration; `log_format` is `json` or `readable`."""
+    """Return the logging configuration; `log_format` is `json` or `readable`."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -265,7 +267,7 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
-                "stream": "ext://sys.stderr",  # standard output is for what a command is asked to print
+                "stream": "ext://sys.stderr",  # standard output is for the commands' results
                 "filters": ["correlation", "libraries"],
                 "formatter": log_format,
             },
@@ -277,5 +279,5 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
 
 LOG_FORMAT = one_of("LOG_FORMAT", "", "readable", "json")
 LOG_LEVEL = one_of("LOG_LEVEL", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-logging.captureWarnings(capture=True)  # a library's warning may quote a value, and would go to stderr past the handler
+logging.captureWarnings(capture=True)  # a library's warning may quote a value; without this it would bypass the handler
 LOGGING = logging_config(LOG_FORMAT or "readable", LOG_LEVEL)

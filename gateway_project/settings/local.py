@@ -1,13 +1,13 @@
-"""Settings for a developer's machine and `make run`: everything on loopback, with the emulators of `nonprod`.
+"""Settings for a developer's machine and `make run`: loopback only, with the emulators of `nonprod`.
 
-Unless a relay is configured, the listener talks to the emulator, with a key that is no secret.
+Unless a relay is configured, the listener connects to the relay emulator, with a key that is not secret.
 """
 
 from .base import *  # noqa: F403
 from .base import INSTALLED_APPS, SECRET_KEY, env
 
 SECRET_KEY = SECRET_KEY or "insecure-and-only-for-a-developers-machine"
-# Off unless asked for: with DEBUG on, Django keeps every query in memory, values and all.
+# Off by default: with DEBUG on, Django keeps every query in memory, with its values.
 DEBUG = env("DEBUG")
 ALLOWED_HOSTS = env("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
 INSTALLED_APPS = [*INSTALLED_APPS, "nonprod"]

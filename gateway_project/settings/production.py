@@ -1,11 +1,11 @@
-"""Settings for a hospital: nothing insecure by default, and no `nonprod`. core/checks.py refuses what is missing."""
+"""Settings for a hospital: secure by default, without `nonprod`. core/checks.py refuses to start if one is missing."""
 
 from .base import *  # noqa: F403
 from .base import LOG_FORMAT, LOG_LEVEL, UNKNOWN_AE_TITLES, env, logging_config
 
 PRODUCTION = True
 
-MWL_HOST = env("MWL_HOST") or "0.0.0.0"  # noqa: S104 - modalities come over the hospital's network
+MWL_HOST = env("MWL_HOST") or "0.0.0.0"  # noqa: S104 - modalities connect over the hospital's network
 MWL_UNKNOWN_AE_TITLES = UNKNOWN_AE_TITLES or "reject-once-configured"
 LOGGING = logging_config(LOG_FORMAT or "json", LOG_LEVEL)
 

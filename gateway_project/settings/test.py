@@ -1,4 +1,4 @@
-"""Settings for the tests: local ones, with whatever DATABASE_URL names, and nothing of a developer's `.env` besides."""
+"""Settings for the tests: the local ones, with the database of DATABASE_URL but no other value of a `.env`."""
 
 from os import getpid
 from pathlib import Path
@@ -11,7 +11,7 @@ SECRET_KEY = "only-for-tests"  # noqa: S105
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DATABASES = {"default": database(env("DATABASE_URL") or f"sqlite:///{BASE_DIR / 'test.sqlite3'}")}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    # A file, not memory: the tests start real processes that open the same database. One for each run of the tests.
+    # A file, not memory, as the tests start processes that open the same database; a new one for each run.
     DATABASES["default"]["TEST"] = {"NAME": str(Path(gettempdir()) / f"gateway-test-{getpid()}.sqlite3")}
 AZURE_RELAY_HYBRID_CONNECTION = "test-gateway"
 AZURE_RELAY_KEY_NAME = "test-policy"

@@ -15,6 +15,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 from pydicom.dataset import Dataset
 
+from core.contract import ItemStatus
 from core.correlation import correlated
 from core.database import borrowed_connection
 from nonprod.modality_emulator.console import step_query
@@ -37,7 +38,7 @@ def waiting_items() -> list[WorklistItem]:
         action_type=ACTION_TYPE, outcome=OUTCOME, received_at__gte=timezone.now() - RECEIVED_WITHIN
     )
     numbers = list(actions.values_list("accession_number", flat=True))
-    return list(WorklistItem.objects.filter(accession_number__in=numbers, status=WorklistItem.Status.SCHEDULED))
+    return list(WorklistItem.objects.filter(accession_number__in=numbers, status=ItemStatus.SCHEDULED))
 
 
 @dataclass

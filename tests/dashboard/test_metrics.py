@@ -230,7 +230,7 @@ class TestQueries:
     def test_those_that_are_forgotten_stay_counted(self) -> None:
         Modality.objects.create(ae_title="MAMMO1")
         query()
-        WorklistQuery.objects.forget_older_than(timedelta(0))
+        WorklistQuery.objects.delete_older_than(timedelta(0))
         assert not WorklistQuery.objects.exists()
         assert sample("queries_total", ae_title="MAMMO1", outcome="answered") == 1
 

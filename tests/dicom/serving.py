@@ -1,7 +1,8 @@
-"""Servers of a test's own, on their own terms, and what modalities are told at their policy."""
+"""Run a worklist server with a test's own configuration, and see whom it rejects."""
 
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,15 +20,15 @@ from worklist.scp import start_worklist_server
 
 
 def start(host: str, port: int, policy: AssociationPolicy, tls: ssl.SSLContext | None = None) -> DicomServer:
-    """A worklist server with a context of its own; PortUnavailable where the port cannot be had."""
+    """Start a worklist server with its own context; raise PortUnavailable if it cannot listen."""
     return start_worklist_server(host, port, WorklistContext(policy), tls)
 
 
 @contextmanager
-def serving(tls: ssl.SSLContext | None = None, fresh_seconds: float = 0, **terms: Any) -> Iterator[DicomServer]:
-    """A server, which looks each asker up afresh unless it is told that it need not."""
+def serving(tls: ssl.SSLContext | None = None, fresh_seconds: float = 0, **config: Any) -> Iterator[DicomServer]:
+    """Run a server that reads the modalities anew for each association, unless `fresh_seconds` says otherwise."""
     running = start(
-        "127.0.0.1", 0, AssociationPolicy(ServerConfig(CALLED, **terms), ModalityDirectory(fresh_seconds)), tls
+        "127.0.0.1", 0, AssociationPolicy(ServerConfig(CALLED, **config), ModalityDirectory(fresh_seconds)), tls
     )
     try:
         yield running
@@ -36,12 +37,12 @@ def serving(tls: ssl.SSLContext | None = None, fresh_seconds: float = 0, **terms
 
 
 def port_of(running: ThreadedAssociationServer) -> int:
-    """The free port that it took."""
+    """The port that the server listens on."""
     return int(running.server_address[1])
 
 
 def rejection(running: DicomServer, calling: str = "MAMMO1", called: str = CALLED) -> tuple[int, int, int] | None:
-    """Result, source and reason of the A-ASSOCIATE-RJ that a modality gets; None where it is let in."""
+    """Return result, source and reason of the A-ASSOCIATE-RJ that a modality gets; None if it is admitted."""
     entity = AE(ae_title=calling)
     entity.add_requested_context(Verification)
     association = entity.associate("127.0.0.1", port_of(running), ae_title=called)
@@ -56,12 +57,23 @@ def rejection(running: DicomServer, calling: str = "MAMMO1", called: str = CALLE
 
 
 def all_ended(running: DicomServer) -> None:
-    """Wait until no association is left."""
+    """Wait until all associations have ended."""
     for association in running.active_associations:
-        if association.ident:  # it has begun
+        if association.ident:  # the thread has started
             association.join(PATIENCE)
 
 
 def connected(running: DicomServer) -> socket.socket:
-    """A connection on which nobody has said anything yet."""
+    """Open a connection and send nothing on it."""
     return socket.create_connection(("127.0.0.1", port_of(running)), timeout=PATIENCE)
+
+
+def assert_new_threads_end(before: set[threading.Thread]) -> None:
+    """Wait until every thread that is not one of `before` has ended, including those that such a thread still starts.
+
+    Comparing counts would depend on how fast the machine ends them.
+    """
+    while new := set(threading.enumerate()) - before:
+        for thread in new:
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), thread.name

@@ -1,5 +1,7 @@
-"""Thousands of requests that are a little wrong: each is answered by a status, a reject, an abort or the end of the
-connection, and nothing is left of them. The seed is fixed, so that what fails can be seen again."""
+"""Send thousands of slightly malformed requests: each ends in a status, a rejection, an abort or a closed connection.
+
+None leaves a thread or memory behind. The seed is fixed, so that a failure can be repeated.
+"""
 
 import gc
 import logging
@@ -27,7 +29,7 @@ from tests.dicom.malformed import (
     greeting_of,
 )
 from tests.dicom.requests import PATIENCE, Unit, request
-from tests.dicom.serving import all_ended, port_of, serving
+from tests.dicom.serving import all_ended, assert_new_threads_end, port_of, serving
 from tests.factories import WorklistItemFactory
 
 pytestmark = [
@@ -37,26 +39,28 @@ pytestmark = [
 ]
 
 SEED = 20260310
-#: Of each so many, and ten thousand in all by `make test-long`.
+#: How many of each; `make test-long` sends five times as many.
 IDENTIFIERS, PDUS = 800, 1200
-#: Identifiers keep a processor busy each, and go out of processes of their own; PDUs are mostly waited for.
+#: Sending identifiers keeps a processor busy, so processes do it; sending PDUs is mostly waiting, so threads do.
 PROCESSES, THREADS = 2, 10
 MEMORY = Path("/proc/self/statm")
-MEGABYTES_THAT_MAY_STAY = 25
+MAX_MEGABYTES_LEFT = 25
 
 Task = Callable[[int, bytes, UID, int, int], Counter[int]]
 
 
 def memory() -> float:
-    """What this process has in memory, in megabytes."""
+    """The resident memory of this process, in megabytes."""
     gc.collect()
     return int(MEMORY.read_text().split()[1]) * 4096 / 1e6
 
 
 @pytest.fixture
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What pytest keeps until the end of a test would be measured: lines of log, and exceptions that end a thread, with
-    all that their frames hold. pynetdicom ends a thread of its own by one on a PDU that comes at the wrong time."""
+    """Keep pytest from holding on to memory until the test ends: log lines, and exceptions that end a thread.
+
+    pynetdicom ends a thread by an exception when a PDU comes at the wrong time.
+    """
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     logging.disable(logging.CRITICAL)
     yield
@@ -64,7 +68,7 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def in_parts(pool: Executor, parts: int, task: Task, *, port: int, number: int, seed: int) -> Counter[int]:
-    """A task in several parts at once, each with a seed of its own, over both transfer syntaxes."""
+    """Run a task in several parts at once, each with its own seed, over both transfer syntaxes."""
     jobs = []
     for part in range(parts):
         syntax = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)[part % 2]
@@ -72,33 +76,34 @@ def in_parts(pool: Executor, parts: int, task: Task, *, port: int, number: int, 
     return sum((job.result() for job in jobs), Counter[int]())
 
 
+def send_all(port: int, identifiers: int, pdus: int, seed: int) -> tuple[Counter[int], Counter[int]]:
+    """Send malformed identifiers and PDUs; return how often each status, and each type of last PDU, came back.
+
+    The pools live no longer than this call: their threads must not be counted as the server's.
+    """
+    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as processes:
+        statuses = in_parts(processes, PROCESSES, ask_wrongly, port=port, number=identifiers, seed=seed)
+    with ThreadPoolExecutor(THREADS) as threads:
+        return statuses, in_parts(threads, THREADS, greet_wrongly, port=port, number=pdus, seed=seed)
+
+
 @pytest.mark.usefixtures("_quiet")
-def test_mutants_leave_the_server_as_it_was(factor: int) -> None:
+def test_malformed_requests_leave_the_server_as_it_was(factor: int) -> None:
     identifiers, pdus = IDENTIFIERS * factor, PDUS * factor
     WorklistItemFactory.create(accession_number="ACC1", patient_name="ŁUKASZ^ZOË")
-    processes = ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn"))
-    threads = ThreadPoolExecutor(THREADS)
-    with serving(fresh_seconds=PATIENCE) as running, processes, threads:
-
-        def ask(number: int, seed: int) -> Counter[int]:
-            return in_parts(processes, PROCESSES, ask_wrongly, port=port_of(running), number=number, seed=seed)
-
-        def greet(number: int, seed: int) -> Counter[int]:
-            return in_parts(threads, THREADS, greet_wrongly, port=port_of(running), number=number, seed=seed)
-
-        ask(200, SEED - PROCESSES)  # what is made once is made now
-        greet(200, SEED - THREADS)
+    with serving(fresh_seconds=PATIENCE) as running:
+        send_all(port_of(running), 200, 200, SEED - THREADS)  # what is created once is created now
         settle(running)
-        before, threads_before = memory(), threading.active_count()
-        statuses, ends = ask(identifiers, SEED), greet(pdus, SEED)
+        before, threads_before = memory(), set(threading.enumerate())
+        statuses, ends = send_all(port_of(running), identifiers, pdus, SEED)
         settle(running)
         assert sum(statuses.values()) + sum(ends.values()) == identifiers + pdus
         assert set(statuses) <= {0x0000, 0xA900, 0xC310, ENDED}, statuses
         assert {0x0000, 0xA900, 0xC310} <= set(statuses)
         assert set(ends) <= {0, DATA, ACCEPT, REJECT, ABORT, RELEASED}, ends
         assert {RELEASED, ABORT} <= set(ends), ends
-        assert threading.active_count() <= threads_before
-        assert memory() - before < MEGABYTES_THAT_MAY_STAY
+        assert_new_threads_end(threads_before)
+        assert memory() - before < MAX_MEGABYTES_LEFT
         answer = Unit(port_of(running)).ask(request(AccessionNumber="ACC1", PatientName=""))
         assert answer.accession_numbers == ["ACC1"]
 

@@ -22,7 +22,7 @@ from worklist.models import MppsException
 from worklist.performed_step import mpps
 from worklist.performed_step.item_state import STRONGEST_FIRST
 from worklist.performed_step.linking import LINKING_ORDER
-from worklist.performed_step.report import TABLE, Fault, ScheduledStep
+from worklist.performed_step.report import TABLE_F_7_2_1, AttributeFault, ScheduledStep
 from worklist.query.information_model import NOT_KEYS, STATUS_WORDS, Attribute, Matching, WhenUnknown, rows
 from worklist.query.response import FALLBACKS
 from worklist.scp import SERVICES
@@ -186,7 +186,7 @@ def status_table() -> str:
 
 def reported_statuses() -> str:
     """Format the statuses of N-CREATE and N-SET."""
-    assert set(mpps.STATUS_OF) == set(Fault)
+    assert set(mpps.STATUS_OF) == set(AttributeFault)
     return table(
         ("status", "when", "fields"),
         ((f"{status:04X}", *said) for status, said in REPORTED.items()),
@@ -197,7 +197,7 @@ def report_attributes() -> str:
     """Format table F.7.2-1 as the code has it."""
     lines = (
         (row.keyword, str(Tag(row.keyword)), row.on_create, "may be set" if row.may_be_set else "may not be set")
-        for row in TABLE
+        for row in TABLE_F_7_2_1
     )
     return table(("attribute", "tag", "N-CREATE", "N-SET"), lines)
 

@@ -33,7 +33,7 @@ class TestWorklistSettings:
     @pytest.mark.parametrize("port", [-1, 65536])
     def test_a_port_must_be_one(self, settings: Settings, port: int) -> None:
         found = complaint(settings, "MWL_PORT", port)
-        assert (found.id, found.msg) == ("worklist.E002", f"MWL_PORT is {port}, and not from 0 to 65535")
+        assert (found.id, found.msg) == ("worklist.E002", f"MWL_PORT is {port}; it must be from 0 to 65535")
 
     @pytest.mark.parametrize("rows", [0, 99])
     def test_a_cap_must_be_far_above_a_days_list(self, settings: Settings, rows: int) -> None:

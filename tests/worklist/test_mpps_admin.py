@@ -9,6 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from core.contract import ItemStatus
 from core.models import AuditLog
 from tests.dicom.requests import dataset
 from tests.factories import WorklistItemFactory
@@ -17,7 +18,6 @@ from tests.worklist.performed_step.test_exceptions import end, named, start, sta
 from tests.worklist.test_admin import detail
 from tests.worklist_fixtures import SHOWN
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
-from worklist.performed_step.item_state import COMPLETED, DISCONTINUED, IN_PROGRESS, SCHEDULED
 
 pytestmark = pytest.mark.django_db
 
@@ -63,7 +63,7 @@ class TestAStep:
         reason: dict[str, Any] = {
             "PerformedProcedureStepDiscontinuationReasonCodeSequence": [dataset(CodeMeaning="Patient refused")]
         }
-        end(DISCONTINUED, **reason, EntranceDoseInmGy="5.1")
+        end(ItemStatus.DISCONTINUED, **reason, EntranceDoseInmGy="5.1")
         for text in (page(support, STEPS), page(support, address(PerformedProcedureStep.objects.get()))):
             told = ("PPS1", "Discontinued", "MAMMO1", "23 Nov 2026 14:31", "23 Nov 2026 14:36", "Patient refused")
             assert [each for each in told if each not in text] == []
@@ -81,7 +81,7 @@ class TestAStep:
     )
     def test_shows_who_it_was_by_permission_only(self, item: WorklistItem, permission: str, seen: set[str]) -> None:
         step = start(named(item), PatientID="9990000018", PatientName="KOWALSKA^ANNA")
-        end(COMPLETED)
+        end(ItemStatus.COMPLETED)
         client = permit("support", permission)
         text = page(client, address(step))
         assert {each for each in ("9990000018", "ROSE", "KOWALSKA") if each in text} == seen
@@ -89,7 +89,7 @@ class TestAStep:
 
     def test_shows_a_clinic_the_patient_and_no_operator(self, clinic: Client, item: WorklistItem) -> None:
         step = start(named(item), PatientID="9990000018")
-        end(COMPLETED)
+        end(ItemStatus.COMPLETED)
         text = page(clinic, address(step))
         assert "9990000018" in text
         assert "ROSE" not in text
@@ -119,7 +119,7 @@ class TestTheItemsPage:
     def test_has_its_steps_and_its_exceptions(self, support: Client, item: WorklistItem) -> None:
         assert "Performed" in page(support, detail(item))
         start(named(item))
-        end(COMPLETED)
+        end(ItemStatus.COMPLETED)
         start(named(item), uid="1.2.3.10", **ANOTHER)
         text = page(support, detail(item))
         assert "COMPLETED, 23 Nov 2026 14:31 to 23 Nov 2026 14:36, MAMMO1, 2 images" in text
@@ -130,32 +130,32 @@ class TestTheItemsPage:
     def test_puts_a_discontinued_one_back_on_the_list(self, clinic: Client, item: WorklistItem) -> None:
         start(named(item))
         assert put_back_page(item) not in page(clinic, detail(item))
-        end(DISCONTINUED)
+        end(ItemStatus.DISCONTINUED)
         assert put_back_page(item) in page(clinic, detail(item))
         assert "discontinued steps no longer count" in page(clinic, put_back_page(item))
-        assert status_of(item) == DISCONTINUED
+        assert status_of(item) == ItemStatus.DISCONTINUED
         text = clinic.post(put_back_page(item), follow=True).content.decode()
         assert "ACC1 is back on the list." in text
         assert "does not count: the item was put back on the list" in text
-        assert status_of(item) == SCHEDULED
+        assert status_of(item) == ItemStatus.SCHEDULED
         assert AuditLog.objects.filter(object_id=item.pk, actor="admin:clinic").count() == 1
 
     def test_says_why_one_cannot_be_put_back(self, clinic: Client, item: WorklistItem) -> None:
         start(named(item))
-        end(COMPLETED)
+        end(ItemStatus.COMPLETED)
         text = clinic.post(put_back_page(item), follow=True).content.decode()
         assert "ACC1: It is COMPLETED: only a discontinued item can be put back" in text
-        assert status_of(item) == COMPLETED
+        assert status_of(item) == ItemStatus.COMPLETED
 
     def test_lets_nobody_put_back_without_permission(self, support: Client, item: WorklistItem) -> None:
         start(named(item))
-        end(DISCONTINUED)
+        end(ItemStatus.DISCONTINUED)
         assert put_back_page(item) not in page(support, detail(item))
         assert [support.get(put_back_page(item)).status_code, support.post(put_back_page(item)).status_code] == [
             403,
             403,
         ]
-        assert status_of(item) == DISCONTINUED
+        assert status_of(item) == ItemStatus.DISCONTINUED
 
     def test_shows_no_steps_to_those_who_may_not_see_any(self, client: Client, item: WorklistItem) -> None:
         start(named(item), **ANOTHER)
@@ -255,7 +255,7 @@ class TestDealingWithAnException:
             "admin:clinic",
             "typed by hand",
         )
-        assert status_of(item) == IN_PROGRESS
+        assert status_of(item) == ItemStatus.IN_PROGRESS
         assert response.redirect_chain == [(address(exception), 302)]
         assert {
             each.actor for each in AuditLog.objects.filter(object_id__in=[exception.pk, item.pk], operation="update")
@@ -265,14 +265,14 @@ class TestDealingWithAnException:
         start(named(item), named(accession_number="GONE"))
         text = clinic.post(way("put_back"), {"note": "the wrong button"}, follow=True).content.decode()
         assert "Resolved: the item was put back on the list." in text
-        assert status_of(item) == SCHEDULED
+        assert status_of(item) == ItemStatus.SCHEDULED
 
     def test_by_dismissing_it(self, clinic: Client, wrong_patient: MppsException, item: WorklistItem) -> None:
         text = clinic.post(way("dismiss"), {"note": "a phantom"}, follow=True).content.decode()
         assert "Resolved: dismissed." in text
         assert "a phantom" in text
         assert way("dismiss") not in text
-        assert status_of(item) == SCHEDULED
+        assert status_of(item) == ItemStatus.SCHEDULED
 
     @pytest.mark.parametrize(
         ("name", "form", "told"),
@@ -301,12 +301,12 @@ class TestDealingWithAnException:
         self, clinic: Client, wrong_patient: MppsException, item: WorklistItem
     ) -> None:
         clinic.post(way("link"), {"accession_number": "ACC1", "another_patient": "on"})
-        assert status_of(item) == IN_PROGRESS
+        assert status_of(item) == ItemStatus.IN_PROGRESS
 
     def test_is_not_possible_twice_and_says_so(self, clinic: Client, wrong_patient: MppsException) -> None:
         clinic.post(way("dismiss"), {"note": "first"})
         text = clinic.post(way("dismiss"), {"note": "second"}, follow=True).content.decode()
-        assert "Nothing has changed. Somebody has dealt with it already." in text
+        assert "Nothing has changed. Somebody has already resolved it." in text
         assert MppsException.objects.get().note == "first"
 
     @pytest.mark.parametrize("name", ["link", "put_back", "dismiss"])

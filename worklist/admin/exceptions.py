@@ -26,7 +26,7 @@ from core.admin import RecordAdmin, actor_of
 from core.large_tables import on_a_day
 from worklist.admin.common import RESOLVE, VIEW_PATIENT_DATA, link_to, local_date_and_time, summary_of
 from worklist.models import MppsException, WorklistItem
-from worklist.performed_step.exceptions import NotPossible, dismiss, link_to_item, put_back
+from worklist.performed_step.exceptions import CannotResolve, dismiss, link_to_item, put_back
 from worklist.performed_step.report import NHS_NUMBER, from_json, is_same_patient, scheduled_steps, text_of
 
 #: How many items with the reported NHS number a page names.
@@ -279,7 +279,7 @@ class MppsExceptionAdmin(RecordAdmin):
         if form.is_valid():
             try:
                 resolution.resolve(exception, form.cleaned_data, actor_of(request))
-            except NotPossible as reason:
+            except CannotResolve as reason:
                 messages.error(request, f"Nothing has changed. {reason}.")
             else:
                 exception.refresh_from_db()

@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin, Tool, actor_of, page_of
 from core.audit import Auditor
+from core.contract import ItemStatus
 from core.large_tables import IndexedValuesFilter, on_a_day
 from core.models import AuditLog
 from dicom.models import Modality
@@ -34,10 +35,9 @@ from worklist.admin.common import (
 )
 from worklist.admin.export import as_csv, items_on
 from worklist.models import Delivery, WorklistItem, WorklistQuery
-from worklist.performed_step.exceptions import NotPossible, put_item_back
-from worklist.performed_step.item_state import SCHEDULED
+from worklist.performed_step.exceptions import CannotResolve, put_item_back
 from worklist.services.explain_query import explain_query, latest_queries, logged_query
-from worklist.services.test_items import is_test_item, make_test_item, take_off
+from worklist.services.test_items import create_test_item, discontinue_test_item, is_test_item
 
 
 class ExportForm(forms.Form):
@@ -199,7 +199,7 @@ class WorklistItemAdmin(RecordAdmin):
     @admin.display(description="put back on the list")
     def put_back_button(self, item: WorklistItem) -> SafeString | str:
         """A button if a machine has discontinued the item."""
-        if item.status != WorklistItem.Status.DISCONTINUED:
+        if item.status != ItemStatus.DISCONTINUED:
             return "-"
         url = reverse("admin:worklist_worklistitem_put_back", args=[item.pk])
         return format_html('<a class="button" href="{}">Put back on the list</a>', url)
@@ -211,7 +211,7 @@ class WorklistItemAdmin(RecordAdmin):
 
     def record_tools(self, request: HttpRequest, record: Any) -> list[Tool]:
         tools = [(reverse("item-timeline", args=[record.pk]), "Timeline")]
-        if is_test_item(record) and record.status == SCHEDULED and request.user.has_perm(MAKE_TEST_ITEM):
+        if is_test_item(record) and record.status == ItemStatus.SCHEDULED and request.user.has_perm(MAKE_TEST_ITEM):
             tools.append((reverse("admin:worklist_worklistitem_take_off", args=[record.pk]), "Take off the list"))
         return tools
 
@@ -262,7 +262,7 @@ class WorklistItemAdmin(RecordAdmin):
             )
             return self._form(request, "Make a test item", form, explanation, "Make the test item")
         given = form.cleaned_data
-        item = make_test_item(given["station_ae_title"], given["modality"], actor_of(request))
+        item = create_test_item(given["station_ae_title"], given["modality"], actor_of(request))
         machine = given["station_ae_title"] or TestItemForm.ANY_MACHINE
         messages.success(request, f"{item} is on the list of {machine}. Take it off when you have seen it there.")
         return redirect("admin:worklist_worklistitem_change", item.pk)
@@ -272,7 +272,7 @@ class WorklistItemAdmin(RecordAdmin):
         self._require(request, MAKE_TEST_ITEM)
         item = get_object_or_404(WorklistItem, pk=pk)
         if request.method == "POST":
-            return self._act(request, item, take_off, "is off the list")
+            return self._act(request, item, discontinue_test_item, "is off the list")
         explanation = "The machines will no longer show it."
         return self._form(request, f"Take {item} off the list", None, explanation, "Take it off the list")
 
@@ -292,7 +292,7 @@ class WorklistItemAdmin(RecordAdmin):
         """Act in this user's name, and show the outcome on the item's page."""
         try:
             act(item, actor_of(request))
-        except NotPossible as reason:
+        except CannotResolve as reason:
             messages.error(request, f"{item}: {reason}.")
         else:
             messages.success(request, f"{item} {outcome}.")

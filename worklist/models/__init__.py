@@ -1,10 +1,9 @@
-"""The tables of the worklist: what is shown, to whom, what has been shown, and what the modalities made of it."""
+"""The tables of the worklist: items, queries and deliveries, performed steps, and the outbox to Manage."""
 
-from worklist.models.changes import ItemChange
-from worklist.models.deliveries import Delivery, ItemAlarm, WorklistQuery
 from worklist.models.items import WorklistItem
-from worklist.models.steps import MppsException, PerformedProcedureStep, StepLink
-from worklist.models.tallies import OutboxReader, QueryTally
+from worklist.models.outbox import ItemChange, OutboxReader
+from worklist.models.performed_steps import MppsException, PerformedProcedureStep, StepLink
+from worklist.models.queries import Delivery, ItemAlarm, QueryTally, WorklistQuery
 
 __all__ = [
     "Delivery",

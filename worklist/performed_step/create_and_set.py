@@ -1,60 +1,54 @@
-"""Owns what a modality may do: start a performed step and change it (PS3.4 sections F.7.2.1 and F.7.2.2).
+"""Create and change performed procedure steps, as N-CREATE and N-SET ask for (PS3.4 sections F.7.2.1 and F.7.2.2).
 
-Each call is one transaction of its caller's: the step, its links, the items' states and the exceptions go in together.
+The caller runs each operation in a transaction of its own. The step, its links, the statuses of its items and its
+exceptions are stored together or not at all.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from core import value_representations as vr
 from core.audit import Auditor
+from core.contract import ItemStatus
 from core.correlation import correlation_id
 from worklist.models import MppsException, PerformedProcedureStep
-from worklist.performed_step.item_state import COMPLETED, IN_PROGRESS
-from worklist.performed_step.item_status_update import settle
+from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.linking import (
-    MOST_ITEMS,
-    count,
-    is_another_woman,
+    MAX_ITEMS,
     link_named_items,
-    lock,
-    raise_exception,
-    resolve,
+    lock_items,
+    names_another_patient,
+    open_exception,
+    resolve_exception,
+    set_counted,
 )
 from worklist.performed_step.report import (
     CHARACTER_SET,
     END,
     FINAL,
     SCHEDULED_STEPS,
-    Woman,
-    accept_change,
     accept_creation,
     accept_end,
-    ended_now,
+    apply_change,
+    decode_report,
     fields_of,
     from_json,
-    readable,
+    patient_of_report,
     scheduled_steps,
-    woman_in,
+    with_end,
 )
 
 Reason = MppsException.Reason
 
-#: A step without an end is looked at by a person after this long.
-ABANDONED_AFTER = timedelta(hours=24)
+
+class DuplicateInstance(Exception):
+    """A step with this SOP Instance UID exists already; nothing was changed."""
 
 
-class StepIsKnown(Exception):
-    """There is a step with this SOP Instance UID already; nothing was changed."""
-
-
-class StepIsUnknown(Exception):
+class NoSuchInstance(Exception):
     """No step has this SOP Instance UID."""
 
 
@@ -63,8 +57,8 @@ class StepIsFinal(Exception):
 
 
 @dataclass(frozen=True)
-class Sender:
-    """Who reports, and whether it is held to every rule."""
+class ReportingModality:
+    """The modality that sends a report. A report from a strict one is refused for every fault, not only the worst."""
 
     ae_title: str
     address: str = ""
@@ -72,121 +66,87 @@ class Sender:
 
     @property
     def actor(self) -> str:
-        """For the audit log."""
+        """The name of the modality in the audit log."""
         return f"modality:{self.ae_title}"
 
 
-class StartProcedureStep:
-    """N-CREATE: a step begins, and with it the items that it names."""
+def create_performed_procedure_step(sop_instance_uid: str, received: Dataset, modality: ReportingModality) -> None:
+    """Create a step and link it with the items that it names (N-CREATE).
 
-    def __call__(self, sop_instance_uid: str, received: Dataset, sender: Sender) -> None:
-        """Objection or StepIsKnown where it is refused."""
-        report, unreadable = readable(received)
-        flagged = [*unreadable, *accept_creation(report, strict=sender.is_strict)]
-        step = PerformedProcedureStep(
-            sop_instance_uid=sop_instance_uid,
-            character_set=_character_set(report),
-            calling_ae_title=sender.ae_title[:16],
-            address=sender.address[:45],
-            correlation_id=correlation_id(),
-            **fields_of(report),
-        )
-        if not Auditor(sender.actor).create_unless_known(step):
-            raise StepIsKnown
-        named = scheduled_steps(report)
-        if len(named) > MOST_ITEMS:
-            flagged.append(SCHEDULED_STEPS)
-        if flagged:
-            raise_exception(step, Reason.MISSING_ATTRIBUTES, detail=", ".join(flagged))
-        link_named_items(step, named)
-        _settle_items(step, sender.actor)
-
-
-class ChangeProcedureStep:
-    """N-SET: more is known of a step, or it ends."""
-
-    def __call__(self, sop_instance_uid: str, received: Dataset, sender: Sender) -> None:
-        """Objection, StepIsUnknown or StepIsFinal where it is refused."""
-        step = _locked(sop_instance_uid)
-        if step is None:
-            raise StepIsUnknown
-        if step.status in FINAL:
-            raise StepIsFinal
-        changes, flagged = readable(received, step.character_set.split("\\") if step.character_set else None)
-        combined, ignored = accept_change(from_json(step.data_set), changes, strict=sender.is_strict)
-        flagged += accept_end(combined, strict=sender.is_strict)
-        report = ended_now(combined, _now())
-        Auditor(sender.actor).update(step, **_differing(step, fields_of(report)))
-        if flagged:
-            raise_exception(step, Reason.MISSING_ATTRIBUTES, detail=", ".join(flagged))
-        if ignored:
-            raise_exception(step, Reason.IGNORED_ATTRIBUTES, detail=", ".join(ignored))
-        if step.status in FINAL:
-            _settle_abandoned(step)
-        if step.status == COMPLETED:
-            _tell_of_those_put_back(step)
-        _hold_against(step, woman_in(changes), sender.actor)
-        _settle_items(step, sender.actor)
-
-
-@transaction.atomic
-def flag_abandoned() -> int:
-    """Tell a person of each step that came ABANDONED_AFTER ago and has no end yet; how many there are new.
-
-    It stays in progress: what has become of it nobody knows here.
+    Raise ReportRefused or DuplicateInstance.
     """
-    begun = PerformedProcedureStep.objects.filter(status=IN_PROGRESS, created_at__lt=timezone.now() - ABANDONED_AFTER)
-    new = begun.exclude(exceptions__reason=Reason.ABANDONED).select_for_update(no_key=True, skip_locked=True)
-    steps = list(new)
-    for step in steps:
-        raise_exception(step, Reason.ABANDONED)
-    return len(steps)
+    report, unreadable = decode_report(received)
+    flagged = [*unreadable, *accept_creation(report, strict=modality.is_strict)]
+    declared = report.get(CHARACTER_SET) or ""
+    character_sets = declared if isinstance(declared, MultiValue) else [declared]
+    step = PerformedProcedureStep(
+        sop_instance_uid=sop_instance_uid,
+        character_set="\\".join(name for name in character_sets if isinstance(name, str))[:200],
+        calling_ae_title=modality.ae_title[:16],
+        address=modality.address[:45],
+        correlation_id=correlation_id(),
+        **fields_of(report),
+    )
+    if not Auditor(modality.actor).create_unless_known(step):
+        raise DuplicateInstance
+    named = scheduled_steps(report)
+    if len(named) > MAX_ITEMS:
+        flagged.append(SCHEDULED_STEPS)
+    if flagged:
+        open_exception(step, Reason.MISSING_ATTRIBUTES, detail=", ".join(flagged))
+    link_named_items(step, named)
+    _recompute_statuses(step, modality.actor)
 
 
-def _locked(sop_instance_uid: str) -> PerformedProcedureStep | None:
+def set_performed_procedure_step(sop_instance_uid: str, received: Dataset, modality: ReportingModality) -> None:
+    """Change a step, or end it (N-SET). Raise ReportRefused, NoSuchInstance or StepIsFinal."""
     steps = PerformedProcedureStep.objects.select_for_update(no_key=True)
-    return steps.filter(sop_instance_uid=sop_instance_uid).first()
-
-
-def _tell_of_those_put_back(step: PerformedProcedureStep) -> None:
-    """An item that a person has put back on the list is done after all."""
-    alarmed = step.exceptions.filter(reason=Reason.WRONG_PATIENT).values_list("item_id", flat=True)
-    for link in step.links.filter(counts=False).exclude(item__in=alarmed).select_related("item"):
-        raise_exception(step, Reason.DONE_AFTER_PUT_BACK, link.item)
-
-
-def _hold_against(step: PerformedProcedureStep, said: Woman, actor: str) -> None:
-    """Who the woman is may not be set, and is not; but where it is another one than on the list, a person must know.
-
-    An N-CREATE that has not said who she was is no reason to believe that she is the one on the list.
-    """
-    for link in step.links.filter(counts=True).select_related("item"):
-        if is_another_woman(said, link.item):
-            raise_exception(step, Reason.WRONG_PATIENT, link.item)
-            if not step.patient_id:
-                count(link, actor, counts=False)
-
-
-def _settle_items(step: PerformedProcedureStep, actor: str) -> None:
-    for item in lock(step.links.values_list("item_id", flat=True)):
-        settle(item, actor)
-
-
-def _settle_abandoned(step: PerformedProcedureStep) -> None:
-    for exception in step.exceptions.open().filter(reason=Reason.ABANDONED):
-        resolve(exception, MppsException.Resolution.SETTLED, actor="gateway", note="The step has ended.")
-
-
-def _character_set(report: Dataset) -> str:
-    value = report.get(CHARACTER_SET) or ""
-    terms = value if isinstance(value, MultiValue) else [value]
-    return "\\".join(term for term in terms if isinstance(term, str))[:200]
-
-
-def _now() -> dict[str, str]:
+    step = steps.filter(sop_instance_uid=sop_instance_uid).first()
+    if step is None:
+        raise NoSuchInstance
+    if step.status in FINAL:
+        raise StepIsFinal
+    changes, flagged = decode_report(received, step.character_set.split("\\") if step.character_set else None)
+    combined, ignored = apply_change(from_json(step.data_set), changes, strict=modality.is_strict)
+    flagged += accept_end(combined, strict=modality.is_strict)
     now = timezone.localtime()
-    return dict(zip(END, (vr.format_da(now.date()), vr.format_tm(now.time())), strict=True))
+    end = dict(zip(END, (vr.format_da(now.date()), vr.format_tm(now.time())), strict=True))
+    fields = fields_of(with_end(combined, end))
+    Auditor(modality.actor).update(step, **{k: value for k, value in fields.items() if getattr(step, k) != value})
+    if flagged:
+        open_exception(step, Reason.MISSING_ATTRIBUTES, detail=", ".join(flagged))
+    if ignored:
+        open_exception(step, Reason.IGNORED_ATTRIBUTES, detail=", ".join(ignored))
+    if step.status in FINAL:
+        for exception in step.exceptions.open().filter(reason=Reason.ABANDONED):
+            resolve_exception(exception, MppsException.Resolution.SETTLED, actor="gateway", note="The step has ended.")
+    if step.status == ItemStatus.COMPLETED:
+        _report_items_that_were_put_back(step)
+    _check_patient(step, changes, modality.actor)
+    _recompute_statuses(step, modality.actor)
 
 
-def _differing(step: PerformedProcedureStep, fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if getattr(step, name) != value}
+def _report_items_that_were_put_back(step: PerformedProcedureStep) -> None:
+    """Open an exception for each item that a person has put back on the list, and that is completed after all."""
+    of_another_patient = step.exceptions.filter(reason=Reason.WRONG_PATIENT).values_list("item_id", flat=True)
+    for link in step.links.filter(counts=False).exclude(item__in=of_another_patient).select_related("item"):
+        open_exception(step, Reason.DONE_AFTER_PUT_BACK, link.item)
+
+
+def _check_patient(step: PerformedProcedureStep, changes: Dataset, actor: str) -> None:
+    """Open an exception for each item that is another patient's than an N-SET names.
+
+    An N-SET may not set the patient (table F.7.2-1), so the stored step keeps the patient of its N-CREATE. If the
+    N-CREATE named nobody, nothing says that the step is the item's: it stops counting.
+    """
+    patient = patient_of_report(changes)
+    for link in step.links.filter(counts=True).select_related("item"):
+        if names_another_patient(patient, link.item):
+            open_exception(step, Reason.WRONG_PATIENT, link.item)
+            if not step.patient_id:
+                set_counted(link, actor, counts=False)
+
+
+def _recompute_statuses(step: PerformedProcedureStep, actor: str) -> None:
+    for item in lock_items(step.links.values_list("item_id", flat=True)):
+        recompute_status(item, actor)

@@ -1,74 +1,83 @@
-"""Owns what a person may do about MPPS exceptions and discontinued items. Each is audited under that person's name."""
+"""Resolve MPPS exceptions, and put discontinued items back on the worklist, as a person decides in the admin.
+
+Every function locks steps before items and writes the audit log under the person's name, `actor`. CannotResolve says
+why something cannot be done.
+"""
 
 from django.db import transaction
 from django.db.models import QuerySet
 
+from core.contract import ItemStatus
 from worklist.models import MppsException, StepLink, WorklistItem
 from worklist.models.items import OPEN
-from worklist.performed_step.item_state import DISCONTINUED
-from worklist.performed_step.item_status_update import settle
-from worklist.performed_step.linking import count, link, lock, lock_steps, resolve
+from worklist.performed_step.item_status_update import recompute_status
+from worklist.performed_step.linking import link_step, lock_items, lock_steps, resolve_exception, set_counted
 
 Resolution = MppsException.Resolution
 
 
-class NotPossible(Exception):
-    """It cannot be done; the text says why, and what can be done instead."""
+class CannotResolve(Exception):
+    """The person's decision cannot be carried out. The text says why, and what can be done instead."""
 
 
 @transaction.atomic
 def link_to_item(exception: MppsException, item: WorklistItem, actor: str, note: str = "") -> None:
-    """The step is this item's, whatever the modality has said of it."""
+    """Link the exception's step with an item, whatever the modality has reported."""
     step = lock_steps([exception.step_id])[exception.step_id]
-    (item,) = lock([item.pk])
+    (item,) = lock_items([item.pk])
     _resolve(exception, Resolution.LINKED, actor, note, item)
-    link(step, item, actor)
-    settle(item, actor)
+    link_step(step, item, actor)
+    recompute_status(item, actor)
 
 
 @transaction.atomic
 def put_back(exception: MppsException, actor: str, note: str = "") -> None:
-    """The exception's step does not count for the item that it is about, nor for its only one; an abandoned step counts
-    for none of its items."""
+    """Let the exception's step no longer count, so that its item is on the list again.
+
+    The item is the one that the exception is about, or else the only one of the step. An abandoned step stops counting
+    for all its items.
+    """
     lock_steps([exception.step_id])
     links = StepLink.objects.filter(step_id=exception.step_id, counts=True)
     if exception.item_id:
         links = links.filter(item_id=exception.item_id)
     elif exception.reason != MppsException.Reason.ABANDONED and links.count() > 1:
-        raise NotPossible("Its step is of several items, and it does not say of which: nobody else's may be put back")
-    _put_back(links, actor)
+        raise CannotResolve(
+            "Its step is linked with several items, and the exception does not say which one to put back"
+        )
+    _put_items_back(links, actor)
     _resolve(exception, Resolution.PUT_BACK, actor, note)
 
 
 @transaction.atomic
 def dismiss(exception: MppsException, actor: str, note: str) -> None:
-    """There is nothing to be done, for the reason given."""
+    """Close the exception without any change, for the reason in `note`."""
     if not note.strip():
-        raise NotPossible("To dismiss an exception is to say why: give a reason")
+        raise CannotResolve("Give a reason to dismiss an exception")
     _resolve(exception, Resolution.DISMISSED, actor, note)
 
 
 @transaction.atomic
 def put_item_back(item: WorklistItem, actor: str) -> None:
-    """A discontinued item is on the list again: its discontinued steps count no longer."""
+    """Put a discontinued item back on the list: its discontinued steps no longer count."""
     lock_steps(item.step_links.values_list("step_id", flat=True))
-    (locked,) = lock([item.pk])
-    if locked.status != DISCONTINUED and locked.cloud_status in OPEN:
-        raise NotPossible(f"It is {locked.status}: only a discontinued item can be put back on the list")
-    links = StepLink.objects.filter(item=item, counts=True, step__status=DISCONTINUED)
-    _put_back(links, actor)
+    (locked,) = lock_items([item.pk])
+    if locked.status != ItemStatus.DISCONTINUED and locked.cloud_status in OPEN:
+        raise CannotResolve(f"It is {locked.status}: only a discontinued item can be put back on the list")
+    links = StepLink.objects.filter(item=item, counts=True, step__status=ItemStatus.DISCONTINUED)
+    _put_items_back(links, actor)
 
 
-def _put_back(links: QuerySet[StepLink], actor: str) -> None:
-    items = lock(links.values_list("item_id", flat=True))
+def _put_items_back(links: QuerySet[StepLink], actor: str) -> None:
+    items = lock_items(links.values_list("item_id", flat=True))
     if not items:
-        raise NotPossible("No modality's step has taken it off the list; where Manage has, Manage sends it anew")
+        raise CannotResolve("No step has taken it off the list; if Manage has, only Manage can send it again")
     if closed := [str(item) for item in items if item.cloud_status not in OPEN]:
-        raise NotPossible(f"Manage has closed {', '.join(closed)}: only Manage can send the woman anew")
-    for each in links:
-        count(each, actor, counts=False)
+        raise CannotResolve(f"Manage has closed {', '.join(closed)}: only Manage can send a new item")
+    for link in links:
+        set_counted(link, actor, counts=False)
     for item in items:
-        settle(item, actor)
+        recompute_status(item, actor)
 
 
 def _resolve(
@@ -79,5 +88,5 @@ def _resolve(
     item: WorklistItem | None = None,
 ) -> None:
     stored = MppsException.objects.select_for_update(no_key=True).get(pk=exception.pk)
-    if stored.resolution or not resolve(stored, resolution, actor, note, item):
-        raise NotPossible("Somebody has dealt with it already")
+    if stored.resolution or not resolve_exception(stored, resolution, actor, note, item):
+        raise CannotResolve("Somebody has already resolved it")

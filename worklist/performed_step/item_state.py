@@ -1,41 +1,47 @@
-"""Owns how a worklist item stands: a fold over everything that is known of it, whichever of it came first. Pure.
+"""Decide the status of a worklist item from everything known about it. Pure.
 
-PS3.4 Annex F says how a performed step stands, the contract with Manage what the cloud may say of an item.
+Two sources report on an item: Manage, through `worklist.update_status`, and the modalities, through MPPS (PS3.4
+Annex F). Their reports may arrive late, twice or in any order, so an item has no state machine of its own. Each report
+is a fact that stays true, STRONGEST_FIRST ranks the facts, and the status of an item is the status in its strongest
+fact. The result depends only on which facts are known, never on their order or number.
+
+Manage's last word is the strongest. Then come the modalities: as long as one of them is still working, the item is in
+progress, whatever another has finished. That Manage has seen the appointment begin is the weakest.
 """
 
 from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
-SCHEDULED, IN_PROGRESS, COMPLETED, DISCONTINUED = "SCHEDULED", "IN PROGRESS", "COMPLETED", "DISCONTINUED"
+from core.contract import ItemStatus
 
 
 class Source(Enum):
-    """Who says something about an item."""
+    """Who reported a fact."""
 
-    CLOUD = "Manage, by worklist.update_status"
+    MANAGE = "Manage, by worklist.update_status"
     STEP = "a modality, by a performed step that is linked to the item"
 
 
 class Fact(NamedTuple):
-    """Something that is known of an item, and that stays known."""
+    """A status that a source has reported."""
 
     source: Source
     status: str
 
 
-#: The strongest fact first. What is not in this table, such as an item that is only scheduled, decides nothing.
+#: Facts outside this table, such as a SCHEDULED from Manage, decide nothing.
 STRONGEST_FIRST = (
-    Fact(Source.CLOUD, COMPLETED),
-    Fact(Source.CLOUD, DISCONTINUED),
-    Fact(Source.STEP, IN_PROGRESS),
-    Fact(Source.STEP, COMPLETED),
-    Fact(Source.STEP, DISCONTINUED),
-    Fact(Source.CLOUD, IN_PROGRESS),
+    Fact(Source.MANAGE, ItemStatus.COMPLETED),
+    Fact(Source.MANAGE, ItemStatus.DISCONTINUED),
+    Fact(Source.STEP, ItemStatus.IN_PROGRESS),
+    Fact(Source.STEP, ItemStatus.COMPLETED),
+    Fact(Source.STEP, ItemStatus.DISCONTINUED),
+    Fact(Source.MANAGE, ItemStatus.IN_PROGRESS),
 )
 
 
-def state_of(facts: Iterable[Fact]) -> str:
-    """The state: that of the strongest fact, and SCHEDULED without any. Order and number of the facts do not count."""
+def status_from(facts: Iterable[Fact]) -> str:
+    """Return the status in the strongest fact; SCHEDULED without one."""
     known = frozenset(facts)
-    return next((fact.status for fact in STRONGEST_FIRST if fact in known), SCHEDULED)
+    return next((fact.status for fact in STRONGEST_FIRST if fact in known), ItemStatus.SCHEDULED)

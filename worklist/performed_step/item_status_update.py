@@ -1,61 +1,46 @@
-"""Owns how an item comes to the state that its facts give it, and how Manage gets to know of it."""
+"""Update the status of a worklist item from the reports of Manage and the modalities, and record changes for Manage."""
 
 from typing import Any
 
 from core.audit import Auditor
+from core.contract import ItemStatus
 from worklist.models import ItemChange, PerformedProcedureStep, WorklistItem
-from worklist.performed_step.item_state import SCHEDULED, STRONGEST_FIRST, Fact, Source, state_of
+from worklist.performed_step.item_state import Fact, Source, status_from
 
 
-def settle(item: WorklistItem, actor: str, said: str = "") -> None:
-    """Bring an item, which this transaction has locked, to its state; `said` is new word from the cloud.
+def recompute_status(item: WorklistItem, actor: str, from_manage: str = "") -> None:
+    """Recompute the status of an item, and add a change to the outbox if it or the deciding step's status has changed.
 
-    `actor` is who has made the difference, for the audit log. The last thing that a transaction does (ItemChange).
+    The caller has locked the item, and does this last in its transaction: the outbox is locked after all other rows.
+    `actor` is written to the audit log as the cause. `from_manage` is a status that Manage has just reported.
     """
-    cloud_status = _stronger(item.cloud_status, said)
-    steps = _steps_of(item)
-    status = state_of([Fact(Source.CLOUD, cloud_status), *_facts_of(steps)])
-    changes = {"cloud_status": cloud_status, "status": status}
-    if any(getattr(item, name) != value for name, value in changes.items()):
-        Auditor(actor).update(item, **changes)
-    _tell(item, _report_of(steps))
+    # Manage never takes a final status back: the stronger of the old and the new one stays.
+    manage_status = status_from(Fact(Source.MANAGE, status) for status in (item.cloud_status, from_manage))
+    steps = _counted_steps(item)
+    status = status_from([Fact(Source.MANAGE, manage_status), *_facts(steps)])
+    if (item.cloud_status, item.status) != (manage_status, status):
+        Auditor(actor).update(item, cloud_status=manage_status, status=status)
+    performed = _report_of_deciding_step(steps)
+    last = item.changes.last()
+    last_known = (last.status, last.performed and last.performed["status"]) if last else (ItemStatus.SCHEDULED, None)
+    if (item.status, performed and performed["status"]) != last_known:
+        ItemChange.objects.add(item, performed)
 
 
 def performed(item: WorklistItem) -> dict[str, Any] | None:
-    """`performed` of the contract: the report of the step that decides; None without one."""
-    return _report_of(_steps_of(item))
+    """Return `performed` of the contract: the report of the step that decides the item's status; None without one."""
+    return _report_of_deciding_step(_counted_steps(item))
 
 
-def _stronger(known: str, said: str) -> str:
-    """The cloud says more and more of an item, and takes nothing back."""
-    return next(
-        (fact.status for fact in STRONGEST_FIRST if fact.source is Source.CLOUD and fact.status in (known, said)),
-        SCHEDULED,
-    )
-
-
-def _steps_of(item: WorklistItem) -> list[PerformedProcedureStep]:
-    """Those that count, the latest first."""
+def _counted_steps(item: WorklistItem) -> list[PerformedProcedureStep]:
+    """Return the steps whose link counts, the latest first."""
     return list(PerformedProcedureStep.objects.filter(links__item=item, links__counts=True))
 
 
-def _facts_of(steps: list[PerformedProcedureStep]) -> list[Fact]:
+def _facts(steps: list[PerformedProcedureStep]) -> list[Fact]:
     return [Fact(Source.STEP, step.status) for step in steps]
 
 
-def _report_of(steps: list[PerformedProcedureStep]) -> dict[str, Any] | None:
-    """Of the latest of those with the strongest state."""
-    state = state_of(_facts_of(steps))
-    return next((step.report() for step in steps if step.status == state), None)
-
-
-def _tell(item: WorklistItem, report: dict[str, Any] | None) -> None:
-    """Put a change of the item's or the step's state into the outbox."""
-    told = item.changes.last()
-    known = (told.status, _state(told.performed)) if told else (SCHEDULED, None)
-    if (item.status, _state(report)) != known:
-        ItemChange.objects.add(item, report)
-
-
-def _state(report: dict[str, Any] | None) -> Any:
-    return report and report["status"]
+def _report_of_deciding_step(steps: list[PerformedProcedureStep]) -> dict[str, Any] | None:
+    status = status_from(_facts(steps))
+    return next((step.report() for step in steps if step.status == status), None)

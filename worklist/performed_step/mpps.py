@@ -1,7 +1,4 @@
-"""Owns the answers to N-CREATE and N-SET of Modality Performed Procedure Step (PS3.4 section F.7.2).
-
-What is decided is decided in worklist.services; here it becomes a status.
-"""
+"""Answer N-CREATE and N-SET requests of the Modality Performed Procedure Step SOP Class (PS3.4 section F.7.2)."""
 
 import logging
 import time
@@ -16,49 +13,58 @@ from core.correlation import correlated, new_correlation_id
 from core.database import borrowed_connection
 from core.tracing import span
 from dicom import statuses
-from dicom.failures import UNREADABLE, Failure, UnreadableDataSet, common_failures, failure_response
+from dicom.failures import Failure, UnreadableDataSet, common_failures, failure_response
 from dicom.server import ServerContext, requestor_of
-from worklist.performed_step.create_and_set import Sender, StepIsFinal, StepIsKnown, StepIsUnknown
-from worklist.performed_step.report import Fault, Objection
-from worklist.services import ChangeProcedureStep, StartProcedureStep
+from dicom.unreadable import UNREADABLE
+from worklist.performed_step.create_and_set import (
+    DuplicateInstance,
+    NoSuchInstance,
+    ReportingModality,
+    StepIsFinal,
+    create_performed_procedure_step,
+    set_performed_procedure_step,
+)
+from worklist.performed_step.report import AttributeFault, ReportRefused
 
 logger = logging.getLogger(__name__)
 
-Answer = tuple[Dataset, None]
-Operation = Callable[[str, Dataset, Sender], None]
+Response = tuple[Dataset, None]
+Operation = Callable[[str, Dataset, ReportingModality], None]
 
 STATUS_OF = {
-    Fault.MISSING: statuses.MISSING_ATTRIBUTE,
-    Fault.WITHOUT_VALUE: statuses.MISSING_ATTRIBUTE_VALUE,
-    Fault.INVALID: statuses.INVALID_ATTRIBUTE_VALUE,
-    Fault.UNKNOWN: statuses.NO_SUCH_ATTRIBUTE,
+    AttributeFault.MISSING: statuses.MISSING_ATTRIBUTE,
+    AttributeFault.WITHOUT_VALUE: statuses.MISSING_ATTRIBUTE_VALUE,
+    AttributeFault.INVALID: statuses.INVALID_ATTRIBUTE_VALUE,
+    AttributeFault.UNKNOWN: statuses.NO_SUCH_ATTRIBUTE,
 }
-#: Of these the attributes are listed (PS3.7 sections C.5.12 and C.5.7).
-LISTED = frozenset({Fault.MISSING, Fault.UNKNOWN})
-#: PostgreSQL's SQLSTATEs of a transaction that is ended for another one's sake.
+#: Faults whose responses have an Attribute Identifier List (PS3.7 sections C.5.12 and C.5.7).
+LISTED = frozenset({AttributeFault.MISSING, AttributeFault.UNKNOWN})
+#: PostgreSQL's SQLSTATEs of a transaction that was aborted in favour of another one.
 DEADLOCK_OR_SERIALIZATION = frozenset({"40P01", "40001"})
-IS_FINAL = "Performed Procedure Step Object may no longer be updated"
 
 #: Exception → the response that reports it.
 FAILURES = (
     Failure(
-        (Objection,),
-        lambda objection: statuses.failure(
-            STATUS_OF[objection.fault],
-            str(objection),
-            attributes=objection.tags if objection.fault in LISTED else (),
+        (ReportRefused,),
+        lambda refusal: statuses.failure(
+            STATUS_OF[refusal.fault], str(refusal), attributes=refusal.tags if refusal.fault in LISTED else ()
         ),
     ),
     Failure(
-        (StepIsKnown,), lambda _: statuses.failure(statuses.DUPLICATE_INSTANCE, "This SOP Instance UID has come before")
+        (DuplicateInstance,),
+        lambda _: statuses.failure(statuses.DUPLICATE_INSTANCE, "This SOP Instance UID exists already"),
     ),
     Failure(
-        (StepIsUnknown,),
+        (NoSuchInstance,),
         lambda _: statuses.failure(statuses.NO_SUCH_INSTANCE, "This SOP Instance UID has not been created"),
     ),
     Failure(
         (StepIsFinal,),
-        lambda _: statuses.failure(statuses.PROCESSING_FAILURE, IS_FINAL, error_id=statuses.MAY_NO_LONGER_BE_UPDATED),
+        lambda _: statuses.failure(  # in the words of PS3.4 table F.7.2-2
+            statuses.PROCESSING_FAILURE,
+            "Performed Procedure Step Object may no longer be updated",
+            error_id=statuses.MAY_NO_LONGER_BE_UPDATED,
+        ),
     ),
     *common_failures(
         database_away=statuses.PROCESSING_FAILURE,
@@ -69,30 +75,34 @@ FAILURES = (
 )
 
 
-def answer_create(event: Event, context: ServerContext) -> Answer:
-    """A step begins."""
+def answer_create(event: Event, context: ServerContext) -> Response:
+    """Answer an N-CREATE request: a modality has begun a step."""
     uid = event.request.AffectedSOPInstanceUID  # type: ignore[union-attr]
-    return _answer(event, context, "N-CREATE", str(uid), StartProcedureStep()), None
+    return _answer(event, context, "N-CREATE", str(uid), create_performed_procedure_step), None
 
 
-def answer_set(event: Event, context: ServerContext) -> Answer:
-    """A step goes on, or ends."""
+def answer_set(event: Event, context: ServerContext) -> Response:
+    """Answer an N-SET request: a modality continues or ends a step."""
     uid = event.request.RequestedSOPInstanceUID  # type: ignore[union-attr]
-    return _answer(event, context, "N-SET", str(uid), ChangeProcedureStep()), None
+    return _answer(event, context, "N-SET", str(uid), set_performed_procedure_step), None
 
 
 def _answer(event: Event, context: ServerContext, name: str, uid: str, operation: Operation) -> Dataset:
-    """The status, which says 0000 only when everything is stored; and a line in the log."""
+    """Carry out the operation, log it, and return its status: 0000 only when everything is stored."""
     started = time.monotonic()
     requestor = requestor_of(event)
     with correlated(new_correlation_id()), borrowed_connection(), span(name) as traced:
         try:
             context.policy.check_request(requestor)
             policy = context.policy.modalities.policy_for(requestor.calling_ae_title)
-            received = _data_set(event)
-            sender = Sender(requestor.calling_ae_title, requestor.address, policy.is_strict)
-            _once_more_if_in_the_way(lambda: operation(uid, received, sender))
-            status = _success()
+            try:  # pydicom reads the elements later, one by one: an unreadable element costs only itself
+                received = event.attribute_list if isinstance(event.request, N_CREATE) else event.modification_list
+            except UNREADABLE as error:
+                raise UnreadableDataSet("The data set cannot be read") from error
+            modality = ReportingModality(requestor.calling_ae_title, requestor.address, policy.is_strict)
+            _in_transaction(lambda: operation(uid, received, modality))
+            status = Dataset()
+            status.Status = statuses.SUCCESS
         except Exception as error:  # noqa: BLE001 - the outermost edge of a report
             status = failure_response(error, FAILURES, requestor)
         fields = {
@@ -109,28 +119,13 @@ def _answer(event: Event, context: ServerContext, name: str, uid: str, operation
     return status
 
 
-def _once_more_if_in_the_way(report: Callable[[], None]) -> None:
-    """In a transaction; a second one where the database has ended the first for somebody else's sake: many modalities
-    do not try again."""
+def _in_transaction(operation: Callable[[], None]) -> None:
+    """Run the operation in a transaction, twice if the database aborts the first: many modalities do not try again."""
     try:
         with transaction.atomic():
-            report()
+            operation()
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", "") not in DEADLOCK_OR_SERIALIZATION:
             raise
         with transaction.atomic():
-            report()
-
-
-def _data_set(event: Event) -> Dataset:
-    """The request's data set; its elements are read one by one later on, as one that is broken costs only itself."""
-    try:
-        return event.attribute_list if isinstance(event.request, N_CREATE) else event.modification_list
-    except UNREADABLE as error:
-        raise UnreadableDataSet("The data set cannot be read") from error
-
-
-def _success() -> Dataset:
-    status = Dataset()
-    status.Status = statuses.SUCCESS
-    return status
+            operation()

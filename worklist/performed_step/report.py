@@ -1,12 +1,13 @@
-"""Owns what a modality's report of its work may say and what is read from it (PS3.4 Annex F, table F.7.2-1). Pure.
+"""Check and read the reports of modalities, the data sets of N-CREATE and N-SET (PS3.4 table F.7.2-1). Pure.
 
-A report that is refused loses the fact that a woman was imaged; one that is tolerated costs nothing. So little is
-refused: what else is wrong is flagged, for a person to look at, unless the modality is a strict one.
+A refused report loses the fact that a patient was imaged; a tolerated one costs nothing. So a report is refused only if
+nothing can be made of it. Other faults are flagged, for a person to look at. From a strict modality, every fault is
+refused.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from enum import Enum
@@ -20,76 +21,77 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from core import value_representations as vr
-from worklist.performed_step.item_state import COMPLETED, DISCONTINUED, IN_PROGRESS
+from core.contract import ItemStatus
+from dicom.unreadable import UNREADABLE
 from worklist.query.person_names import search_form
 
 STATUS = "PerformedProcedureStepStatus"
 SCHEDULED_STEPS = "ScheduledStepAttributesSequence"
 SERIES = "PerformedSeriesSequence"
 END = ("PerformedProcedureStepEndDate", "PerformedProcedureStepEndTime")
-FINAL = frozenset({COMPLETED, DISCONTINUED})
-STATES = FINAL | {IN_PROGRESS}
+FINAL = frozenset({ItemStatus.COMPLETED, ItemStatus.DISCONTINUED})
+STATES = FINAL | {ItemStatus.IN_PROGRESS}
 CHARACTER_SET = "SpecificCharacterSet"
 UNICODE = "ISO_IR 192"
-#: Sequences in sequences; the standard has four.
+#: How deep sequences may be nested; the standard nests four.
 MAX_DEPTH = 16
 NHS_NUMBER = re.compile(r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of table F.7.2-1: the SCP's type in N-CREATE, and whether N-SET may change it."""
+class Requirement:
+    """One row of table F.7.2-1: the type of an attribute in N-CREATE for the SCP, and whether N-SET may change it."""
 
     keyword: str
     on_create: str
     may_be_set: bool = False
 
 
-#: What is not here is of type 3 and may be set: dose, film, billing.
-TABLE = (
-    Row(SCHEDULED_STEPS, "1"),
-    Row("PatientName", "2"),
-    Row("PatientID", "2"),
-    Row("PatientBirthDate", "2"),
-    Row("PatientSex", "2"),
-    Row("ReferencedPatientSequence", "2"),
-    Row("AdmissionID", "3"),
-    Row("IssuerOfAdmissionIDSequence", "3"),
-    Row("ServiceEpisodeID", "3"),
-    Row("IssuerOfServiceEpisodeIDSequence", "3"),
-    Row("ServiceEpisodeDescription", "3"),
-    Row("PerformedProcedureStepID", "1"),
-    Row("PerformedStationAETitle", "1"),
-    Row("PerformedStationName", "2"),
-    Row("PerformedLocation", "2"),
-    Row("PerformedProcedureStepStartDate", "1"),
-    Row("PerformedProcedureStepStartTime", "1"),
-    Row(STATUS, "1", may_be_set=True),
-    Row("PerformedProcedureStepDescription", "2", may_be_set=True),
-    Row("PerformedProcedureTypeDescription", "2", may_be_set=True),
-    Row("ProcedureCodeSequence", "2", may_be_set=True),
-    Row("PerformedProcedureStepEndDate", "2", may_be_set=True),
-    Row("PerformedProcedureStepEndTime", "2", may_be_set=True),
-    Row("CommentsOnThePerformedProcedureStep", "3", may_be_set=True),
-    Row("PerformedProcedureStepDiscontinuationReasonCodeSequence", "3", may_be_set=True),
-    Row("Modality", "1"),
-    Row("StudyID", "2"),
-    Row("PerformedProtocolCodeSequence", "2", may_be_set=True),
-    Row(SERIES, "2", may_be_set=True),
+#: Attributes outside this table are of type 3 and may be set: dose, film, billing.
+TABLE_F_7_2_1 = (
+    Requirement(SCHEDULED_STEPS, "1"),
+    Requirement("PatientName", "2"),
+    Requirement("PatientID", "2"),
+    Requirement("PatientBirthDate", "2"),
+    Requirement("PatientSex", "2"),
+    Requirement("ReferencedPatientSequence", "2"),
+    Requirement("AdmissionID", "3"),
+    Requirement("IssuerOfAdmissionIDSequence", "3"),
+    Requirement("ServiceEpisodeID", "3"),
+    Requirement("IssuerOfServiceEpisodeIDSequence", "3"),
+    Requirement("ServiceEpisodeDescription", "3"),
+    Requirement("PerformedProcedureStepID", "1"),
+    Requirement("PerformedStationAETitle", "1"),
+    Requirement("PerformedStationName", "2"),
+    Requirement("PerformedLocation", "2"),
+    Requirement("PerformedProcedureStepStartDate", "1"),
+    Requirement("PerformedProcedureStepStartTime", "1"),
+    Requirement(STATUS, "1", may_be_set=True),
+    Requirement("PerformedProcedureStepDescription", "2", may_be_set=True),
+    Requirement("PerformedProcedureTypeDescription", "2", may_be_set=True),
+    Requirement("ProcedureCodeSequence", "2", may_be_set=True),
+    Requirement("PerformedProcedureStepEndDate", "2", may_be_set=True),
+    Requirement("PerformedProcedureStepEndTime", "2", may_be_set=True),
+    Requirement("CommentsOnThePerformedProcedureStep", "3", may_be_set=True),
+    Requirement("PerformedProcedureStepDiscontinuationReasonCodeSequence", "3", may_be_set=True),
+    Requirement("Modality", "1"),
+    Requirement("StudyID", "2"),
+    Requirement("PerformedProtocolCodeSequence", "2", may_be_set=True),
+    Requirement(SERIES, "2", may_be_set=True),
 )
-#: In the data set itself they are noise: the command says which instance it is.
-NOISE = frozenset({"SOPClassUID", "SOPInstanceUID", CHARACTER_SET})
-#: Without these nothing can be made of an N-CREATE, however lenient one is.
-NEVER_ABSENT = frozenset({STATUS, SCHEDULED_STEPS})
-REQUIRED = tuple(row.keyword for row in TABLE if row.on_create == "1")
-FIXED = frozenset(row.keyword for row in TABLE if not row.may_be_set)
+#: Not part of the report: the command names the instance, and the character set is only how the text is encoded.
+IGNORED = frozenset({"SOPClassUID", "SOPInstanceUID", CHARACTER_SET})
+#: Without these even a lenient N-CREATE is refused.
+INDISPENSABLE = frozenset({STATUS, SCHEDULED_STEPS})
+REQUIRED = tuple(row.keyword for row in TABLE_F_7_2_1 if row.on_create == "1")
+FIXED = frozenset(row.keyword for row in TABLE_F_7_2_1 if not row.may_be_set)
 DATES_AND_TIMES: dict[str, Callable[[str], date | time]] = {
     "PerformedProcedureStepStartDate": vr.parse_da,
     "PerformedProcedureStepStartTime": vr.parse_tm,
     "PerformedProcedureStepEndDate": vr.parse_da,
     "PerformedProcedureStepEndTime": vr.parse_tm,
 }
-#: What a machine says of the dose, in the units of these attributes.
+#: The attributes of the dose, each in its own unit.
 DOSE = (
     "ImageAndFluoroscopyAreaDoseProduct",
     "EntranceDose",
@@ -100,20 +102,20 @@ DOSE = (
 )
 
 
-class Fault(Enum):
-    """What can be wrong with an attribute; the statuses are PS3.7 annex C's."""
+class AttributeFault(Enum):
+    """What can be wrong with an attribute; each has a status in PS3.7 annex C."""
 
     MISSING = "is missing"
     WITHOUT_VALUE = "has no value"
-    INVALID = "has a value that it may not have"
-    UNKNOWN = "is none that can be set"
+    INVALID = "has an invalid value"
+    UNKNOWN = "cannot be set"
 
 
 @dataclass
-class Objection(Exception):
-    """A report that is refused, and the attributes to blame."""
+class ReportRefused(Exception):
+    """The report is refused because of a fault in these attributes."""
 
-    fault: Fault
+    fault: AttributeFault
     keywords: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -121,13 +123,13 @@ class Objection(Exception):
 
     @property
     def tags(self) -> list[int]:
-        """The tags of the attributes."""
+        """The tags of the attributes; an unknown keyword has none."""
         return [tag for keyword in self.keywords if (tag := tag_for_keyword(keyword)) is not None]
 
 
 @dataclass(frozen=True)
 class ScheduledStep:
-    """One item of the ScheduledStepAttributesSequence: what it says which worklist item was worked on."""
+    """One item of the ScheduledStepAttributesSequence: the modality says here which worklist item the step was for."""
 
     study_instance_uid: str = ""
     accession_number: str = ""
@@ -136,99 +138,95 @@ class ScheduledStep:
 
     @property
     def names_nothing(self) -> bool:
-        """Whether the machine has made the study's UID itself and knows of no order."""
+        """Whether the modality knows of no order, and has made the Study Instance UID itself."""
         return not (self.accession_number or self.requested_procedure_id or self.scheduled_procedure_step_id)
 
 
 # Reading --------------------------------------------------------------------------------------------------------------
 
 
-def readable(received: Dataset, character_set: Any = None) -> tuple[Dataset, list[str]]:
-    """The data set in Unicode, without the elements that cannot be read, and the keywords of those.
+def decode_report(received: Dataset, character_set: Any = None) -> tuple[Dataset, list[str]]:
+    """Return the data set in Unicode without its unreadable elements, and the keywords of those.
 
-    `character_set` is that of the N-CREATE, for an N-SET that does not say in which one it is.
+    `character_set` is the Specific Character Set of the N-CREATE, for an N-SET that has none.
     """
-    lost: list[str] = []
-    terms = received.get(CHARACTER_SET) or character_set
-    if CHARACTER_SET not in received and terms:
-        received.SpecificCharacterSet = terms
-    return _readable(received, lost, terms, MAX_DEPTH), lost
+    unreadable: list[str] = []
+    character_set = received.get(CHARACTER_SET) or character_set
+    if CHARACTER_SET not in received and character_set:
+        received.SpecificCharacterSet = character_set
+    return _decoded(received, unreadable, character_set, MAX_DEPTH), unreadable
 
 
-def _readable(received: Dataset, lost: list[str], terms: Any, depth: int) -> Dataset:
-    found = Dataset()
-    for tag in received.keys():  # noqa: SIM118 - to go through the elements reads them, and one may not be readable
+def _decoded(received: Dataset, unreadable: list[str], character_set: Any, depth: int) -> Dataset:
+    decoded = Dataset()
+    for tag in received.keys():  # noqa: SIM118 - iterating over the elements would decode them, and one may fail
         try:
-            found.add(_read(received, tag, lost, terms, depth))
-        except Exception:  # noqa: BLE001 - whatever pydicom says of a value that is none: it costs this element only
-            lost.append(keyword_for_tag(tag) or str(tag))
-    return found
+            decoded.add(_decoded_element(received, tag, unreadable, character_set, depth))
+        except UNREADABLE:
+            unreadable.append(keyword_for_tag(tag) or str(tag))
+    return decoded
 
 
-def _read(received: Dataset, tag: Any, lost: list[str], terms: Any, depth: int) -> DataElement:
-    """One element in Unicode; an exception of whatever kind where it cannot be kept as JSON and read from there."""
-    if terms:  # pydicom would take each raw text for one of the default repertoire
-        implicit, little = received.original_encoding
-        received.set_original_encoding(implicit, little, convert_encodings(terms))
+def _decoded_element(received: Dataset, tag: Any, unreadable: list[str], character_set: Any, depth: int) -> DataElement:
+    """Return one element in Unicode; raise one of UNREADABLE if it cannot be stored as JSON and read again."""
+    if character_set:  # pydicom would decode raw text in the default repertoire
+        is_implicit, is_little_endian = received.original_encoding
+        received.set_original_encoding(is_implicit, is_little_endian, convert_encodings(character_set))
     raw = received[tag]
     if raw.VR == "SQ":
         if not depth:
             raise ValueError("too deep")
-        return DataElement(tag, "SQ", Sequence([_readable(item, lost, terms, depth - 1) for item in raw.value]))
+        items = [_decoded(item, unreadable, character_set, depth - 1) for item in raw.value]
+        return DataElement(tag, "SQ", Sequence(items))
     alone = Dataset()
     alone.add(raw)
-    if terms:
-        alone.SpecificCharacterSet = terms
+    if character_set:
+        alone.SpecificCharacterSet = character_set
     alone.decode()
     element: DataElement = alone[tag]
-    if element.VR == "PN":  # of an empty name pydicom makes JSON that it cannot read
+    if element.VR == "PN":  # pydicom writes an empty name as JSON that it cannot read
         names = element.value if isinstance(element.value, MultiValue) else [element.value]
         element = DataElement(tag, "PN", [str(name) for name in names if name])
-    kept = Dataset()
-    kept.add(element)
-    again = Dataset.from_json(kept.to_json_dict())
-    again.to_json_dict()
+    stored = Dataset()
+    stored.add(element)
+    Dataset.from_json(stored.to_json_dict()).to_json_dict()
     return element
 
 
 def to_json(report: Dataset) -> str:
-    """A readable one as DICOM JSON (PS3.18 Annex F), which is in UTF-8."""
-    return json.dumps({**report.to_json_dict(), **_unicode()}, ensure_ascii=True, separators=(",", ":"))
-
-
-def _unicode() -> dict[str, Any]:
-    return {"00080005": {"vr": "CS", "Value": [UNICODE]}}
+    """Return a decoded report as DICOM JSON (PS3.18 Annex F), which is in UTF-8."""
+    in_utf_8 = {"00080005": {"vr": "CS", "Value": [UNICODE]}}
+    return json.dumps({**report.to_json_dict(), **in_utf_8}, ensure_ascii=True, separators=(",", ":"))
 
 
 def from_json(text: str) -> Dataset:
-    """What to_json has written."""
+    """Return the report that `to_json` has written."""
     return Dataset.from_json(text)
 
 
 def text_of(report: Dataset, keyword: str) -> str:
-    """The value as text, without control characters and the spaces around it; empty for none."""
+    """Return the value as text, without control characters and surrounding spaces; empty without a value."""
     value = report.get(keyword)
     return "" if value is None else _clean(str(value))
 
 
 def items_of(report: Dataset, keyword: str) -> list[Dataset]:
-    """The items of a sequence; none where it is absent, empty, or was sent as something else."""
+    """Return the items of a sequence; none if it is absent, empty or not a sequence."""
     value = report.get(keyword)
     return list(value) if isinstance(value, Sequence) else []
 
 
 def _clean(text: str) -> str:
-    """Without what no text may hold and no database keeps."""
     return vr.CONTROL_CHARACTERS.sub("", text).strip()
 
 
 def status_of(report: Dataset) -> str:
-    """In capitals, as some machines do not write it; empty where there is none."""
+    """Return the status in capitals, which some modalities do not use; empty without one."""
     return text_of(report, STATUS).upper()
 
 
 def scheduled_steps(report: Dataset) -> list[ScheduledStep]:
-    """What the machine says that it worked on; no two alike."""
+    """Return the scheduled steps that the report names, each once."""
     steps = [
         ScheduledStep(
             text_of(item, "StudyInstanceUID"),
@@ -242,15 +240,15 @@ def scheduled_steps(report: Dataset) -> list[ScheduledStep]:
 
 
 def fields_of(report: Dataset) -> dict[str, Any]:
-    """The fields of PerformedProcedureStep that are read from the data set, each cut to what it can hold."""
+    """Return the fields of PerformedProcedureStep that are read from the report, each cut to its length."""
     series = items_of(report, SERIES)
     return {
         "status": status_of(report),
         "performed_procedure_step_id": text_of(report, "PerformedProcedureStepID")[:16],
-        "start_date": _value(report, "PerformedProcedureStepStartDate"),
-        "start_time": _value(report, "PerformedProcedureStepStartTime"),
-        "end_date": _value(report, "PerformedProcedureStepEndDate"),
-        "end_time": _value(report, "PerformedProcedureStepEndTime"),
+        "start_date": _date_or_time(report, "PerformedProcedureStepStartDate"),
+        "start_time": _date_or_time(report, "PerformedProcedureStepStartTime"),
+        "end_date": _date_or_time(report, "PerformedProcedureStepEndDate"),
+        "end_time": _date_or_time(report, "PerformedProcedureStepEndTime"),
         "station_ae_title": text_of(report, "PerformedStationAETitle")[:16],
         "station_name": text_of(report, "PerformedStationName")[:16],
         "location": text_of(report, "PerformedLocation")[:16],
@@ -258,158 +256,151 @@ def fields_of(report: Dataset) -> dict[str, Any]:
         "series": len(series),
         "images": sum(len(items_of(each, "ReferencedImageSequence")) for each in series),
         "dose": "\n".join(f"{keyword}: {text}" for keyword in DOSE if (text := text_of(report, keyword))),
-        "discontinuation_reason": _reason(report)[:200],
+        "discontinuation_reason": _discontinuation_reason(report)[:200],
         "patient_id": text_of(report, "PatientID")[:64],
-        "operators": "; ".join(dict.fromkeys(_operators(series)))[:640],
+        "operators": _operators(series)[:640],
         "data_set": to_json(report),
     }
 
 
-def _value(report: Dataset, keyword: str) -> date | time | None:
+def _date_or_time(report: Dataset, keyword: str) -> date | time | None:
     try:
         return DATES_AND_TIMES[keyword](text_of(report, keyword))
     except ValueError:
         return None
 
 
-def _operators(series: Iterable[Dataset]) -> Iterator[str]:
+def _operators(series: list[Dataset]) -> str:
+    found = []
     for each in series:
-        names = each.get("OperatorsName")
-        values = names if isinstance(names, list | tuple) or hasattr(names, "append") else [names]
-        yield from (_clean(str(name)) for name in values if name)
+        value = each.get("OperatorsName")
+        found += list(value) if isinstance(value, list | MultiValue) else [value]
+    return "; ".join(dict.fromkeys(_clean(str(name)) for name in found if name))
 
 
-def _reason(report: Dataset) -> str:
-    for code in items_of(report, "PerformedProcedureStepDiscontinuationReasonCodeSequence"):
-        meaning, value = text_of(code, "CodeMeaning"), text_of(code, "CodeValue")
-        scheme = text_of(code, "CodingSchemeDesignator")
-        coded = " ".join(filter(None, (value, scheme)))
-        return f"{meaning} ({coded})" if meaning and coded else meaning or coded
-    return ""
+def _discontinuation_reason(report: Dataset) -> str:
+    """Return the first reason as `meaning (value scheme)`, as far as they are given."""
+    reasons = items_of(report, "PerformedProcedureStepDiscontinuationReasonCodeSequence")
+    if not reasons:
+        return ""
+    meaning, value, scheme = (
+        text_of(reasons[0], keyword) for keyword in ("CodeMeaning", "CodeValue", "CodingSchemeDesignator")
+    )
+    code = " ".join(filter(None, (value, scheme)))
+    return f"{meaning} ({code})" if meaning and code else meaning or code
 
 
 @dataclass(frozen=True)
-class Woman:
-    """Who somebody is said to be; what is empty is not said. `birth_date` as DA, `family_name` in plain letters."""
+class PatientIdentity:
+    """Who a patient is said to be; an empty field says nothing. `birth_date` as DA, `family_name` as search form."""
 
     patient_id: str = ""
     birth_date: str = ""
     family_name: str = ""
 
-    def contradicts(self, other: "Woman") -> bool:
-        """Whether they are two. Without a Patient ID by what else is said."""
+    def contradicts(self, other: "PatientIdentity") -> bool:
+        """Return whether the two are different patients: by Patient ID, or without one by birth date and family name.
+
+        A value that begins with the other one is the same, as modalities cut off long values.
+        """
         if self.patient_id:
             return not is_same_patient(self.patient_id, other.patient_id)
         pairs = ((self.birth_date, other.birth_date), (self.family_name, other.family_name))
-        return any(one and another and not _is_cut(one, another) for one, another in pairs)
+        return any(a and b and not a.startswith(b) and not b.startswith(a) for a, b in pairs)
 
 
-def woman_in(report: Dataset) -> Woman:
-    """Who a modality says that it has imaged."""
-    name = text_of(report, "PatientName")
-    return Woman(text_of(report, "PatientID"), text_of(report, "PatientBirthDate"), _family_name(name))
+def patient_of_report(report: Dataset) -> PatientIdentity:
+    """Return the patient whom the modality says it has imaged."""
+    family_name = _family_name(text_of(report, "PatientName"))
+    return PatientIdentity(text_of(report, "PatientID"), text_of(report, "PatientBirthDate"), family_name)
 
 
-def woman_on_the_list(patient_id: str, birth_date: date, name: str) -> Woman:
-    """Who an item is about."""
-    return Woman(patient_id, vr.format_da(birth_date), _family_name(name))
+def patient_of_item(patient_id: str, birth_date: date, name: str) -> PatientIdentity:
+    """Return the patient of a worklist item with these values."""
+    return PatientIdentity(patient_id, vr.format_da(birth_date), _family_name(name))
 
 
 def _family_name(name: str) -> str:
     return search_form(name.partition("=")[0]).partition("^")[0].strip()
 
 
-def _is_cut(one: str, other: str) -> bool:
-    """Machines cut off what is too long for them."""
-    return one.startswith(other) or other.startswith(one)
-
-
 def is_same_patient(one: str, other: str) -> bool:
-    """Whether two Patient IDs are one woman's. Spaces and dashes in an NHS number do not count; to give no Patient ID
-    is to say nothing about who it is."""
-    return not one or not other or _plain(one) == _plain(other)
+    """Return whether two Patient IDs may be one patient's.
+
+    Spaces and dashes in an NHS number are not significant. An empty Patient ID contradicts none.
+    """
+    one, other = (re.sub("[ -]", "", text) if NHS_NUMBER.fullmatch(text) else text for text in (one, other))
+    return not one or not other or one == other
 
 
-def _plain(patient_id: str) -> str:
-    return re.sub("[ -]", "", patient_id) if NHS_NUMBER.fullmatch(patient_id) else patient_id
-
-
-# Judging --------------------------------------------------------------------------------------------------------------
+# Checking -------------------------------------------------------------------------------------------------------------
 
 
 def accept_creation(report: Dataset, *, strict: bool) -> list[str]:
-    """The keywords to flag in an N-CREATE; Objection where it is refused."""
-    absent = _absent(report)
-    if absent and (strict or not NEVER_ABSENT.isdisjoint(absent)):
-        raise Objection(Fault.MISSING, tuple(absent if strict else sorted(NEVER_ABSENT & set(absent))))
+    """Check an N-CREATE; return the keywords to flag, or raise ReportRefused."""
+    absent = [keyword for keyword in REQUIRED if keyword not in report]
+    if absent and (strict or not INDISPENSABLE.isdisjoint(absent)):
+        to_blame = absent if strict else sorted(INDISPENSABLE.intersection(absent))
+        raise ReportRefused(AttributeFault.MISSING, tuple(to_blame))
     if not status_of(report):
-        raise Objection(Fault.WITHOUT_VALUE, (STATUS,))
-    if status_of(report) != IN_PROGRESS:
-        raise Objection(Fault.INVALID, (STATUS,))
-    return list(dict.fromkeys([*absent, *_flagged(_unusual(report, _empty(report)), strict=strict)]))
+        raise ReportRefused(AttributeFault.WITHOUT_VALUE, (STATUS,))
+    if status_of(report) != ItemStatus.IN_PROGRESS:
+        raise ReportRefused(AttributeFault.INVALID, (STATUS,))
+    empty = [keyword for keyword in REQUIRED if keyword in report and not report.get(keyword)]
+    if any(not text_of(item, "StudyInstanceUID") for item in items_of(report, SCHEDULED_STEPS)):
+        empty.append("StudyInstanceUID")
+    return list(dict.fromkeys([*absent, *_faulty(report, empty, strict=strict)]))
 
 
-def accept_change(stored: Dataset, changes: Dataset, *, strict: bool) -> tuple[Dataset, list[str]]:
-    """What an N-SET makes of the stored data set, and the keywords of what it may not set; Objection if refused."""
-    if NOISE.issuperset(element.keyword for element in changes):
-        raise Objection(Fault.MISSING, (STATUS,))  # it says nothing at all, which nobody means to
+def apply_change(stored: Dataset, changes: Dataset, *, strict: bool) -> tuple[Dataset, list[str]]:
+    """Apply an N-SET to the stored report; return it with the keywords that may not change. Raise ReportRefused.
+
+    What may not change stays as it is.
+    """
+    if IGNORED.issuperset(element.keyword for element in changes):
+        raise ReportRefused(AttributeFault.MISSING, (STATUS,))  # an empty N-SET must be a mistake
     if STATUS in changes and not status_of(changes):
-        raise Objection(Fault.WITHOUT_VALUE, (STATUS,))
+        raise ReportRefused(AttributeFault.WITHOUT_VALUE, (STATUS,))
     if STATUS in changes and status_of(changes) not in STATES:
-        raise Objection(Fault.INVALID, (STATUS,))
-    if strict and (unknown := [element.keyword for element in changes if not _may_be_set(element, stored)]):
-        raise Objection(Fault.UNKNOWN, tuple(unknown))
+        raise ReportRefused(AttributeFault.INVALID, (STATUS,))
+    set_ones = [element for element in changes if element.keyword not in IGNORED]
+    # Only attributes that the N-CREATE has created may be set (PS3.4 section F.7.2.2.2).
+    unknown = [element.keyword for element in set_ones if element.keyword in FIXED or element.tag not in stored]
+    if strict and unknown:
+        raise ReportRefused(AttributeFault.UNKNOWN, tuple(unknown))
     ignored = [
-        element.keyword for element in changes if element.keyword in FIXED and stored.get(element.tag) != element
+        element.keyword for element in set_ones if element.keyword in FIXED and stored.get(element.tag) != element
     ]
     combined = Dataset()
     combined.update(stored)
-    combined.update({element.tag: element for element in changes if element.keyword not in FIXED | NOISE})
+    combined.update({element.tag: element for element in set_ones if element.keyword not in FIXED})
     return combined, ignored
 
 
 def accept_end(combined: Dataset, *, strict: bool) -> list[str]:
-    """The keywords of what a final state lacks; Objection where a strict modality leaves it out. [] while it is not
-    final."""
+    """Check a report whose status is final; return the keywords to flag, or raise ReportRefused. Others pass."""
     if status_of(combined) not in FINAL:
         return []
-    lacking = [keyword for keyword in (*END, SERIES) if not combined.get(keyword)]
-    return _flagged(_unusual(combined, lacking), strict=strict)
+    missing = [keyword for keyword in (*END, SERIES) if not combined.get(keyword)]
+    return list(dict.fromkeys(_faulty(combined, missing, strict=strict)))
 
 
-def _absent(report: Dataset) -> list[str]:
-    return [keyword for keyword in REQUIRED if keyword not in report]
+def _faulty(report: Dataset, without_value: list[str], *, strict: bool) -> list[str]:
+    """Return the keywords without a value and those with an invalid date or time; raise ReportRefused if strict."""
+    invalid = [
+        keyword for keyword in DATES_AND_TIMES if text_of(report, keyword) and _date_or_time(report, keyword) is None
+    ]
+    if strict and without_value:
+        raise ReportRefused(AttributeFault.WITHOUT_VALUE, tuple(without_value))
+    if strict and invalid:
+        raise ReportRefused(AttributeFault.INVALID, tuple(invalid))
+    return [*without_value, *invalid]
 
 
-def _empty(report: Dataset) -> list[str]:
-    empty = [keyword for keyword in REQUIRED if keyword in report and not report.get(keyword)]
-    unnamed = [item for item in items_of(report, SCHEDULED_STEPS) if not text_of(item, "StudyInstanceUID")]
-    return [*empty, *(["StudyInstanceUID"] if unnamed else [])]
-
-
-def _unusual(report: Dataset, without_value: list[str]) -> tuple[tuple[Fault, list[str]], ...]:
-    nonsense = [keyword for keyword in DATES_AND_TIMES if text_of(report, keyword) and _value(report, keyword) is None]
-    return (Fault.WITHOUT_VALUE, without_value), (Fault.INVALID, nonsense)
-
-
-def _flagged(found: Iterable[tuple[Fault, list[str]]], *, strict: bool) -> list[str]:
-    flagged: list[str] = []
-    for fault, keywords in found:
-        if keywords and strict:
-            raise Objection(fault, tuple(keywords))
-        flagged += keywords
-    return list(dict.fromkeys(flagged))
-
-
-def _may_be_set(element: DataElement, stored: Dataset) -> bool:
-    """Only what was created may be set (PS3.4 section F.7.2.2.2)."""
-    return element.keyword in NOISE or (element.keyword not in FIXED and element.tag in stored)
-
-
-def ended_now(combined: Dataset, now: Mapping[str, str]) -> Dataset:
-    """With the moment of receipt where a final report does not say when it ended; `now` is keyword → value of END."""
+def with_end(combined: Dataset, received_at: Mapping[str, str]) -> Dataset:
+    """Give a final report without a readable end the moment of receipt; `received_at` is keyword of END → value."""
     if status_of(combined) in FINAL:
         for keyword in END:
-            if _value(combined, keyword) is None:
-                setattr(combined, keyword, now[keyword])
+            if _date_or_time(combined, keyword) is None:
+                setattr(combined, keyword, received_at[keyword])
     return combined

@@ -184,7 +184,7 @@ class DeliveryLog:
         self._removed_at = time.monotonic()
         try:
             with borrowed_connection():
-                removed = WorklistQuery.objects.forget_older_than(timedelta(days=settings.MWL_KEEP_QUERIES_DAYS))
+                removed = WorklistQuery.objects.delete_older_than(timedelta(days=settings.MWL_KEEP_QUERIES_DAYS))
         except UNAVAILABLE:
             return  # tried again an hour later
         if removed:

@@ -27,8 +27,9 @@ from core.correlation import correlated, correlation_id, new_correlation_id
 from core.database import borrowed_connection
 from core.tracing import Span, span
 from dicom import statuses
-from dicom.failures import UNREADABLE, Failure, UnreadableDataSet, common_failures, failure_response
+from dicom.failures import Failure, UnreadableDataSet, common_failures, failure_response
 from dicom.server import ServerContext, requestor_of
+from dicom.unreadable import UNREADABLE
 from worklist.configuration import matching_options
 from worklist.models import WorklistItem
 from worklist.query.delivery_log import DeliveryLog, QueryRecord

@@ -1,24 +1,8 @@
-"""What may be done to the worklist, by Manage, by a modality and by a person."""
+"""Do what Manage asks for by a GatewayAction: one use case a file."""
 
-from worklist.performed_step.create_and_set import ChangeProcedureStep, StartProcedureStep
 from worklist.services.changes_since import ChangesSince
-from worklist.services.create_worklist_item import (
-    CONTENT,
-    IDENTIFIERS,
-    TRANSITIONS,
-    CreateWorklistItem,
-    UpdateWorklistItemStatus,
-    WorklistItemStatus,
-)
+from worklist.services.create_worklist_item import CreateWorklistItem
+from worklist.services.item_status import WorklistItemStatus
+from worklist.services.update_worklist_item_status import UpdateWorklistItemStatus
 
-__all__ = [
-    "CONTENT",
-    "IDENTIFIERS",
-    "TRANSITIONS",
-    "ChangeProcedureStep",
-    "ChangesSince",
-    "CreateWorklistItem",
-    "StartProcedureStep",
-    "UpdateWorklistItemStatus",
-    "WorklistItemStatus",
-]
+__all__ = ["ChangesSince", "CreateWorklistItem", "UpdateWorklistItemStatus", "WorklistItemStatus"]

@@ -1,55 +1,52 @@
-"""Owns what Manage can ask about all items at once: every change of state since it last asked.
+"""Report every change of an item's status since Manage last asked (`worklist.changes_since`).
 
-A reader is at a change: its cursor names that one by number and moment, so that a cursor of another gateway, or of what
-was lost with a database that was put back, is known for what it is. Nothing may be skipped without a word.
+A cursor names one change by its number and moment. If it was made by another gateway, or before the database was
+restored from a backup, no change fits it and the action is refused: Manage must not miss changes unawares.
 """
 
 import base64
-from typing import Any
 
 from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply
 from worklist.models import ItemChange, OutboxReader
 
-#: Changes in one reply.
+#: The most changes in one reply.
 PAGE = 500
-#: Where a reader is who has seen none.
+#: The cursor before the first change.
 BEGINNING = base64.urlsafe_b64encode(b"0").decode()
 
 
 class ChangesSince:
-    """`worklist.changes_since`: the changes behind a cursor, the oldest first. How far they are read is kept."""
+    """Report the changes behind a cursor, the oldest first, and note how far they have been read."""
 
     def __call__(self, action: GatewayAction) -> Reply:
-        """`ok`; ActionRefused with `invalid_action` for a cursor that is none of this gateway's."""
+        """Reply `ok`; raise ActionRefused with `invalid_action` for a cursor that this gateway has not made."""
         cursor = action.parameters.get("cursor") or BEGINNING
-        number = _number(cursor)
+        number = _number_in(cursor)
         found = list(ItemChange.objects.after(number).select_related("item")[: PAGE + 1])
         OutboxReader.objects.note(number)
         page = found[:PAGE]
         reply: Reply = {
             "status": "ok",
-            "changes": [_told(change) for change in page],
-            "cursor": _cursor(page[-1]) if page else cursor,
+            "changes": [
+                {
+                    "accession_number": change.item.accession_number,
+                    "worklist_status": change.status,
+                    "at": change.at.isoformat(),
+                    "performed": change.performed,
+                }
+                for change in page
+            ],
+            "cursor": _cursor_at(page[-1]) if page else cursor,
             "more": len(found) > len(page),
         }
         return reply if action.action_id is None else {**reply, "action_id": action.action_id}
 
 
-def _told(change: ItemChange) -> dict[str, Any]:
-    return {
-        "accession_number": change.item.accession_number,
-        "worklist_status": change.status,
-        "at": change.at.isoformat(),
-        "performed": change.performed,
-    }
-
-
-def _cursor(change: ItemChange) -> str:
+def _cursor_at(change: ItemChange) -> str:
     return base64.urlsafe_b64encode(f"{change.number}@{change.at.isoformat()}".encode()).decode()
 
 
-def _number(cursor: str) -> int:
-    """Where a reader is; ActionRefused where it can be nowhere."""
+def _number_in(cursor: str) -> int:
     if cursor == BEGINNING:
         return 0
     try:
@@ -57,7 +54,9 @@ def _number(cursor: str) -> int:
     except ValueError:
         number = 0
     change = ItemChange.objects.filter(number=number).first()
-    if change is None or _cursor(change) != cursor:
-        problem = "is not one that this gateway has given: begin again without a cursor"
-        raise ActionRefused(ErrorCode.INVALID_ACTION, f"parameters.cursor: {problem}")
+    if change is None or _cursor_at(change) != cursor:
+        raise ActionRefused(
+            ErrorCode.INVALID_ACTION,
+            "parameters.cursor: this gateway has not made this cursor: begin again without a cursor",
+        )
     return number

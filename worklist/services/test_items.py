@@ -1,4 +1,7 @@
-"""Owns test items: a person sees with them that a machine gets its list, and that nobody is meant is plain in each."""
+"""Create and discontinue test items, with which staff check that a modality gets its worklist.
+
+Every name and number in a test item shows that there is no patient.
+"""
 
 import secrets
 from datetime import date
@@ -7,17 +10,17 @@ from django.db import transaction
 from django.utils import timezone
 
 from core.audit import Auditor
+from core.contract import ItemStatus
 from core.correlation import correlated, correlation_id, new_correlation_id
 from worklist.models import WorklistItem
-from worklist.performed_step.exceptions import NotPossible
-from worklist.performed_step.item_state import DISCONTINUED
-from worklist.performed_step.item_status_update import settle
-from worklist.performed_step.linking import lock
-from worklist.services.create_worklist_item import IDENTIFIERS
+from worklist.performed_step.exceptions import CannotResolve
+from worklist.performed_step.item_status_update import recompute_status
+from worklist.performed_step.linking import lock_items
+from worklist.services.create_worklist_item import new_identifiers
 
 PREFIX = "TEST"
-#: Whose items they are. The NHS gives no number that begins with 999.
-NOBODY = {
+#: The NHS issues no number that begins with 999.
+TEST_PATIENT = {
     "patient_id": "9999999999",
     "patient_name": "TEST^ITEM",
     "patient_birth_date": date(1970, 1, 1),
@@ -27,12 +30,12 @@ NOBODY = {
 
 
 def is_test_item(item: WorklistItem) -> bool:
-    """Whether it was made here."""
-    return item.accession_number.startswith(PREFIX) and item.patient_id == NOBODY["patient_id"]
+    """Return whether `create_test_item` has created the item."""
+    return item.accession_number.startswith(PREFIX) and item.patient_id == TEST_PATIENT["patient_id"]
 
 
-def make_test_item(station_ae_title: str, modality: str, actor: str) -> WorklistItem:
-    """A new item for now, for one machine, or for any where there is no AE title."""
+def create_test_item(station_ae_title: str, modality: str, actor: str) -> WorklistItem:
+    """Create an item for now, for one modality, or for all if the AE title is empty."""
     now = timezone.localtime()
     with correlated(new_correlation_id()), transaction.atomic():
         item = WorklistItem(
@@ -42,17 +45,17 @@ def make_test_item(station_ae_title: str, modality: str, actor: str) -> Worklist
             station_ae_title=station_ae_title,
             modality=modality,
             correlation_id=correlation_id(),
-            **NOBODY,
-            **{name: make() for name, make in IDENTIFIERS.items()},
+            **TEST_PATIENT,
+            **new_identifiers(),
         )
         Auditor(actor).create_unless_known(item)
     return item
 
 
 @transaction.atomic
-def take_off(item: WorklistItem, actor: str) -> None:
-    """A test item leaves the lists, as if Manage had discontinued it; NotPossible for a woman's."""
-    (locked,) = lock([item.pk])
+def discontinue_test_item(item: WorklistItem, actor: str) -> None:
+    """Take a test item off the worklist, as if Manage had discontinued it; CannotResolve for a patient's item."""
+    (locked,) = lock_items([item.pk])
     if not is_test_item(locked):
-        raise NotPossible("It is no test item: only Manage takes a woman off the list")
-    settle(locked, actor, said=DISCONTINUED)
+        raise CannotResolve("It is not a test item: only Manage can discontinue a patient's item")
+    recompute_status(locked, actor, from_manage=ItemStatus.DISCONTINUED)

@@ -1,4 +1,4 @@
-"""Prints one of the contract's JSON Schemas: the file that is shared with Manage."""
+"""Print a JSON Schema of the contract with Manage: the file itself, byte for byte."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -15,9 +15,9 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Which one."""
+        """Add the schema's name."""
         parser.add_argument("name", choices=SCHEMA_NAMES)
 
     def handle(self, *args: Any, name: str, **options: Any) -> None:
-        """Print it as it stands."""
+        """Print the schema."""
         self.stdout.write(schema_text(name), ending="")

@@ -1,4 +1,4 @@
-"""Serves the admin over HTTP (ASGI, uvicorn) until SIGTERM or SIGINT."""
+"""Serve the live page and the admin over HTTP (ASGI, uvicorn) until SIGTERM or SIGINT."""
 
 import socket
 from typing import Any
@@ -16,22 +16,22 @@ class Command(BaseCommand):
     help = __doc__
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve; exit 2 when the port is taken."""
+        """Serve; exit with status 2 if the port is taken."""
         host, port = settings.WEB_HOST, settings.WEB_PORT
         try:
             listening = socket.create_server((host, port), backlog=128)
         except OSError as error:
-            problem = f"The web server cannot listen on {host}:{port} ({error.strerror}); another port goes in WEB_PORT"
+            problem = f"The web server cannot listen on {host}:{port} ({error.strerror}). Set WEB_PORT to another port"
             raise CommandError(problem, returncode=2) from None
-        # No access log: a search term stands in the query, and a query in an access log.
+        # No access log: it would hold the search terms of the admin, which may be names.
         config = uvicorn.Config(
             settings.ASGI_APPLICATION,
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=3,
-            ws_max_size=1024,  # nobody has anything to say to the live page
+            ws_max_size=1024,  # the live page sends nothing long
         )
-        with stop_event():  # uvicorn raises the signal that ended it once more; here it ends nothing else
+        with stop_event():  # uvicorn raises the signal again after it has stopped; this keeps it from doing anything
             uvicorn.Server(config).run(sockets=[listening])
-        exit_process()  # a thread that waits for a database which is away would keep this process
+        exit_process()  # a thread that waits for an absent database would keep this process alive

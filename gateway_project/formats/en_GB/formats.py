@@ -1,4 +1,4 @@
-"""British English, with the 24-hour clock and seconds: what is shown is compared with logs and with the machine."""
+"""British formats, with the 24-hour clock and seconds, so that pages can be compared with logs and machines."""
 
 DATE_FORMAT = "j M Y"
 TIME_FORMAT = "H:i:s"

@@ -10,10 +10,13 @@ from pynetdicom.dsutils import decode, encode
 from core.correlation import correlated
 from tests.dicom.requests import dataset
 from worklist.models import PerformedProcedureStep, WorklistItem
-from worklist.performed_step.create_and_set import Sender
-from worklist.services import ChangeProcedureStep, StartProcedureStep
+from worklist.performed_step.create_and_set import (
+    ReportingModality,
+    create_performed_procedure_step,
+    set_performed_procedure_step,
+)
 
-SENDER = Sender("MAMMO1", "127.0.0.1")
+SENDER = ReportingModality("MAMMO1", "127.0.0.1")
 
 
 def scheduled(item: WorklistItem, **changes: Any) -> Dataset:
@@ -73,17 +76,17 @@ def end(status: str = "COMPLETED", **changes: Any) -> Dataset:
     return dataset(**{keyword: value for keyword, value in values.items() if value is not None})
 
 
-def start(uid: str, *steps: Dataset, sender: Sender = SENDER, **changes: Any) -> PerformedProcedureStep:
+def start(uid: str, *steps: Dataset, sender: ReportingModality = SENDER, **changes: Any) -> PerformedProcedureStep:
     """N-CREATE."""
     with correlated("c0ffee"), transaction.atomic():
-        StartProcedureStep()(uid, creation(*steps, **changes), sender)
+        create_performed_procedure_step(uid, creation(*steps, **changes), sender)
     return PerformedProcedureStep.objects.get(sop_instance_uid=uid)
 
 
-def change(uid: str, received: Dataset, sender: Sender = SENDER) -> PerformedProcedureStep:
+def change(uid: str, received: Dataset, sender: ReportingModality = SENDER) -> PerformedProcedureStep:
     """N-SET."""
     with correlated("c0ffee"), transaction.atomic():
-        ChangeProcedureStep()(uid, received, sender)
+        set_performed_procedure_step(uid, received, sender)
     return PerformedProcedureStep.objects.get(sop_instance_uid=uid)
 
 

@@ -13,14 +13,14 @@ from tests.factories import create as create_item
 from tests.worklist.performed_step.full_reports import started
 from tests.worklist_fixtures import LogLines
 from worklist.models import MppsException, PerformedProcedureStep
-from worklist.performed_step.abandoned_steps import Rounds
+from worklist.performed_step.abandoned_steps import AbandonedStepsCheck
 
 
 @pytest.fixture
-def rounds() -> Iterator[Rounds]:
+def rounds() -> Iterator[AbandonedStepsCheck]:
     """A thread that goes round, stopped at the end."""
     stopping = threading.Event()
-    made = Rounds(stopping)
+    made = AbandonedStepsCheck(stopping)
     yield made
     stopping.set()
     made.join(PATIENCE)
@@ -36,20 +36,20 @@ def _old_step(unit: Unit) -> None:
 
 @pytest.mark.usefixtures("_old_step")
 class TestRounds:
-    def test_tell_of_a_step_without_an_end_at_the_start(self, rounds: Rounds, log: LogLines) -> None:
+    def test_tell_of_a_step_without_an_end_at_the_start(self, rounds: AbandonedStepsCheck, log: LogLines) -> None:
         rounds.start()
-        assert vars(log.wait_for("steps without an end"))["found"] == 1
+        assert vars(log.wait_for("abandoned steps found"))["found"] == 1
         assert MppsException.objects.get().reason == MppsException.Reason.ABANDONED
 
     def test_go_on_when_the_database_is_away(
         self,
-        rounds: Rounds,
+        rounds: AbandonedStepsCheck,
         log: LogLines,
         database_away: Callable[[], AbstractContextManager[None]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("worklist.performed_step.abandoned_steps.ROUND_SECONDS", 0.05)
+        monkeypatch.setattr("worklist.performed_step.abandoned_steps.CHECK_SECONDS", 0.05)
         with database_away():
             rounds.start()
-            log.wait_for("abandoned steps not looked for")
-        log.wait_for("steps without an end")
+            log.wait_for("abandoned steps not checked")
+        log.wait_for("abandoned steps found")

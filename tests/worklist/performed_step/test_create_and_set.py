@@ -19,19 +19,18 @@ from tests.worklist.performed_step.reporting import (
     start,
 )
 from worklist.models import ItemChange, MppsException, PerformedProcedureStep, StepLink, WorklistItem
+from worklist.performed_step.abandoned_steps import ABANDONED_AFTER, flag_abandoned
 from worklist.performed_step.create_and_set import (
-    ABANDONED_AFTER,
-    Sender,
+    DuplicateInstance,
+    NoSuchInstance,
+    ReportingModality,
     StepIsFinal,
-    StepIsKnown,
-    StepIsUnknown,
-    flag_abandoned,
 )
-from worklist.performed_step.report import STATUS, Objection, from_json
+from worklist.performed_step.report import STATUS, ReportRefused, from_json
 
 pytestmark = pytest.mark.django_db
 
-STRICT = Sender("MAMMO1", "127.0.0.1", is_strict=True)
+STRICT = ReportingModality("MAMMO1", "127.0.0.1", is_strict=True)
 Reason = MppsException.Reason
 
 
@@ -62,13 +61,13 @@ class TestStarting:
     def test_again_is_known_and_changes_nothing(self, item: WorklistItem) -> None:
         start("1.1", scheduled(item))
         before = PerformedProcedureStep.objects.values().get()
-        with pytest.raises(StepIsKnown):
+        with pytest.raises(DuplicateInstance):
             start("1.1", by_number("A2"), PerformedStationAETitle="OTHER")
         assert PerformedProcedureStep.objects.values().get() == before
         assert (ItemChange.objects.count(), MppsException.objects.count()) == (1, 0)
 
     def test_that_is_refused_leaves_nothing(self, item: WorklistItem) -> None:
-        with pytest.raises(Objection):
+        with pytest.raises(ReportRefused):
             start("1.1", scheduled(item), PerformedProcedureStepStatus="COMPLETED")
         assert nothing_is_there()
 
@@ -77,14 +76,14 @@ class TestStarting:
         assert flagged(Reason.MISSING_ATTRIBUTES) == ["Modality, PerformedProcedureStepStartDate"]
 
     def test_that_lacks_something_is_refused_to_a_strict_modality_and_leaves_nothing(self, item: WorklistItem) -> None:
-        with pytest.raises(Objection):
+        with pytest.raises(ReportRefused):
             start("1.1", scheduled(item), sender=STRICT, Modality=None)
         assert nothing_is_there()
 
 
 class TestChanging:
     def test_one_that_is_not_there_is_unknown(self) -> None:
-        with pytest.raises(StepIsUnknown):
+        with pytest.raises(NoSuchInstance):
             change("1.1", end())
 
     def test_on_the_way_keeps_it_in_progress(self, item: WorklistItem) -> None:
@@ -94,7 +93,7 @@ class TestChanging:
 
     def test_with_nothing_is_refused_and_changes_nothing(self, item: WorklistItem) -> None:
         start("1.1", scheduled(item))
-        with pytest.raises(Objection, match="PerformedProcedureStepStatus is missing"):
+        with pytest.raises(ReportRefused, match="PerformedProcedureStepStatus is missing"):
             change("1.1", dataset())
         assert ItemChange.objects.count() == 1
 
@@ -135,7 +134,7 @@ class TestChanging:
 
     def test_that_is_refused_changes_nothing(self, item: WorklistItem) -> None:
         step = start("1.1", scheduled(item))
-        with pytest.raises(Objection):
+        with pytest.raises(ReportRefused):
             change("1.1", end("FOO"))
         assert PerformedProcedureStep.objects.get().data_set == step.data_set
 
@@ -149,7 +148,7 @@ class TestChanging:
 
     def test_without_series_or_end_is_refused_to_a_strict_modality(self, item: WorklistItem) -> None:
         start("1.1", scheduled(item))
-        with pytest.raises(Objection):
+        with pytest.raises(ReportRefused):
             change("1.1", dataset(**{STATUS: "COMPLETED"}), STRICT)
         assert PerformedProcedureStep.objects.get().status == "IN PROGRESS"
 

@@ -6,20 +6,23 @@ import pytest
 from django.db import transaction
 from pydicom.dataset import Dataset
 
+from core.contract import ItemStatus
 from core.models import AuditLog
 from tests.dicom.requests import dataset
 from tests.factories import WorklistItemFactory
 from worklist.models import ItemChange, MppsException, PerformedProcedureStep, WorklistItem
-from worklist.performed_step.create_and_set import Sender
-from worklist.performed_step.exceptions import NotPossible, dismiss, link_to_item, put_back, put_item_back
-from worklist.performed_step.item_state import COMPLETED, DISCONTINUED, IN_PROGRESS, SCHEDULED
-from worklist.performed_step.item_status_update import settle
-from worklist.services import ChangeProcedureStep, StartProcedureStep
+from worklist.performed_step.create_and_set import (
+    ReportingModality,
+    create_performed_procedure_step,
+    set_performed_procedure_step,
+)
+from worklist.performed_step.exceptions import CannotResolve, dismiss, link_to_item, put_back, put_item_back
+from worklist.performed_step.item_status_update import recompute_status
 
 pytestmark = pytest.mark.django_db
 
 JANE = "admin:jane"
-MACHINE = Sender("MAMMO1", "192.0.2.7")
+MACHINE = ReportingModality("MAMMO1", "192.0.2.7")
 UID = "1.2.3.9"
 
 
@@ -38,12 +41,12 @@ def start(*steps: Dataset, uid: str = UID, **changes: str) -> PerformedProcedure
         "PerformedStationAETitle": "MAMMO1",
         "PerformedProcedureStepStartDate": "20261123",
         "PerformedProcedureStepStartTime": "143107",
-        "PerformedProcedureStepStatus": IN_PROGRESS,
+        "PerformedProcedureStepStatus": ItemStatus.IN_PROGRESS,
         "Modality": "MG",
     }
     received = dataset(**{**values, **changes}, ScheduledStepAttributesSequence=list(steps))
     with transaction.atomic():
-        StartProcedureStep()(uid, received, MACHINE)
+        create_performed_procedure_step(uid, received, MACHINE)
     return PerformedProcedureStep.objects.get(sop_instance_uid=uid)
 
 
@@ -58,13 +61,13 @@ def end(status: str, uid: str = UID, **changes: Any) -> None:
         "PerformedSeriesSequence": [series],
     }
     with transaction.atomic():
-        ChangeProcedureStep()(uid, dataset(**{**values, **changes}), MACHINE)
+        set_performed_procedure_step(uid, dataset(**{**values, **changes}), MACHINE)
 
 
 def cloud_says(item: WorklistItem, status: str) -> None:
     """Manage says so."""
     with transaction.atomic():
-        settle(WorklistItem.objects.select_for_update().get(pk=item.pk), "relay:manage", said=status)
+        recompute_status(WorklistItem.objects.select_for_update().get(pk=item.pk), "relay:manage", from_manage=status)
 
 
 def status_of(item: WorklistItem) -> str:
@@ -96,12 +99,12 @@ def item() -> WorklistItem:
 
 
 class TestLinkingToAnItem:
-    @pytest.mark.parametrize("state", [IN_PROGRESS, COMPLETED, DISCONTINUED])
+    @pytest.mark.parametrize("state", [ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED, ItemStatus.DISCONTINUED])
     def test_makes_it_stand_as_the_step_does(self, item: WorklistItem, state: str) -> None:
         start(named())
-        if state != IN_PROGRESS:
+        if state != ItemStatus.IN_PROGRESS:
             end(state)
-        assert status_of(item) == SCHEDULED
+        assert status_of(item) == ItemStatus.SCHEDULED
         exception = MppsException.objects.get()
         link_to_item(exception, item, JANE, "typed by hand")
         assert status_of(item) == state
@@ -112,46 +115,46 @@ class TestLinkingToAnItem:
     def test_lets_the_step_work_on_it_from_then_on(self, item: WorklistItem) -> None:
         start(named())
         link_to_item(MppsException.objects.get(), item, JANE)
-        end(COMPLETED)
-        assert told(item) == [IN_PROGRESS, COMPLETED]
+        end(ItemStatus.COMPLETED)
+        assert told(item) == [ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED]
 
     def test_ends_the_alarm_of_a_wrong_patient(self, item: WorklistItem) -> None:
         start(named(item), PatientID="9990000099")
         assert MppsException.objects.alarms().count() == 1
-        assert status_of(item) == SCHEDULED
+        assert status_of(item) == ItemStatus.SCHEDULED
         link_to_item(MppsException.objects.get(), item, JANE)
         assert MppsException.objects.alarms().count() == 0
-        assert status_of(item) == IN_PROGRESS
+        assert status_of(item) == ItemStatus.IN_PROGRESS
 
     def test_tells_a_person_when_manage_had_discontinued_the_item(self, item: WorklistItem) -> None:
-        cloud_says(item, DISCONTINUED)
+        cloud_says(item, ItemStatus.DISCONTINUED)
         start(named())
         link_to_item(MppsException.objects.get(), item, JANE)
         assert [each.reason for each in MppsException.objects.open()] == ["contradicts_cloud"]
-        assert status_of(item) == DISCONTINUED
+        assert status_of(item) == ItemStatus.DISCONTINUED
 
     def test_makes_a_step_count_again_that_was_put_back(self, item: WorklistItem) -> None:
         start(named(item), named(accession_number="GONE"))
-        end(DISCONTINUED)
+        end(ItemStatus.DISCONTINUED)
         put_item_back(item, JANE)
         link_to_item(MppsException.objects.get(), item, JANE)
-        assert status_of(item) == DISCONTINUED
+        assert status_of(item) == ItemStatus.DISCONTINUED
 
 
 class TestPuttingBack:
     def test_makes_the_step_not_count_for_its_item(self, item: WorklistItem) -> None:
         start(named(item), named(accession_number="GONE"))
         exception = MppsException.objects.get()
-        assert status_of(item) == IN_PROGRESS
+        assert status_of(item) == ItemStatus.IN_PROGRESS
         put_back(exception, JANE, "the wrong button")
-        assert status_of(item) == SCHEDULED
-        assert told(item) == [IN_PROGRESS, SCHEDULED]
+        assert status_of(item) == ItemStatus.SCHEDULED
+        assert told(item) == [ItemStatus.IN_PROGRESS, ItemStatus.SCHEDULED]
         assert resolution() == ("put_back", JANE, "the wrong button")
 
     def test_of_an_item_that_manage_has_closed_is_not_possible_and_changes_nothing(self, item: WorklistItem) -> None:
         start(named(item), PerformedStationAETitle="")
-        cloud_says(item, COMPLETED)
-        with pytest.raises(NotPossible, match="Manage has closed ACC1: only Manage can send the woman anew"):
+        cloud_says(item, ItemStatus.COMPLETED)
+        with pytest.raises(CannotResolve, match="Manage has closed ACC1: only Manage can send a new item"):
             put_back(MppsException.objects.get(), JANE)
         assert MppsException.objects.open().count() == 1
 
@@ -159,22 +162,22 @@ class TestPuttingBack:
         start(
             named(item), named(WorklistItemFactory.create(patient_id=item.patient_id)), named(accession_number="GONE")
         )
-        with pytest.raises(NotPossible, match="Its step is of several items"):
+        with pytest.raises(CannotResolve, match="Its step is linked with several items"):
             put_back(MppsException.objects.get(), JANE)
-        assert status_of(item) == IN_PROGRESS
+        assert status_of(item) == ItemStatus.IN_PROGRESS
 
     def test_of_a_step_without_an_item_is_not_possible(self) -> None:
         start(named())
-        with pytest.raises(NotPossible, match="No modality's step has taken it off the list"):
+        with pytest.raises(CannotResolve, match="No step has taken it off the list"):
             put_back(MppsException.objects.get(), JANE)
         assert MppsException.objects.open().count() == 1
 
     def test_is_told_to_a_person_when_the_step_is_completed_afterwards(self, item: WorklistItem) -> None:
         start(named(item), PerformedStationAETitle="")
         put_back(MppsException.objects.get(), JANE)
-        end(COMPLETED)
+        end(ItemStatus.COMPLETED)
         assert [each.reason for each in MppsException.objects.open()] == ["done_after_put_back"]
-        assert status_of(item) == SCHEDULED
+        assert status_of(item) == ItemStatus.SCHEDULED
 
 
 class TestDismissing:
@@ -185,12 +188,12 @@ class TestDismissing:
         assert resolution() == ("dismissed", JANE, "a phantom was imaged")
         assert actors_of_changes(exception) == [JANE]
         assert MppsException.objects.get().resolved_at
-        assert status_of(item) == SCHEDULED
+        assert status_of(item) == ItemStatus.SCHEDULED
 
     @pytest.mark.parametrize("reason", ["", "  "])
     def test_takes_a_reason(self, reason: str) -> None:
         start(named())
-        with pytest.raises(NotPossible, match="give a reason"):
+        with pytest.raises(CannotResolve, match="Give a reason"):
             dismiss(MppsException.objects.get(), JANE, reason)
         assert MppsException.objects.open().count() == 1
 
@@ -202,52 +205,52 @@ class TestWhatSomebodyHasDealtWith:
         dismiss(exception, JANE, "a phantom")
         stale = MppsException(**{field.attname: getattr(exception, field.attname) for field in exception._meta.fields})
         stale.resolution = ""
-        with pytest.raises(NotPossible, match="Somebody has dealt with it already"):
+        with pytest.raises(CannotResolve, match="Somebody has already resolved it"):
             dismiss(stale, "admin:joe", "mine")
-        with pytest.raises(NotPossible, match="Somebody has dealt with it already"):
+        with pytest.raises(CannotResolve, match="Somebody has already resolved it"):
             link_to_item(stale, item, "admin:joe")
         assert resolution() == ("dismissed", JANE, "a phantom")
-        assert status_of(item) == SCHEDULED
+        assert status_of(item) == ItemStatus.SCHEDULED
 
 
 class TestPuttingAnItemBack:
     def test_brings_a_discontinued_one_onto_the_list_again(self, item: WorklistItem) -> None:
         start(named(item))
-        end(DISCONTINUED)
+        end(ItemStatus.DISCONTINUED)
         put_item_back(item, JANE)
-        assert status_of(item) == SCHEDULED
-        assert told(item) == [IN_PROGRESS, DISCONTINUED, SCHEDULED]
+        assert status_of(item) == ItemStatus.SCHEDULED
+        assert told(item) == [ItemStatus.IN_PROGRESS, ItemStatus.DISCONTINUED, ItemStatus.SCHEDULED]
         assert actors_of_changes(item)[-1] == JANE
 
     def test_leaves_it_as_another_step_has_it(self, item: WorklistItem) -> None:
         start(named(item))
-        end(DISCONTINUED)
+        end(ItemStatus.DISCONTINUED)
         start(named(item), uid="1.2.3.10")
-        with pytest.raises(NotPossible, match="It is IN PROGRESS: only a discontinued item can be put back"):
+        with pytest.raises(CannotResolve, match="It is IN PROGRESS: only a discontinued item can be put back"):
             put_item_back(item, JANE)
-        end(DISCONTINUED, uid="1.2.3.10")
-        assert status_of(item) == DISCONTINUED
+        end(ItemStatus.DISCONTINUED, uid="1.2.3.10")
+        assert status_of(item) == ItemStatus.DISCONTINUED
 
-    @pytest.mark.parametrize("closed", [COMPLETED, DISCONTINUED])
+    @pytest.mark.parametrize("closed", [ItemStatus.COMPLETED, ItemStatus.DISCONTINUED])
     def test_that_manage_has_closed_is_not_possible(self, item: WorklistItem, closed: str) -> None:
         start(named(item))
-        end(DISCONTINUED)
+        end(ItemStatus.DISCONTINUED)
         cloud_says(item, closed)
-        with pytest.raises(NotPossible, match="Manage has closed ACC1"):
+        with pytest.raises(CannotResolve, match="Manage has closed ACC1"):
             put_item_back(item, JANE)
         assert status_of(item) == closed
 
     def test_that_is_completed_is_not_possible(self, item: WorklistItem) -> None:
         start(named(item))
-        end(COMPLETED)
-        with pytest.raises(NotPossible, match="It is COMPLETED: only a discontinued item can be put back"):
+        end(ItemStatus.COMPLETED)
+        with pytest.raises(CannotResolve, match="It is COMPLETED: only a discontinued item can be put back"):
             put_item_back(item, JANE)
-        assert status_of(item) == COMPLETED
+        assert status_of(item) == ItemStatus.COMPLETED
 
 
 class TestTheAuditLog:
     def test_says_which_item_was_linked_even_where_its_state_stays(self, item: WorklistItem) -> None:
-        cloud_says(item, COMPLETED)
+        cloud_says(item, ItemStatus.COMPLETED)
         start(named())
         link_to_item(MppsException.objects.get(), item, JANE)
         assert AuditLog.objects.get(actor=JANE, object_type="worklist.steplink").after["item_id"] == str(item.pk)
@@ -255,7 +258,7 @@ class TestTheAuditLog:
 
     def test_says_which_step_no_longer_counts(self, item: WorklistItem) -> None:
         start(named(item))
-        end(DISCONTINUED)
+        end(ItemStatus.DISCONTINUED)
         put_item_back(item, JANE)
         assert AuditLog.objects.get(actor=JANE, object_type="worklist.steplink").after == {"counts": "False"}
 

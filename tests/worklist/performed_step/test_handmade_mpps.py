@@ -1,8 +1,8 @@
 """MPPS with a modality that owes nothing to the libraries of this gateway.
 
-No program in Debian reports as a modality: DCMTK, which asks for the worklist in test_dcmtk.py, sends N-CREATE to
-printers alone, and CTN and Odil have no program for it. So the bytes are written by hand (raw_mpps.py), and once by
-DCMTK's dump2dcm.
+No program in Debian reports as a modality: DCMTK, which asks for the worklist in test_find_with_dcmtk.py, sends
+N-CREATE to printers alone, and CTN and Odil have no program for it. So the bytes are written by hand (raw_mpps.py),
+and once by DCMTK's dump2dcm.
 """
 
 import subprocess

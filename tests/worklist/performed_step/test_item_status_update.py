@@ -6,16 +6,15 @@ import pytest
 from django.db import transaction
 from jsonschema import Draft202012Validator
 
-from core.contract import ActionRefused, GatewayAction, Reply, load_schema
+from core.contract import ActionRefused, GatewayAction, ItemStatus, Reply, load_schema
 from core.models import AuditLog
 from nonprod.manage_emulator import item_status_action, update_status_action
 from tests.dicom.requests import dataset
 from tests.factories import WorklistItemFactory
 from tests.worklist.performed_step.reporting import change, end, scheduled, series, start
 from worklist.models import ItemChange, StepLink, WorklistItem
-from worklist.performed_step.item_state import DISCONTINUED
-from worklist.performed_step.item_status_update import settle
-from worklist.performed_step.linking import lock
+from worklist.performed_step.item_status_update import recompute_status
+from worklist.performed_step.linking import lock_items
 from worklist.services import UpdateWorklistItemStatus, WorklistItemStatus
 
 pytestmark = pytest.mark.django_db
@@ -70,7 +69,7 @@ class TestTheStateOfAnItem:
         change("1.1", end())
         start("1.2", scheduled(item))
         assert answer()["worklist_status"] == "IN PROGRESS"
-        change("1.2", end(DISCONTINUED))
+        change("1.2", end(ItemStatus.DISCONTINUED))
         assert answer()["worklist_status"] == "COMPLETED"
 
     @pytest.mark.parametrize("order", list(itertools.permutations(["1.1", "1.2", "1.3"])))
@@ -107,11 +106,11 @@ class TestTheStateOfAnItem:
 
     def test_does_not_come_of_a_step_that_counts_no_longer(self, item: WorklistItem) -> None:
         start("1.1", scheduled(item))
-        change("1.1", end(DISCONTINUED))
+        change("1.1", end(ItemStatus.DISCONTINUED))
         StepLink.objects.update(counts=False)
         with transaction.atomic():
-            (locked,) = lock([item.pk])
-            settle(locked, "admin:jane")
+            (locked,) = lock_items([item.pk])
+            recompute_status(locked, "admin:jane")
         assert (answer()["worklist_status"], answer()["performed"]) == ("SCHEDULED", None)
 
     def test_is_audited_under_who_has_made_the_difference(self, item: WorklistItem) -> None:
@@ -141,7 +140,7 @@ class TestWhatWasPerformed:
     def test_is_told_with_the_reason_when_it_is_broken_off(self, item: WorklistItem) -> None:
         reason = dataset(CodeValue="110505", CodingSchemeDesignator="DCM", CodeMeaning="Patient refused")
         start("1.1", scheduled(item))
-        change("1.1", end(DISCONTINUED, PerformedProcedureStepDiscontinuationReasonCodeSequence=[reason]))
+        change("1.1", end(ItemStatus.DISCONTINUED, PerformedProcedureStepDiscontinuationReasonCodeSequence=[reason]))
         told_of = answer()["performed"]
         assert (told_of["status"], told_of["discontinuation_reason"]) == (
             "DISCONTINUED",
@@ -153,7 +152,7 @@ class TestWhatWasPerformed:
         change("1.1", end())
         start("1.2", scheduled(item), PerformedStationAETitle="SECOND")
         assert answer()["performed"]["station_ae_title"] == "SECOND"
-        change("1.2", end(DISCONTINUED))
+        change("1.2", end(ItemStatus.DISCONTINUED))
         assert answer()["performed"]["station_ae_title"] == "FIRST"
 
     def test_has_a_start_that_is_null_where_the_machine_does_not_say(self, item: WorklistItem) -> None:

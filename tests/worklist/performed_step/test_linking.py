@@ -11,7 +11,7 @@ from tests.dicom.requests import dataset
 from tests.factories import WorklistItemFactory, item_of_an_action
 from tests.worklist.performed_step.reporting import by_number, change, end, scheduled, start
 from worklist.models import ItemChange, MppsException, PerformedProcedureStep, StepLink, WorklistItem
-from worklist.performed_step.linking import LINKING_ORDER, item_of, raise_exception
+from worklist.performed_step.linking import LINKING_ORDER, item_of, open_exception
 from worklist.performed_step.report import ScheduledStep
 
 pytestmark = pytest.mark.django_db
@@ -142,7 +142,7 @@ class TestAPersonIsTold:
 
     def test_once_for_each_reason(self) -> None:
         step = start("1.1", by_number("A1"))
-        raise_exception(step, Reason.UNKNOWN_ITEM, accession_number="A1")
+        open_exception(step, Reason.UNKNOWN_ITEM, accession_number="A1")
         assert MppsException.objects.count() == 1
 
     def test_without_anybodys_data_in_the_audit_log(self) -> None:

@@ -47,8 +47,8 @@ from tests.dicom.requests import PATIENCE, Unit, request
 from tests.dicom.serving import port_of, serving
 from tests.factories import payload
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
-from worklist.performed_step.create_and_set import flag_abandoned
-from worklist.performed_step.exceptions import NotPossible, dismiss, link_to_item, put_back, put_item_back
+from worklist.performed_step.abandoned_steps import flag_abandoned
+from worklist.performed_step.exceptions import CannotResolve, dismiss, link_to_item, put_back, put_item_back
 from worklist.services import ChangesSince, CreateWorklistItem
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -390,7 +390,7 @@ def done(act: Callable[[], None]) -> bool:
     """Whether it was possible."""
     try:
         act()
-    except NotPossible:
+    except CannotResolve:
         return False
     return True
 

@@ -9,8 +9,8 @@ from tests.dicom.requests import Unit
 from tests.factories import create as create_item
 from tests.worklist.performed_step.full_reports import ended, of_item, started
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
-from worklist.performed_step.item_status_update import settle
-from worklist.performed_step.linking import lock
+from worklist.performed_step.item_status_update import recompute_status
+from worklist.performed_step.linking import lock_items
 
 FIRST, SECOND = "2.25.1001", "2.25.1002"
 SUCCESS, DUPLICATE = 0x0000, 0x0111
@@ -96,7 +96,7 @@ class TestWhatElseMovesAnItem:
         self, unit: Unit, item: WorklistItem
     ) -> None:
         with transaction.atomic():
-            settle(lock([item.pk])[0], "relay:manage", said="IN PROGRESS")
+            recompute_status(lock_items([item.pk])[0], "relay:manage", from_manage="IN PROGRESS")
         assert unit.create(FIRST, started(item)).Status == SUCCESS
         assert unit.set(FIRST, ended()).Status == SUCCESS
         assert states(item) == ["COMPLETED"]

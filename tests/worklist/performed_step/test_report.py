@@ -19,28 +19,28 @@ from worklist.performed_step.report import (
     REQUIRED,
     SCHEDULED_STEPS,
     STATUS,
-    Fault,
-    Objection,
+    AttributeFault,
+    ReportRefused,
     ScheduledStep,
-    accept_change,
     accept_creation,
     accept_end,
-    ended_now,
+    apply_change,
+    decode_report,
     fields_of,
     from_json,
     is_same_patient,
-    readable,
     scheduled_steps,
     status_of,
     to_json,
+    with_end,
 )
 
 NOW = {"PerformedProcedureStepEndDate": "20261124", "PerformedProcedureStepEndTime": "090000"}
 
 
-def objection(judged: Any, *, strict: bool = False) -> Objection:
+def objection(judged: Any, *, strict: bool = False) -> ReportRefused:
     """Why a creation is refused."""
-    with pytest.raises(Objection) as refused:
+    with pytest.raises(ReportRefused) as refused:
         accept_creation(judged, strict=strict)
     return refused.value
 
@@ -53,11 +53,11 @@ class TestAnNCreate:
     @pytest.mark.parametrize(
         ("keyword", "value", "fault"),
         [
-            (STATUS, None, Fault.MISSING),
-            (SCHEDULED_STEPS, None, Fault.MISSING),
-            (STATUS, "", Fault.WITHOUT_VALUE),
-            (STATUS, "COMPLETED", Fault.INVALID),
-            (STATUS, "FOO", Fault.INVALID),
+            (STATUS, None, AttributeFault.MISSING),
+            (SCHEDULED_STEPS, None, AttributeFault.MISSING),
+            (STATUS, "", AttributeFault.WITHOUT_VALUE),
+            (STATUS, "COMPLETED", AttributeFault.INVALID),
+            (STATUS, "FOO", AttributeFault.INVALID),
         ],
     )
     @pytest.mark.parametrize("strict", [False, True])
@@ -65,7 +65,7 @@ class TestAnNCreate:
         self,
         keyword: str,
         value: Any,
-        fault: Fault,
+        fault: AttributeFault,
         strict: bool,
     ) -> None:
         refused = objection(creation(by_number("A1"), **{keyword: value}), strict=strict)
@@ -76,7 +76,7 @@ class TestAnNCreate:
         report = creation(by_number("A1"), **{keyword: None})
         assert accept_creation(report, strict=False) == [keyword]
         refused = objection(report, strict=True)
-        assert (refused.fault, refused.keywords, len(refused.tags)) == (Fault.MISSING, (keyword,), 1)
+        assert (refused.fault, refused.keywords, len(refused.tags)) == (AttributeFault.MISSING, (keyword,), 1)
 
     def test_a_strict_modality_is_told_all_that_is_missing(self) -> None:
         missing = ("PerformedProcedureStepID", "PerformedStationAETitle", "Modality", STATUS)
@@ -87,12 +87,12 @@ class TestAnNCreate:
     def test_with_an_empty_one_of_type_1_is_flagged_and_a_strict_modality_is_refused(self, keyword: str) -> None:
         report = creation(by_number("A1"), **{keyword: ""})
         assert accept_creation(report, strict=False) == [keyword]
-        assert objection(report, strict=True).fault is Fault.WITHOUT_VALUE
+        assert objection(report, strict=True).fault is AttributeFault.WITHOUT_VALUE
 
     def test_with_a_date_that_is_none_is_flagged_and_a_strict_modality_is_refused(self) -> None:
         report = creation(by_number("A1"), PerformedProcedureStepStartDate="20261345")
         assert accept_creation(report, strict=False) == ["PerformedProcedureStepStartDate"]
-        assert objection(report, strict=True).fault is Fault.INVALID
+        assert objection(report, strict=True).fault is AttributeFault.INVALID
 
     def test_without_an_item_in_its_sequence_is_flagged(self) -> None:
         assert accept_creation(creation(), strict=False) == [SCHEDULED_STEPS]
@@ -106,7 +106,7 @@ class TestAnNCreate:
 
     def test_an_objection_names_attributes_and_no_value(self) -> None:
         refused = objection(creation(by_number("A1"), **{STATUS: "SMITH"}))
-        assert str(refused) == f"{STATUS} has a value that it may not have"
+        assert str(refused) == f"{STATUS} has an invalid value"
 
 
 class TestAnNSet:
@@ -115,52 +115,52 @@ class TestAnNSet:
         return creation(by_number("A1"), PatientName="SMITH^JANE")
 
     def test_replaces_what_it_brings_and_leaves_the_rest(self) -> None:
-        combined, ignored = accept_change(self.stored(), end(), strict=True)
+        combined, ignored = apply_change(self.stored(), end(), strict=True)
         assert (status_of(combined), combined.PerformedProcedureStepID, ignored) == ("COMPLETED", "PPS1", [])
 
     def test_replaces_a_sequence_whole(self) -> None:
-        first, _ = accept_change(self.stored(), dataset(PerformedSeriesSequence=[series(1)]), strict=True)
-        second, _ = accept_change(first, dataset(PerformedSeriesSequence=[series(2), series(3)]), strict=True)
+        first, _ = apply_change(self.stored(), dataset(PerformedSeriesSequence=[series(1)]), strict=True)
+        second, _ = apply_change(first, dataset(PerformedSeriesSequence=[series(2), series(3)]), strict=True)
         assert (fields_of(second)["series"], fields_of(second)["images"]) == (2, 5)
 
     def test_without_a_status_leaves_it(self) -> None:
-        combined, _ = accept_change(self.stored(), dataset(PerformedSeriesSequence=[series()]), strict=True)
+        combined, _ = apply_change(self.stored(), dataset(PerformedSeriesSequence=[series()]), strict=True)
         assert status_of(combined) == "IN PROGRESS"
 
-    @pytest.mark.parametrize(("status", "fault"), [("", Fault.WITHOUT_VALUE), ("FOO", Fault.INVALID)])
-    def test_with_a_status_that_is_none_is_refused(self, status: str, fault: Fault) -> None:
-        with pytest.raises(Objection) as refused:
-            accept_change(self.stored(), dataset(**{STATUS: status}), strict=False)
+    @pytest.mark.parametrize(("status", "fault"), [("", AttributeFault.WITHOUT_VALUE), ("FOO", AttributeFault.INVALID)])
+    def test_with_a_status_that_is_none_is_refused(self, status: str, fault: AttributeFault) -> None:
+        with pytest.raises(ReportRefused) as refused:
+            apply_change(self.stored(), dataset(**{STATUS: status}), strict=False)
         assert (refused.value.fault, refused.value.keywords) == (fault, (STATUS,))
 
     @pytest.mark.parametrize("keyword", ["PatientName", "PatientID", "PerformedStationAETitle", "StudyID"])
     def test_changes_nothing_that_may_not_be_set_and_a_strict_modality_is_refused(self, keyword: str) -> None:
         stored = self.stored()
         before = stored.get(keyword)
-        combined, ignored = accept_change(stored, end(**{keyword: "OTHER"}), strict=False)
+        combined, ignored = apply_change(stored, end(**{keyword: "OTHER"}), strict=False)
         assert (combined.get(keyword), ignored) == (before, [keyword])
-        with pytest.raises(Objection) as refused:
-            accept_change(self.stored(), end(**{keyword: "OTHER"}), strict=True)
-        assert (refused.value.fault, refused.value.keywords) == (Fault.UNKNOWN, (keyword,))
+        with pytest.raises(ReportRefused) as refused:
+            apply_change(self.stored(), end(**{keyword: "OTHER"}), strict=True)
+        assert (refused.value.fault, refused.value.keywords) == (AttributeFault.UNKNOWN, (keyword,))
 
     def test_may_repeat_what_may_not_be_set(self) -> None:
-        _, ignored = accept_change(self.stored(), end(PatientName="SMITH^JANE"), strict=False)
+        _, ignored = apply_change(self.stored(), end(PatientName="SMITH^JANE"), strict=False)
         assert ignored == []
 
     def test_from_a_strict_modality_sets_only_what_was_created(self) -> None:
-        with pytest.raises(Objection) as refused:
-            accept_change(self.stored(), end(EntranceDoseInmGy="5"), strict=True)
+        with pytest.raises(ReportRefused) as refused:
+            apply_change(self.stored(), end(EntranceDoseInmGy="5"), strict=True)
         assert refused.value.keywords == ("EntranceDoseInmGy",)
-        combined, _ = accept_change(self.stored(), end(EntranceDoseInmGy="5"), strict=False)
+        combined, _ = apply_change(self.stored(), end(EntranceDoseInmGy="5"), strict=False)
         assert combined.EntranceDoseInmGy == 5
 
     def test_may_carry_the_uids_of_the_command(self) -> None:
-        combined, ignored = accept_change(self.stored(), end(SOPClassUID="1.2", SOPInstanceUID="1.3"), strict=True)
+        combined, ignored = apply_change(self.stored(), end(SOPClassUID="1.2", SOPInstanceUID="1.3"), strict=True)
         assert ("SOPClassUID" in combined, ignored) == (False, [])
 
     def test_leaves_the_stored_data_set_as_it_was(self) -> None:
         stored = self.stored()
-        accept_change(stored, end(), strict=False)
+        apply_change(stored, end(), strict=False)
         assert stored == self.stored()
 
 
@@ -181,23 +181,23 @@ class TestTheEnd:
         self, status: str, lacking: dict[str, Any], flagged: list[str]
     ) -> None:
         assert accept_end(end(status, **lacking), strict=False) == flagged
-        with pytest.raises(Objection) as refused:
+        with pytest.raises(ReportRefused) as refused:
             accept_end(end(status, **lacking), strict=True)
-        assert refused.value.fault is Fault.WITHOUT_VALUE
+        assert refused.value.fault is AttributeFault.WITHOUT_VALUE
 
     def test_is_no_matter_while_it_is_in_progress(self) -> None:
         assert accept_end(creation(), strict=True) == []
 
     def test_without_a_moment_is_the_moment_of_receipt(self) -> None:
-        report = ended_now(end(PerformedProcedureStepEndDate=None, PerformedProcedureStepEndTime="99"), NOW)
+        report = with_end(end(PerformedProcedureStepEndDate=None, PerformedProcedureStepEndTime="99"), NOW)
         assert fields_of(report)["end_date"] == date(2026, 11, 24)
         assert fields_of(report)["end_time"] == time(9)
 
     def test_with_its_own_moment_keeps_it(self) -> None:
-        assert fields_of(ended_now(end(), NOW))["end_time"] == time(14, 36, 40)
+        assert fields_of(with_end(end(), NOW))["end_time"] == time(14, 36, 40)
 
     def test_of_a_step_in_progress_is_not_made_up(self) -> None:
-        assert fields_of(ended_now(creation(), NOW))["end_date"] is None
+        assert fields_of(with_end(creation(), NOW))["end_date"] is None
 
 
 class TestReading:
@@ -248,12 +248,12 @@ class TestBytes:
         with config.disable_value_validation():
             report.add(DataElement("EntranceDoseInmGy", "DS", "1"))
             report["EntranceDoseInmGy"]._value = b"\xff\xfe"
-        found, lost = readable(report)
+        found, lost = decode_report(report)
         assert (found.get("PatientID"), lost) == ("1", ["EntranceDoseInmGy"])
 
     def test_of_an_n_set_are_read_in_the_character_set_of_the_n_create(self) -> None:
         changes = dataset(PerformedProcedureStepStatus="IN PROGRESS")
-        _, lost = readable(changes, "ISO_IR 100")
+        _, lost = decode_report(changes, "ISO_IR 100")
         assert (changes.SpecificCharacterSet, lost) == ("ISO_IR 100", [])
 
 

@@ -1,4 +1,4 @@
-"""The proof of delivery: who asked, what was shown to whom, and that neither keeps an answer waiting."""
+"""The log records who queried and what was delivered to whom, and never delays an answer."""
 
 import threading
 import time
@@ -30,7 +30,7 @@ NINE = datetime(2026, 11, 23, 9, 2, tzinfo=timezone.get_default_timezone())
 
 
 def record(*shown: WorklistItem, at: datetime = NINE, **changes: Any) -> QueryRecord:
-    """What one query leaves."""
+    """Return the record of one query."""
     values: dict[str, Any] = {"calling_ae_title": "MAMMO1", "called_ae_title": CALLED, "address": "10.0.0.7"}
     values |= {"correlation_id": "c0ffee", "shown": [item.pk for item in shown], "outcome": "answered"}
     return QueryRecord(at, **(values | changes))
@@ -38,16 +38,14 @@ def record(*shown: WorklistItem, at: datetime = NINE, **changes: Any) -> QueryRe
 
 @pytest.fixture
 def started() -> Iterator[DeliveryLog]:
-    """A log that writes, and soon gives up."""
+    """A running log that soon gives up."""
     log = DeliveryLog(capacity=5, retry_after=(0.05,)).start()
     yield log
     log.stop()
 
 
 class TestAQuery:
-    def test_leaves_a_row_that_says_who_asked_for_what_and_what_came(
-        self, unit: Unit, context: WorklistContext
-    ) -> None:
+    def test_leaves_a_row_with_its_requestor_keys_and_outcome(self, unit: Unit, context: WorklistContext) -> None:
         item = WorklistItemFactory.create(accession_number="ACC1")
         unit.ask(request(dataset(Modality="MG"), AccessionNumber=""))
         assert context.deliveries.flush()
@@ -59,14 +57,14 @@ class TestAQuery:
         assert list(query.items.all()) == [item]
         assert query.correlation_id
 
-    def test_that_is_refused_leaves_one_too(self, unit: Unit, context: WorklistContext) -> None:
+    def test_that_fails_leaves_a_row(self, unit: Unit, context: WorklistContext) -> None:
         unit.ask(request(dataset(ScheduledProcedureStepStartDate="yesterday"), PatientID=""))
         assert context.deliveries.flush()
         query = WorklistQuery.objects.get()
         assert (query.outcome, query.status, query.matched) == ("failed", "A900", 0)
         assert query.keys == {"ScheduledProcedureStepStartDate": {}}
 
-    def test_of_a_patient_leaves_no_patient(self, unit: Unit, context: WorklistContext) -> None:
+    def test_by_patient_leaves_no_patient_data(self, unit: Unit, context: WorklistContext) -> None:
         who = {"PatientName": "SECRETARY^ZOE", "PatientID": "999 012 3456", "PatientBirthDate": "19531109"}
         slips = {"AccessionNumber": "9990123456", "RequestedProcedureID": "SECRETARY", "OtherPatientIDs": "9990123456"}
         step = dataset(ScheduledProcedureStepDescription="SECRETARY", ScheduledProcedureStepStartDate="SECRETARY")
@@ -77,7 +75,9 @@ class TestAQuery:
         written = str(list(WorklistQuery.objects.values()))
         assert [word for word in ("SECRET", "ZOE", "0123456", "012 3456", "1953") if word in written] == []
 
-    def test_notes_when_an_item_was_first_and_last_shown_to_whom(self, unit: Unit, context: WorklistContext) -> None:
+    def test_records_when_an_item_was_first_and_last_delivered_to_whom(
+        self, unit: Unit, context: WorklistContext
+    ) -> None:
         item = WorklistItemFactory.create()
         before = timezone.now()
         for _ in range(3):
@@ -100,8 +100,8 @@ class TestAQuery:
         assert not Delivery.objects.exists()
 
 
-class TestWriting:
-    def test_counts_what_is_shown_in_two_processes_at_once(self) -> None:
+class TestWrite:
+    def test_counts_deliveries_of_two_processes_at_once(self) -> None:
         items = WorklistItemFactory.create_batch(3)
         earlier, later = record(*items), record(*reversed(items), at=NINE + timedelta(minutes=8))
 
@@ -124,7 +124,7 @@ class TestWriting:
         write([record(*items)])
         assert Delivery.objects.count() == WorklistQuery.objects.get().items.count() == 1100
 
-    def test_takes_as_many_queries_at_once_as_one_transaction_may_hold(self) -> None:
+    def test_a_batch_is_as_large_as_one_transaction_may_be(self) -> None:
         sizes = [500] * 5 + [0] * 150 + [LINKS + 1, 1]
         waiting = deque(replace(record(), shown=[uuid4()] * size) for size in sizes)
         batches = []
@@ -165,7 +165,7 @@ class TestWriting:
         log.stop(patience=10)
         assert WorklistQuery.objects.count() == BATCH + 5
 
-    def test_passes_over_an_item_that_is_gone(self) -> None:
+    def test_skips_an_item_that_has_been_removed(self) -> None:
         item = WorklistItemFactory.create()
         one = record(item, left_out={uuid4(): "PatientName"})
         one.shown.append(uuid4())
@@ -183,11 +183,11 @@ class TestWriting:
         assert {"answered", "cancelled"} <= set(WorklistQuery.objects.values_list("outcome", flat=True))
 
 
-class TestAnAnswer:
+class TestRecord:
     @pytest.mark.alone
-    def test_comes_at_once_while_somebody_else_holds_the_tables(self, unit: Unit, context: WorklistContext) -> None:
+    def test_does_not_delay_an_answer_while_the_tables_are_locked(self, unit: Unit, context: WorklistContext) -> None:
         WorklistItemFactory.create()
-        with transaction.atomic():  # on SQLite this takes the only place that there is to write
+        with transaction.atomic():  # on SQLite, nobody else can write meanwhile
             if connection.vendor == "postgresql":
                 connection.cursor().execute("LOCK TABLE worklist_worklistquery IN ACCESS EXCLUSIVE MODE")
             started = time.monotonic()
@@ -197,7 +197,7 @@ class TestAnAnswer:
         assert context.deliveries.flush()
         assert WorklistQuery.objects.count() == Delivery.objects.get().times_shown == 3
 
-    def test_never_waits_for_the_log_and_what_does_not_fit_is_counted(
+    def test_never_waits_and_counts_what_does_not_fit(
         self, database_away: Callable[[], AbstractContextManager[None]], log: LogLines
     ) -> None:
         full = DeliveryLog(capacity=5)
@@ -212,7 +212,7 @@ class TestAnAnswer:
         assert WorklistQuery.objects.count() == 5
         full.stop()
 
-    def test_is_given_while_nothing_can_be_written(
+    def test_is_lost_while_the_database_is_away(
         self, started: DeliveryLog, database_away: Callable[[], AbstractContextManager[None]], log: LogLines
     ) -> None:
         with database_away():
@@ -222,7 +222,7 @@ class TestAnAnswer:
         assert started.flush()
         assert WorklistQuery.objects.count() == 1
 
-    def test_is_written_when_the_database_is_back_in_a_moment(
+    def test_is_written_once_the_database_is_back(
         self, database_away: Callable[[], AbstractContextManager[None]], log: LogLines
     ) -> None:
         patient = DeliveryLog(retry_after=(0.2, 0.5, 5, 5, 5)).start()
@@ -235,7 +235,7 @@ class TestAnAnswer:
 
 
 class TestStopping:
-    def test_writes_what_is_there(self) -> None:
+    def test_writes_what_is_queued(self) -> None:
         log = DeliveryLog().start()
         for _ in range(BATCH + 5):
             log.record(record())
@@ -247,7 +247,7 @@ class TestStopping:
 
 
 class TestOldQueries:
-    def test_are_removed_after_the_days_that_are_set_and_the_showings_stay(
+    def test_are_removed_after_the_configured_days_and_the_deliveries_stay(
         self, started: DeliveryLog, settings: Settings, log: LogLines
     ) -> None:
         settings.MWL_KEEP_QUERIES_DAYS = 7
@@ -264,13 +264,13 @@ class TestOldQueries:
 class TestSpan:
     def test_is_over_all_modalities(self) -> None:
         item = WorklistItemFactory.create()
-        assert Delivery.objects.span_of(item) is None
+        assert Delivery.objects.first_and_last(item) is None
         shown: list[UUID] = [item.pk]
         Delivery.objects.add(shown, "MAMMO2", NINE)
         Delivery.objects.add(shown, "MAMMO1", NINE + timedelta(minutes=1))
         Delivery.objects.add(shown, "MAMMO2", NINE + timedelta(minutes=2))
         Delivery.objects.add(shown, "MAMMO1", NINE + timedelta(minutes=1))
-        assert Delivery.objects.span_of(item) == (
+        assert Delivery.objects.first_and_last(item) == (
             {"at": NINE, "to": "MAMMO2"},
             {"at": NINE + timedelta(minutes=2), "to": "MAMMO2"},
         )

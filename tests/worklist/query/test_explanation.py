@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.contract import ItemStatus
 from dicom.modality_policy import ModalityPolicy
 from tests.dicom.requests import dataset, request
 from worklist.models import WorklistItem
@@ -221,7 +222,7 @@ PERSONS = {
 }
 ITEMS = st.builds(
     item,
-    status=st.sampled_from(list(WorklistItem.Status)),
+    status=st.sampled_from(list(ItemStatus)),
     station_ae_title=st.sampled_from(["", "MAMMO1", "MAMMO2"]),
     patient_id=st.sampled_from(["9990000001", "2"]),
 )

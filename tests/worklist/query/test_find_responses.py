@@ -1,8 +1,7 @@
-"""The checks R1 to R23 of responses (PS3.4 section K.4.1.1.3.2): a real server, a real modality, a real database."""
+"""The checks R1 to R23 of C-FIND responses (PS3.4 K.4.1.1.3.2), over the network."""
 
 import random
 from datetime import date, time
-from functools import reduce
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,10 +19,11 @@ from tests.dicom.requests import Answer, Unit, dataset, find, illegal, keywords,
 from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory, create, item_of_an_action, set_at
 from tests.worklist_fixtures import LogLines
+from worklist.item_fields import CONTENT, IDENTIFIERS
 from worklist.models import WorklistItem
 from worklist.query.information_model import ROOT, STEP, STEP_SEQUENCE
 from worklist.query.response import response_for
-from worklist.services import CONTENT, IDENTIFIERS
+from worklist.services.create_worklist_item import new_identifiers
 
 FF00, FF01 = 0xFF00, 0xFF01
 A001 = "ACC20260310A001"
@@ -39,13 +39,13 @@ PROTOCOL = {"protocol_code": "4V", "protocol_coding_scheme": "L", "protocol_code
 
 
 def one_row(unit: Unit, identifier: Dataset) -> Dataset:
-    """The only row of an answer."""
+    """Return the only row of the answer."""
     (row,) = unit.ask(identifier).rows
     return row
 
 
 def all_keys(*types: str) -> tuple[dict[str, None], dict[str, None]]:
-    """The keys of these return types, zero-length: at the root, and in the step."""
+    """Return the zero-length keys of these return types, those of the root and those of the step."""
     root, step = (
         {row.keyword: None for row in table if row.return_type in types and row.keyword != STEP_SEQUENCE}
         for table in (ROOT, STEP)
@@ -54,27 +54,34 @@ def all_keys(*types: str) -> tuple[dict[str, None], dict[str, None]]:
 
 
 class TestWhatIsReturned:
-    def test_r1_is_what_was_asked_for(self, unit: Unit) -> None:
+    def test_r1_the_requested_attributes_are_returned(self, unit: Unit) -> None:
         create(accession_number=A001)
         row = one_row(unit, request(dataset(Modality=""), AccessionNumber=A001))
         assert keywords(row) == {"AccessionNumber", STEP_SEQUENCE}
         assert keywords(step_of(row)) == {"Modality"}
 
     @pytest.mark.parametrize("steps", [[], [dataset()]], ids=["no item", "an empty item"])
-    def test_r2_is_the_whole_step_for_an_empty_sequence(self, unit: Unit, steps: list[Dataset]) -> None:
+    def test_r2_an_empty_step_sequence_returns_the_whole_step(self, unit: Unit, steps: list[Dataset]) -> None:
         create(accession_number=A001)
         step = step_of(one_row(unit, request(ScheduledProcedureStepSequence=steps, AccessionNumber=A001)))
         assert all(step[keyword].value for keyword in TYPE_1)
 
-    def test_r3_has_all_of_type_1_when_the_cloud_made_the_item(self, unit: Unit) -> None:
-        item_of_an_action()
+    def test_r3_an_item_from_manage_has_all_of_type_1(self, unit: Unit) -> None:
+        item = item_of_an_action()
         root, step = all_keys("1", "2")
-        row = one_row(unit, request(dataset(**step), **root))
+        row = one_row(unit, request(dataset(**step), SpecificCharacterSet="ISO_IR 192", **root))
+        assert row.StudyInstanceUID == item.study_instance_uid
+        assert row.RequestedProcedureID == item.requested_procedure_id
+        assert step_of(row).ScheduledProcedureStepID == item.scheduled_procedure_step_id
+        assert step_of(row).ScheduledStationAETitle == "MAMMO1"
+        assert (str(row.PatientName), row.PatientID) == ("O'BRIEN-ŁUKASZ^ZOË", "9990000018")
+        assert root.keys() | step.keys() <= keywords(row) | keywords(step_of(row))
+        assert illegal(row) == []
         of_type_1 = {each.keyword for each in (*ROOT, *STEP) if each.return_type == "1"} - {STEP_SEQUENCE}
         assert of_type_1 == {*TYPE_1, "StudyInstanceUID", "RequestedProcedureID", "PatientName", "PatientID"}
         assert all((row.get(keyword) or step_of(row).get(keyword)) for keyword in of_type_1)
 
-    def test_r4_has_the_same_identifiers_twice_and_after_a_restart(self, unit: Unit) -> None:
+    def test_r4_identifiers_are_the_same_twice_and_after_a_restart(self, unit: Unit) -> None:
         item_of_an_action()
         asked = request(dataset(ScheduledProcedureStepID=""), StudyInstanceUID="", RequestedProcedureID="")
         once, twice = unit.ask(asked).rows, unit.ask(asked).rows
@@ -83,7 +90,7 @@ class TestWhatIsReturned:
         assert len(once) == 1
         assert once == twice == after
 
-    def test_r5_has_every_attribute_of_type_2(self, unit: Unit) -> None:
+    def test_r5_every_attribute_of_type_2_is_present(self, unit: Unit) -> None:
         create()
         root, step = all_keys("2", "2C")
         row = one_row(unit, request(dataset(**step), **root))
@@ -99,20 +106,20 @@ class TestWhatIsReturned:
         ],
         ids=["a description", "both"],
     )
-    def test_r6_has_a_description_or_a_code(self, unit: Unit, known: dict[str, str], asked: Dataset) -> None:
+    def test_r6_there_is_a_description_or_a_code(self, unit: Unit, known: dict[str, str], asked: Dataset) -> None:
         create(**known)
         row = one_row(unit, asked)
         assert row.RequestedProcedureDescription or row.RequestedProcedureCodeSequence
 
     @pytest.mark.parametrize("asked", [[], [dataset()], [dataset(CodeValue="", CodingSchemeDesignator="")]])
-    def test_r7_has_no_item_for_a_code_that_is_not_known(self, unit: Unit, asked: list[Dataset]) -> None:
+    def test_r7_an_unknown_code_is_a_zero_length_sequence(self, unit: Unit, asked: list[Dataset]) -> None:
         create()
         step = dataset(ScheduledProtocolCodeSequence=asked)
         row = one_row(unit, request(step, RequestedProcedureCodeSequence=asked))
         assert len(row.RequestedProcedureCodeSequence) == 0
         assert len(step_of(row).ScheduledProtocolCodeSequence) == 0
 
-    def test_r8_has_of_a_code_what_was_asked_for(self, unit: Unit) -> None:
+    def test_r8_the_requested_attributes_of_a_code_are_returned(self, unit: Unit) -> None:
         create(**CODE, **PROTOCOL)
         whole = dataset(CodeValue="", CodingSchemeDesignator="", CodeMeaning="")
         step = dataset(ScheduledProtocolCodeSequence=[dataset(CodeMeaning="", CodingSchemeVersion="")])
@@ -124,7 +131,7 @@ class TestWhatIsReturned:
         assert answer.statuses == [FF00, 0x0000]
 
     @pytest.mark.parametrize("day", [date(2026, 3, 10), date(2026, 7, 10)])
-    def test_r12_names_a_character_set_only_where_one_is_needed(self, unit: Unit, day: date) -> None:
+    def test_r12_a_character_set_is_named_only_if_one_is_needed(self, unit: Unit, day: date) -> None:
         create(patient_name="MÜLLER", scheduled_date=day)
         for keyword, named in (("PatientID", False), ("PatientName", True)):
             asked = request(SpecificCharacterSet="ISO_IR 100", TimezoneOffsetFromUTC="", **{keyword: ""})
@@ -134,11 +141,11 @@ class TestWhatIsReturned:
             assert row.TimezoneOffsetFromUTC
 
     @pytest.mark.parametrize(("day", "offset"), [("2026-03-10", "+0000"), ("2026-07-10", "+0100")])
-    def test_r13_has_the_clinics_offset_on_that_day(self, unit: Unit, day: str, offset: str) -> None:
+    def test_r13_the_timezone_offset_is_the_clinics_on_that_day(self, unit: Unit, day: str, offset: str) -> None:
         create(scheduled_date=date.fromisoformat(day))
         assert one_row(unit, request(TimezoneOffsetFromUTC="", PatientID="")).TimezoneOffsetFromUTC == offset
 
-    def test_r14_comes_by_date_and_time(self, unit: Unit) -> None:
+    def test_r14_rows_come_by_date_and_time(self, unit: Unit) -> None:
         moments = [(11, time(9)), (10, time(10)), (10, time(9, 30)), (10, time(9)), (9, time(23))]
         for day, at in moments:
             create(scheduled_date=date(2026, 3, day), scheduled_time=at)
@@ -165,24 +172,22 @@ class TestStatuses:
         ],
         ids=str,
     )
-    def test_r10_are_ff01_for_every_row_where_a_key_is_not_supported(
-        self, unit: Unit, unsupported: dict[str, Any]
-    ) -> None:
+    def test_r10_every_row_is_ff01_if_a_key_is_not_supported(self, unit: Unit, unsupported: dict[str, Any]) -> None:
         WorklistItemFactory.create_batch(2)
         answer = unit.ask(request(PatientName="", **unsupported))
         assert answer.statuses == [FF01, FF01, 0x0000]
 
-    def test_r10_return_the_key_empty(self, unit: Unit) -> None:
+    def test_r10_the_unsupported_key_is_returned_empty(self, unit: Unit) -> None:
         create()
         assert one_row(unit, request(AdmissionID="123", PatientName=""))["AdmissionID"].is_empty
 
-    def test_r11_are_ff00_for_every_row_where_all_are(self, unit: Unit) -> None:
+    def test_r11_every_row_is_ff00_if_all_keys_are_supported(self, unit: Unit) -> None:
         WorklistItemFactory.create_batch(2)
         root, step = all_keys("1", "1C", "2", "2C")
         identifier = request(dataset(**step | {"Modality": "MG"}), **root | {"PatientName": "SMITH*"})
         assert unit.ask(identifier).statuses == [FF00, FF00, 0x0000]
 
-    def test_are_ff01_for_the_rows_that_lack_a_note_which_was_asked_for(self, unit: Unit) -> None:
+    def test_rows_without_a_requested_comment_are_ff01(self, unit: Unit) -> None:
         create(scheduled_time=time(9), patient_comments="Bring the pictures")
         create(scheduled_time=time(10))
         answer = unit.ask(request(dataset(CommentsOnTheScheduledProcedureStep="")))
@@ -190,7 +195,7 @@ class TestStatuses:
         assert step_of(answer.rows[0]).CommentsOnTheScheduledProcedureStep == "Bring the pictures"
         assert "CommentsOnTheScheduledProcedureStep" not in step_of(answer.rows[1])
 
-    def test_r15_are_one_success_without_a_match(self, unit: Unit) -> None:
+    def test_r15_no_match_is_a_success_alone(self, unit: Unit) -> None:
         create()
         answer = unit.ask(request(AccessionNumber="NONE"))
         assert (answer.statuses, answer.rows) == ([0x0000], [])
@@ -198,13 +203,19 @@ class TestStatuses:
     @pytest.mark.parametrize(
         ("identifier", "tag"),
         [
+            (request(dataset(ScheduledProcedureStepStartDate="20261345")), 0x00400002),
             (request(dataset(ScheduledProcedureStepStartDate="2026.03.11")), 0x00400002),
+            (request(dataset(ScheduledProcedureStepStartTime="2500")), 0x00400003),
             (request(dataset(ScheduledProcedureStepStartTime="SMITH^JANE")), 0x00400003),
             (request(PatientBirthDate="9990000001"), 0x00100030),
+            (request(PatientBirthDate="SMITH^JANE"), 0x00100030),
+            (request(dataset(), dataset()), 0x00400100),
             (request(dataset(Modality="MG"), dataset(Modality="MG")), 0x00400100),
         ],
     )
-    def test_r16_name_what_was_wrong_and_no_patient(self, unit: Unit, identifier: Dataset, tag: int) -> None:
+    def test_r16_an_invalid_key_is_a900_with_its_tag_and_without_its_value(
+        self, unit: Unit, identifier: Dataset, tag: int
+    ) -> None:
         create()
         answer = unit.ask(identifier)
         assert (answer.statuses, answer.rows) == ([0xA900], [])
@@ -215,13 +226,13 @@ class TestStatuses:
 
 class TestOddKeys:
     def with_a_private_key(self) -> Dataset:
-        """A return key of the maker's own."""
+        """Return an identifier with a private return key."""
         identifier = request(PatientID="1", PatientName="")
         identifier.add_new(0x00091010, "LO", "")
         return identifier
 
     @pytest.mark.parametrize("value", ["", "MAKER"])
-    def test_r17_a_private_key_is_no_filter_and_no_warning(self, unit: Unit, value: str) -> None:
+    def test_r17_a_private_key_is_ignored(self, unit: Unit, value: str) -> None:
         create(patient_id="1")
         identifier = self.with_a_private_key()
         identifier[0x00091010].value = value
@@ -229,7 +240,7 @@ class TestOddKeys:
         assert answer.statuses == [FF00, 0x0000]
         assert keywords(answer.rows[0]) == {"PatientID", "PatientName"}
 
-    def test_r17_a_retired_key_is_no_filter(self, unit: Unit) -> None:
+    def test_r17_a_retired_key_does_not_filter(self, unit: Unit) -> None:
         create(patient_id="1")
         assert unit.ask(request(PatientID="1", OtherPatientIDs="")).statuses == [FF01, 0x0000]
 
@@ -241,14 +252,14 @@ class TestOddKeys:
 
 
 def corrupt(item: WorklistItem, value: str) -> None:
-    """A name of bytes that are no text, behind the back of everybody, as far as the database lets one."""
+    """Write bytes that are not text into a field, past all checks, as far as the database allows."""
     raw = "CAST(x'534D495448FF07' AS TEXT)" if connection.vendor == "sqlite" else "'SMITH' || chr(7)"
     key = item.pk.hex if connection.vendor == "sqlite" else item.pk
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE worklist_worklistitem SET {value} = {raw} WHERE id = %s", [key])
 
 
-class TestACorruptRow:
+class TestACorruptItem:
     @pytest.mark.parametrize(
         ("values", "keyword"),
         [
@@ -273,7 +284,7 @@ class TestACorruptRow:
         assert (answer.accession_numbers, answer.statuses[-1]) == (["A", "C"], 0x0000)
         assert vars(log.wait_for("item left out: illegal value"))["attribute"] == keyword
 
-    def test_r18_of_bytes_that_are_no_text_costs_no_other(self, unit: Unit, log: LogLines) -> None:
+    def test_r18_with_bytes_that_are_not_text_costs_no_other(self, unit: Unit, log: LogLines) -> None:
         items = [create(accession_number=number) for number in "ABC"]
         corrupt(items[1], "patient_name")
         answer = unit.ask(request(QueryRetrieveLevel="SCHEDULED"))
@@ -282,13 +293,13 @@ class TestACorruptRow:
 
 
 class TestTheStation:
-    def test_r19_of_an_item_without_one_is_the_askers(self, unit: Unit) -> None:
+    def test_r19_of_an_item_without_one_is_the_requestors_ae_title(self, unit: Unit) -> None:
         create(station_ae_title="")
         row = one_row(Unit(unit.port, "HOLOGIC1"), request(dataset(ScheduledStationAETitle="HOLOGIC1")))
         assert step_of(row).ScheduledStationAETitle == "HOLOGIC1"
 
     @pytest.mark.parametrize(("own_list_only", "found"), [(True, []), (False, ["OTHER"])])
-    def test_r20_of_another_is_hidden_from_one_that_sees_its_own_list_only(
+    def test_r20_another_stations_items_are_hidden_from_a_modality_with_its_own_list_only(
         self, transactional_db: None, own_list_only: bool, found: list[str]
     ) -> None:
         Modality.objects.create(ae_title="HOLOGIC1", own_list_only=own_list_only)
@@ -298,14 +309,17 @@ class TestTheStation:
             assert Unit(port_of(running), "HOLOGIC1").ask(asked).accession_numbers == found
 
 
-class TestRequestsThatAreNone:
-    def test_r21_a_level_and_nothing_else_gets_whole_items(self, unit: Unit) -> None:
+class TestImproperRequests:
+    def test_r21_a_query_retrieve_level_alone_returns_whole_items(self, unit: Unit) -> None:
         create()
         answer = unit.ask(request(QueryRetrieveLevel="SCHEDULED"))
         assert answer.statuses == [FF00, 0x0000]
-        assert all(answer.rows[0].get(keyword) for keyword in ("PatientID", "PatientName", "AccessionNumber"))
+        assert all(
+            answer.rows[0].get(keyword)
+            for keyword in ("PatientID", "PatientName", "AccessionNumber", "StudyInstanceUID")
+        )
 
-    def test_r22_a_patient_id_alone_gets_the_whole_item(self, unit: Unit) -> None:
+    def test_r22_a_patient_id_alone_returns_the_whole_item(self, unit: Unit) -> None:
         create(patient_id="9990000001")
         create(patient_id="9990000002")
         row = one_row(unit, request(PatientID="9990000001"))
@@ -313,14 +327,14 @@ class TestRequestsThatAreNone:
         assert row.StudyInstanceUID
         assert step_of(row).Modality == "MG"
 
-    def test_r23_one_return_key_more_gets_those_two(self, unit: Unit) -> None:
+    def test_r23_a_patient_id_and_a_return_key_return_those_two(self, unit: Unit) -> None:
         create(patient_id="9990000001")
         assert keywords(one_row(unit, request(PatientID="9990000001", PatientName=""))) == {"PatientID", "PatientName"}
 
 
-class TestWhatTheSiteHasChosen:
+class TestMatchingOptions:
     @pytest.mark.parametrize(("folds", "found"), [(False, ["PLAIN"]), (True, ["MÜLLER", "PLAIN"])])
-    def test_accents_count_unless_it_folds_them(
+    def test_accents_count_unless_configured_otherwise(
         self, unit: Unit, settings: Settings, folds: bool, found: list[str]
     ) -> None:
         settings.MWL_FOLD_ACCENTS = folds
@@ -329,7 +343,7 @@ class TestWhatTheSiteHasChosen:
         assert sorted(unit.ask(request(PatientName="muller^luc*", AccessionNumber="")).accession_numbers) == found
 
     @pytest.mark.parametrize(("finds", "found"), [(False, []), (True, [A001])])
-    def test_a_procedure_id_finds_an_accession_number_where_it_says_so(
+    def test_a_procedure_id_finds_an_accession_number_if_configured(
         self, unit: Unit, settings: Settings, finds: bool, found: list[str]
     ) -> None:
         settings.MWL_PROCEDURE_ID_FINDS_ACCESSION = finds
@@ -337,19 +351,19 @@ class TestWhatTheSiteHasChosen:
         assert unit.ask(request(RequestedProcedureID=A001, AccessionNumber="")).accession_numbers == found
         assert unit.ask(request(RequestedProcedureID="RP1", AccessionNumber="")).accession_numbers == [A001]
 
-    def test_the_issuer_of_the_patient_id_is_its_own(self, unit: Unit, settings: Settings) -> None:
+    def test_the_issuer_of_the_patient_id_is_the_configured_one(self, unit: Unit, settings: Settings) -> None:
         settings.MWL_ISSUER_OF_PATIENT_ID = "NHS"
         create()
         answer = unit.ask(request(IssuerOfPatientID="", PatientID=""))
         assert (answer.rows[0].IssuerOfPatientID, answer.statuses[0]) == ("NHS", FF00)
 
-    def test_without_one_it_is_left_out_and_warned_of(self, unit: Unit) -> None:
+    def test_without_a_configured_issuer_the_status_is_ff01(self, unit: Unit) -> None:
         create()
         answer: Answer = unit.ask(request(IssuerOfPatientID="", PatientID=""))
         assert ("IssuerOfPatientID" in answer.rows[0], answer.statuses[0]) == (False, FF01)
 
 
-# R9: whatever the cloud sends ---------------------------------------------------------------------------------------
+# R9: whatever Manage sends ---------------------------------------------------------------------------------------
 
 NASTY = [
     "\\",
@@ -377,10 +391,12 @@ OTHERS: list[Any] = [None, 0, -1.5, True, [], {}, "F", "mg", "MG", "20260310", "
 
 
 def random_payload(dice: random.Random) -> dict[str, Any]:
-    """What the cloud sends, with some values replaced by whatever there may be."""
+    """Return an action of Manage with some values replaced by random ones."""
     action = create_item_action()
     item = action["parameters"]["worklist_item"]
-    for path in dice.sample(sorted([*CONTENT, *IDENTIFIERS, "accession_number"]), dice.randint(0, 4)):
+    for path in dice.sample(
+        sorted([*(field.path for field in (*CONTENT, *IDENTIFIERS)), "accession_number"]), dice.randint(0, 4)
+    ):
         length = dice.choice([0, 1, 2, 10, 16, 17, 64, 65, 200])
         text = "".join(dice.choices(NASTY if dice.random() < 0.3 else NASTY[4:10], k=length))
         set_at(item, path.replace(".", "__"), dice.choice([text, text, text, dice.choice(OTHERS)]))
@@ -388,20 +404,17 @@ def random_payload(dice: random.Random) -> dict[str, Any]:
 
 
 def item_of(action: dict[str, Any]) -> WorklistItem:
-    """The item that an action makes, without a database: thousands of them take their time as it is."""
+    """Return the item that an action makes, without a database, as there are thousands of them."""
     sent = action["parameters"]["worklist_item"]
-
-    def at(path: str) -> Any:
-        return reduce(lambda value, name: (value or {}).get(name), path.split("."), sent)
-
-    content = {field: read(at(path)) for path, (field, read) in CONTENT.items()}
-    identifiers = {name: (sent.get(name) or "").strip() or make() for name, make in IDENTIFIERS.items()}
+    content = {field.name: field.read(sent) for field in CONTENT}
+    given = {field.name: value for field in IDENTIFIERS if (value := field.read(sent))}
+    identifiers = {**new_identifiers(), **given}
     return WorklistItem(accession_number=sent["accession_number"].strip(), **content, **identifiers)
 
 
-class TestWhateverTheCloudSends:
+class TestRandomActions:
     @pytest.mark.once
-    def test_r9_is_refused_or_becomes_a_response_of_legal_values(self, factor: int) -> None:
+    def test_r9_are_refused_or_become_responses_of_legal_values(self, factor: int) -> None:
         dice, taken = random.Random(9), 0
         for _ in range(2_000 * factor):
             action = random_payload(dice)

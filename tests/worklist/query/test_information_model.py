@@ -1,14 +1,15 @@
-"""The table of keys: complete, known to DICOM, and at one with the model."""
+"""The table of keys is complete, valid DICOM and consistent with the item's model."""
 
 from datetime import date, time
 
 import pytest
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from core.contract import WORKLIST_STATUSES
+from core.contract import ItemStatus
 from core.value_representations import MAX_LENGTHS
 from tests.factories import WorklistItemFactory
-from worklist.models.items import LENGTHS, NEVER_EMPTY, WorklistItem
+from worklist.item_fields import FIELD_LENGTHS, NEVER_EMPTY
+from worklist.models.items import WorklistItem
 from worklist.query.information_model import (
     NOT_ITEM_FIELDS,
     NOT_KEYS,
@@ -43,8 +44,7 @@ CODE = {
     "CodingSchemeVersion": (0x00080103, "SH", "3", LEFT_OUT),
     "CodeMeaning": (0x00080104, "LO", "1", WHOLE),
 }
-#: Table K.6-1, copied by hand from PS3.4 and what this project says of it: tag, VR, return type, and what becomes of it
-#: where it is not known.
+#: Table K.6-1, copied by hand from PS3.4: tag, VR, return type; and what a response does without a value.
 TABLE = {
     "ScheduledProcedureStepSequence": (0x00400100, "SQ", "1", ZERO),
     "ScheduledStationAETitle": (0x00400001, "AE", "1", NOT_SHOWN),
@@ -102,19 +102,19 @@ TABLE = {
     "BarcodeValue": (0x22000005, "LT", "3", WARNED),
     "SpecificCharacterSet": (0x00080005, "CS", "1C", LEFT_OUT),
     "TimezoneOffsetFromUTC": (0x00080201, "SH", "1C", LEFT_OUT),
-    # Beyond the table, as the cloud sends them:
+    # Beyond the table, as Manage sends them:
     "PatientAddress": (0x00101040, "LO", "3", ZERO),
     "PatientComments": (0x00104000, "LT", "3", ZERO),
 }
 
 
 class TestTheTable:
-    def test_it_is_that_of_k_6_1(self) -> None:
+    def test_the_table_is_table_k_6_1(self) -> None:
         ours = {row.keyword: (row.tag, row.vr, row.return_type, row.when_unknown) for row in ROWS}
         assert ours == TABLE
 
     @pytest.mark.parametrize("code", CODES, ids=lambda code: code.keyword)
-    def test_a_code_is_that_of_the_macro(self, code: Attribute) -> None:
+    def test_a_code_follows_the_macro(self, code: Attribute) -> None:
         ours = {row.keyword: (row.tag, row.vr, row.return_type, row.when_unknown) for row in code.children}
         assert ours == CODE
 
@@ -123,7 +123,7 @@ class TestTheTable:
         assert tag_for_keyword(row.keyword) == row.tag
         assert dictionary_VR(row.tag) == row.vr
 
-    def test_no_keyword_stands_in_it_twice(self) -> None:
+    def test_no_keyword_is_in_the_table_twice(self) -> None:
         keywords = [row.keyword for row in ROWS]
         assert len(keywords) == len(set(keywords))
 
@@ -133,21 +133,21 @@ class TestTheTable:
     def test_every_required_key_is_matched(self) -> None:
         assert all(row.matching is not Matching.NONE for row in ROWS if row.required)
 
-    def test_what_is_never_empty_is_not_shown_without_a_value(self) -> None:
+    def test_an_item_is_left_out_without_a_value_of_type_1(self) -> None:
         of_type_1 = [row for row in ROWS if row.return_type == "1" and row.vr != "SQ"]
         assert {row.when_unknown for row in of_type_1} == {NOT_SHOWN}
 
-    def test_what_is_always_there_is_zero_length_without_a_value(self) -> None:
+    def test_an_attribute_of_type_2_is_zero_length_without_a_value(self) -> None:
         assert {row.when_unknown for row in ROWS if row.return_type in ("2", "2C")} == {ZERO}
 
-    def test_it_says_what_is_no_key(self) -> None:
+    def test_some_attributes_are_not_keys(self) -> None:
         assert {"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"} == NOT_KEYS
 
-    def test_what_belongs_to_the_step_is_misplaced_at_the_root(self) -> None:
+    def test_no_keyword_of_the_step_is_also_at_the_root(self) -> None:
         assert {"Modality", "ScheduledProtocolCodeSequence", "ScheduledProcedureStepEndDate"} <= STEP_KEYWORDS
         assert not STEP_KEYWORDS & {row.keyword for row in ROOT}
 
-    def test_it_is_walked_from_top_to_bottom(self) -> None:
+    def test_rows_are_yielded_from_top_to_bottom(self) -> None:
         walked = [(depth, row.keyword) for depth, row in rows()]
         place = walked.index((0, STEP_SEQUENCE))
         assert walked[place + 1] == (1, "ScheduledStationAETitle")
@@ -159,26 +159,28 @@ class TestTheTable:
 
 class TestTheTableAndTheModel:
     @pytest.mark.parametrize("row", [row for _, row in rows()], ids=lambda row: row.keyword)
-    def test_every_source_is_the_models_or_one_that_is_known(self, row: Attribute) -> None:
+    def test_every_source_is_a_field_of_the_model_or_a_known_exception(self, row: Attribute) -> None:
         for name in (*row.sources, *row.alternative_fields):
             assert name in NOT_ITEM_FIELDS or WorklistItem._meta.get_field(name)
 
-    @pytest.mark.parametrize("row", [row for _, row in rows() if row.field in LENGTHS], ids=lambda row: row.keyword)
+    @pytest.mark.parametrize(
+        "row", [row for _, row in rows() if row.field in FIELD_LENGTHS], ids=lambda row: row.keyword
+    )
     def test_no_field_is_longer_than_the_vr_allows(self, row: Attribute) -> None:
-        assert LENGTHS[row.field] <= MAX_LENGTHS[row.vr]
+        assert FIELD_LENGTHS[row.field] <= MAX_LENGTHS[row.vr]
 
-    def test_what_must_never_be_empty_is_never_empty_in_the_database(self) -> None:
-        """But for the station, which is returned as the asker, and dates and times, which cannot be."""
+    def test_the_database_refuses_an_empty_value_of_type_1(self) -> None:
+        """Except the station, which is returned as the requestor, and dates and times, which are never empty."""
         item = WorklistItemFactory.build()
         type_1 = {row.field for row in ROWS if row.return_type == "1" and row.field} - {"station_ae_title"}
         texts = {name for name in type_1 if not isinstance(getattr(item, name), date | time)}
         assert texts <= set(NEVER_EMPTY)
 
-    def test_what_may_not_be_empty_together_with_its_code_has_a_stand_in_that_is_never_empty(self) -> None:
+    def test_a_description_has_a_substitute_that_is_never_empty(self) -> None:
         described = [row for row in ROWS if row.return_type == "1C" and row.vr == "LO"]
         assert len(described) == 2
         assert all(row.substitutes[-1] in NEVER_EMPTY for row in described)
 
-    def test_every_status_has_its_words(self) -> None:
-        assert set(STATUS_WORDS) == set(WORKLIST_STATUSES)
+    def test_every_status_has_its_values(self) -> None:
+        assert set(STATUS_WORDS) == set(ItemStatus)
         assert STATUS_WORDS["IN PROGRESS"] == ("STARTED", "IN PROGRESS")

@@ -1,4 +1,4 @@
-"""How names are folded, and what they are looked up by."""
+"""Names without accents, and the search form by which the database finds them."""
 
 import sys
 import unicodedata
@@ -25,13 +25,13 @@ class TestWithoutAccents:
             ("O'BRIEN^SIOBHÁN", "o'brien^siobhan"),
         ],
     )
-    def test_neither_case_nor_accent_nor_stroke_counts(self, text: str, plain: str) -> None:
+    def test_case_accents_and_strokes_are_removed(self, text: str, plain: str) -> None:
         assert without_accents(text) == plain
 
     @pytest.mark.parametrize("form", ["NFC", "NFD"])
     @pytest.mark.parametrize("fold", FOLDINGS)
-    def test_nor_does_how_a_letter_was_spelled_or_folded_before(self, fold: object, form: str) -> None:
-        """Of every character there is: otherwise a name would not be found by what it is looked up by."""
+    def test_the_normal_form_and_earlier_folding_make_no_difference(self, fold: object, form: str) -> None:
+        """For every character; otherwise the search form of a name would not find it."""
         assert callable(fold)
         differing = [
             character
@@ -40,14 +40,14 @@ class TestWithoutAccents:
         ]
         assert differing == []
 
-    def test_it_is_done_once_and_for_all(self) -> None:
+    def test_doing_it_twice_changes_nothing(self) -> None:
         assert [
             each for each in EVERY_CHARACTER if without_accents(without_accents(each)) != without_accents(each)
         ] == []
 
 
-class TestWhatNamesAreLookedUpBy:
-    def test_is_the_alphabetic_group(self) -> None:
+class TestSearchForm:
+    def test_is_made_from_the_alphabetic_group(self) -> None:
         assert search_form(" van der Müller ^ZOË^ ^\u0301=李^安") == "vandermuller^zoe"
 
     @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ class TestWhatNamesAreLookedUpBy:
             ("*^JANE=李", "*^jane"),
         ],
     )
-    def test_a_key_becomes_a_pattern_that_lets_more_through_than_the_key(self, key: str, pattern: str) -> None:
+    def test_a_key_becomes_a_wider_pattern(self, key: str, pattern: str) -> None:
         assert search_pattern(key) == pattern
 
     @pytest.mark.parametrize(("key", "name"), [("GRO?", "GROß"), ("SMITH^*^DR", "SMITH^^DR"), ("SMITH^*", "SMITH")])
-    def test_nothing_is_lost_by_it(self, key: str, name: str) -> None:
+    def test_the_pattern_fits_every_name_that_the_key_matches(self, key: str, name: str) -> None:
         assert wild_card(search_pattern(key)).fullmatch(search_form(name))

@@ -1,4 +1,4 @@
-"""The answer's data sets, with plain objects: what is asked for and no more, in characters that the asker can read."""
+"""Responses hold the requested attributes and no more, in a character set that the modality reads."""
 
 from datetime import date, time
 from io import BytesIO
@@ -18,7 +18,7 @@ WARNED, LEFT_OUT = WhenUnknown.WARNED, WhenUnknown.LEFT_OUT
 CODE = {"procedure_code": "MGSCR", "procedure_coding_scheme": "L", "procedure_code_meaning": "Screening"}
 PROTOCOL = {"protocol_code": "4V", "protocol_coding_scheme": "L", "protocol_code_meaning": "Four views"}
 LEE = "LEE^ANN=李^安"
-#: What a woman of whom there is no note is shown with.
+#: The attributes of an item without notes.
 SHOWN_OF_THE_ROOT = {row.keyword for row in ROOT if row.when_unknown not in (WARNED, LEFT_OUT)}
 SHOWN_OF_THE_STEP = {row.keyword for row in STEP if row.when_unknown not in (WARNED, LEFT_OUT)}
 SUPPORTED = {
@@ -28,32 +28,32 @@ SUPPORTED = {
 
 
 def respond(identifier: Dataset, **values: Any) -> Dataset:
-    """The response to a request by the modality HOLOGIC1 that shows an item with these values."""
+    """Return the response to the modality HOLOGIC1 for an item with these values."""
     item = WorklistItemFactory.build(**values)
     return response_for(item, identifier, "HOLOGIC1", ZoneInfo("Europe/London"))
 
 
 def on_the_wire(response: Dataset) -> bytes:
-    """A response as it is sent (Implicit VR Little Endian)."""
+    """Encode a response as it is sent (Implicit VR Little Endian)."""
     encoded = encode(response, is_implicit_vr=True, is_little_endian=True)
     assert encoded
     return encoded
 
 
 def received(response: Dataset) -> Dataset:
-    """A response as its receiver reads it."""
+    """Encode a response and decode it as its receiver does."""
     return decode(BytesIO(on_the_wire(response)), is_implicit_vr=True, is_little_endian=True)
 
 
 class TestWhatIsReturned:
-    def test_what_is_asked_for_and_no_more(self) -> None:
+    def test_the_requested_attributes_and_no_more(self) -> None:
         response = respond(request(dataset(Modality=""), AccessionNumber="A1"), accession_number="A1")
         assert keywords(response) == {"AccessionNumber", "ScheduledProcedureStepSequence"}
         assert keywords(response.ScheduledProcedureStepSequence[0]) == {"Modality"}
         assert response.AccessionNumber == "A1"
 
     @pytest.mark.parametrize("identifier", [request(dataset()), request(ScheduledProcedureStepSequence=[])])
-    def test_an_empty_step_sequence_asks_for_the_whole_step(self, identifier: Dataset) -> None:
+    def test_an_empty_step_sequence_requests_the_whole_step(self, identifier: Dataset) -> None:
         identifier.AccessionNumber = ""
         response = respond(identifier)
         step = response.ScheduledProcedureStepSequence[0]
@@ -77,14 +77,14 @@ class TestWhatIsReturned:
         assert all(response[keyword].value for keyword in root)
         assert all(response.ScheduledProcedureStepSequence[0][keyword].value for keyword in step)
 
-    def test_everything_of_type_2_is_there_though_it_be_empty(self) -> None:
+    def test_everything_of_type_2_is_present_even_if_empty(self) -> None:
         root = {row.keyword: None for row in ROOT if row.return_type == "2"}
         step = {row.keyword: None for row in STEP if row.return_type in ("2", "2C")}
         response = received(respond(request(dataset(**step), **root)))
         assert keywords(response) == {*root, "ScheduledProcedureStepSequence"}
         assert keywords(response.ScheduledProcedureStepSequence[0]) == set(step)
 
-    def test_what_a_gateway_does_not_know_is_left_out(self) -> None:
+    def test_attributes_that_the_gateway_never_knows_are_left_out(self) -> None:
         identifier = request(PatientName="", Occupation="", EthnicGroup="", BarcodeValue="")
         identifier.add_new(0x00091001, "LO", "")
         assert keywords(respond(identifier)) == {"PatientName"}
@@ -96,12 +96,12 @@ class TestWhatIsReturned:
         assert (step.ScheduledProcedureStepStartDate, step.ScheduledProcedureStepStartTime) == ("20261123", "090500")
         assert response.PatientBirthDate == "19700321"
 
-    def test_midnight_is_a_time_too(self) -> None:
+    def test_midnight_is_a_time(self) -> None:
         response = respond(request(dataset(ScheduledProcedureStepStartTime="")), scheduled_time=time(0, 0))
         assert response.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStartTime == "000000"
 
     @pytest.mark.parametrize(("status", "word"), [("IN PROGRESS", "STARTED"), ("COMPLETED", "COMPLETED")])
-    def test_in_progress_goes_out_as_started(self, status: str, word: str) -> None:
+    def test_in_progress_is_returned_as_started(self, status: str, word: str) -> None:
         response = respond(request(dataset(ScheduledProcedureStepStatus="")), status=status)
         assert response.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus == word
 
@@ -113,17 +113,17 @@ class TestWhatIsReturned:
 
 
 class TestTheStation:
-    def test_an_item_without_one_is_shown_as_the_askers_own(self) -> None:
+    def test_of_an_item_without_one_is_the_requestors_ae_title(self) -> None:
         response = respond(request(dataset(ScheduledStationAETitle="")), station_ae_title="")
         assert response.ScheduledProcedureStepSequence[0].ScheduledStationAETitle == "HOLOGIC1"
 
-    def test_an_item_with_one_as_that(self) -> None:
+    def test_of_an_item_with_one_is_that_one(self) -> None:
         response = respond(request(dataset(ScheduledStationAETitle="")), station_ae_title="MAMMO1")
         assert response.ScheduledProcedureStepSequence[0].ScheduledStationAETitle == "MAMMO1"
 
 
 class TestDescriptionsAndCodes:
-    def test_a_description_is_shown_at_both_places(self) -> None:
+    def test_a_description_is_returned_at_the_root_and_in_the_step(self) -> None:
         keys = request(dataset(ScheduledProcedureStepDescription=""), RequestedProcedureDescription="")
         response = respond(keys, study_description="Screening")
         assert response.RequestedProcedureDescription == "Screening"
@@ -133,7 +133,7 @@ class TestDescriptionsAndCodes:
         ("values", "of_the_procedure", "of_the_step"),
         [({}, "MG", "MG"), (CODE, "Screening", "MG"), (PROTOCOL, "MG", "Four views")],
     )
-    def test_without_one_something_else_stands_in(
+    def test_without_a_description_the_code_meaning_or_modality_is_returned(
         self, values: dict[str, str], of_the_procedure: str, of_the_step: str
     ) -> None:
         keys = request(dataset(ScheduledProcedureStepDescription=""), RequestedProcedureDescription="")
@@ -143,27 +143,25 @@ class TestDescriptionsAndCodes:
 
     @pytest.mark.parametrize("values", [{}, {"procedure_code": "MGSCR"}, {**CODE, "procedure_code_meaning": ""}])
     @pytest.mark.parametrize("asked", [[], [dataset()], [dataset(CodeValue="")]])
-    def test_a_code_that_is_not_known_whole_is_a_zero_length_sequence(
-        self, values: dict[str, str], asked: list[Dataset]
-    ) -> None:
+    def test_an_incomplete_code_is_a_zero_length_sequence(self, values: dict[str, str], asked: list[Dataset]) -> None:
         response = received(respond(request(RequestedProcedureCodeSequence=asked), **values))
         assert len(response.RequestedProcedureCodeSequence) == 0
 
     @pytest.mark.parametrize("asked", [[], [dataset()]])
-    def test_an_empty_code_sequence_asks_for_the_whole_code(self, asked: list[Dataset]) -> None:
+    def test_an_empty_code_sequence_requests_the_whole_code(self, asked: list[Dataset]) -> None:
         (code,) = respond(request(RequestedProcedureCodeSequence=asked), **CODE).RequestedProcedureCodeSequence
         assert (code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning) == ("MGSCR", "L", "Screening")
 
-    def test_of_a_code_only_what_is_asked_for_is_returned(self) -> None:
+    def test_only_the_requested_attributes_of_a_code_are_returned(self) -> None:
         asked = dataset(CodeValue="", CodeMeaning="")
         (code,) = respond(request(RequestedProcedureCodeSequence=[asked]), **CODE).RequestedProcedureCodeSequence
         assert keywords(code) == {"CodeValue", "CodeMeaning"}
 
-    def test_a_code_of_which_only_its_version_is_asked_for_is_left_out(self) -> None:
+    def test_a_code_is_left_out_if_only_its_version_is_requested(self) -> None:
         asked = request(RequestedProcedureCodeSequence=[dataset(CodingSchemeVersion="")])
         assert len(respond(asked, **CODE).RequestedProcedureCodeSequence) == 0
 
-    def test_the_protocol_code_stands_in_the_step(self) -> None:
+    def test_the_protocol_code_is_in_the_step(self) -> None:
         response = respond(request(dataset(ScheduledProtocolCodeSequence=[])), **PROTOCOL)
         (code,) = response.ScheduledProcedureStepSequence[0].ScheduledProtocolCodeSequence
         assert (code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning) == ("4V", "L", "Four views")
@@ -175,12 +173,12 @@ class TestTheTimezoneOffset:
         [("2026-03-10", "+0000"), ("2026-03-28", "+0000"), ("2026-03-29", "+0100"), ("2026-07-10", "+0100")],
     )
     @pytest.mark.parametrize("asked", ["", "+0000"])
-    def test_is_the_clinics_on_that_day(self, day: str, offset: str, asked: str) -> None:
+    def test_is_the_clinics_offset_on_that_day(self, day: str, offset: str, asked: str) -> None:
         identifier = request(TimezoneOffsetFromUTC=asked, PatientName="")
         response = respond(identifier, scheduled_date=date.fromisoformat(day))
         assert response.TimezoneOffsetFromUTC == offset
 
-    def test_is_returned_only_when_asked_for(self) -> None:
+    def test_is_returned_only_on_request(self) -> None:
         assert "TimezoneOffsetFromUTC" not in respond(request())
 
     def test_shifts_no_time(self) -> None:
@@ -189,7 +187,7 @@ class TestTheTimezoneOffset:
         assert response.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStartTime == "143000"
 
 
-class TestRequestsThatAreNone:
+class TestImproperRequests:
     @pytest.mark.parametrize(
         "identifier",
         [
@@ -211,7 +209,7 @@ class TestRequestsThatAreNone:
         assert keywords(response.ScheduledProcedureStepSequence[0]) == SHOWN_OF_THE_STEP
         assert len(response.RequestedProcedureCodeSequence) == 1
 
-    def test_a_private_element_is_no_return_key(self) -> None:
+    def test_a_private_element_is_not_a_return_key(self) -> None:
         identifier = request(PatientID="9990000001")
         identifier.add_new(0x00091001, "LO", "")
         assert wants_whole_item(identifier)
@@ -228,7 +226,7 @@ class TestRequestsThatAreNone:
             request(PatientID="9990000001", RequestedProcedureCodeSequence=[dataset(CodeValue="")]),
         ],
     )
-    def test_one_return_key_anywhere_makes_it_a_proper_one(self, identifier: Dataset) -> None:
+    def test_one_return_key_anywhere_makes_a_request_proper(self, identifier: Dataset) -> None:
         assert not wants_whole_item(identifier)
 
 
@@ -248,10 +246,10 @@ class TestUnsupportedKeys:
             request(SpecificCharacterSet="ISO_IR 192", TimezoneOffsetFromUTC="+0000"),
         ],
     )
-    def test_there_is_none_among_those_that_are_honoured(self, identifier: Dataset) -> None:
+    def test_supported_keys_give_no_warning(self, identifier: Dataset) -> None:
         assert not has_unsupported_key(identifier)
 
-    def test_what_is_noise_is_none(self) -> None:
+    def test_ignored_elements_give_no_warning(self) -> None:
         step = dataset(Modality="MG")
         step.add_new(0x00400000, "UL", 8)
         identifier = request(step, Modality="MG", ScheduledProcedureStepStartDate="20260310")
@@ -281,13 +279,13 @@ class TestUnsupportedKeys:
             request(ReferencedStudySequence=[dataset(ReferencedSOPInstanceUID="1.2.3")]),
         ],
     )
-    def test_a_value_that_is_not_matched_or_a_key_that_is_not_known_is_one(self, identifier: Dataset) -> None:
+    def test_a_value_that_is_not_matched_or_an_unknown_key_gives_a_warning(self, identifier: Dataset) -> None:
         assert has_unsupported_key(identifier)
 
 
 class TestCharacterSets:
     @pytest.mark.parametrize("asked", [None, "", "ISO_IR 6", "ISO_IR 100", "ISO_IR 192", "ISO_IR 999"])
-    def test_none_is_named_where_all_is_ascii(self, asked: str | None) -> None:
+    def test_none_is_named_if_all_is_ascii(self, asked: str | None) -> None:
         response = respond(request(SpecificCharacterSet=asked, PatientName=""))
         assert "SpecificCharacterSet" not in response
 
@@ -301,7 +299,7 @@ class TestCharacterSets:
             ("GB18030", "王^小东", "GB18030", "王^小东".encode("gb18030")),
         ],
     )
-    def test_the_askers_own_is_answered_in(self, asked: str, name: str, answered: str, raw: bytes) -> None:
+    def test_the_requested_one_is_used(self, asked: str, name: str, answered: str, raw: bytes) -> None:
         response = respond(request(SpecificCharacterSet=asked, PatientName=""), patient_name=name)
         assert response.SpecificCharacterSet == answered
         assert raw in on_the_wire(response)
@@ -315,19 +313,19 @@ class TestCharacterSets:
             ["ISO 2022 IR 6", "ISO 2022 IR 100", "ISO 2022 IR 87"],
         ],
     )
-    def test_with_code_extensions_too(self, asked: list[str]) -> None:
+    def test_code_extensions_are_used(self, asked: list[str]) -> None:
         identifier = request(SpecificCharacterSet=asked, PatientName="", RequestedProcedureDescription="")
         names = {"patient_name": "MÜLLER^ZOË", "study_description": "Föhr"}
         answer = received(respond(identifier, **names))
         assert answer.SpecificCharacterSet == asked
         assert (str(answer.PatientName), answer.RequestedProcedureDescription) == ("MÜLLER^ZOË", "Föhr")
 
-    def test_with_code_extensions_every_component_escapes_for_itself(self) -> None:
+    def test_with_code_extensions_every_component_has_its_own_escape_sequence(self) -> None:
         asked = ["ISO 2022 IR 6", "ISO 2022 IR 100"]
         response = respond(request(SpecificCharacterSet=asked, PatientName=""), patient_name="MÜLLER^ZOË")
         assert b"\x1b-AM\xdcLLER^\x1b-AZO\xcb" in on_the_wire(response)
 
-    def test_inside_the_step_and_its_codes_too(self) -> None:
+    def test_texts_in_the_step_and_its_codes_count(self) -> None:
         step = dataset(ScheduledPerformingPhysicianName="", ScheduledProtocolCodeSequence=[])
         identifier = request(step, SpecificCharacterSet=["ISO 2022 IR 6", "ISO 2022 IR 100"])
         meaning = {**PROTOCOL, "protocol_code_meaning": "Föhr"}
@@ -348,7 +346,7 @@ class TestCharacterSets:
             ("ISO_IR 13", "山田"),
         ],
     )
-    def test_what_the_askers_own_does_not_hold_is_answered_in_unicode(self, asked: Any, name: str) -> None:
+    def test_unicode_is_used_if_the_requested_one_lacks_a_character(self, asked: Any, name: str) -> None:
         answer = received(respond(request(SpecificCharacterSet=asked, PatientName=""), patient_name=name))
         assert answer.SpecificCharacterSet == "ISO_IR 192"
         assert str(answer.PatientName) == name
@@ -358,12 +356,12 @@ class TestCharacterSets:
         "asked",
         [None, "", "ISO_IR 6", ["", ""], "ISO 2022 IR 6", "ISO_IR 999", "latin1", ["ISO_IR 192", "ISO 2022 IR 100"]],
     )
-    def test_without_one_that_is_known_in_latin_1_else_in_unicode(self, asked: Any, name: str, answered: str) -> None:
+    def test_without_a_known_one_latin_1_is_used_or_else_unicode(self, asked: Any, name: str, answered: str) -> None:
         identifier = request(SpecificCharacterSet=asked, PatientName="")
         answer = received(respond(identifier, patient_name=name))
         assert (answer.SpecificCharacterSet, str(answer.PatientName)) == (answered, name)
 
-    def test_what_is_not_asked_for_does_not_count(self) -> None:
+    def test_attributes_that_are_not_requested_do_not_count(self) -> None:
         assert keywords(respond(request(PatientID=""), patient_name="MÜLLER")) == {"PatientID"}
 
 
@@ -380,18 +378,18 @@ class TestIllegalValues:
             ("station_ae_title", "RÖNTGEN", "ScheduledStationAETitle"),
         ],
     )
-    def test_cannot_be_shown(self, field: str, value: str, keyword: str) -> None:
+    def test_raise_illegal_value(self, field: str, value: str, keyword: str) -> None:
         with pytest.raises(IllegalValue, match=keyword):
             respond(request(), **{field: value})
 
-    def test_nor_in_a_code(self) -> None:
+    def test_in_a_code_raise_illegal_value(self) -> None:
         with pytest.raises(IllegalValue, match="CodeMeaning"):
             respond(request(), **{**CODE, "procedure_code_meaning": "one\ntwo"})
 
-    def test_do_no_harm_where_they_are_not_asked_for(self) -> None:
+    def test_are_ignored_if_they_are_not_requested(self) -> None:
         assert respond(request(PatientID=""), patient_id="1", patient_weight="heavy").PatientID == "1"
 
-    def test_the_asker_may_be_called_anything(self) -> None:
+    def test_the_requestors_ae_title_may_be_anything(self) -> None:
         item = WorklistItemFactory.build(station_ae_title="")
         response = response_for(item, request(), "RÖNTGEN", ZoneInfo("Europe/London"))
         assert response.ScheduledProcedureStepSequence[0].ScheduledStationAETitle == "RÖNTGEN"
@@ -403,7 +401,7 @@ class TestEveryValue:
         assert illegal(response) == []
 
 
-class TestWhatIsReadBack:
+class TestDecodedResponses:
     @pytest.mark.parametrize(
         ("terms", "name"),
         [
@@ -414,7 +412,7 @@ class TestWhatIsReadBack:
             (["ISO_IR 144"], "ИВАНОВА^АННА"),
         ],
     )
-    def test_a_reader_gets_every_name_back_whatever_set_was_asked_for(self, terms: list[str], name: str) -> None:
+    def test_hold_every_name_unchanged_in_any_requested_character_set(self, terms: list[str], name: str) -> None:
         asked = Dataset()
         asked.SpecificCharacterSet = terms if len(terms) > 1 else terms[0]
         asked.PatientName = None

@@ -1,4 +1,4 @@
-"""How a text is spelled for a console that has not all its letters."""
+"""Text is transliterated for modalities that lack some of its characters."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from worklist.query.transliteration import transliterate
 
 
 def plain(text: str, vr_name: str = "PN") -> str:
-    """For a console that has ASCII alone."""
+    """Transliterate for a modality that has ASCII only."""
     return transliterate(text, vr_name, str.isascii)
 
 
@@ -30,10 +30,10 @@ class TestNames:
             ("SMITH^JANE", "SMITH^JANE"),
         ],
     )
-    def test_are_spelled_in_letters_that_are_there(self, name: str, spelled: str) -> None:
+    def test_are_transliterated(self, name: str, spelled: str) -> None:
         assert plain(name) == spelled
 
-    def test_keep_the_letters_that_the_console_has(self) -> None:
+    def test_keep_the_characters_that_the_modality_has(self) -> None:
         def latin_1(text: str) -> bool:
             return all(ord(character) < 256 for character in text)
 
@@ -42,11 +42,11 @@ class TestNames:
     def test_are_no_longer_than_a_name_may_be(self) -> None:
         assert plain("ß" * 64) == "s" * 64
 
-    def test_of_which_nothing_would_be_left_stay_as_they_are(self) -> None:
+    def test_that_would_end_up_empty_are_unchanged(self) -> None:
         assert plain("\ue000^\ue001") == "\ue000^\ue001"
 
     @given(name=st.text(max_size=64).filter(vr.is_pn))
-    def test_are_names_still_and_without_a_question_mark_of_ours(self, name: str) -> None:
+    def test_stay_valid_names_without_new_question_marks(self, name: str) -> None:
         spelled = plain(name)
         assert vr.is_pn(spelled)
         assert spelled == name or (spelled.isascii() and spelled.count("?") <= name.count("?"))

@@ -10,8 +10,8 @@ from dicom.models import Modality
 from tests.users import page
 from tests.worklist.test_admin import LIST, detail
 from worklist.models import ItemChange, WorklistItem
-from worklist.performed_step.exceptions import NotPossible
-from worklist.services.test_items import make_test_item, take_off
+from worklist.performed_step.exceptions import CannotResolve
+from worklist.services.test_items import create_test_item, discontinue_test_item
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +57,7 @@ class TestMaking:
 
 class TestTakingOff:
     def test_is_offered_on_its_page_and_done_after_asking(self, support: Client) -> None:
-        item = make_test_item("", "MG", "test")
+        item = create_test_item("", "MG", "test")
         address = reverse("admin:worklist_worklistitem_take_off", args=[item.pk])
         assert address in page(support, detail(item))
         assert "Take it off the list" in page(support, address)
@@ -70,7 +70,7 @@ class TestTakingOff:
     def test_of_a_woman_is_refused(self, support: Client, item: WorklistItem) -> None:
         address = reverse("admin:worklist_worklistitem_take_off", args=[item.pk])
         assert address not in page(support, detail(item))
-        assert "It is no test item" in support.post(address, follow=True).content.decode()
-        with pytest.raises(NotPossible):
-            take_off(item, "test")
+        assert "It is not a test item" in support.post(address, follow=True).content.decode()
+        with pytest.raises(CannotResolve):
+            discontinue_test_item(item, "test")
         assert WorklistItem.objects.get().status == "SCHEDULED"

@@ -13,7 +13,7 @@ from dicom.association_policy import AssociationPolicy
 from dicom.server import DicomServer, PortUnavailable, is_accepting, stop_server
 from dicom.tls import server_context
 from worklist.configuration import LISTENING, server_config
-from worklist.performed_step.abandoned_steps import Rounds
+from worklist.performed_step.abandoned_steps import AbandonedStepsCheck
 from worklist.query.find import WorklistContext
 from worklist.scp import start_worklist_server
 
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         with stop_event() as stopping:
             servers = _start_servers(context)
             context.deliveries.start()
-            Rounds(stopping).start()
+            AbandonedStepsCheck(stopping).start()
             heartbeat = HeartbeatWriter("mwl_scp", LISTENING, watchdog=True).start()
             while not stopping.is_set():
                 if is_accepting(*servers):  # this loop still running does not prove that the servers are

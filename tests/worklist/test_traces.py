@@ -1,4 +1,4 @@
-"""Queries and reports as spans."""
+"""C-FIND and N-CREATE are traced as spans without patient data."""
 
 import pytest
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class TestTraces:
-    def test_a_query_is_a_span_and_nobody_is_in_it(self, collector: Collector, unit: Unit) -> None:
+    def test_a_query_is_a_span_without_patient_data(self, collector: Collector, unit: Unit) -> None:
         create(patient_name=NAME, patient_id=NUMBER)
         asked = request(SpecificCharacterSet="ISO_IR 192", PatientName="SECRETARY*", PatientID=NUMBER)
         assert len(unit.ask(asked).rows) == 1
@@ -19,7 +19,7 @@ class TestTraces:
         assert (found["gateway.matched"], found["gateway.keys"]) == (1, "PatientName,PatientID")
         assert not collector.knows_somebody
 
-    def test_a_report_of_a_modality_is_a_span_and_nobody_is_in_it(self, collector: Collector, unit: Unit) -> None:
+    def test_a_procedure_step_is_a_span_without_patient_data(self, collector: Collector, unit: Unit) -> None:
         unit.create("2.25.77", request(PatientName=NAME, PatientID=NUMBER))
         assert collector.wait_for("N-CREATE")["gateway.sop_instance_uid"] == "2.25.77"
         assert not collector.knows_somebody

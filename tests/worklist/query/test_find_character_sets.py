@@ -1,4 +1,4 @@
-"""The checks CS1 to CS10 of character sets (PS3.5 section 6.1.2, PS3.4 section K.4.1.1.3.2), on the wire."""
+"""The checks CS1 to CS10 of character sets in C-FIND (PS3.5 6.1.2, PS3.4 K.4.1.1.3.2), over the network."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +27,7 @@ NAMES = {
 
 @pytest.fixture
 def unit(unit: Unit) -> Unit:
-    """A modality, and women of all sorts of names on the list."""
+    """A modality, and patients with many kinds of names on its list."""
     for number, name in NAMES.items():
         WorklistItemFactory.create(accession_number=number, patient_name=name)
     return unit
@@ -35,39 +35,39 @@ def unit(unit: Unit) -> Unit:
 
 @pytest.fixture
 def overridden(unit: Unit) -> Iterator[int]:
-    """The port of a server that looks modalities up afresh."""
+    """The port of a server that reads the modalities again for each request."""
     with serving() as running:
         yield port_of(running)
 
 
 def name_of(unit: Unit, number: str, asked: Any = None) -> Dataset:
-    """The one row that has a woman's name."""
+    """Return the one row of an accession number, with the patient's name."""
     (row,) = unit.ask(request(SpecificCharacterSet=asked, AccessionNumber=number, PatientName="")).rows
     return row
 
 
 def found(unit: Unit, key: str, asked: Any = None) -> list[str]:
-    """The accession numbers that a name finds."""
+    """Return the accession numbers that a name key finds."""
     return sorted(unit.ask(request(SpecificCharacterSet=asked, PatientName=key, AccessionNumber="")).accession_numbers)
 
 
-class TestWithoutOne:
+class TestRequestsWithoutCharacterSet:
     @pytest.mark.parametrize("asked", [None, "", "ISO_IR 6"], ids=["cs1 absent", "cs7 zero length", "cs1 its default"])
-    def test_cs1_and_cs7_ascii_is_ascii(self, unit: Unit, asked: str | None) -> None:
+    def test_cs1_and_cs7_ascii_is_sent_as_ascii(self, unit: Unit, asked: str | None) -> None:
         row = name_of(unit, "A001", asked)
         assert row.PatientName.original_string == b"SMITH^JANE"
         assert "SpecificCharacterSet" not in row
 
     @pytest.mark.parametrize("asked", [None, ""], ids=["absent", "zero length"])
     @pytest.mark.parametrize(("number", "answered"), [("A005", "ISO_IR 100"), ("A006", "ISO_IR 192")])
-    def test_cs7_what_is_not_is_latin_1_or_unicode(
+    def test_cs7_other_text_is_sent_as_latin_1_or_unicode(
         self, unit: Unit, asked: str | None, number: str, answered: str
     ) -> None:
         row = name_of(unit, number, asked)
         assert (row.SpecificCharacterSet, str(row.PatientName)) == (answered, NAMES[number])
 
 
-class TestOfTheRequest:
+class TestTheRequestsCharacterSet:
     def test_cs2_latin_1_is_answered_in_latin_1(self, unit: Unit) -> None:
         row = name_of(unit, "A005", "ISO_IR 100")
         assert row.SpecificCharacterSet == "ISO_IR 100"
@@ -79,7 +79,7 @@ class TestOfTheRequest:
         assert row.PatientName.original_string.rstrip(b" ") == NAMES["A014"].encode()
 
     @pytest.mark.parametrize("asked", ["ISO_IR 100", "ISO_IR 144", "ISO_IR 13", LATIN_1], ids=str)
-    def test_cs4_one_that_does_not_hold_a_name_is_answered_in_unicode(self, unit: Unit, asked: Any) -> None:
+    def test_cs4_unicode_is_sent_if_the_requested_one_lacks_a_character(self, unit: Unit, asked: Any) -> None:
         row = name_of(unit, "A014", asked)
         assert (row.SpecificCharacterSet, str(row.PatientName)) == ("ISO_IR 192", NAMES["A014"])
 
@@ -96,31 +96,31 @@ class TestOfTheRequest:
         ],
         ids=str,
     )
-    def test_each_is_read_back_as_it_was(self, unit: Unit, asked: Any, name: str, syntax: Any) -> None:
+    def test_each_name_is_read_back_unchanged(self, unit: Unit, asked: Any, name: str, syntax: Any) -> None:
         WorklistItemFactory.create(accession_number="X", patient_name=name)
         with unit.associated([syntax]) as association:
             answer = find(association, request(SpecificCharacterSet=asked, AccessionNumber="X", PatientName=""))
         (row,) = answer.rows
         assert (row.SpecificCharacterSet or "", str(row.PatientName)) == (asked, name)
 
-    def test_a_name_in_parts_is_sent_whole(self, unit: Unit) -> None:
+    def test_a_decomposed_name_is_sent_composed(self, unit: Unit) -> None:
         WorklistItemFactory.create(accession_number="X", patient_name="SIOBHA\u0301N")
         assert name_of(unit, "X", "ISO_IR 100").PatientName.original_string.rstrip() == "SIOBHÁN".encode("latin-1")
 
 
-class TestOfAKey:
+class TestKeys:
     @pytest.mark.parametrize("asked", [LATIN_1, "ISO_IR 100", "ISO_IR 192"], ids=str)
-    def test_cs5_is_read_in_its_own(self, unit: Unit, asked: Any) -> None:
+    def test_cs5_a_key_is_read_in_the_requests_character_set(self, unit: Unit, asked: Any) -> None:
         assert found(unit, "MÜLLER*", asked) == ["A005"]
         assert found(unit, "müller", asked) == ["A005"]
 
     @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
-    def test_cs6_that_is_unknown_is_read_as_ascii(self, unit: Unit) -> None:
+    def test_cs6_an_unknown_character_set_is_read_as_ascii(self, unit: Unit) -> None:
         answer = unit.ask(request(SpecificCharacterSet="ISO_IR 999", PatientName="SMITH*", AccessionNumber=""))
         assert sorted(answer.accession_numbers) == ["A001", "A002", "A003", "A016"]
         assert answer.statuses[-1] == 0x0000
 
-    def test_cs7_is_zero_length_as_if_it_were_absent(self, unit: Unit) -> None:
+    def test_cs7_a_zero_length_character_set_counts_as_absent(self, unit: Unit) -> None:
         assert found(unit, "SMITH*", "") == found(unit, "SMITH*") == ["A001", "A002", "A003", "A016"]
 
     @pytest.mark.parametrize(("key", "numbers"), [("O'BRIEN^SIOBH?N", ["A004"]), ("O'BRIEN^SIOBH??N", [])])
@@ -130,23 +130,23 @@ class TestOfAKey:
         assert found(unit, key, "ISO_IR 192") == numbers
 
     @pytest.mark.parametrize("key", ["O'BRIEN^SIOBHA\u0301N", "o'brien^siobha\u0301n", "*BHA\u0301N"])
-    def test_cs10_in_parts_finds_a_letter_that_is_whole(self, unit: Unit, key: str) -> None:
+    def test_cs10_a_decomposed_key_finds_a_composed_letter(self, unit: Unit, key: str) -> None:
         assert found(unit, key, "ISO_IR 192") == ["A004"]
 
     @pytest.mark.parametrize("key", ["=李^安", "*=李*", "LEE^ANN", "=李^?"])
-    def test_of_several_groups_finds_by_each(self, unit: Unit, key: str) -> None:
+    def test_a_key_of_several_groups_finds_by_each(self, unit: Unit, key: str) -> None:
         assert found(unit, key, "ISO_IR 192") == ["A014"]
 
 
-class TestOfTheModality:
-    """CS8: what the site says of a console goes before what the console says."""
+class TestTheModalitysCharacterSet:
+    """CS8: the configured character set of a modality overrides the request's."""
 
     @pytest.mark.parametrize("asked", [None, "ISO_IR 192", "ISO_IR 100"])
     @pytest.mark.parametrize(
         ("number", "spelled"),
         [("A001", "SMITH^JANE"), ("A004", "O'BRIEN^SIOBHAN"), ("A006", "LUKASZ^WYN"), ("A014", "LEE^ANN")],
     )
-    def test_cs8_that_knows_ascii_is_sent_plain_letters(
+    def test_cs8_a_modality_with_ascii_only_is_sent_transliterated_names(
         self, unit: Unit, overridden: int, asked: str | None, number: str, spelled: str
     ) -> None:
         Modality.objects.create(ae_title="MAMMO1", character_set="ascii-transliterate")
@@ -154,7 +154,7 @@ class TestOfTheModality:
         assert (str(row.PatientName), "SpecificCharacterSet" in row) == (spelled, False)
 
     @pytest.mark.parametrize(("number", "sent"), [("A005", "MÜLLER"), ("A006", "LUKASZ^WYN"), ("A014", "LEE^ANN")])
-    def test_that_knows_latin_1_is_sent_what_that_holds(
+    def test_a_modality_with_latin_1_is_sent_what_latin_1_has(
         self, unit: Unit, overridden: int, number: str, sent: str
     ) -> None:
         Modality.objects.create(ae_title="MAMMO1", character_set="ISO_IR 100")
@@ -162,7 +162,7 @@ class TestOfTheModality:
         assert str(row.PatientName) == sent
         assert row.get("SpecificCharacterSet", "ISO_IR 100") == "ISO_IR 100"
 
-    def test_is_for_all_texts_of_an_answer(self, unit: Unit, overridden: int) -> None:
+    def test_all_texts_of_a_response_are_transliterated(self, unit: Unit, overridden: int) -> None:
         Modality.objects.create(ae_title="MAMMO1", character_set="ascii-transliterate")
         WorklistItemFactory.create(accession_number="X", study_description="Größe", station_name="Ł" * 16)
         step = dataset(ScheduledStationName="", ScheduledProcedureStepDescription="")

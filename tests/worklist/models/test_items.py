@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from core.audit import Auditor
+from core.contract import ItemStatus
 from dicom.modality_policy import ModalityPolicy
 from tests.dicom.requests import dataset, request
 from tests.factories import WorklistItemFactory
-from worklist.models.items import COMPARED_AS_TEXT, LENGTHS, NEVER_EMPTY, PAGE, SEARCH_LENGTH, WorklistItem
+from worklist.item_fields import FIELD_LENGTHS, NEVER_EMPTY
+from worklist.models.items import COMPARED_AS_TEXT, PAGE, SEARCH_LENGTH, WorklistItem
 from worklist.query.information_model import MatchingOptions
 from worklist.query.matching import MatchingKeys, apply_policy, parse_matching_keys
 from worklist.query.person_names import NamePattern, search_form, search_pattern, wild_card
@@ -33,10 +35,10 @@ def refused(**values: Any) -> None:
 
 
 class TestConstraints:
-    @pytest.mark.parametrize("field", sorted(set(LENGTHS) - {"status", "study_instance_uid"}))
+    @pytest.mark.parametrize("field", sorted(set(FIELD_LENGTHS) - {"status", "study_instance_uid"}))
     def test_no_text_is_longer_than_its_vr_allows(self, field: str) -> None:
-        assert WorklistItemFactory.create(**{field: "É" * LENGTHS[field]})
-        refused(**{field: "É" * (LENGTHS[field] + 1)})
+        assert WorklistItemFactory.create(**{field: "É" * FIELD_LENGTHS[field]})
+        refused(**{field: "É" * (FIELD_LENGTHS[field] + 1)})
 
     def test_nor_is_a_uid(self) -> None:
         refused(study_instance_uid="1" * 65)
@@ -90,7 +92,7 @@ def accession_numbers(identifier: Dataset) -> list[str]:
 
 class TestOpenItems:
     def test_are_those_that_are_not_final(self) -> None:
-        for status in WorklistItem.Status:
+        for status in ItemStatus:
             WorklistItemFactory.create(status=status)
         assert {item.status for item in WorklistItem.objects.open()} == {"SCHEDULED", "IN PROGRESS"}
 
@@ -114,7 +116,7 @@ class TestMatchingItems:
         ],
     )
     def test_are_open_unless_a_status_is_asked_for(self, status: str | None, found: list[str]) -> None:
-        for stored in WorklistItem.Status:
+        for stored in ItemStatus:
             WorklistItemFactory.create(status=stored)
         keys = parse_matching_keys(request(dataset(ScheduledProcedureStepStatus=status)))
         assert sorted(item.status for item in WorklistItem.objects.matching(keys)) == found
@@ -285,7 +287,7 @@ ITEMS = st.fixed_dictionaries(
         "study_instance_uid": TEXTS,
         "requested_procedure_id": TEXTS,
         "scheduled_procedure_step_id": TEXTS,
-        "status": st.sampled_from(WorklistItem.Status.values),
+        "status": st.sampled_from(list(ItemStatus)),
     }
 )
 

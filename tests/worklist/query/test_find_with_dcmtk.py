@@ -1,4 +1,4 @@
-"""The same wire with DCMTK's programs as the modality, which owe nothing to the libraries of this gateway."""
+"""C-FIND and C-ECHO with DCMTK's programs as the modality: an implementation independent of pynetdicom."""
 
 from datetime import date
 
@@ -49,36 +49,34 @@ class TestDcmtk:
             ("", "MÜLLER^ZOË"),
         ],
     )
-    def test_a_name_can_be_read_in_whatever_character_set_was_asked_for(
-        self, console: Console, asked: str, name: str
-    ) -> None:
+    def test_a_name_is_readable_in_any_requested_character_set(self, console: Console, asked: str, name: str) -> None:
         WorklistItemFactory.create(patient_name=name)
         (row,) = console.shown(f"SpecificCharacterSet={asked}", "PatientName")
         assert f"[{name}]" in row
 
-    def test_a_query_by_accession_number_shows_that_woman(self, console: Console) -> None:
+    def test_a_query_by_accession_number_finds_that_item(self, console: Console) -> None:
         WorklistItemFactory.create(accession_number="ACC1", patient_name="SMITH^JANE")
         WorklistItemFactory.create(accession_number="ACC2", patient_name="JONES^MARY")
         (row,) = console.shown("AccessionNumber=ACC1", "PatientName")
         assert "[SMITH^JANE]" in row
         assert "JONES" not in row
 
-    def test_only_what_was_asked_for_comes_back(self, console: Console) -> None:
+    def test_only_the_requested_attributes_are_returned(self, console: Console) -> None:
         WorklistItemFactory.create(accession_number="ACC1")
         (row,) = console.shown("AccessionNumber=ACC1", f"{STEP}.Modality", options=())
         tags = {line.split()[0] for line in row.splitlines() if line.strip().startswith("(")}
         data_set = {tag for tag in tags if not tag.startswith(("(0002", "(fffe"))}
         assert data_set == {"(0008,0050)", "(0008,0060)", "(0040,0100)"}
 
-    def test_a_query_that_means_nothing_is_told_so(self, console: Console) -> None:
-        said = console.find(f"{STEP}.ScheduledProcedureStepStartDate=20261345", "PatientName")
-        assert "Error: DataSetDoesNotMatchSOPClass" in said
+    def test_an_invalid_query_is_an_error(self, console: Console) -> None:
+        output = console.find(f"{STEP}.ScheduledProcedureStepStartDate=20261345", "PatientName")
+        assert "Error: DataSetDoesNotMatchSOPClass" in output
 
     def test_a_cancel_ends_the_answer(self, console: Console, log: LogLines, settings: Settings) -> None:
         settings.MWL_MAX_ROWS = 1000
         WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(600))
-        said = console.find("PatientID", options=("--cancel", "5"))
-        assert "Cancel" in said
+        output = console.find("PatientID", options=("--cancel", "5"))
+        assert "Cancel" in output
         record = vars(log.wait_for("worklist query answered"))
         assert record["outcome"] == "cancelled"
         assert record["matched"] < 100

@@ -1,6 +1,6 @@
-"""The same items and questions for DCMTK's worklist server: where the two differ, the standard says who is right.
+"""Compare answers with those of DCMTK's worklist server; where they differ, quote the standard for this gateway's.
 
-wlmscpfs answers from files; the files are made of the very responses that this gateway gives.
+wlmscpfs answers from files, which are made of the responses of this gateway.
 """
 
 import os
@@ -26,7 +26,7 @@ from tests.processes import free_ports
 from worklist.models import WorklistItem
 from worklist.query.response import response_for
 
-#: Accession number → what of the item is not as the factory makes it.
+#: Accession number → fields that differ from the factory's.
 ITEMS: dict[str, dict[str, Any]] = {
     "A1": {"patient_name": "SMITH^JANE", "patient_id": "9990000001", "scheduled_time": clock(9)},
     "A2": {"patient_name": "SMITH^MARY^ANN", "patient_id": "9990000002", "scheduled_time": clock(9, 30)},
@@ -40,16 +40,16 @@ ITEMS: dict[str, dict[str, Any]] = {
 
 
 def step(**keys: Any) -> Dataset:
-    """A query by attributes of the scheduled step."""
+    """Return a query by attributes of the scheduled step."""
     return request(dataset(**keys), AccessionNumber="")
 
 
 def period(day: str, at: str) -> Dataset:
-    """A query by date and time."""
+    """Return a query by start date and start time."""
     return step(ScheduledProcedureStepStartDate=day, ScheduledProcedureStepStartTime=at)
 
 
-#: What both must answer alike.
+#: Queries that both must answer alike.
 ALIKE: dict[str, Dataset] = {
     "everything": request(AccessionNumber=""),
     "a zero-length step": request(dataset(Modality=""), AccessionNumber=""),
@@ -59,7 +59,7 @@ ALIKE: dict[str, Dataset] = {
     "part of a number": request(AccessionNumber="", PatientID="999"),
     "a whole name": request(AccessionNumber="", PatientName="SMITH^JANE"),
     "a name with a star": request(AccessionNumber="", PatientName="SMITH*"),
-    "a name with a question mark": request(AccessionNumber="", PatientName="SM?TH^JANE"),
+    "a name with a query mark": request(AccessionNumber="", PatientName="SM?TH^JANE"),
     "a star in the middle": request(AccessionNumber="", PatientName="J*ANN"),
     "a lone star": request(AccessionNumber="", PatientName="*"),
     "a family name without a star": request(AccessionNumber="", PatientName="SMITH"),
@@ -89,7 +89,7 @@ ALIKE: dict[str, Dataset] = {
     "a percent sign": request(AccessionNumber="", PatientName="SMITH%"),
     "broad": step(ScheduledStationAETitle="MAMMO1", ScheduledProcedureStepStartDate="20260310", Modality="MG"),
 }
-#: Question → who answers what, and the section by which this gateway is right.
+#: Query, this gateway's answer, DCMTK's answer, and why the standard allows this gateway's.
 DIFFERENT: dict[str, tuple[Dataset, list[str], list[str], str]] = {
     "a day's times to the minute": (
         step(ScheduledProcedureStepStartTime="0900-2359"),
@@ -136,8 +136,8 @@ DIFFERENT: dict[str, tuple[Dataset, list[str], list[str], str]] = {
 }
 
 
-#: The questions of ALIKE that find nothing: the others prove something by what they find.
-NOBODY = [
+#: The queries of ALIKE that find nothing. All others must find something, or they would prove nothing.
+WITHOUT_MATCH = [
     "an accession number that nobody has",
     "part of a number",
     "a family name without a star",
@@ -149,7 +149,7 @@ NOBODY = [
 
 
 class OtherServer:
-    """wlmscpfs with the same items."""
+    """A running wlmscpfs."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.unit = Unit(port)
@@ -168,13 +168,12 @@ class OtherServer:
         raise AssertionError("wlmscpfs does not listen")
 
     def end(self) -> None:
-        """Stop it."""
         self._process.kill()
         self._process.wait(PATIENCE)
 
 
 def write_file(folder: Path, item: WorklistItem) -> None:
-    """An item as wlmscpfs reads it."""
+    """Write an item as wlmscpfs reads it."""
     whole = response_for(item, Dataset(), "MAMMO1", timezone.get_default_timezone())
     whole.file_meta = FileMetaDataset()
     whole.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -185,7 +184,7 @@ def write_file(folder: Path, item: WorklistItem) -> None:
 
 @pytest.fixture
 def other(unit: Unit, tmp_path: Path) -> Iterator[OtherServer]:
-    """DCMTK's server, with the items that are in the database, too."""
+    """DCMTK's server with the same items as the database."""
     if not shutil.which("wlmscpfs"):
         reason = "DCMTK's wlmscpfs is not installed: apt-get install dcmtk"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
@@ -200,22 +199,20 @@ def other(unit: Unit, tmp_path: Path) -> Iterator[OtherServer]:
     server.end()
 
 
-def asked(unit: Unit, identifier: Dataset) -> list[str]:
-    """The accession numbers of an answer that did not fail."""
+def find(unit: Unit, identifier: Dataset) -> list[str]:
+    """Query successfully, and return the sorted accession numbers."""
     answer = unit.ask(identifier)
     assert answer.statuses[-1] == 0x0000
     return sorted(answer.accession_numbers)
 
 
-class TestDcmtksServer:
-    def test_answers_alike_where_it_follows_the_standard(self, unit: Unit, other: OtherServer) -> None:
-        ours = {question: asked(unit, identifier) for question, identifier in ALIKE.items()}
-        theirs = {question: asked(other.unit, identifier) for question, identifier in ALIKE.items()}
+class TestWlmscpfs:
+    def test_answers_these_queries_alike(self, unit: Unit, other: OtherServer) -> None:
+        ours = {query: find(unit, identifier) for query, identifier in ALIKE.items()}
+        theirs = {query: find(other.unit, identifier) for query, identifier in ALIKE.items()}
         assert ours == theirs
-        assert [question for question, found in ours.items() if not found] == NOBODY
+        assert [query for query, found in ours.items() if not found] == WITHOUT_MATCH
 
-    def test_answers_otherwise_only_where_the_standard_is_with_this_gateway(
-        self, unit: Unit, other: OtherServer
-    ) -> None:
-        for question, (identifier, ours, theirs, section) in DIFFERENT.items():
-            assert (asked(unit, identifier), asked(other.unit, identifier)) == (ours, theirs), (question, section)
+    def test_answers_these_queries_differently(self, unit: Unit, other: OtherServer) -> None:
+        for query, (identifier, ours, theirs, section) in DIFFERENT.items():
+            assert (find(unit, identifier), find(other.unit, identifier)) == (ours, theirs), (query, section)

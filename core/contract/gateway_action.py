@@ -1,0 +1,136 @@
+"""GatewayAction, its types, statuses and error codes, and the replies to it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from core import value_representations as vr
+
+MAX_FRAME_BYTES = 1024 * 1024
+
+Reply = dict[str, Any]
+
+
+class ActionType(StrEnum):
+    """The `action_type` of an action."""
+
+    CREATE_ITEM = "worklist.create_item"
+    CREATE_TEST_ITEM = "worklist.create_test_item"
+    UPDATE_STATUS = "worklist.update_status"
+    ITEM_STATUS = "worklist.item_status"
+    CHANGES_SINCE = "worklist.changes_since"
+    ECHO = "echo"
+    HEALTH = "health"
+
+
+class ItemStatus(StrEnum):
+    """The status of a worklist item, and of a performed procedure step (all but SCHEDULED)."""
+
+    SCHEDULED = "SCHEDULED"
+    IN_PROGRESS = "IN PROGRESS"
+    COMPLETED = "COMPLETED"
+    DISCONTINUED = "DISCONTINUED"
+
+
+class ErrorCode(StrEnum):
+    """The `code` of a reply whose status is `error`."""
+
+    INVALID_JSON = "invalid_json"
+    INVALID_ACTION = "invalid_action"
+    UNSUPPORTED_ACTION = "unsupported_action"
+    UNSUPPORTED_SCHEMA_VERSION = "unsupported_schema_version"
+    ACTION_ID_REUSED = "action_id_reused"
+    ACCESSION_CONFLICT = "accession_conflict"
+    NOT_FOUND = "not_found"
+    INVALID_TRANSITION = "invalid_transition"
+    TOO_LARGE = "too_large"
+    TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
+    INTERNAL_ERROR = "internal_error"
+
+
+#: Failures of the gateway, not of the action: sending the same action_id again tries it again.
+TEMPORARY_ERRORS = frozenset({ErrorCode.TEMPORARILY_UNAVAILABLE, ErrorCode.INTERNAL_ERROR})
+
+
+class ActionRefused(Exception):
+    """The gateway does not execute the action.
+
+    `code` and `message` become the reply. The message may name fields, but must not contain patient data.
+    """
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True)
+class GatewayAction:
+    """One action as received. The properties read it leniently: it may not have been validated yet."""
+
+    payload: Mapping[str, Any] = field(repr=False)
+    action_type: str
+    action_id: str | None
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> "GatewayAction":
+        """Read an action's type and id: `""` for a type that is not text, None for an unusable action_id."""
+        action_type, action_id = payload.get("action_type"), payload.get("action_id")
+        usable = (
+            isinstance(action_id, str) and 1 <= len(action_id) <= 100 and not vr.CONTROL_CHARACTERS.search(action_id)
+        )
+        return cls(payload, action_type if isinstance(action_type, str) else "", action_id if usable else None)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """`parameters`; empty if it is missing or not an object."""
+        return _object(self.payload.get("parameters"))
+
+    @property
+    def worklist_item(self) -> Mapping[str, Any]:
+        """`parameters.worklist_item`; empty if it is missing or not an object."""
+        return _object(self.parameters.get("worklist_item"))
+
+    @property
+    def accession_number(self) -> str:
+        """The item's accession number, without the spaces around it; empty if it is missing or invalid."""
+        value = self.worklist_item.get("accession_number")
+        return value.strip() if isinstance(value, str) and vr.is_text(value) and len(value) <= 16 else ""
+
+    @property
+    def source_system(self) -> str:
+        """The first 64 characters of `source_system`; `unknown` if it is missing or not printable."""
+        value = self.payload.get("source_system")
+        return value[:64] if isinstance(value, str) and vr.is_text(value) else "unknown"
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+Handler = Callable[[GatewayAction], Reply]
+
+
+def echo(action: GatewayAction) -> Reply:
+    """Return the action as received, which proves that the whole path carries traffic."""
+    return {"status": "echo", "payload": dict(action.payload)}
+
+
+def error_reply(refusal: ActionRefused, action_id: str | None = None) -> Reply:
+    """Build the reply that tells a support engineer why an action was not executed."""
+    reply: Reply = {"status": "error", "code": refusal.code.value, "message": refusal.message}
+    return reply if action_id is None else {**reply, "action_id": action_id}
+
+
+def to_text(reply: Mapping[str, Any]) -> str:
+    """Write a reply or payload as one line of JSON."""
+    return json.dumps(reply, ensure_ascii=False, separators=(",", ":"))
+
+
+def fingerprint(payload: Mapping[str, Any]) -> str:
+    """Hash a payload's meaning (SHA-256, hex): key order, white space and escapes make no difference."""
+    canonical = json.dumps(payload, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

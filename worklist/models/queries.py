@@ -1,0 +1,217 @@
+"""Store what happened to the worklist: who queried it, which items were delivered, and which could not be."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import models
+from django.db.models import F
+from django.db.models.functions import Greatest, Least
+from django.utils import timezone
+
+from core.models import BaseModel
+from dicom.models import Modality
+from worklist.models.items import WorklistItem
+
+#: Old queries are deleted in batches of this size, so that no transaction keeps others waiting.
+DELETED_AT_ONCE = 50
+#: Upper limits in milliseconds of the duration buckets; the last takes the rest.
+DURATIONS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 2**31 - 1)
+
+
+class WorklistQueryQuerySet(models.QuerySet["WorklistQuery"]):
+    """Delete old queries."""
+
+    def delete_older_than(self, age: timedelta) -> int:
+        """Delete the queries that were asked longer ago than this; return how many there were."""
+        old = self.filter(asked_at__lt=timezone.now() - age).order_by("asked_at").values_list("pk", flat=True)
+        deleted = 0
+        while batch := list(old[:DELETED_AT_ONCE]):
+            self.filter(pk__in=batch).delete()
+            deleted += len(batch)
+        return deleted
+
+
+class WorklistQuery(BaseModel):
+    """One C-FIND request and its outcome. The values of a patient's matching keys are hashed or left out."""
+
+    asked_at = models.DateTimeField(db_index=True)
+    calling_ae_title = models.CharField("calling AE title", max_length=16)
+    called_ae_title = models.CharField("called AE title", max_length=16)
+    address = models.CharField(max_length=45)
+    keys = models.JSONField(default=dict, help_text="Keyword → value; the values of a patient's keys are hashed.")
+    outcome = models.CharField(max_length=20, help_text="answered, cancelled, failed or interrupted.")
+    status = models.CharField(max_length=4, blank=True, help_text="The last status, in hexadecimal.")
+    comment = models.CharField(max_length=64, blank=True, help_text="The ErrorComment of a failure.")
+    matched = models.PositiveIntegerField(default=0, help_text="Items that were sent.")
+    left_out = models.PositiveIntegerField(default=0, help_text="Matching items that could not be sent.")
+    duration_ms = models.PositiveIntegerField(default=0)
+    correlation_id = models.CharField(max_length=64, db_index=True)
+    items = models.ManyToManyField(WorklistItem, related_name="queries", help_text="The items that were sent.")
+
+    objects = WorklistQueryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-asked_at",)
+        indexes = (
+            models.Index(fields=("calling_ae_title", "asked_at"), name="query_by_requestor"),
+            models.Index(fields=("address", "asked_at"), name="query_by_address"),
+            models.Index(fields=("outcome", "asked_at"), name="query_by_outcome"),
+            models.Index(fields=("status", "asked_at"), name="query_by_status"),
+        )
+        verbose_name_plural = "worklist queries"
+
+    def __str__(self) -> str:
+        return f"{self.calling_ae_title} at {self.asked_at:%Y-%m-%d %H:%M:%S}"
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    """Count and read deliveries."""
+
+    def add(self, items: Sequence[UUID], ae_title: str, at: datetime) -> None:
+        """Count one more delivery of each item. Concurrent calls for the same item are all counted."""
+        new = [
+            Delivery(item_id=item, ae_title=ae_title, first_shown_at=at, last_shown_at=at, times_shown=0)
+            for item in sorted(items)
+        ]
+        self.bulk_create(new, ignore_conflicts=True)
+        self.filter(item__in=items, ae_title=ae_title).update(
+            first_shown_at=Least(F("first_shown_at"), at),
+            last_shown_at=Greatest(F("last_shown_at"), at),
+            times_shown=F("times_shown") + 1,
+        )
+
+    def first_and_last(self, item: WorklistItem) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return when (`at`) and to which AE title (`to`) the item was first and last delivered; None if never."""
+        deliveries = list(self.filter(item=item))
+        if not deliveries:
+            return None
+        first = min(deliveries, key=lambda delivery: delivery.first_shown_at)
+        last = max(deliveries, key=lambda delivery: delivery.last_shown_at)
+        return {"at": first.first_shown_at, "to": first.ae_title}, {"at": last.last_shown_at, "to": last.ae_title}
+
+
+class Delivery(models.Model):
+    """When an item was first and last delivered to one modality. Deliveries outlive the queries, which are deleted."""
+
+    item = models.ForeignKey(WorklistItem, on_delete=models.CASCADE, related_name="deliveries")
+    ae_title = models.CharField("AE title", max_length=16)
+    first_shown_at = models.DateTimeField()
+    last_shown_at = models.DateTimeField()
+    times_shown = models.PositiveIntegerField(default=1)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("first_shown_at",)
+        verbose_name_plural = "deliveries"
+        indexes = (
+            models.Index(fields=("first_shown_at",), name="delivery_by_time"),
+            models.Index(fields=("ae_title", "first_shown_at"), name="delivery_by_title"),
+        )
+        constraints = (models.UniqueConstraint(fields=("item", "ae_title"), name="one_delivery_per_item_and_modality"),)
+
+    def __str__(self) -> str:
+        return f"{self.item_id} to {self.ae_title}"
+
+
+class ItemAlarmQuerySet(models.QuerySet["ItemAlarm"]):
+    """Raise alarms, and find those that still matter."""
+
+    def add(self, attributes: Mapping[UUID, str], at: datetime) -> None:
+        """Note that an answer had to leave out these items; item → the keyword of the attribute to blame."""
+        new = [
+            ItemAlarm(item_id=item, attribute=attribute, first_at=at, last_at=at, times=0)
+            for item, attribute in sorted(attributes.items())
+        ]
+        self.bulk_create(new, ignore_conflicts=True)
+        for item, attribute in sorted(attributes.items()):
+            self.filter(item=item, attribute=attribute).update(last_at=Greatest(F("last_at"), at), times=F("times") + 1)
+
+    def of_open_items(self) -> "ItemAlarmQuerySet":
+        """Return the alarms about patients who have not been imaged yet."""
+        return self.filter(item__in=WorklistItem.objects.open())
+
+
+class ItemAlarm(models.Model):
+    """An item with a value that DICOM does not allow. It cannot be sent, so a patient is missing from a worklist."""
+
+    item = models.ForeignKey(WorklistItem, on_delete=models.CASCADE, related_name="alarms")
+    attribute = models.CharField(max_length=64, help_text="The keyword of the attribute, never its value.")
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    times = models.PositiveIntegerField(default=1)
+
+    objects = ItemAlarmQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-last_at",)
+        indexes = (
+            models.Index(fields=("last_at",), name="alarm_by_time"),
+            models.Index(fields=("attribute", "last_at"), name="alarm_by_attribute"),
+        )
+        constraints = (models.UniqueConstraint(fields=("item", "attribute"), name="one_alarm_per_item_and_attribute"),)
+
+    def __str__(self) -> str:
+        return f"{self.item_id}: {self.attribute}"
+
+
+def at_most(milliseconds: int) -> int:
+    """Return the bucket of a duration: the first of DURATIONS that is not shorter."""
+    return next(limit for limit in DURATIONS if milliseconds <= limit)
+
+
+class TalliedTogether(NamedTuple):
+    """What queries in one row of the tally have in common. An AE title that is not configured is empty."""
+
+    ae_title: str
+    outcome: str
+    at_most_ms: int
+
+
+class QueryTallyQuerySet(models.QuerySet["QueryTally"]):
+    """Count queries for the metrics."""
+
+    def add(self, queries: Iterable[WorklistQuery]) -> None:
+        """Count queries, in the transaction that stores them. Concurrent calls are all counted."""
+        queries = list(queries)
+        titles = {query.calling_ae_title for query in queries}
+        configured = set(Modality.objects.filter(ae_title__in=titles).values_list("ae_title", flat=True))
+        groups: dict[TalliedTogether, list[WorklistQuery]] = defaultdict(list)
+        for query in queries:
+            title = query.calling_ae_title if query.calling_ae_title in configured else ""
+            groups[TalliedTogether(title, query.outcome, at_most(query.duration_ms))].append(query)
+        for row, group in sorted(groups.items()):  # everybody locks the rows in the same order
+            last_at = max(query.asked_at for query in group)
+            self.bulk_create([QueryTally(**row._asdict(), last_at=last_at)], ignore_conflicts=True)
+            self.filter(**row._asdict()).update(
+                queries=F("queries") + len(group),
+                milliseconds=F("milliseconds") + sum(query.duration_ms for query in group),
+                rows=F("rows") + sum(query.matched for query in group),
+                last_at=Greatest(F("last_at"), last_at),
+            )
+
+
+class QueryTally(models.Model):
+    """How many queries of one kind there have been. Tallies only grow, whereas queries are deleted after a while."""
+
+    ae_title = models.CharField("AE title", max_length=16, blank=True, help_text="Empty if not configured.")
+    outcome = models.CharField(max_length=20)
+    at_most_ms = models.PositiveIntegerField(help_text="Upper limit of the duration in milliseconds.")
+    queries = models.PositiveBigIntegerField(default=0)
+    milliseconds = models.PositiveBigIntegerField(default=0)
+    rows = models.PositiveBigIntegerField(default=0)
+    last_at = models.DateTimeField()
+
+    objects = QueryTallyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "query tallies"
+        constraints = (
+            models.UniqueConstraint(fields=("ae_title", "outcome", "at_most_ms"), name="one_tally_per_kind_of_query"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.ae_title or 'others'}, {self.outcome}, {self.at_most_ms} ms: {self.queries}"

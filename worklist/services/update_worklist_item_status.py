@@ -1,0 +1,34 @@
+"""Change the status of a worklist item on Manage's behalf (`worklist.update_status`)."""
+
+from core.contract import ActionRefused, ErrorCode, GatewayAction, ItemStatus, Reply
+from worklist.models import WorklistItem
+from worklist.performed_step.item_status_update import recompute_status
+
+#: Status → the statuses that Manage may change it to. An item may always be given the status that it has.
+TRANSITIONS: dict[str, frozenset[str]] = {
+    ItemStatus.SCHEDULED: frozenset({ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED, ItemStatus.DISCONTINUED}),
+    ItemStatus.IN_PROGRESS: frozenset({ItemStatus.COMPLETED, ItemStatus.DISCONTINUED}),
+    ItemStatus.COMPLETED: frozenset(),
+    ItemStatus.DISCONTINUED: frozenset(),
+}
+
+
+class UpdateWorklistItemStatus:
+    """Change the status of an item along TRANSITIONS."""
+
+    def __call__(self, action: GatewayAction) -> Reply:
+        """Reply `updated`; raise ActionRefused with `not_found` or `invalid_transition`."""
+        status = action.worklist_item["status"].upper()
+        items = WorklistItem.objects.select_for_update(no_key=True)
+        item = items.filter(accession_number=action.accession_number).first()
+        if item is None:
+            raise not_found(action)
+        if item.status != status and status not in TRANSITIONS[item.status]:
+            raise ActionRefused(ErrorCode.INVALID_TRANSITION, f"An item cannot go from {item.status} to {status}")
+        recompute_status(item, f"relay:{action.source_system}", from_manage=status)
+        return {"status": "updated", "accession_number": item.accession_number, "action_id": action.action_id}
+
+
+def not_found(action: GatewayAction) -> ActionRefused:
+    """Return the refusal of an action about an item that does not exist."""
+    return ActionRefused(ErrorCode.NOT_FOUND, f"No worklist item has accession number {action.accession_number}")
