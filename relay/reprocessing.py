@@ -1,7 +1,7 @@
-"""Owns how a person has an action that failed executed again, by the same once-only rules as a resend of Manage's.
+"""Execute a failed action again when a person asks for it.
 
-What is done stays done, with its reply byte for byte: it is never executed again. A refusal is final for a resend, as
-nothing has changed for Manage; a person knows that something has. Decision 11 (docs/adr) says why.
+An action that succeeded is never executed again. To Manage a refusal is final: a resend gets the same reply.
+A person may know that its cause has gone, and can have the action executed again (docs/adr, decision 11).
 """
 
 import logging
@@ -21,20 +21,21 @@ from relay.models import ReceivedAction, Reprocessing
 logger = logging.getLogger(__name__)
 
 
-class NotPossible(Exception):
-    """It cannot be executed again; the text says why."""
+class CannotReprocess(Exception):
+    """The action cannot be executed again; the text says why."""
 
 
 def execute_again(dispatcher: Dispatcher, key: UUID, actor: str) -> Reprocessing:
-    """Execute an action from the payload that was kept, in one transaction with its record; NotPossible otherwise.
+    """Execute an action from its stored payload, and record that in the same transaction.
 
-    The row is locked first: of two persons, or a person and a resend, the second finds what the first has done.
+    Raise CannotReprocess if it may not be executed again. The row is locked first, so the second of two people, or a
+    resend from Manage, finds what the first has done.
     """
     started = time.monotonic()
     with correlated(new_correlation_id()), dispatcher.database_limit.slot(), transaction.atomic():
         row = ReceivedAction.objects.select_for_update().get(pk=key)
-        if reason := why_not(row):
-            raise NotPossible(reason)
+        if reason := why_not_reprocessable(row):
+            raise CannotReprocess(reason)
         answer = dispatcher.execute(GatewayAction.from_payload(parse(row.payload)))
         done = _record(row, answer, actor, int((time.monotonic() - started) * 1000))
         logger.info(
@@ -44,17 +45,17 @@ def execute_again(dispatcher: Dispatcher, key: UUID, actor: str) -> Reprocessing
         return done
 
 
-def why_not(row: ReceivedAction) -> str:
-    """Why an action is not executed again; empty where it can be."""
+def why_not_reprocessable(row: ReceivedAction) -> str:
+    """Return why an action cannot be executed again; empty if it can."""
     if not row.failed:
-        return "It is done already, and nothing is done twice"
+        return "It has already been done"
     if row.action_id is None:
-        return "It has no action_id by which it could be known again"
+        return "It has no action_id"
     return ""
 
 
 def _record(row: ReceivedAction, answer: Answer, actor: str, duration_ms: int) -> Reprocessing:
-    """What the gateway answers from now on, unless it was the gateway's own fault that it could not be done."""
+    """Record the attempt. Unless it failed temporarily, a resend gets the new reply from now on."""
     before = row.outcome
     done = Reprocessing.objects.create(
         action=row,
