@@ -1,6 +1,7 @@
-"""Owns what the played clinic and the played unit remember: so that two tabs and a server that restarts agree.
+"""The tables of the emulated clinic and the emulated mammography unit.
 
-Everybody in it is invented. The tables are there only where `nonprod` is installed.
+They let several tabs, and a restarted server, agree. All data is invented; the tables exist only if `nonprod` is
+installed.
 """
 
 from secrets import randbelow
@@ -10,12 +11,12 @@ from django.utils import timezone
 
 
 def new_accession_number() -> str:
-    """As Manage makes them: 16 characters with the day in it."""
+    """Return a new accession number in Manage's format: 16 characters with the date."""
     return f"ACC{timezone.localdate():%Y%m%d}{randbelow(16**5):05X}"
 
 
 class Appointment(models.Model):
-    """A woman of the clinic's list, what Manage has sent of her, and what came back."""
+    """An appointment of the clinic, the action that Manage sent for it, and the gateway's reply and later reports."""
 
     date = models.DateField()
     time = models.TimeField()
@@ -40,7 +41,7 @@ class Appointment(models.Model):
 
 
 class Reading(models.Model):
-    """How far Manage has read of what has changed at the gateway: one row, for all tabs and processes."""
+    """How far Manage has read the gateway's changes: one row for all tabs and processes."""
 
     cursor = models.TextField(blank=True)
     asked_at = models.DateTimeField()
@@ -51,10 +52,10 @@ class Reading(models.Model):
 
 
 class Examination(models.Model):
-    """A step that a unit performs or has performed: all that an N-SET needs after a restart of the server."""
+    """A step that a unit performs or has performed, with all data that a later N-SET needs."""
 
     class Status(models.TextChoices):
-        """As PS3.3 table C.4-14 has them."""
+        """The values of Performed Procedure Step Status (PS3.3 table C.4-14)."""
 
         IN_PROGRESS = "IN PROGRESS"
         COMPLETED = "COMPLETED"
@@ -82,5 +83,5 @@ class Examination(models.Model):
 
     @property
     def views(self) -> list[str]:
-        """What has been exposed, in order."""
+        """The exposed views in order."""
         return [one["description"] for one in self.series]

@@ -21,7 +21,7 @@ from core.database import UNAVAILABLE, DatabaseBusy
 from core.large_tables import IndexedValuesFilter, on_a_day
 from relay.configuration import configured_dispatcher
 from relay.models import FAILURES, ReceivedAction, Reprocessing, Resend
-from relay.reprocessing import CannotReprocess, execute_again, why_not_reprocessable
+from relay.reprocessing import CannotReprocess, execute_again, why_not
 
 VIEW_PAYLOAD = "relay.view_payload"
 REPROCESS = "relay.reprocess_action"
@@ -152,7 +152,7 @@ class ReceivedActionAdmin(RecordAdmin):
 
     def _tools(self, request: HttpRequest, action: ReceivedAction) -> Iterator[Tool]:
         yield reverse("action-timeline", args=[action.pk]), "Timeline"
-        if self.has_reprocess_permission(request) and not why_not_reprocessable(action):
+        if self.has_reprocess_permission(request) and not why_not(action):
             yield reverse("admin:relay_receivedaction_reprocess", args=[action.pk]), "Execute again"
 
     def has_reprocess_permission(self, request: HttpRequest) -> bool:
@@ -183,7 +183,7 @@ class ReceivedActionAdmin(RecordAdmin):
             "title": f"Execute {action} again",
             "opts": self.opts,
             "action": action,
-            "why_not": why_not_reprocessable(action),
+            "why_not": why_not(action),
         }
         return TemplateResponse(request, "admin/relay/reprocess.html", context)
 

@@ -1,16 +1,14 @@
-"""Answer one frame: parse it, execute its action once only, return the reply's text.
+"""Execute one frame: text → GatewayAction → handler → reply text, once and only once.
 
-How an action is executed once, although Manage sends it again whenever a reply is lost:
+How once-only works. A recorded action is one database transaction:
 
-- One transaction writes the action's row (ReceivedAction), the handler's effects and the reply. The reply is sent only
-  after the commit, so Manage never sees a confirmation that the database could lose.
-- `action_id` is unique. The first of two simultaneous frames inserts the row; the second waits for the first to commit,
-  in whichever process it runs, and then finds the row (ReceivedAction.claim).
-- A row that is final is answered with its stored reply, byte for byte. After a temporary error the row is not final,
-  and the next frame executes the action again.
-- The handler runs in a savepoint. If it fails, its effects are rolled back and the row with the refusal stays.
+1. Its row (`ReceivedAction`) is inserted. The unique `action_id` serialises: if the same action arrives twice at the
+   same moment, in whatever processes, the second waits here until the first has committed.
+2. Whoever inserted the row executes the handler, in a savepoint. Everyone else finds the row: a final reply is repeated
+   byte for byte, one that is not final is tried again, and another payload under the same `action_id` is refused.
+3. Effects, reply and row commit together, and only then is the reply sent.
 
-Probes (echo, health) and questions without an action_id change nothing, so they leave no row and are answered afresh.
+If a process dies before the commit, nothing has happened; after it, the sender's resend gets the stored reply.
 """
 
 import logging
@@ -43,75 +41,148 @@ from relay.models import ReceivedAction, Resend
 
 logger = logging.getLogger(__name__)
 
+UNSUPPORTED = "unsupported"
+
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply's text, its `outcome` (status, or code of a failure), and `how` it was produced, for the log."""
+    """A reply as text, with its outcome.
+
+    The status, or the code of a failure. `how` it came about goes into the log.
+    """
 
     text: str
     outcome: str
     how: str
 
+    @classmethod
+    def from_reply(cls, reply: Reply, how: str) -> "Answer":
+        return cls(to_text(reply), str(reply.get("code") or reply["status"]), how)
+
+    @classmethod
+    def from_refusal(cls, refusal: ActionRefused, action: GatewayAction | None) -> "Answer":
+        return cls.from_reply(error_reply(refusal, action.action_id if action else None), "refused")
+
 
 @dataclass(frozen=True)
 class ReceivedFrame:
-    """A frame, the connection that it arrived on, and when handling began (monotonic seconds)."""
+    """A frame, the connection on which it arrived, and when (monotonic seconds)."""
 
     frame: str | bytes
     connection: str
-    started: float
+    received_at: float
 
     @property
-    def milliseconds(self) -> int:
-        """Return the milliseconds since handling began."""
-        return int((time.monotonic() - self.started) * 1000)
+    def age_ms(self) -> int:
+        return int((time.monotonic() - self.received_at) * 1000)
 
 
 @dataclass(frozen=True)
 class Dispatcher:
-    """Execute frames: `actions` once only, with a record; `probes` each time, without one."""
+    """Executes frames with the given handlers: `actions` are recorded and executed once, `probes` answered afresh."""
 
     actions: Mapping[str, Handler]
     probes: Mapping[str, Handler]
     database_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(at_once=8, wait_seconds=10))
 
     def dispatch(self, frame: str | bytes, connection: str, correlation: str = "") -> str:
-        """Return the reply to one frame. Never raises: every failure has a reply.
+        """Return the reply to one frame. It never raises: every failure gets a reply.
 
-        `connection` names the frame's origin for the record. `correlation` is its correlation id; a new one is made if
-        it is empty.
+        `connection` says where the frame came from and is stored with the action; `correlation` is its correlation id,
+        and a new one is made if it is empty.
         """
-        arrival = ReceivedFrame(frame, connection, time.monotonic())
+        received = ReceivedFrame(frame, connection, time.monotonic())
         with correlated(correlation or new_correlation_id()), span("action") as traced:
             action = None
             try:
-                payload = parse(frame)
-                action = GatewayAction.from_payload(payload)
-                answer = self._answer(action, arrival)
+                action = GatewayAction.from_payload(parse(frame))
+                answer = self._answer(action, received)
             except ActionRefused as refusal:
-                answer = _refused(refusal, action)
+                answer = Answer.from_refusal(refusal, action)
             except (*UNAVAILABLE, DatabaseBusy) as error:
-                logger.error("the database is not available", extra={"error": type(error).__name__})
-                answer = _refused(_unavailable(), action)
-            except Exception:  # the outermost edge of one frame
+                logger.error("database unavailable", extra={"error": type(error).__name__})
+                answer = Answer.from_refusal(_temporarily_unavailable(), action)
+            except Exception:  # the outermost edge of a frame
                 logger.exception("dispatching failed")
-                answer = _refused(_internal_error(), action)
-            fields = self._fields(action, answer, arrival)
+                answer = Answer.from_refusal(_internal_error(), action)
+            fields: dict[str, str | int | None] = {
+                "action_id": action.action_id if action else None,
+                "action_type": action.action_type if action and self._supports(action) else UNSUPPORTED,
+                "outcome": answer.outcome,
+                "how": answer.how,
+                "connection": received.connection,
+                "ms": received.age_ms,
+            }
             traced.set(**fields)
             logger.info("action answered", extra=fields)
             return answer.text
 
-    def _answer(self, action: GatewayAction, arrival: ReceivedFrame) -> Answer:
+    def execute(self, action: GatewayAction) -> Answer:
+        """Validate the action and run its handler in a savepoint: if it fails, its effects are undone and the row
+        stays.
+
+        Must be called in a transaction. Database errors are raised, as the transaction cannot continue after one.
+        """
+        try:
+            with transaction.atomic():
+                return Answer.from_reply(self._validated_handler(action)(action), "executed")
+        except ActionRefused as refusal:
+            return Answer.from_refusal(refusal, action)
+        except UNAVAILABLE:
+            raise
+        except Exception:  # the edge of a handler: a bug in it costs this action only
+            logger.exception("handler failed", extra={"action_type": action.action_type})
+            return Answer.from_refusal(_internal_error(), action)
+
+    def _answer(self, action: GatewayAction, received: ReceivedFrame) -> Answer:
         if action.action_type in self.probes:
             validate(action.payload)
             with borrowed_connection():
-                return _answered(self.probes[action.action_type](action), "probed")
-        if "action_id" not in action.payload:  # the schema lets only questions leave it out
-            return _answered(self._handler(action)(action), "executed")
-        return self._answer_once(action, arrival)
+                return Answer.from_reply(self.probes[action.action_type](action), "probed")
+        if "action_id" not in action.payload:
+            # Refused by validation, unless the action may come without an id; nothing could be recorded under it.
+            return Answer.from_reply(self._validated_handler(action)(action), "executed")
+        return self._answer_once(action, received)
 
-    def _handler(self, action: GatewayAction) -> Handler:
-        """Validate an action and return its handler; raise ActionRefused if it is invalid or has no handler."""
+    def _answer_once(self, action: GatewayAction, received: ReceivedFrame) -> Answer:
+        frame = received.frame
+        new_row = ReceivedAction(
+            action_id=action.action_id,
+            # An unsupported type may be any text; only the payload keeps it.
+            action_type=action.action_type if self._supports(action) else UNSUPPORTED,
+            accession_number=action.accession_number,
+            source_system=action.source_system,
+            payload=frame if isinstance(frame, str) else frame.decode(),
+            fingerprint=fingerprint(action.payload),
+            connection=received.connection[:200],
+            correlation_id=correlation_id(),
+            received_at=timezone.now(),
+        )
+        with self.database_limit.slot(), borrowed_connection(), transaction.atomic():
+            row = new_row.claim()
+            if row.pk == new_row.pk:
+                return self._execute_and_record(row, action, received)
+            if row.fingerprint != new_row.fingerprint:
+                reused = "This action_id was used before, for an action with a different payload"
+                answer = Answer.from_refusal(ActionRefused(ErrorCode.ACTION_ID_REUSED, reused), action)
+                how = Resend.Answer.REFUSED
+            elif row.is_final:
+                answer, how = Answer(row.reply, row.outcome, "repeated"), Resend.Answer.REPEATED
+            else:
+                answer, how = self._execute_and_record(row, action, received), Resend.Answer.RETRIED
+            row.keep_resend(new_row, how, answer.text, received.age_ms)
+            return answer
+
+    def _execute_and_record(self, row: ReceivedAction, action: GatewayAction, received: ReceivedFrame) -> Answer:
+        answer = self.execute(action)
+        row.outcome, row.reply = answer.outcome, answer.text
+        row.is_final = answer.outcome not in TEMPORARY_ERRORS
+        row.duration_ms = received.age_ms
+        row.save()
+        return answer
+
+    def _validated_handler(self, action: GatewayAction) -> Handler:
+        """Return the handler of a valid action; raise ActionRefused for any other."""
         validate(action.payload)
         handler = self.actions.get(action.action_type)
         if handler is None:
@@ -119,104 +190,24 @@ class Dispatcher:
             raise ActionRefused(ErrorCode.UNSUPPORTED_ACTION, f"Unsupported action: {printable}")
         return handler
 
-    def _answer_once(self, action: GatewayAction, arrival: ReceivedFrame) -> Answer:
-        received = _received(action, arrival, known=self._knows(action))
-        with self.database_limit.slot(), borrowed_connection(), transaction.atomic():
-            row = received.claim()
-            if row.pk == received.pk:
-                return self._execute_and_record(row, action, arrival)
-            if row.fingerprint != received.fingerprint:
-                answer, how = _refused(_reused(), action), Resend.Answer.REFUSED
-            elif row.is_final:
-                answer, how = Answer(row.reply, row.outcome, "repeated"), Resend.Answer.REPEATED
-            else:
-                answer, how = self._execute_and_record(row, action, arrival), Resend.Answer.RETRIED
-            row.keep_resend(received, how, answer.text, arrival.milliseconds)
-            return answer
-
-    def _execute_and_record(self, row: ReceivedAction, action: GatewayAction, arrival: ReceivedFrame) -> Answer:
-        answer = self.execute(action)
-        row.outcome, row.reply = answer.outcome, answer.text
-        row.is_final = answer.outcome not in TEMPORARY_ERRORS
-        row.duration_ms = arrival.milliseconds
-        row.save()
-        return answer
-
-    def execute(self, action: GatewayAction) -> Answer:
-        """Run the handler in a savepoint, which rolls its effects back if it fails.
-
-        Raise the database's own errors: then the whole transaction is lost, and nothing is recorded.
-        """
-        try:
-            with transaction.atomic():
-                return _answered(self._handler(action)(action), "executed")
-        except ActionRefused as refusal:
-            return _refused(refusal, action)
-        except UNAVAILABLE:
-            raise
-        except Exception:  # a bug in a handler must cost this action only
-            logger.exception("handler failed", extra={"action_type": action.action_type})
-            return _refused(_internal_error(), action)
-
-    def _knows(self, action: GatewayAction) -> bool:
+    def _supports(self, action: GatewayAction) -> bool:
         return action.action_type in self.actions or action.action_type in self.probes
 
-    def _fields(
-        self, action: GatewayAction | None, answer: Answer, arrival: ReceivedFrame
-    ) -> dict[str, str | int | None]:
-        """Return what may be logged and traced. An unknown action type is not: it may contain anything."""
-        return {
-            "action_id": action.action_id if action else None,
-            "action_type": action.action_type if action and self._knows(action) else "unsupported",
-            "outcome": answer.outcome,
-            "how": answer.how,
-            "connection": arrival.connection,
-            "ms": arrival.milliseconds,
-        }
 
-
-def _received(action: GatewayAction, arrival: ReceivedFrame, *, known: bool) -> ReceivedAction:
-    """Build the row, not yet saved. An unknown action type may contain anything, so only the payload keeps it."""
-    frame = arrival.frame
-    return ReceivedAction(
-        action_id=action.action_id,
-        action_type=action.action_type if known else "unsupported",
-        accession_number=action.accession_number,
-        source_system=action.source_system,
-        payload=frame if isinstance(frame, str) else frame.decode(),
-        fingerprint=fingerprint(action.payload),
-        connection=arrival.connection[:200],
-        correlation_id=correlation_id(),
-        received_at=timezone.now(),
-    )
-
-
-def _answered(reply: Reply, how: str) -> Answer:
-    return Answer(to_text(reply), str(reply.get("code") or reply["status"]), how)
-
-
-def _refused(refusal: ActionRefused, action: GatewayAction | None) -> Answer:
-    return _answered(error_reply(refusal, action.action_id if action else None), "refused")
-
-
-def _reused() -> ActionRefused:
-    return ActionRefused(ErrorCode.ACTION_ID_REUSED, "This action_id has already been used with a different payload")
-
-
-def _unavailable() -> ActionRefused:
+def _temporarily_unavailable() -> ActionRefused:
     return ActionRefused(
         ErrorCode.TEMPORARILY_UNAVAILABLE,
-        f"The gateway's database is not available: send the action again later (correlation id {correlation_id()})",
+        f"The gateway's database cannot take the action now: send it again later (correlation id {correlation_id()})",
     )
 
 
 def _internal_error() -> ActionRefused:
     return ActionRefused(
-        ErrorCode.INTERNAL_ERROR, f"The gateway failed: look in its log for correlation id {correlation_id()}"
+        ErrorCode.INTERNAL_ERROR, f"A fault in the gateway: see its log under correlation id {correlation_id()}"
     )
 
 
 def too_large_reply() -> str:
-    """Return the reply to a frame that was over the limit and was therefore not read."""
+    """Build the reply to a frame over the limit, which is not received."""
     message = f"The frame has more than {MAX_FRAME_BYTES} bytes, which is the limit"
     return to_text(error_reply(ActionRefused(ErrorCode.TOO_LARGE, message)))

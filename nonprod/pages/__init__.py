@@ -1,1 +1,1 @@
-"""Pages for whoever has neither Azure nor a scanner: Manage's clinic and a mammography unit, played in a browser."""
+"""Pages for developers without Azure or a mammography machine: an emulated Manage clinic and an emulated unit."""

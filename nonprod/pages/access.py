@@ -1,7 +1,7 @@
-"""Owns who gets in: everybody who reaches this machine, but only as long as the relay is a played one.
+"""Restrict the pages to gateways that use the relay emulator.
 
-The pages need no login, as they are for a developer's own machine and served on loopback. Where a real relay is
-configured the women may be real, and then there are no such pages.
+The pages need no login: they are for a developer's own machine and served on loopback. With a real relay, the patients
+may be real, so every page answers 404.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 View = Callable[..., HttpResponse]
 
 
-def only_with_a_played_relay(view: View) -> View:
-    """The view, which is not there with a real relay."""
+def only_with_emulated_relay(view: View) -> View:
+    """Make a view answer 404 with a real relay, and need no login otherwise."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

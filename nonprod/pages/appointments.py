@@ -1,7 +1,7 @@
-"""Owns the clinic's list: who is on it, and how each stands, in the words of Manage."""
+"""The clinic's appointments and their states, in the words of Manage."""
 
+import datetime as dt
 from collections.abc import Sequence
-from datetime import date, time
 from enum import Enum
 from typing import NamedTuple
 
@@ -12,37 +12,37 @@ from nonprod.models import Appointment
 
 
 class State(Enum):
-    """How an appointment stands: what it is called, the colour of its tag, and what it means."""
+    """The state of an appointment: its label, the colour of its tag, and its meaning."""
 
-    NOT_SENT = ("Not sent", "grey", "Checked in. The machine does not know of her yet.")
+    NOT_SENT = ("Not sent", "grey", "Checked in, not yet sent to the machine.")
     SENT = ("Sent", "blue", "Waiting for the gateway’s reply.")
-    CONFIRMED = ("Confirmed", "aqua-green", "The gateway has her on the machine’s list.")
-    FAILED = ("Failed", "red", "The gateway has not taken her.")
-    IN_PROGRESS = ("In progress", "yellow", "The machine has begun.")
-    DONE = ("Done", "green", "The machine has finished.")
-    STOPPED = ("Discontinued", "orange", "The machine has broken off.")
-    DID_NOT_ATTEND = ("Did not attend", "white", "She is on no list any more.")
+    CONFIRMED = ("Confirmed", "aqua-green", "On the machine’s worklist.")
+    FAILED = ("Failed", "red", "The gateway did not accept the appointment.")
+    IN_PROGRESS = ("In progress", "yellow", "The examination has started.")
+    DONE = ("Done", "green", "The examination is complete.")
+    STOPPED = ("Discontinued", "orange", "The examination was stopped early.")
+    DID_NOT_ATTEND = ("Did not attend", "white", "Removed from the worklist.")
 
     def __init__(self, label: str, colour: str, meaning: str) -> None:
         self.label, self.colour, self.meaning = label, colour, meaning
 
 
-#: What the gateway's own word of an item is here.
+#: The states that follow from the status of the gateway's worklist item.
 BY_WORKLIST_STATUS = {
     "IN PROGRESS": State.IN_PROGRESS,
     "COMPLETED": State.DONE,
     "DISCONTINUED": State.STOPPED,
 }
-#: In these "Send to modality" makes sense; after SENT and FAILED it is sent again.
+#: States with a "Send to modality" button; after SENT and FAILED the button sends again.
 SENDABLE = frozenset({State.NOT_SENT, State.SENT, State.FAILED})
-#: In these she may still be marked as one who did not attend.
+#: States with a "Did not attend" button.
 EXPECTED = frozenset({State.NOT_SENT, State.FAILED, State.CONFIRMED})
-#: In these something is still to come from the gateway.
+#: States in which news from the gateway is expected.
 AWAITED = frozenset({State.SENT, State.CONFIRMED, State.IN_PROGRESS})
 
 
 def state_of(appointment: Appointment) -> State:
-    """What is known of her, the strongest first."""
+    """Return the state of an appointment. The machine's word counts more than the gateway's reply."""
     if appointment.did_not_attend:
         return State.DID_NOT_ATTEND
     if appointment.worklist_status in BY_WORKLIST_STATUS:
@@ -54,8 +54,8 @@ def state_of(appointment: Appointment) -> State:
     return State.FAILED if appointment.problem else State.SENT
 
 
-class Line(NamedTuple):
-    """An appointment, as a line of the page."""
+class AppointmentRow(NamedTuple):
+    """An appointment as a row of the page."""
 
     appointment: Appointment
     state: State
@@ -67,25 +67,24 @@ class Line(NamedTuple):
 
     @property
     def nhs_number(self) -> str:
-        """As it is written: 999 000 0018."""
+        """The NHS number in groups: 999 000 0018."""
         number = self.appointment.nhs_number
         return f"{number[:3]} {number[3:6]} {number[6:]}"
 
     @property
     def send_label(self) -> str:
-        """What the button says; empty where there is none."""
+        """The button's label; empty without a button."""
         if self.state not in SENDABLE:
             return ""
         return "Send to modality" if self.state is State.NOT_SENT else "Send again"
 
     @property
     def may_be_absent(self) -> bool:
-        """Whether there is a button for one who did not attend."""
         return self.state in EXPECTED
 
     @property
     def details(self) -> str:
-        """What there is to say besides the state: of the machine, and of why it broke off."""
+        """Details of the state: the machine and its images, or the reason for discontinuation."""
         performed = self.appointment.performed or {}
         if self.state is State.STOPPED:
             return str(performed.get("discontinuation_reason") or self.state.meaning)
@@ -97,42 +96,33 @@ class Line(NamedTuple):
         return self.state.meaning
 
 
-class Woman(NamedTuple):
-    """Somebody invented. The NHS numbers are of the range for tests, which begins with 999."""
+class Participant(NamedTuple):
+    """An invented participant. NHS numbers that begin with 999 are reserved for tests."""
 
-    at: time
+    time: dt.time
     name: str
     nhs_number: str
-    birth_date: date
+    birth_date: dt.date
     station_ae_title: str = ""
 
 
-WOMEN = (
-    Woman(time(9, 0), NAME, "9990000018", date(1970, 3, 21), "MAMMO1"),
-    Woman(time(9, 10), "SMITH^JANE", "9990000026", date(1966, 11, 2), "MAMMO1"),
-    Woman(time(9, 20), "NGUYỄN^THỊ HOA", "9990000034", date(1972, 7, 15)),
-    Woman(time(9, 30), "OKAFOR^ADAEZE", "9990000042", date(1959, 1, 30), "MAMMO2"),
-    Woman(time(9, 40), "GARCÍA MÁRQUEZ^LUCÍA", "9990000050", date(1968, 5, 9)),
-    Woman(time(9, 50), "ΠΑΠΑΔΟΠΟΥΛΟΥ^ΕΛΕΝΗ", "9990000069", date(1963, 9, 17), "MAMMO2"),
-    # Somebody has typed 2070 for 1970: the gateway refuses that, and says why.
-    Woman(time(10, 0), "FEATHERSTONE^MARGARET", "9990000077", date(2070, 3, 21), "MAMMO1"),
+PARTICIPANTS = (
+    Participant(dt.time(9, 0), NAME, "9990000018", dt.date(1970, 3, 21), "MAMMO1"),
+    Participant(dt.time(9, 10), "SMITH^JANE", "9990000026", dt.date(1966, 11, 2), "MAMMO1"),
+    Participant(dt.time(9, 20), "NGUYỄN^THỊ HOA", "9990000034", dt.date(1972, 7, 15)),
+    Participant(dt.time(9, 30), "OKAFOR^ADAEZE", "9990000042", dt.date(1959, 1, 30), "MAMMO2"),
+    Participant(dt.time(9, 40), "GARCÍA MÁRQUEZ^LUCÍA", "9990000050", dt.date(1968, 5, 9)),
+    Participant(dt.time(9, 50), "ΠΑΠΑΔΟΠΟΥΛΟΥ^ΕΛΕΝΗ", "9990000069", dt.date(1963, 9, 17), "MAMMO2"),
+    # A typing error, 2070 for 1970: the gateway refuses the date and says why.
+    Participant(dt.time(10, 0), "FEATHERSTONE^MARGARET", "9990000077", dt.date(2070, 3, 21), "MAMMO1"),
 )
 
 
 def appointments_of_today() -> Sequence[Appointment]:
-    """The clinic's list of today, which is made the first time that somebody looks."""
+    """Return today's appointments; create them on the first call of the day."""
     today = timezone.localdate()
     found = Appointment.objects.filter(date=today)
     if not found.exists():
-        made = [Appointment(date=today, time=woman.at, **_told(woman)) for woman in WOMEN]
-        Appointment.objects.bulk_create(made, ignore_conflicts=True)  # two may look at once
+        created = [Appointment(date=today, **participant._asdict()) for participant in PARTICIPANTS]
+        Appointment.objects.bulk_create(created, ignore_conflicts=True)  # two requests may come at once
     return list(found.all())
-
-
-def _told(woman: Woman) -> dict[str, object]:
-    return {name: value for name, value in woman._asdict().items() if name != "at"}
-
-
-def lines(appointments: Sequence[Appointment]) -> list[Line]:
-    """The lines of the page."""
-    return [Line(appointment, state_of(appointment)) for appointment in appointments]

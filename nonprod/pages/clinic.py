@@ -1,4 +1,4 @@
-"""Owns the clinic's page: Manage's appointment list, "Send to modality", and the state that comes back."""
+"""The clinic's page: an appointment list as in Manage, its buttons, and the states that the gateway reports."""
 
 import json
 from typing import Any
@@ -9,72 +9,67 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from nonprod.models import Appointment
-from nonprod.pages.access import only_with_a_played_relay
-from nonprod.pages.appointments import Line, State, appointments_of_today, lines, state_of
-from nonprod.pages.messages import begin_again, catch_up, mark_as_absent, send_to_modality
+from nonprod.pages.access import only_with_emulated_relay
+from nonprod.pages.appointments import AppointmentRow, State, appointments_of_today, state_of
+from nonprod.pages.gateway import mark_as_did_not_attend, read_changes, send_to_modality, start_again
 
 
-@only_with_a_played_relay
+@only_with_emulated_relay
 @never_cache
 @require_safe
 def clinic(request: HttpRequest) -> HttpResponse:
-    """The page."""
-    return render(request, "nonprod/clinic.html", _whole_list())
+    return render(request, "nonprod/clinic.html", _list_context())
 
 
-@only_with_a_played_relay
+@only_with_emulated_relay
 @never_cache
 @require_safe
 def appointment_list(request: HttpRequest) -> HttpResponse:
-    """The list alone, as the page asks for it again and again."""
-    return render(request, "nonprod/appointment_list.html", _whole_list())
+    """Return the list alone; the page's script requests it every second."""
+    return render(request, "nonprod/appointment_list.html", _list_context())
 
 
-@only_with_a_played_relay
+@only_with_emulated_relay
 @never_cache
 @require_safe
 def appointment(request: HttpRequest, pk: int) -> HttpResponse:
-    """What was sent of one woman, and what came back: for whoever writes the other end."""
+    """Show one appointment with the actions and replies as JSON, for developers of Manage."""
     found = get_object_or_404(Appointment, pk=pk)
     exchanged = (
-        ("What Manage has sent", found.action),
-        ("What the gateway has replied", found.reply),
-        ("What the machine has performed", found.performed),
+        ("Sent by Manage", found.action),
+        ("Reply from the gateway", found.reply),
+        ("Performed by the machine", found.performed),
     )
-    texts = [(title, _json(value)) for title, value in exchanged if value is not None]
-    return render(request, "nonprod/appointment.html", {"line": Line(found, state_of(found)), "texts": texts})
+    texts = [
+        (title, json.dumps(value, indent=2, ensure_ascii=False)) for title, value in exchanged if value is not None
+    ]
+    context = {"row": AppointmentRow(found, state_of(found)), "texts": texts}
+    return render(request, "nonprod/appointment.html", context)
 
 
-@only_with_a_played_relay
+@only_with_emulated_relay
 @require_POST
 def send(request: HttpRequest, pk: int) -> HttpResponse:
-    """The button "Send to modality"."""
     send_to_modality(get_object_or_404(Appointment, pk=pk))
     return redirect("nonprod:clinic")
 
 
-@only_with_a_played_relay
+@only_with_emulated_relay
 @require_POST
 def absent(request: HttpRequest, pk: int) -> HttpResponse:
-    """The button "Did not attend"."""
-    mark_as_absent(get_object_or_404(Appointment, pk=pk))
+    mark_as_did_not_attend(get_object_or_404(Appointment, pk=pk))
     return redirect("nonprod:clinic")
 
 
-@only_with_a_played_relay
+@only_with_emulated_relay
 @require_POST
 def new_clinic(request: HttpRequest) -> HttpResponse:
-    """The button "Start again"."""
-    begin_again(appointments_of_today())
+    start_again(appointments_of_today())
     return redirect("nonprod:clinic")
 
 
-def _whole_list() -> dict[str, Any]:
-    problem = catch_up(appointments_of_today())
-    found = lines(appointments_of_today())
-    counts = [(state, sum(line.state is state for line in found)) for state in State]
-    return {"lines": found, "problem": problem, "counts": [(state, count) for state, count in counts if count]}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+def _list_context() -> dict[str, Any]:
+    problem = read_changes(appointments_of_today())
+    rows = [AppointmentRow(appointment, state_of(appointment)) for appointment in appointments_of_today()]
+    counts = [(state, sum(row.state is state for row in rows)) for state in State]
+    return {"rows": rows, "problem": problem, "counts": [(state, count) for state, count in counts if count]}

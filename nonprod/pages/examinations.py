@@ -1,4 +1,4 @@
-"""Owns how a step that a unit performs is kept, so that an N-SET can be sent after a restart of the server."""
+"""Save the steps that a unit performs, so that it can send an N-SET after a restart of the server."""
 
 from dataclasses import asdict
 from typing import Any
@@ -13,44 +13,43 @@ Status = Examination.Status
 
 
 def examinations(unit: Modality) -> Any:
-    """The unit's, the latest first."""
+    """Return the unit's examinations, latest first."""
     return Examination.objects.filter(station_ae_title=unit.ae_title)
 
 
 def current_examination(unit: Modality) -> Examination | None:
-    """The one that it is at."""
     found: Examination | None = examinations(unit).filter(status=Status.IN_PROGRESS).first()
     return found
 
 
 def begin(step: PerformedStep) -> None:
-    """N-CREATE, of a step that is kept before the server is told of it: NoAnswer if the unit is at another one."""
+    """Save a step, then send its N-CREATE; raises NoAnswer if that fails or the unit has an open examination."""
     unit = step.modality.ae_title
-    kept = Examination(uid=step.uid, station_ae_title=unit, attributes=step.attributes.to_json())
+    examination = Examination(uid=step.uid, station_ae_title=unit, attributes=step.attributes.to_json())
     try:
         with transaction.atomic():
-            kept.save()
+            examination.save()
     except IntegrityError:
-        raise NoAnswer(f"{unit} is at another examination: finish that first") from None
+        raise NoAnswer(f"{unit} has another examination open: finish that first") from None
     try:
         step.create()
     except NoAnswer:
-        kept.delete()
+        examination.delete()
         raise
 
 
-def step_of(kept: Examination, unit: Modality) -> PerformedStep:
-    """The step again, as it was when it was last kept."""
-    series = [Series(**{**one, "images": tuple(one["images"])}) for one in kept.series]
-    return PerformedStep(unit, attributes_of(kept), uid=kept.uid, series=series)
+def step_of(examination: Examination, unit: Modality) -> PerformedStep:
+    """Restore the step as it was last saved."""
+    series = [Series(**{**one, "images": tuple(one["images"])}) for one in examination.series]
+    return PerformedStep(unit, attributes_of(examination), uid=examination.uid, series=series)
 
 
-def attributes_of(kept: Examination) -> Dataset:
-    """The N-CREATE's Attribute List."""
-    return Dataset.from_json(kept.attributes)
+def attributes_of(examination: Examination) -> Dataset:
+    """Return the Attribute List of the N-CREATE."""
+    return Dataset.from_json(examination.attributes)
 
 
-def keep(kept: Examination, step: PerformedStep, status: str) -> None:
-    """Keep what has been exposed, and how the step stands."""
-    kept.series, kept.status = [asdict(one) for one in step.series], status
-    kept.save(update_fields=["series", "status"])
+def save(examination: Examination, step: PerformedStep, status: str) -> None:
+    """Save the exposures and status of a step."""
+    examination.series, examination.status = [asdict(one) for one in step.series], status
+    examination.save(update_fields=["series", "status"])

@@ -1,9 +1,9 @@
-"""Which address shows what, below /nonprod/."""
+"""The URLs below /nonprod/."""
 
 from django.urls import path
 from django.views.generic import RedirectView
 
-from nonprod.pages import clinic, console
+from nonprod.pages import clinic, modality_console
 
 app_name = "nonprod"
 
@@ -15,10 +15,10 @@ urlpatterns = [
     path("clinic/<int:pk>", clinic.appointment, name="appointment"),
     path("clinic/<int:pk>/send", clinic.send, name="send"),
     path("clinic/<int:pk>/absent", clinic.absent, name="absent"),
-    path("modality", console.console, name="modality"),
-    path("modality/verify", console.verify, name="verify"),
-    path("modality/start", console.start, name="start"),
-    path("modality/expose", console.expose, name="expose"),
-    path("modality/finish", console.finish, name="finish"),
-    path("modality/discontinue", console.discontinue, name="discontinue"),
+    path("modality", modality_console.console, name="modality"),
+    path("modality/verify", modality_console.verify, name="verify"),
+    path("modality/start", modality_console.start, name="start"),
+    path("modality/expose", modality_console.expose, name="expose"),
+    path("modality/finish", modality_console.finish, name="finish"),
+    path("modality/discontinue", modality_console.discontinue, name="discontinue"),
 ]

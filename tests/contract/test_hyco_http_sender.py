@@ -11,8 +11,8 @@ from relay.hybrid_connection.control_protocol import Request, Response
 from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from tests.conftest import PATH
 from tests.contract.conftest import Run
-from tests.contract.listening import listening
 from tests.contract.scripts import frame
+from tests.relay.hybrid_connection.listening import listening
 
 #: Up to here a body goes over the control channel, beyond it over a rendezvous of its own.
 EXACTLY = 64 * 1024

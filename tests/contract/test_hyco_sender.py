@@ -13,8 +13,8 @@ from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from relay.hybrid_connection.websocket import token_header
 from tests.conftest import KEYS
 from tests.contract.conftest import Run
-from tests.contract.listening import listening
 from tests.contract.scripts import frame
+from tests.relay.hybrid_connection.listening import give_back, listening
 
 MEBIBYTE = 2**20
 
@@ -30,7 +30,7 @@ class TestSending:
         self, run: Run, address: HybridConnectionAddress, token: str
     ) -> None:
         sender = await run("ws_sender")
-        async with listening(address):
+        async with listening(address, give_back):
             await sender.command("connect", name="a", token=token, text="Zażółć")
             await sender.said("message", name="a", text="Zażółć")
             assert (await sender.said("closed", name="a"))["code"] == 1000
@@ -44,7 +44,7 @@ class TestSending:
 
     async def test_a_text_of_one_mebibyte_goes_both_ways(self, run: Run, address: HybridConnectionAddress) -> None:
         sender = await run("ws_sender")
-        async with listening(address):
+        async with listening(address, give_back):
             await sender.command("connect", name="a", token="header", text="x" * MEBIBYTE)
             assert (await sender.said("message", name="a"))["text"] == "x" * MEBIBYTE
 
@@ -69,7 +69,7 @@ class TestSubprotocol:
     ) -> None:
         headers = token_header(KEYS.token(address.audience))
         async with (
-            listening(address),
+            listening(address, give_back),
             connect(
                 address.connect_url, additional_headers=headers, subprotocols=[Subprotocol("v1.screening")]
             ) as sender,
@@ -82,7 +82,7 @@ class TestSubprotocol:
         self, run: Run, address: HybridConnectionAddress
     ) -> None:
         sender = await run("ws_sender")
-        async with listening(address):
+        async with listening(address, give_back):
             await sender.command("connect", name="a", token="header", protocol="v1.screening", text="a")
             await sender.said("failed", name="a", error="server sent no subprotocol even though requested")
             # The listener has not been hurt.
@@ -93,7 +93,7 @@ class TestSubprotocol:
 class TestRefusals:
     async def test_a_sender_too_many_is_told_503_and_why(self, run: Run, address: HybridConnectionAddress) -> None:
         sender = await run("ws_sender")
-        async with listening(address, rendezvous_limit=RendezvousLimit(limit=1, queue=0), stop_grace=0):
+        async with listening(address, give_back, rendezvous_limit=RendezvousLimit(limit=1, queue=0), stop_grace=0):
             await sender.command("connect", name="silent", token="header")
             await sender.said("open", name="silent")
             await sender.command("connect", name="late", token="header", text="a")
@@ -109,7 +109,7 @@ class TestRefusals:
 
     async def test_a_sender_without_a_token_is_told_401(self, run: Run, address: HybridConnectionAddress) -> None:
         sender = await run("ws_sender")
-        async with listening(address):
+        async with listening(address, give_back):
             await sender.command("connect", name="a", token="none", text="a")
             await sender.said("refused", name="a", status=401)
 
@@ -117,6 +117,6 @@ class TestRefusals:
         self, run: Run, address: HybridConnectionAddress
     ) -> None:
         sender = await run("ws_sender", lifetime=-1)
-        async with listening(address):
+        async with listening(address, give_back):
             await sender.command("connect", name="a", token="header", text="a")
             await sender.said("refused", name="a", status=401)

@@ -1,1 +1,1 @@
-"""Empty; removed once every mypy cache has forgotten this name."""
+"""Empty: delete this file together with .mypy_cache, which still knows it."""

@@ -8,9 +8,10 @@ To add a matching key:
 
 1. Give its row here a `matching` type, and a `field` if it has none. A new kind of matching also needs an entry in
    `matching.CONDITIONS`, and SQL in `models.items` if the database can preselect by it.
-2. A new `field` needs a column of that name in `WorklistItem`, with its length, its index if modalities search by it,
-   a migration, and `personal_fields` if it says who the patient is. A name also needs a search column beside it.
-3. The field is filled by `services.create_worklist_item` from the action, so it must be in the action's schema.
+2. A new `field` needs an `ItemField` in worklist/item_fields.py (its VR, its place in the action, whether it is
+   personal), a column of that name in `WorklistItem` with an index if modalities search by it, and a migration. A name
+   also needs a search column.
+3. The JSON schema of `worklist.create_item` must allow the value; a test compares it with the item's fields.
 4. `kept_keys.SHAPES` decides whether values of the key may be logged in clear. Without a shape they are hashed.
 5. Run `make conformance`. tests/worklist/query/test_information_model.py holds a copy of the standard's table.
 """

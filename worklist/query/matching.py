@@ -22,6 +22,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from core import value_representations as vr
+from core.contract import ItemStatus
 from dicom.modality_policy import ModalityPolicy
 from worklist.query.information_model import (
     DEFAULT_OPTIONS,
@@ -281,7 +282,7 @@ def apply_policy(keys: MatchingKeys, policy: ModalityPolicy, calling_ae_title: s
     if policy.own_list_only:
         (station,) = (row for row in STEP if row.keyword == "ScheduledStationAETitle")
         more = (MatchingKey(station, OneOf(frozenset({calling_ae_title}), OWN_LIST_ONLY), calling_ae_title),)
-    in_progress = {"IN PROGRESS"} if policy.hides_in_progress and not keys.names_status else set()
+    in_progress = {ItemStatus.IN_PROGRESS.value} if policy.hides_in_progress and not keys.names_status else set()
     return replace(keys, keys=(*keys.keys, *more), hidden_states=keys.hidden_states | in_progress)
 
 

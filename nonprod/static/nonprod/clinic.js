@@ -1,22 +1,22 @@
-// Keeps the clinic's list as it is on the server, without a reload: asks each second, and changes the rows that differ.
-// Without this script the page works by itself: its buttons are a form's, and a link shows what has come since.
+// Update the clinic's list without a reload: fetch it every second, and replace the rows that have changed.
+// Without this script the page still works: its buttons belong to a form, and a link updates the list.
 
 const SECOND = 1000;
 const list = document.getElementById("list");
 const news = document.getElementById("news");
 const stale = document.getElementById("stale");
 const shown = new Map();
-let since = new Date();
-let asking = null;
+let updatedAt = new Date();
+let fetching = null;
 
-const parts = (root) => root.querySelectorAll("#gateway, #counts, tbody tr");
+const fragments = (root) => root.querySelectorAll("#gateway, #counts, tbody tr");
 const keyOfButton = (button) => button?.getAttribute("formaction");
 
 function remember() {
-  for (const part of parts(list)) shown.set(part.id, part.outerHTML);
+  for (const fragment of fragments(list)) shown.set(fragment.id, fragment.outerHTML);
 }
 
-function put(fresh) {
+function replace(fresh) {
   const old = document.getElementById(fresh.id);
   const html = fresh.outerHTML;
   if (shown.get(fresh.id) === html) return;
@@ -30,47 +30,47 @@ function put(fresh) {
   if (focused) focusIn(fresh, keyOfButton(focused));
 }
 
-/** The same button again; where it is gone, her name: whoever uses the keyboard stays in the row. */
+/** Focus the same button again, or the name if the button is gone, so that keyboard users stay in the row. */
 function focusIn(row, key) {
   const again = [...row.querySelectorAll("button")].find((button) => keyOfButton(button) === key);
   (again ?? row.querySelector("a"))?.focus({ preventScroll: true });
 }
 
 function showStale(isStale) {
-  if (!isStale) since = new Date();
+  if (!isStale) updatedAt = new Date();
   list.classList.toggle("is-stale", isStale);
   if (stale.hidden === isStale) {
-    document.getElementById("stale-since").textContent = since.toLocaleTimeString("en-GB");
+    document.getElementById("stale-since").textContent = updatedAt.toLocaleTimeString("en-GB");
     stale.hidden = !isStale;
   }
 }
 
-async function ask() {
+async function update() {
   try {
     const response = await fetch(list.dataset.source, { headers: { Accept: "text/html" } });
     if (!response.ok) throw new Error(String(response.status));
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    const fresh = [...parts(page)];
-    if (fresh.some((part) => !document.getElementById(part.id))) {
-      location.reload(); // another tab has begun a new list
+    const fresh = [...fragments(page)];
+    if (fresh.some((fragment) => !document.getElementById(fragment.id))) {
+      location.reload(); // another tab has started a new list
       return;
     }
-    fresh.forEach((part) => put(document.importNode(part, true)));
+    fresh.forEach((fragment) => replace(document.importNode(fragment, true)));
     showStale(false);
   } catch {
     showStale(true);
   }
 }
 
-/** One question at a time, however many want to know. */
+/** Fetch the list; callers during a fetch share it. */
 function refresh() {
-  asking ??= ask().finally(() => { asking = null; });
-  return asking;
+  fetching ??= update().finally(() => { fetching = null; });
+  return fetching;
 }
 
 document.addEventListener("submit", async (event) => {
   const button = event.submitter;
-  if (button?.form?.id !== "deed") return;
+  if (button?.form?.id !== "row-action") return;
   event.preventDefault();
   if (button.getAttribute("aria-disabled") === "true") return;
   button.setAttribute("aria-disabled", "true");
@@ -81,7 +81,7 @@ document.addEventListener("submit", async (event) => {
     showStale(true);
   }
   button.removeAttribute("aria-disabled");
-  await asking;
+  await fetching;
   await refresh();
 });
 

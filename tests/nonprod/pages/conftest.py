@@ -1,4 +1,4 @@
-"""The pages, over a gateway that runs, and a browser without scripts."""
+"""Fixtures: a running gateway, and a browser without scripts."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,28 +13,28 @@ from nonprod.pages.appointments import appointments_of_today
 from tests.processes import free_ports
 from tests.system.conftest import Gateway, gateway
 
-__all__ = ["gateway"]  # a fixture of the whole, for these tests too
+__all__ = ["gateway"]  # a fixture of the system tests
 
 CLINIC, MODALITY = "/nonprod/clinic", "/nonprod/modality"
 
 
 @dataclass
 class Browser:
-    """Somebody who looks at the pages and presses their buttons."""
+    """A user of the pages."""
 
     client: Client = field(default_factory=Client)
 
     def clinic(self) -> str:
-        """The clinic's list, a second after anybody has looked at it last."""
+        """Return the clinic's list, as if the last poll was two seconds ago."""
         Reading.objects.update(asked_at=timezone.now() - timedelta(seconds=2))
         return self._text(f"{CLINIC}/list")
 
     def modality(self, **query: str) -> str:
-        """The console, with what a button asks for."""
+        """Return the console with the result of a search."""
         return self._text(MODALITY, **query)
 
     def press(self, button: str, **values: str) -> str:
-        """The page that comes after a button."""
+        """Press a button and return the next page."""
         response = self.client.post(f"/nonprod/{button}", values, follow=True)
         assert response.status_code == 200
         return response.content.decode()
@@ -47,32 +47,30 @@ class Browser:
 
 @pytest.fixture
 def browser() -> Browser:
-    """One browser."""
     return Browser()
 
 
 @pytest.fixture
-def nobody_there(settings: Settings) -> None:
-    """No relay, and no worklist server."""
+def gateway_stopped(settings: Settings) -> None:
+    """Point the settings at ports without a relay and worklist server."""
     relay, worklist = free_ports(2)
     settings.AZURE_RELAY_NAMESPACE, settings.MWL_PORT = f"127.0.0.1:{relay}", worklist
 
 
 @pytest.fixture
 def running(gateway: Gateway, settings: Settings) -> Gateway:
-    """The gateway, with its emulated relay, where the pages find it."""
+    """Run the gateway with an emulated relay, and point the settings at them."""
     gateway.run("run_relay_emulator", "run_relay_listener", "run_mwl_scp")
     settings.AZURE_RELAY_NAMESPACE = gateway.environment["AZURE_RELAY_NAMESPACE"]
     settings.MWL_PORT = gateway.mwl_port
     return gateway
 
 
-def woman(name: str) -> Appointment:
-    """Whose name begins so, as she stands now."""
+def appointment_of(name: str) -> Appointment:
+    """Return today's appointment of the participant whose name starts like this."""
     return next(one for one in appointments_of_today() if one.name.startswith(name))
 
 
 def action_id(appointment: Appointment) -> str:
-    """Of what was sent last."""
     assert appointment.action
     return str(appointment.action["action_id"])

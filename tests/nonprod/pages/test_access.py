@@ -1,4 +1,4 @@
-"""Who gets in: nobody in production, nobody where the relay is a real one, and no other site's form."""
+"""The pages are absent in production and with a real relay, and refuse forms of other sites."""
 
 import os
 import subprocess
@@ -22,9 +22,9 @@ BUTTONS = (
 )
 
 
-class TestDoors:
+class TestAccess:
     @pytest.mark.once
-    def test_in_production_there_is_none_of_these_addresses(self) -> None:
+    def test_production_has_none_of_these_urls(self) -> None:
         program = (
             "import django; django.setup()\n"
             "from django.urls import resolve, Resolver404\n"
@@ -39,22 +39,22 @@ class TestDoors:
         assert ended.stdout.decode().split() == ["404"] * len(PAGES + BUTTONS)
 
     @pytest.mark.parametrize("page", PAGES)
-    def test_with_a_real_relay_a_page_is_not_there(self, page: str, client: Client, settings: Settings) -> None:
+    def test_a_page_is_404_with_a_real_relay(self, page: str, client: Client, settings: Settings) -> None:
         settings.RELAY_IS_EMULATED = False
         assert client.get(page).status_code == 404
 
     @pytest.mark.parametrize("button", BUTTONS)
-    def test_with_a_real_relay_a_button_does_nothing(self, button: str, client: Client, settings: Settings) -> None:
+    def test_a_button_is_404_with_a_real_relay(self, button: str, client: Client, settings: Settings) -> None:
         settings.RELAY_IS_EMULATED = False
         assert client.post(button).status_code == 404
 
     @pytest.mark.parametrize("button", BUTTONS)
-    def test_a_button_is_pressed_on_our_own_page_only(self, button: str) -> None:
+    def test_a_button_needs_a_csrf_token_and_post(self, button: str) -> None:
         assert Client(enforce_csrf_checks=True).post(button).status_code == 403
         assert Client().get(button).status_code == 405
 
     @pytest.mark.parametrize("page", [CLINIC, MODALITY])
-    def test_nothing_that_a_strict_policy_forbids_stands_in_a_page(self, page: str, client: Client) -> None:
+    def test_a_page_needs_no_unsafe_content_security_policy(self, page: str, client: Client) -> None:
         response = client.get(page)
         text = response.content.decode()
         assert "unsafe" not in response.headers["Content-Security-Policy"]

@@ -1,4 +1,4 @@
-"""A listener that runs on a relay emulator, for the tests: what it said of itself can be waited for."""
+"""Run a listener on a relay emulator, and wait for the statuses that it reports."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -19,26 +19,31 @@ PATIENCE = 20.0
 
 
 async def upper(frame: bytes, accept: Accept) -> str:
-    """Answers in capitals."""
+    """Answer with the frame in capitals."""
     return frame.decode().upper()
 
 
+async def give_back(frame: bytes, accept: Accept) -> str:
+    """Answer with the frame itself."""
+    return frame.decode()
+
+
 class Gate:
-    """An answer that says when it was asked, and is given when the test says so."""
+    """An `answer` that waits until the test opens the gate."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.open = asyncio.Event()
 
     async def answer(self, frame: bytes, accept: Accept) -> str:
-        """`done`, once the gate is open."""
+        """Return `done` once the gate is open."""
         self.asked.set()
         await self.open.wait()
         return "done"
 
 
 class Statuses:
-    """What a listener said of itself, to be waited for."""
+    """An `on_status` that keeps each status, and lets a test wait for one."""
 
     def __init__(self) -> None:
         self.seen: list[ListenerStatus] = []
@@ -46,26 +51,26 @@ class Statuses:
 
     def __call__(self, status: ListenerStatus) -> None:
         self.seen.append(status)
-        self._told = asyncio.ensure_future(self._tell())
+        self._notification = asyncio.ensure_future(self._notify())
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
     @property
     def states(self) -> list[str]:
-        """The states in their order, each stay once."""
+        """The states in their order, without repetitions."""
         states = [status.state for status in self.seen]
         return [state for place, state in enumerate(states) if place == 0 or states[place - 1] != state]
 
     async def until(self, holds: Callable[[ListenerStatus], bool], patience: float = PATIENCE) -> ListenerStatus:
-        """The first status, past or to come, of which something holds."""
+        """Return the first status for which `holds` is true; wait for it if need be."""
         async with asyncio.timeout(patience), self._changed:
             await self._changed.wait_for(lambda: any(holds(status) for status in self.seen))
         return next(status for status in self.seen if holds(status))
 
     async def went_offline(self, times: int = 1) -> str:
-        """Why it was offline, the nth time that it said so."""
+        """Return the reason of the nth OFFLINE status."""
 
         def reasons() -> list[str]:
             return [status.why for status in self.seen if status.state == "offline"]
@@ -74,7 +79,7 @@ class Statuses:
         return reasons()[times - 1]
 
     async def came_back(self, times: int = 1, patience: float = PATIENCE) -> ListenerStatus:
-        """The status when it was online after so many reconnections."""
+        """Return the first ONLINE status after so many reconnections."""
         return await self.until(lambda status: status.state == "online" and status.reconnects >= times, patience)
 
 
@@ -82,7 +87,7 @@ class Statuses:
 async def listening(
     address: HybridConnectionAddress, answer: Answer = upper, **options: Any
 ) -> AsyncIterator[tuple[Listener, Statuses]]:
-    """A listener that is online, until the block ends; that it stops then is part of every test."""
+    """Run a listener that is online until the block ends; its orderly stop is part of every test."""
     statuses, stopping = options.pop("statuses", Statuses()), asyncio.Event()
     settings = {"tokens": KEYS, "reconnection": AT_ONCE, "on_status": statuses, **options}
     listener = Listener(address, answer=answer, **settings)
@@ -96,7 +101,7 @@ async def listening(
 
 
 async def offline_reason(address: HybridConnectionAddress, times: int = 1, **options: Any) -> str:
-    """Why a listener on this address is offline, when it has said so so many times."""
+    """Return the reason that a listener on this address gives for being offline, the nth time."""
     statuses, stopping = Statuses(), asyncio.Event()
     settings = {"tokens": KEYS, "reconnection": AT_ONCE, "on_status": statuses, **options}
     running = asyncio.create_task(Listener(address, answer=upper, **settings).run(stopping))
@@ -107,6 +112,6 @@ async def offline_reason(address: HybridConnectionAddress, times: int = 1, **opt
 
 
 async def join(address: HybridConnectionAddress) -> ClientConnection:
-    """A sender that has joined a listener and says nothing."""
+    """Join a listener as a sender that sends nothing."""
     token = KEYS.token(address.audience)
     return await open_websocket(address.connect_url, "connecting", headers=token_header(token))

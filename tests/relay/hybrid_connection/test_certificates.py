@@ -1,4 +1,4 @@
-"""The reason that a listener is offline says what is wrong with a certificate: its authority, its host, its time."""
+"""The reason for being offline says what is wrong with a certificate: its authority, its host or its dates."""
 
 import pytest
 import trustme
@@ -14,39 +14,39 @@ pytestmark = pytest.mark.usefixtures("no_proxy_of_ours")
 
 
 async def reason(authority: trustme.CA, name: str = "localhost", begins: int = -10, ends: int = 10) -> str:
-    """Why a listener is offline on a relay that shows such a certificate."""
+    """Return why a listener is offline on a relay with this certificate."""
     certificate = certificate_for(authority, name, begins=begins, ends=ends)
     async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}, tls=certificate.context) as emulator:
         return await offline_reason(HybridConnectionAddress(f"localhost:{emulator.port}", PATH))
 
 
 class TestCertificates:
-    async def test_an_authority_that_is_not_trusted(self, trust: Trust) -> None:
+    async def test_an_untrusted_authority_is_reported(self, trust: Trust) -> None:
         trust(trustme.CA())
         assert "a private one, or an inspecting proxy's, must be in SSL_CERT_FILE" in await reason(trustme.CA())
 
-    async def test_another_host(self, trust: Trust) -> None:
+    async def test_a_certificate_of_another_host_is_reported(self, trust: Trust) -> None:
         authority = trustme.CA()
         trust(authority)
         assert "another host's: check AZURE_RELAY_NAMESPACE" in await reason(authority, "south.servicebus.windows.net")
 
     @pytest.mark.parametrize(
-        ("begins", "ends", "said"),
+        ("begins", "ends", "cause"),
         [
             (-20, -10, "the certificate has expired: is this machine's clock ahead?"),
             (10, 20, "the certificate is not valid yet: is this machine's clock behind?"),
         ],
     )
-    async def test_another_time_is_the_clocks_fault_perhaps(
-        self, trust: Trust, begins: int, ends: int, said: str
+    async def test_a_certificate_out_of_date_suggests_a_wrong_clock(
+        self, trust: Trust, begins: int, ends: int, cause: str
     ) -> None:
         authority = trustme.CA()
         trust(authority)
-        assert said in await reason(authority, begins=begins, ends=ends)
+        assert cause in await reason(authority, begins=begins, ends=ends)
 
-    async def test_a_wrong_clock_is_told_with_the_token_that_it_spoils(self, emulator: RelayEmulator) -> None:
+    async def test_a_wrong_clock_is_reported_with_the_refused_token(self, emulator: RelayEmulator) -> None:
         await emulator.inject({"fault": "clock_skew", "seconds": 2 * 3600})
-        told = await offline_reason(HybridConnectionAddress(emulator.namespace, PATH, plain=True))
-        assert "401, token refused" in told
-        assert "this machine's clock is " in told
-        assert "behind the service's: set it" in told
+        reason_given = await offline_reason(HybridConnectionAddress(emulator.namespace, PATH, plain=True))
+        assert "401, token refused" in reason_given
+        assert "this machine's clock is " in reason_given
+        assert "behind the service's: set it" in reason_given

@@ -1,4 +1,4 @@
-"""A channel that looks connected and is dead is found, by the default policy and in virtual time."""
+"""Detecting a channel that looks connected but is dead, with the default policy and in virtual time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,13 +19,13 @@ from tests.relay.hybrid_connection.listening import Statuses, join, listening
 
 
 def echo_text(nonce: str) -> str:
-    """What the listeners of these tests send to themselves."""
+    """Return the text of an echo."""
     return f"echo {nonce}"
 
 
 @asynccontextmanager
 async def emulated(*rights: str) -> AsyncIterator[tuple[RelayEmulator, HybridConnectionAddress]]:
-    """An emulator in the running loop, whatever time that keeps; the key gives all rights unless some are named."""
+    """Run an emulator in the running loop; the key has all rights unless some are named."""
     async with RelayEmulator(
         [PATH], {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset(rights or {"Manage"}))}
     ) as emulator:
@@ -36,20 +36,20 @@ async def emulated(*rights: str) -> AsyncIterator[tuple[RelayEmulator, HybridCon
 async def proving(
     *rights: str, **options: Any
 ) -> AsyncIterator[tuple[RelayEmulator, HybridConnectionAddress, Statuses]]:
-    """A listener that sends echoes to itself, on an emulator of its own."""
+    """Run a listener that sends echoes to itself, on an emulator of its own."""
     async with emulated(*rights) as (emulator, address):  # noqa: SIM117 - the second needs the first
         async with listening(address, echo_text=echo_text, **options) as (_, statuses):
             yield emulator, address, statuses
 
 
 async def recovery_from(fault: dict[str, Any]) -> tuple[float, Statuses]:
-    """Seconds from a fault that strikes a proven channel until the listener has another one; it answers again then."""
+    """Return the seconds from a fault of a proven channel until another is open, and all statuses."""
     async with proving() as (emulator, address, statuses):
         await statuses.until(lambda status: status.echo == "here")
-        struck = virtual_time.now()
+        broken_at = virtual_time.now()
         await emulator.inject(fault)
         await statuses.came_back(patience=1000)
-        recovered = virtual_time.now() - struck
+        recovered = virtual_time.now() - broken_at
         assert await send(address, KEYS, "a") == "A"
         await statuses.until(lambda status: status.echo == "here" and status.reconnects == 1)
         assert statuses.seen[-1].state == "online"
@@ -57,32 +57,32 @@ async def recovery_from(fault: dict[str, Any]) -> tuple[float, Statuses]:
 
 
 class TestDeadChannels:
-    def test_a_half_open_channel_is_noticed_within_90_seconds(self) -> None:
+    def test_a_half_open_channel_is_detected_within_90_seconds(self) -> None:
         recovered, statuses = virtual_time.run(recovery_from({"fault": "half_open"}))
         assert recovered <= 90
         assert any("half open: a ping was not answered in time" in status.why for status in statuses.seen)
 
     @pytest.mark.parametrize("routed", [True, False])
-    def test_a_zombie_is_noticed_within_150_seconds_and_replaced_without_a_gap(self, routed: bool) -> None:
+    def test_a_zombie_is_detected_within_150_seconds_and_replaced_without_a_gap(self, routed: bool) -> None:
         recovered, statuses = virtual_time.run(recovery_from({"fault": "zombie", "routed": routed}))
         assert recovered <= 150
         assert statuses.states == ["connecting", "online", "suspect", "online", "offline"]
         assert any("2 echoes through the relay did not come back" in status.why for status in statuses.seen)
 
-    def test_a_zombie_whose_echoes_another_listener_answers_is_noticed_too(self) -> None:
+    def test_a_channel_whose_echoes_another_listener_answers_is_detected_too(self) -> None:
         async def play() -> float:
             async with proving() as (emulator, address, statuses):
                 await statuses.until(lambda status: status.echo == "here")
                 await emulator.inject({"fault": "zombie", "routed": False})
-                struck = virtual_time.now()
+                broken_at = virtual_time.now()
                 async with listening(address):
                     await statuses.came_back(patience=1000)
                     assert any("were answered by another listener" in status.why for status in statuses.seen)
-                    return virtual_time.now() - struck
+                    return virtual_time.now() - broken_at
 
         assert virtual_time.run(play()) <= 150
 
-    def test_another_listener_beside_it_gives_no_alarm(self) -> None:
+    def test_another_listener_causes_no_false_alarm(self) -> None:
         async def play() -> list[str]:
             async with proving(liveness=LivenessPolicy(listeners=25)) as (_, address, statuses), listening(address):
                 await statuses.until(lambda status: status.echoes >= 20, patience=1000)
@@ -92,8 +92,8 @@ class TestDeadChannels:
         assert virtual_time.run(play()) == ["connecting", "online"]
 
 
-class TestSendersThatAreRefused:
-    def test_a_channel_that_no_echo_reaches_is_not_replaced_in_a_storm(self) -> None:
+class TestRefusedEchoes:
+    def test_channels_are_not_replaced_in_a_storm_when_no_echo_gets_through(self) -> None:
         async def play() -> int:
             patient = ReconnectionPolicy(jitter=lambda _shortest, longest: longest)
             async with proving(reconnection=patient) as (emulator, _, statuses):
@@ -107,7 +107,7 @@ class TestSendersThatAreRefused:
 
 
 class TestWithoutTheRightToSend:
-    def test_a_channel_is_replaced_at_its_age_without_a_gap(self) -> None:
+    def test_a_channel_is_replaced_at_its_maximum_age_without_a_gap(self) -> None:
         async def play() -> tuple[float, list[str]]:
             async with proving("Listen") as (_, _, statuses):
                 began = virtual_time.now()
@@ -121,7 +121,7 @@ class TestWithoutTheRightToSend:
 
 
 class TestEchoes:
-    def test_one_is_sent_soon_and_then_every_minute(self) -> None:
+    def test_the_first_is_sent_soon_and_then_one_every_minute(self) -> None:
         async def play() -> list[int]:
             async with proving(clock=asyncio.get_running_loop().time) as (_, _, statuses):
                 online = (await statuses.until(lambda status: status.state == "online")).online_since or 0
@@ -131,7 +131,7 @@ class TestEchoes:
 
         assert virtual_time.run(play()) == [5, 65, 125]
 
-    def test_one_that_is_late_once_makes_nobody_doubt(self) -> None:
+    def test_a_single_late_echo_raises_no_alarm(self) -> None:
         async def play() -> list[str]:
             async with proving() as (emulator, _, statuses):
                 await emulator.inject({"fault": "delay", "action": "connect", "seconds": 25})
@@ -141,7 +141,7 @@ class TestEchoes:
 
         assert virtual_time.run(play()) == ["connecting", "online"]
 
-    async def test_it_waits_for_no_place_and_is_no_sender(self) -> None:
+    async def test_it_bypasses_the_limit_and_does_not_count_as_an_accept(self) -> None:
         one_slot, at_once = RendezvousLimit(limit=1), LivenessPolicy(retry=0.01)
         options = {"liveness": at_once, "rendezvous_limit": one_slot, "stop_grace": 0}
         async with proving(**options) as (_, address, statuses):
@@ -152,7 +152,7 @@ class TestEchoes:
             assert accepted is None
             await silent.close()
 
-    async def test_each_of_two_listeners_knows_its_own(self) -> None:
+    async def test_each_of_two_listeners_recognises_its_own(self) -> None:
         at_once = LivenessPolicy(retry=0.01, interval=0.01, listeners=25)
         async with proving(liveness=at_once) as (_, address, first):  # noqa: SIM117 - the second needs the first
             async with listening(address, echo_text=echo_text, liveness=at_once) as (_, second):

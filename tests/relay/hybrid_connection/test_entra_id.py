@@ -1,4 +1,4 @@
-"""Azure's own library gets to Entra ID by the hospital's proxy, and trusts the hospital's authority."""
+"""Azure's library reaches Entra ID through the hospital's proxy, and trusts the hospital's certificate authority."""
 
 import json
 import threading
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.usefixtures("no_proxy_of_ours")
 
 
 class ManagedIdentity(BaseHTTPRequestHandler):
-    """Gives a token to everybody, as an App Service does."""
+    """Gives a token to any client, as an App Service does."""
 
     def do_GET(self) -> None:
-        """A token."""
+        """Respond with a token."""
         token = {"access_token": "jwt", "expires_on": "5000000000", "resource": "relay", "token_type": "Bearer"}
         body = json.dumps(token).encode()
         self.send_response(200)
@@ -37,13 +37,13 @@ class ManagedIdentity(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def authority() -> trustme.CA:
-    """The hospital's."""
+    """The hospital's certificate authority."""
     return trustme.CA()
 
 
 @pytest.fixture
 def port(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """Where the identity is given, with the hospital's certificate."""
+    """The port of a managed identity endpoint with the hospital's certificate."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), ManagedIdentity)
     server.socket = certificate_for(authority, "localhost").context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
@@ -57,19 +57,19 @@ def port(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> Iterator[int
     server.server_close()
 
 
-def why_not() -> str:
-    """Why there is no token, at the first try."""
+def reason_for_no_token() -> str:
+    """Return why the first attempt gives no token."""
     with pytest.raises(TokenError) as failure:
         EntraId(ManagedIdentityCredential(retry_total=0)).token("")
     return str(failure.value)
 
 
 class TestEntraId:
-    def test_an_authority_of_ssl_cert_file_is_trusted(self, port: int, authority: trustme.CA, trust: Trust) -> None:
+    def test_an_authority_in_ssl_cert_file_is_trusted(self, port: int, authority: trustme.CA, trust: Trust) -> None:
         trust(authority)
         assert EntraId().token("").value == "Bearer jwt"
 
-    def test_the_way_goes_through_the_proxy(
+    def test_the_connection_goes_through_the_proxy(
         self, port: int, authority: trustme.CA, trust: Trust, tinyproxy: TinyProxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         trust(authority)
@@ -77,21 +77,21 @@ class TestEntraId:
         assert EntraId().token("").value == "Bearer jwt"
         assert tinyproxy.connects == [f"localhost:{port}"]
 
-    def test_an_authority_that_is_not_trusted_is_named(self, port: int) -> None:
-        assert "is a private authority missing from SSL_CERT_FILE?" in why_not()
+    def test_an_authority_that_is_not_trusted_is_reported(self, port: int) -> None:
+        assert "is a private authority missing from SSL_CERT_FILE?" in reason_for_no_token()
 
-    def test_a_proxy_that_refuses_is_named(
+    def test_a_proxy_that_refuses_is_reported(
         self, port: int, tinyproxy: TinyProxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("HTTPS_PROXY", tinyproxy.url_with(USER, "hunter2"))
-        assert "the proxy does not connect us to it: check HTTPS_PROXY" in why_not()
-        assert "hunter2" not in why_not()
+        assert "the proxy does not connect us to it: check HTTPS_PROXY" in reason_for_no_token()
+        assert "hunter2" not in reason_for_no_token()
 
-    def test_a_proxy_that_does_not_run_is_named(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_proxy_that_does_not_run_is_reported(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         (closed,) = free_ports(1)
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{closed}")
-        assert "the proxy cannot be reached: check HTTPS_PROXY" in why_not()
+        assert "the proxy cannot be reached: check HTTPS_PROXY" in reason_for_no_token()
 
-    def test_a_name_that_is_not_known_is_told(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_host_name_that_cannot_be_resolved_is_reported(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("IDENTITY_ENDPOINT", "https://identity.invalid/msi")
-        assert "its host name cannot be resolved: check DNS" in why_not()
+        assert "its host name cannot be resolved: check DNS" in reason_for_no_token()

@@ -1,4 +1,4 @@
-"""What goes wrong is told in one sentence, with its next step."""
+"""Each failure is explained in one sentence with its next step."""
 
 import socket
 import ssl
@@ -57,12 +57,12 @@ class TestStatuses:
             "Blocked. eyJSECRET.SECRET.SECRET",
         ],
     )
-    def test_what_opens_a_door_is_not_repeated_even_if_it_is_sent_back_to_us(self, page: str) -> None:
+    def test_credentials_are_not_repeated_even_if_they_are_sent_back_to_us(self, page: str) -> None:
         assert "SECRET" not in str(explain_status(403, page))
         assert "Blocked." in str(explain_status(403, page))
         assert "SECRET" not in str(explain_close(1008, page))
 
-    def test_a_wrong_clock_is_told_with_a_refused_token_only(self) -> None:
+    def test_a_wrong_clock_is_mentioned_with_a_refused_token_only(self) -> None:
         assert "clock is slow" in str(explain_status(401, skew="the clock is slow"))
         assert "clock is slow" not in str(explain_status(404, skew="the clock is slow"))
 
@@ -76,9 +76,9 @@ class TestStatuses:
             (500, "cannot reach the relay"),
         ],
     )
-    def test_a_proxys_refusal_is_told_apart(self, status: int, hint: str) -> None:
+    def test_a_refusal_by_the_proxy_is_explained_as_such(self, status: int, hint: str) -> None:
         failure = explain_proxy_status(status)
-        # An outage of the proxy's is over some time; what it does not let through has to be mended.
+        # The proxy's outage ends by itself; a refusal has to be fixed by a person.
         assert (failure.kind, failure.pace) == ("proxy", Pace.BACK_OFF if status >= 500 else Pace.SLOW)
         assert hint in failure.sentence
 
@@ -100,7 +100,7 @@ class TestCloseCodes:
         assert failure.sentence.startswith(f"{code}, ")
         assert failure.sentence.endswith("[TrackingId:x]")
 
-    def test_a_ping_without_an_answer_is_a_half_open_connection(self) -> None:
+    def test_an_unanswered_ping_is_a_half_open_connection(self) -> None:
         assert explain_close(1006, unanswered_ping=True).kind == "half_open"
 
 
@@ -119,7 +119,7 @@ class TestExceptions:
             (ImportError("x"), "address", "HTTPS_PROXY", "address"),
         ],
     )
-    def test_each_is_told_apart_with_and_without_a_proxy(
+    def test_each_is_explained_with_and_without_a_proxy(
         self, error: Exception, kind: str, hint: str, through_proxy: str
     ) -> None:
         failure = explain_exception(error)
@@ -130,17 +130,17 @@ class TestExceptions:
     @pytest.mark.parametrize(
         ("code", "hint"), [(9, "clock behind"), (10, "clock ahead"), (62, "another host's"), (64, "another host's")]
     )
-    def test_a_certificate_is_wrong_in_several_ways(self, code: int, hint: str) -> None:
+    def test_each_fault_of_a_certificate_is_explained(self, code: int, hint: str) -> None:
         error = ssl.SSLCertVerificationError("x")
         error.verify_code = code
         failure = explain_exception(error, proxied=True)
         assert failure.kind == "certificate"
         assert hint in failure.sentence
 
-    def test_words_of_an_unknown_failure_are_not_repeated(self) -> None:
+    def test_the_text_of_an_unknown_exception_is_not_repeated(self) -> None:
         assert "secret" not in str(explain_exception(KeyError("wss://x?sb-hc-token=secret")))
 
-    def test_an_error_names_its_phase(self) -> None:
+    def test_an_error_gives_its_phase(self) -> None:
         error = HybridConnectionError("listening on x", Failure("forbidden", "403, no", status=403))
         assert str(error) == "listening on x: 403, no"
         assert error.status == 403
@@ -148,7 +148,7 @@ class TestExceptions:
 
 class TestClockSkew:
     @pytest.mark.parametrize(
-        ("now", "said"),
+        ("now", "description"),
         [
             (NOON - 2 * 3600 - 180, "2 h 3 min behind the service's"),
             (NOON + 90, "1 min 30 s ahead of the service's"),
@@ -156,10 +156,10 @@ class TestClockSkew:
             (NOON, ""),
         ],
     )
-    def test_a_clock_that_is_off_by_more_than_a_minute_is_told(self, now: float, said: str) -> None:
-        assert said in clock_skew(DATE, now)
-        assert bool(clock_skew(DATE, now)) == bool(said)
+    def test_a_clock_that_is_wrong_by_more_than_a_minute_is_described(self, now: float, description: str) -> None:
+        assert description in clock_skew(DATE, now)
+        assert bool(clock_skew(DATE, now)) == bool(description)
 
     @pytest.mark.parametrize("header", ["", "yesterday"])
-    def test_without_a_date_nothing_is_said(self, header: str) -> None:
+    def test_nothing_is_described_without_a_valid_date(self, header: str) -> None:
         assert clock_skew(header, NOON) == ""

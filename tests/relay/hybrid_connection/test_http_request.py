@@ -1,4 +1,4 @@
-"""HTTP requests that come through a real relay emulator, asked for by Python's own HTTP client."""
+"""HTTP requests that Python's HTTP client sends through a relay emulator."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.relay.hybrid_connection.listening import Gate, listening
 
 
 async def reflect(request: Request) -> Response:
-    """Gives back what was asked, and the body."""
+    """Respond with the request's method, target and body."""
     headers = {"Content-Type": "text/plain", "X-Asked": f"{request.method} {request.target}"}
     return Response(202, request.body or b"", headers, "Reflected")
 
@@ -24,7 +24,7 @@ async def reflect(request: Request) -> Response:
 async def ask(
     address: HybridConnectionAddress, method: str = "POST", target: str = "", body: bytes = b""
 ) -> tuple[HTTPResponse, bytes]:
-    """The response to a request, and its body."""
+    """Return the response to a request, and its body."""
 
     def exchange() -> tuple[HTTPResponse, bytes]:
         connection = HTTPConnection(address.namespace, timeout=20)
@@ -38,7 +38,7 @@ async def ask(
 
 class TestRequests:
     @pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 2**20])
-    async def test_a_body_of_any_size_within_the_limit_comes_and_goes(
+    async def test_a_body_of_any_size_within_the_limit_arrives_and_returns(
         self, address: HybridConnectionAddress, size: int
     ) -> None:
         async with listening(address, respond=reflect):
@@ -47,7 +47,7 @@ class TestRequests:
         assert response.headers["X-Asked"] == f"POST /{PATH}/abc?x=1"
         assert response.headers["Via"]
 
-    async def test_a_large_response_to_a_small_request_goes_by_its_address(
+    async def test_a_large_response_to_a_small_request_goes_to_its_address(
         self, address: HybridConnectionAddress
     ) -> None:
         async def respond(request: Request) -> Response:
@@ -57,19 +57,19 @@ class TestRequests:
             response, body = await ask(address, "GET")
         assert (response.status, len(body)) == (200, 200_000)
 
-    async def test_forty_at_once_each_get_their_own(self, address: HybridConnectionAddress) -> None:
+    async def test_forty_requests_at_once_each_get_their_response(self, address: HybridConnectionAddress) -> None:
         async with listening(address, respond=reflect):
             sizes = [number * 7000 for number in range(40)]
             bodies = await asyncio.gather(*(ask(address, body=b"b" * size) for size in sizes))
         assert [len(body) for _, body in bodies] == sizes
 
-    async def test_where_nothing_is_served_every_request_is_404_in_json(self, address: HybridConnectionAddress) -> None:
+    async def test_the_default_response_is_404_in_json(self, address: HybridConnectionAddress) -> None:
         async with listening(address):
             response, body = await ask(address, "DELETE", "/x")
         assert response.status == 404
         assert json.loads(body)["status"] == "error"
 
-    async def test_one_over_the_limit_is_413_in_the_words_it_was_given(self, address: HybridConnectionAddress) -> None:
+    async def test_a_request_over_the_limit_is_413_in_the_given_words(self, address: HybridConnectionAddress) -> None:
         limits = RendezvousPolicy(oversize_reply='{"code":"too_large"}')
         async with listening(address, respond=reflect, rendezvous_policy=limits):
             response, body = await ask(address, body=b"b" * (2**20 + 1))
@@ -77,7 +77,7 @@ class TestRequests:
 
 
 class TestEveryRequestIsAnswered:
-    async def test_with_500_when_the_answer_raises(
+    async def test_with_500_when_respond_raises(
         self, address: HybridConnectionAddress, caplog: pytest.LogCaptureFixture
     ) -> None:
         async def respond(request: Request) -> Response:
@@ -87,7 +87,7 @@ class TestEveryRequestIsAnswered:
             assert (await ask(address))[0].status == 500
         assert "request failed" in caplog.text
 
-    async def test_with_503_when_it_waits_too_long_for_a_place(self, address: HybridConnectionAddress) -> None:
+    async def test_with_503_when_it_waits_too_long_for_a_slot(self, address: HybridConnectionAddress) -> None:
         gate = Gate()
 
         async def respond(request: Request) -> Response:
@@ -100,7 +100,7 @@ class TestEveryRequestIsAnswered:
             first, second = asyncio.create_task(ask(address)), asyncio.create_task(ask(address))
             assert [(await task)[0].status for task in (first, second)] == [503, 503]
 
-    async def test_with_503_when_the_answer_does_not_come(self, address: HybridConnectionAddress) -> None:
+    async def test_with_503_when_respond_is_too_slow(self, address: HybridConnectionAddress) -> None:
         async def respond(request: Request) -> Response:
             await asyncio.Event().wait()
             return Response(200)
@@ -109,7 +109,7 @@ class TestEveryRequestIsAnswered:
             assert (await ask(address))[0].status == 503
 
     @pytest.mark.parametrize("size", [0, 100_000])
-    async def test_with_503_when_there_is_no_place(self, address: HybridConnectionAddress, size: int) -> None:
+    async def test_with_503_when_the_limit_is_reached(self, address: HybridConnectionAddress, size: int) -> None:
         gate = Gate()
 
         async def respond(request: Request) -> Response:
@@ -136,7 +136,7 @@ class TestEveryRequestIsAnswered:
             await emulator.until(lambda: len(emulator.responses) == 1 + more)
         assert [response["statusCode"] for response in emulator.responses] == [400] * (1 + more)
 
-    async def test_with_503_when_the_answer_is_large_and_its_address_is_not_to_be_had(
+    async def test_with_503_when_the_response_is_large_and_its_address_unreachable(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         async def respond(request: Request) -> Response:
@@ -148,7 +148,7 @@ class TestEveryRequestIsAnswered:
             await emulator.until(lambda: bool(emulator.responses))
         assert emulator.responses[0]["statusCode"] == 503
 
-    async def test_also_when_the_channel_is_lost_meanwhile(
+    async def test_when_the_channel_is_lost_meanwhile(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         gate = Gate()
@@ -165,7 +165,7 @@ class TestEveryRequestIsAnswered:
             response, body = await asking
         assert (response.status, body) == (200, b"done")
 
-    async def test_also_when_the_listener_is_told_to_stop_meanwhile(self, address: HybridConnectionAddress) -> None:
+    async def test_when_the_listener_stops_meanwhile(self, address: HybridConnectionAddress) -> None:
         gate = Gate()
 
         async def respond(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""The listener on a real relay emulator: it comes back, it renews, it replaces, it stops."""
+"""The listener on a relay emulator: how it reconnects, renews its token, replaces its channel and stops."""
 
 import asyncio
 import logging
@@ -20,14 +20,14 @@ from tests.conftest import KEYS, PATH
 from tests.relay.hybrid_connection.listening import AT_ONCE, Gate, Statuses, join, listening, offline_reason, upper
 
 #: The names of a listener's tasks.
-OURS = {
+TASK_NAMES = {
     *("listener", "leaving", "finishing", "control-channel", "token-renewal", "prover", "replacement-asked", "closing"),
     *("rendezvous", "request", "echo"),
 }
 
 
-class TestComingBack:
-    async def test_a_channel_that_the_service_closes_is_opened_again(
+class TestReconnecting:
+    async def test_it_reconnects_when_the_service_closes_the_channel(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         async with listening(address) as (_, statuses):
@@ -37,7 +37,7 @@ class TestComingBack:
             await statuses.came_back()
             assert await send(address, KEYS, "a") == "A"
 
-    async def test_a_channel_that_breaks_without_a_word_is_opened_again(
+    async def test_it_reconnects_when_the_channel_breaks_without_a_closing_handshake(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         async with listening(address) as (_, statuses):
@@ -46,7 +46,7 @@ class TestComingBack:
             await statuses.came_back()
             assert await send(address, KEYS, "a") == "A"
 
-    async def test_a_channel_that_breaks_in_the_middle_of_a_message_is_opened_again(
+    async def test_it_reconnects_when_the_channel_breaks_in_the_middle_of_a_message(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         async with listening(address) as (_, statuses):
@@ -55,7 +55,7 @@ class TestComingBack:
             assert await send(address, KEYS, "a") == "A"
 
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 503])
-    async def test_whatever_it_is_refused_with_it_tries_again(
+    async def test_it_tries_again_whatever_status_it_is_refused_with(
         self, emulator: RelayEmulator, address: HybridConnectionAddress, status: int
     ) -> None:
         async with listening(address) as (_, statuses):
@@ -67,7 +67,7 @@ class TestComingBack:
             assert {f": {status}, " in why for why in refused} == {True}
             assert await send(address, KEYS, "a") == "A"
 
-    async def test_a_rendezvous_goes_on_while_the_channel_is_lost(
+    async def test_a_rendezvous_continues_while_the_channel_is_lost(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         gate = Gate()
@@ -79,8 +79,8 @@ class TestComingBack:
             gate.open.set()
             assert await sending == "done"
 
-    def test_a_channel_that_dies_young_is_not_reopened_in_a_storm(self) -> None:
-        # As when the service ends the channel whenever it is pinged (azure-relay-dotnet #103).
+    def test_a_channel_that_ends_soon_after_opening_is_not_reopened_in_a_storm(self) -> None:
+        # For example, the service ends the channel whenever it receives a ping (azure-relay-dotnet #103).
         async def play() -> int:
             async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
                 address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
@@ -97,39 +97,39 @@ class TestComingBack:
 
 
 class TestReasons:
-    async def test_a_wrong_key_is_told_without_the_key_and_tried_again(self, address: HybridConnectionAddress) -> None:
+    async def test_a_wrong_key_is_reported_without_the_key_and_retried(self, address: HybridConnectionAddress) -> None:
         reason = await offline_reason(address, times=3, tokens=SharedAccessKey(KEYS.name, "hunter2"))
         assert "401, token refused" in reason
         assert "TrackingId:" in reason
         assert "hunter2" not in reason
 
-    async def test_a_policy_without_listen_is_told(self) -> None:
+    async def test_a_policy_without_the_listen_right_is_reported(self) -> None:
         async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key, frozenset({"Send"}))}) as emulator:
             address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
             assert "403, the token is valid, but not for" in await offline_reason(address)
 
-    async def test_a_hybrid_connection_that_is_not_there_is_told(self, emulator: RelayEmulator) -> None:
+    async def test_an_unknown_hybrid_connection_is_reported(self, emulator: RelayEmulator) -> None:
         unknown = HybridConnectionAddress(emulator.namespace, "unknown", plain=True)
         assert "404, no such hybrid connection" in await offline_reason(unknown)
 
-    async def test_a_wrong_clock_is_told(self, emulator: RelayEmulator, address: HybridConnectionAddress) -> None:
+    async def test_a_wrong_clock_is_reported(self, emulator: RelayEmulator, address: HybridConnectionAddress) -> None:
         await emulator.inject({"fault": "clock_skew", "seconds": 7400})
         reason = await offline_reason(address)
         assert "401, token refused" in reason
         assert "this machine's clock is 2 h 3 min behind the service's: set it" in reason
 
-    async def test_a_port_where_nothing_listens_is_told(self) -> None:
+    async def test_a_port_where_nothing_listens_is_reported(self) -> None:
         nobody = HybridConnectionAddress("127.0.0.1:1", PATH, plain=True)
         assert "connection refused: nothing listens there" in await offline_reason(nobody)
 
-    async def test_a_credential_that_gives_no_token_is_told(self, address: HybridConnectionAddress) -> None:
+    async def test_a_credential_without_a_token_is_reported(self, address: HybridConnectionAddress) -> None:
         class Broken:
             def token(self, audience: str) -> Token:
                 raise TokenError("Entra ID gave none")
 
         assert await offline_reason(address, tokens=Broken()) == "getting a token: Entra ID gave none"
 
-    async def test_an_on_status_that_raises_does_not_end_it(
+    async def test_it_survives_an_on_status_that_raises(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         statuses, raised = Statuses(), asyncio.Event()
@@ -145,7 +145,7 @@ class TestReasons:
             await raised.wait()
             assert await send(address, KEYS, "a") == "A"
 
-    async def test_a_fault_of_its_own_does_not_end_it(
+    async def test_it_survives_an_unexpected_exception(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         class Faulty:
@@ -162,7 +162,7 @@ class TestReasons:
 
 
 async def renewal_of(keys: type[SharedAccessKey], service_ahead: float = 0) -> tuple[float, Statuses]:
-    """Virtual seconds until the first renewal of tokens that live an hour, and what the listener said until its end."""
+    """Return the virtual seconds until the first renewal of tokens that live an hour, and all statuses."""
     clock = asyncio.get_running_loop().time
     async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}, clock=clock) as emulator:
         await emulator.inject({"fault": "clock_skew", "seconds": service_ahead})
@@ -187,7 +187,7 @@ class TestRenewal:
             assert emulator.channels[PATH] == [channel]
             assert statuses.states == ["connecting", "online"]
 
-    async def test_a_renewal_that_is_refused_is_followed_by_a_fresh_token_at_once(
+    async def test_it_reconnects_at_once_with_a_new_token_when_a_renewal_is_refused(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         class WrongOnce:
@@ -204,7 +204,7 @@ class TestRenewal:
             await statuses.came_back()
             assert await send(address, KEYS, "a") == "A"
 
-    async def test_a_channel_whose_token_ran_out_is_opened_again_at_once(
+    async def test_it_reconnects_at_once_when_the_token_has_expired(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         async with listening(address) as (_, statuses):
@@ -212,21 +212,21 @@ class TestRenewal:
             assert "1008" in await statuses.went_offline()
             await statuses.came_back()
 
-    def test_a_credential_that_is_away_for_a_while_does_not_end_the_channel(self) -> None:
-        class AwayForAWhile(SharedAccessKey):
+    def test_the_channel_survives_a_credential_that_gives_no_token_for_a_while(self) -> None:
+        class WithoutTokenForAWhile(SharedAccessKey):
             given = 0
 
             def token(self, audience: str) -> Token:
-                AwayForAWhile.given += 1
-                if AwayForAWhile.given in (2, 3):
+                WithoutTokenForAWhile.given += 1
+                if WithoutTokenForAWhile.given in (2, 3):
                     raise TokenError("Entra ID gave none")
                 return super().token(audience)
 
-        renewed_after, statuses = virtual_time.run(renewal_of(AwayForAWhile))
+        renewed_after, statuses = virtual_time.run(renewal_of(WithoutTokenForAWhile))
         assert 2700 < renewed_after < 3600
         assert statuses.states == ["connecting", "online", "offline"]
 
-    def test_a_credential_that_breaks_does_not_end_the_channel(self) -> None:
+    def test_the_channel_survives_a_credential_that_raises_for_a_while(self) -> None:
         class BrokenForAWhile(SharedAccessKey):
             given = 0
 
@@ -240,16 +240,16 @@ class TestRenewal:
         assert 2700 < renewed_after < 3600
         assert statuses.states == ["connecting", "online", "offline"]
 
-    def test_with_a_clock_that_is_behind_it_is_renewed_before_the_service_thinks_it_has_ended(
+    def test_a_clock_that_is_behind_does_not_delay_the_renewal_beyond_the_expiry(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         renewed_after, statuses = virtual_time.run(renewal_of(SharedAccessKey, service_ahead=3000))
         assert 0.74 * 600 <= renewed_after <= 0.86 * 600
         assert statuses.states == ["connecting", "online", "offline"]
-        told = [record.reason for record in caplog.records if record.msg == "the clock is wrong"]  # type: ignore[attr-defined]
-        assert re.search(r"this machine's clock is (50 min 0|49 min 59) s behind the service's: set it", told[0])
+        reasons = [record.reason for record in caplog.records if record.msg == "the clock is wrong"]  # type: ignore[attr-defined]
+        assert re.search(r"this machine's clock is (50 min 0|49 min 59) s behind the service's: set it", reasons[0])
 
-    def test_a_clock_that_falls_behind_is_told_when_the_token_ends_too_soon(self) -> None:
+    def test_a_clock_that_falls_behind_is_reported_when_the_token_expires_too_soon(self) -> None:
         async def play() -> str:
             async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
                 address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
@@ -261,11 +261,11 @@ class TestRenewal:
         assert "1008, the token was refused or has expired" in (reason := asyncio.run(play()))
         assert "behind the service's: set it" in reason
 
-    def test_it_is_renewed_between_75_and_85_percent_of_its_life(self) -> None:
+    def test_the_token_is_renewed_after_75_to_85_percent_of_its_life(self) -> None:
         renewed_after, _ = virtual_time.run(renewal_of(SharedAccessKey))
         assert 2690 <= renewed_after <= 3070
 
-    async def test_five_renewals_under_twenty_actions_a_second_cost_not_one_action(
+    async def test_no_action_is_lost_during_five_renewals_at_twenty_actions_a_second(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         short = SharedAccessKey(KEYS.name, KEYS.key, lifetime=2)
@@ -285,12 +285,12 @@ class TestReplacing:
     ) -> None:
         numbers: list[int] = []
 
-        def note() -> bool:
+        def record() -> bool:
             numbers.append(len(emulator.channels[PATH]))
             return False
 
         async with listening(address) as (listener, statuses):
-            watching = asyncio.create_task(emulator.until(note))
+            watching = asyncio.create_task(emulator.until(record))
             listener.replace_channel()
             await statuses.came_back()
             await emulator.until(lambda: len(emulator.channels[PATH]) == 1)
@@ -298,7 +298,7 @@ class TestReplacing:
             assert statuses.states == ["connecting", "online"]
         assert (2 in numbers, 0 in numbers) == (True, False)
 
-    async def test_no_action_is_lost_while_it_is_replaced_again_and_again(
+    async def test_no_action_is_lost_during_ten_replacements(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         async def keep_sending() -> int:
@@ -315,7 +315,7 @@ class TestReplacing:
                 await statuses.came_back(number)
             assert sum(await asyncio.gather(*senders)) >= 10
 
-    async def test_as_long_as_no_new_one_can_be_had_the_old_one_serves(
+    async def test_the_old_channel_serves_until_a_new_one_can_be_opened(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         async with listening(address) as (listener, statuses):
@@ -326,7 +326,7 @@ class TestReplacing:
             await statuses.came_back()
             assert statuses.states == ["connecting", "online"]
 
-    async def test_when_the_old_one_ends_before_there_is_a_new_one_it_says_that_it_is_offline(
+    async def test_it_is_offline_when_the_old_channel_ends_before_a_new_one_is_open(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         hours = ReconnectionPolicy(first=3600, cap=3600, slow=3600, jitter=lambda _shortest, longest: longest)
@@ -338,7 +338,7 @@ class TestReplacing:
             await emulator.inject({"fault": "drop", "code": 1011})
             assert "1011" in await statuses.went_offline()
 
-    async def test_open_rendezvous_finish(self, emulator: RelayEmulator, address: HybridConnectionAddress) -> None:
+    async def test_an_open_rendezvous_finishes(self, emulator: RelayEmulator, address: HybridConnectionAddress) -> None:
         gate = Gate()
         async with listening(address, gate.answer) as (listener, statuses):
             sending = asyncio.create_task(send(address, KEYS, "a"))
@@ -350,34 +350,34 @@ class TestReplacing:
             assert await sending == "done"
 
 
-class TestWhatIsNotUnderstood:
-    async def test_it_is_ignored_and_told_once_by_its_key(
+class TestUnrecognisedMessages:
+    async def test_each_kind_is_ignored_and_logged_once_by_its_key(
         self, emulator: RelayEmulator, address: HybridConnectionAddress, caplog: pytest.LogCaptureFixture
     ) -> None:
         async with listening(address):
             for text in ('{"future": {"name": "SMITH"}}', '{"future": 2}', "garbage", "[]"):
                 await emulator.channels[PATH][0].websocket.send(text)
             assert await send(address, KEYS, "a") == "A"
-        told = [record.key for record in caplog.records if record.msg == "control channel message not understood"]  # type: ignore[attr-defined]
-        assert told == ["future", "no JSON", "no object"]
+        keys = [record.key for record in caplog.records if record.msg == "control channel message not understood"]  # type: ignore[attr-defined]
+        assert keys == ["future", "no JSON", "no object"]
         assert "SMITH" not in caplog.text
 
 
 class TestStatus:
-    async def test_it_tells_when_the_last_sender_came(self, address: HybridConnectionAddress) -> None:
+    async def test_it_has_the_time_of_the_last_accept(self, address: HybridConnectionAddress) -> None:
         async with listening(address, clock=lambda: 1000.0) as (listener, _):
             assert (listener.status.online_since, listener.status.last_accept_at) == (1000.0, None)
             await send(address, KEYS, "a")
             assert listener.status.last_accept_at == 1000.0
 
-    async def test_the_last_word_is_offline(self, address: HybridConnectionAddress) -> None:
+    async def test_the_last_status_is_offline(self, address: HybridConnectionAddress) -> None:
         async with listening(address) as (listener, _):
             pass
         assert (listener.status.state, listener.status.why) == ("offline", "stopped")
 
 
 class TestStopping:
-    async def test_senders_that_were_called_before_the_service_hears_of_it_are_met(
+    async def test_senders_accepted_before_the_service_learns_of_the_stop_are_served(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         async with listening(address):
@@ -385,7 +385,7 @@ class TestStopping:
             await emulator.until(lambda: emulator.counts["accepted"] == 30)
         assert await asyncio.gather(*sending) == [f"N{number}" for number in range(30)]
 
-    async def test_a_sender_in_hand_gets_its_reply_first(self, address: HybridConnectionAddress) -> None:
+    async def test_a_sender_being_served_receives_its_reply(self, address: HybridConnectionAddress) -> None:
         gate = Gate()
         async with listening(address, gate.answer):
             sending = asyncio.create_task(send(address, KEYS, "a"))
@@ -393,7 +393,7 @@ class TestStopping:
             asyncio.get_running_loop().call_soon(gate.open.set)
         assert await sending == "done"
 
-    async def test_one_that_takes_longer_than_the_grace_is_left(self, address: HybridConnectionAddress) -> None:
+    async def test_a_sender_that_takes_longer_than_the_grace_is_cut_off(self, address: HybridConnectionAddress) -> None:
         gate = Gate()
         async with listening(address, gate.answer, stop_grace=0.05):
             sending = asyncio.create_task(send(address, KEYS, "a"))
@@ -401,7 +401,7 @@ class TestStopping:
         with pytest.raises(HybridConnectionError, match="disconnected without a reply"):
             await sending
 
-    def test_the_silent_do_not_hold_it_up_and_a_dead_channel_does_not_either(self) -> None:
+    def test_neither_an_idle_sender_nor_a_dead_channel_delays_it(self) -> None:
         async def play() -> float:
             async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
                 address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
@@ -414,7 +414,7 @@ class TestStopping:
 
         assert virtual_time.run(play()) < 12
 
-    def test_an_echo_of_its_own_does_not_hold_it_up(self) -> None:
+    def test_its_own_echo_does_not_delay_it(self) -> None:
         async def play() -> float:
             async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
                 address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
@@ -425,14 +425,14 @@ class TestStopping:
 
         assert virtual_time.run(play()) < 3
 
-    async def test_no_task_is_left(self, emulator: RelayEmulator, address: HybridConnectionAddress) -> None:
+    async def test_no_task_is_left_running(self, emulator: RelayEmulator, address: HybridConnectionAddress) -> None:
         async with listening(address, stop_grace=0) as (listener, statuses):
             listener.replace_channel()
             await statuses.came_back()
             silent = await join(address)
             names = {task.get_name() for task in asyncio.all_tasks()}
             assert {"listener", "control-channel", "token-renewal", "prover", "rendezvous"} <= names
-        assert {task.get_name() for task in asyncio.all_tasks()} & OURS == set()
+        assert {task.get_name() for task in asyncio.all_tasks()} & TASK_NAMES == set()
         await silent.close()
 
     async def test_leaving_cuts_the_grace_short(self, address: HybridConnectionAddress) -> None:

@@ -1,4 +1,4 @@
-"""The pure core is tested by plain values, and every branch of it."""
+"""The pure modules are tested with plain values, and every branch of them."""
 
 import subprocess
 import sys
@@ -13,11 +13,11 @@ TESTS = Path(__file__).parent
 
 class TestPureCore:
     @pytest.mark.parametrize("name", [name for name in PURE if name != "status"])
-    def test_its_tests_open_no_socket(self, name: str) -> None:
+    def test_the_tests_of_pure_modules_open_no_socket(self, name: str) -> None:
         source = (TESTS / f"test_{name}.py").read_text()
         assert not {word for word in ("emulator", "socket.socket", "websockets", "listening") if f"{word}(" in source}
 
-    def test_every_branch_is_run_by_them(self, tmp_path: Path) -> None:
+    def test_they_cover_every_branch(self, tmp_path: Path) -> None:
         tests = [str(TESTS / f"test_{name}.py") for name in PURE if name != "status"]
         sources = ",".join(str(SOURCES / f"{name}.py") for name in PURE)
         data = f"--data-file={tmp_path / 'coverage'}"
@@ -27,7 +27,7 @@ class TestPureCore:
 
 
 def run(*arguments: str) -> str:
-    """What coverage prints; it must end with 0."""
+    """Run coverage, which must succeed; return its output."""
     done = subprocess.run([sys.executable, "-m", "coverage", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -1,4 +1,4 @@
-"""The README of the sub-package tells the truth."""
+"""The library's README: its example runs, and its table lists every file."""
 
 import asyncio
 import re
@@ -16,17 +16,17 @@ README = (PACKAGE / "README.md").read_text()
 
 
 class TestReadme:
-    async def test_its_example_is_short_and_answers_without_django_and_with_the_folder_lifted_out(
+    async def test_its_example_runs_in_a_copy_of_the_folder_without_django(
         self, emulator: RelayEmulator, address: HybridConnectionAddress, tmp_path: Path
     ) -> None:
         (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
         assert len([line for line in example.splitlines() if line.strip()]) <= 10
         here = (
-            example.replace("relay.hybrid_connection", "lifted_out")
+            example.replace("relay.hybrid_connection", "copied")
             .replace('"hospital.servicebus.windows.net", "gateway"', f'"{emulator.namespace}", "{PATH}", plain=True')
             .replace('"policy", "key"', f'"{KEYS.name}", "{KEYS.key}"')
         )
-        shutil.copytree(PACKAGE, tmp_path / "lifted_out")
+        shutil.copytree(PACKAGE, tmp_path / "copied")
         program = f"import sys\nsys.modules['django'] = None\n{here}"
         running = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=tmp_path)
         await emulator.until(lambda: bool(emulator.channels[PATH]))
@@ -34,6 +34,6 @@ class TestReadme:
         running.terminate()
         await running.wait()
 
-    def test_every_file_is_named_and_every_file_that_is_named_is_there(self) -> None:
+    def test_it_lists_exactly_the_files_of_the_folder(self) -> None:
         there = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py"}
         assert set(re.findall(r"`(\w+\.py)`", README)) == there

@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""How long to wait before the next attempt to connect."""
 
 import pytest
 
@@ -18,17 +18,17 @@ class TestDelay:
         assert min(delays) < 5
         assert 25 < max(delays) <= 30
 
-    def test_a_refused_renewal_is_followed_at_once_but_only_the_first_time(self) -> None:
+    def test_only_the_first_retry_is_at_once(self) -> None:
         assert [LONGEST.delay(failures, Pace.AT_ONCE) for failures in (1, 2, 3)] == [0, 2, 4]
 
     @pytest.mark.parametrize("failures", [1, 5, 1000])
-    def test_a_wrong_configuration_is_retried_slowly_for_ever(self, failures: int) -> None:
+    def test_a_wrong_configuration_is_retried_slowly_and_for_ever(self, failures: int) -> None:
         assert 30 <= ReconnectionPolicy().delay(failures, Pace.SLOW) <= 60
 
 
-class TestForgiven:
-    def test_a_channel_that_died_young_forgives_nothing(self) -> None:
+class TestFailuresAfter:
+    def test_a_channel_that_ended_soon_does_not_reset_the_count(self) -> None:
         assert ReconnectionPolicy().failures_after(3, lived=59.9) == 3
 
-    def test_one_that_has_lived_forgives_all(self) -> None:
+    def test_a_channel_that_lived_for_a_minute_resets_the_count(self) -> None:
         assert ReconnectionPolicy().failures_after(3, lived=60) == 0

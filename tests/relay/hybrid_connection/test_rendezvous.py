@@ -1,4 +1,4 @@
-"""One sender and what it can do, on a real relay emulator."""
+"""Serving one sender, good or bad, on a relay emulator."""
 
 import asyncio
 import socket
@@ -18,27 +18,27 @@ from tests.conftest import KEYS
 from tests.relay.hybrid_connection.listening import Gate, join, listening, upper
 
 
-class TestAnswering:
-    async def test_a_sender_gets_what_answer_returns(self, address: HybridConnectionAddress) -> None:
+class TestServeSender:
+    async def test_a_sender_receives_the_text_that_answer_returns(self, address: HybridConnectionAddress) -> None:
         async with listening(address):
             assert await send(address, KEYS, "ł") == "Ł"
 
-    async def test_twenty_at_once_each_get_their_own(self, address: HybridConnectionAddress) -> None:
+    async def test_twenty_senders_at_once_each_receive_their_own_reply(self, address: HybridConnectionAddress) -> None:
         async with listening(address):
             replies = await asyncio.gather(*(send(address, KEYS, f"n{number}") for number in range(20)))
         assert replies == [f"N{number}" for number in range(20)]
 
-    async def test_a_binary_frame_is_handed_over_too(self, address: HybridConnectionAddress) -> None:
+    async def test_a_binary_frame_is_answered(self, address: HybridConnectionAddress) -> None:
         async with listening(address):
             websocket = await join(address)
             await websocket.send(b"binary")
             assert await websocket.recv() == "BINARY"
 
-    async def test_so_is_one_that_is_not_utf8(self, address: HybridConnectionAddress) -> None:
-        async def hexed(frame: bytes, accept: Accept) -> str:
+    async def test_a_frame_that_is_not_utf8_is_answered(self, address: HybridConnectionAddress) -> None:
+        async def as_hex(frame: bytes, accept: Accept) -> str:
             return frame.hex()
 
-        async with listening(address, hexed):
+        async with listening(address, as_hex):
             websocket = await join(address)
             await websocket.send(b"\xff\xfe")
             assert await websocket.recv() == "fffe"
@@ -49,7 +49,7 @@ class TestAnswering:
             await websocket.send(["o", "n", "e"])
             assert await websocket.recv() == "ONE"
 
-    async def test_one_who_sends_more_than_one_frame_gets_one_answer(self, address: HybridConnectionAddress) -> None:
+    async def test_a_sender_of_two_frames_receives_one_reply(self, address: HybridConnectionAddress) -> None:
         async with listening(address):
             websocket = await join(address)
             await websocket.send("first")
@@ -59,13 +59,13 @@ class TestAnswering:
                 await websocket.recv()
 
 
-class TestTheLimit:
-    async def test_a_frame_of_just_the_limit_is_taken(self, address: HybridConnectionAddress) -> None:
+class TestFrameLimit:
+    async def test_a_frame_of_exactly_the_limit_is_answered(self, address: HybridConnectionAddress) -> None:
         async with listening(address):
             assert len(await send(address, KEYS, "x" * 2**20)) == 2**20
 
     @pytest.mark.parametrize("size", [2**20 + 1, 20 * 2**20])
-    async def test_one_over_it_is_refused_in_words_and_then_the_socket_is_closed(
+    async def test_a_frame_over_the_limit_gets_the_oversize_reply_and_1009(
         self, address: HybridConnectionAddress, size: int
     ) -> None:
         async with listening(address, rendezvous_policy=RendezvousPolicy(oversize_reply="too large")):
@@ -77,7 +77,7 @@ class TestTheLimit:
         assert closed.value.rcvd
         assert closed.value.rcvd.code == 1009
 
-    async def test_so_is_one_whose_fragments_add_up_to_more(self, address: HybridConnectionAddress) -> None:
+    async def test_fragments_over_the_limit_together_are_answered_alike(self, address: HybridConnectionAddress) -> None:
         async with listening(address, rendezvous_policy=RendezvousPolicy(frame_bytes=10, oversize_reply="too large")):
             websocket = await join(address)
             await websocket.send(["12345678", "901"])
@@ -85,12 +85,12 @@ class TestTheLimit:
 
 
 class TestBadSenders:
-    async def test_a_silent_one_keeps_nobody_else_waiting(self, address: HybridConnectionAddress) -> None:
+    async def test_an_idle_sender_delays_no_other(self, address: HybridConnectionAddress) -> None:
         async with listening(address, stop_grace=0):
             await join(address)
             assert await send(address, KEYS, "a") == "A"
 
-    async def test_a_silent_one_is_told_that_it_was_silent(self, address: HybridConnectionAddress) -> None:
+    async def test_an_idle_sender_is_evicted_with_1008(self, address: HybridConnectionAddress) -> None:
         async with listening(address, rendezvous_limit=RendezvousLimit(idle_timeout=0.05)):
             websocket = await join(address)
             with pytest.raises(ConnectionClosed) as closed:
@@ -98,7 +98,7 @@ class TestBadSenders:
         assert closed.value.rcvd
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "no frame came in time")
 
-    async def test_half_a_frame_is_silence(self, address: HybridConnectionAddress) -> None:
+    async def test_a_sender_of_half_a_frame_is_idle(self, address: HybridConnectionAddress) -> None:
         async with listening(address, rendezvous_limit=RendezvousLimit(idle_timeout=0.05)):
             websocket = await join(address)
             websocket.transport.write(b"\x81\x85half")  # the header of five bytes, masked, and then nothing
@@ -106,14 +106,14 @@ class TestBadSenders:
                 await websocket.recv()
             assert await send(address, KEYS, "a") == "A"
 
-    async def test_a_flood_of_pings_is_silence(self, address: HybridConnectionAddress) -> None:
+    async def test_a_sender_of_pings_alone_is_idle(self, address: HybridConnectionAddress) -> None:
         async with listening(address, rendezvous_limit=RendezvousLimit(idle_timeout=0.05)):
             websocket = await join(address)
             with pytest.raises(ConnectionClosed):
-                await ping_for_ever(websocket)
+                await keep_pinging(websocket)
             assert await send(address, KEYS, "a") == "A"
 
-    async def test_one_who_vanishes_before_the_answer_costs_nobody_else(self, address: HybridConnectionAddress) -> None:
+    async def test_a_sender_that_disconnects_early_affects_no_other(self, address: HybridConnectionAddress) -> None:
         gate = Gate()
         async with listening(address, gate.answer):
             websocket = await join(address)
@@ -123,7 +123,7 @@ class TestBadSenders:
             gate.open.set()
             assert await send(address, KEYS, "b") == "done"
 
-    async def test_an_answer_that_takes_long_keeps_nobody_else_waiting(self, address: HybridConnectionAddress) -> None:
+    async def test_a_slow_answer_delays_no_other_sender(self, address: HybridConnectionAddress) -> None:
         slow_may_end = asyncio.Event()
 
         async def answer(frame: bytes, accept: Accept) -> str:
@@ -137,7 +137,7 @@ class TestBadSenders:
             slow_may_end.set()
             assert await slow == "slow"
 
-    async def test_an_answer_that_never_comes_is_given_up(self, address: HybridConnectionAddress) -> None:
+    async def test_an_answer_that_never_comes_times_out(self, address: HybridConnectionAddress) -> None:
         async with listening(address, Gate().answer, rendezvous_policy=RendezvousPolicy(answer=0.05)):
             with pytest.raises(HybridConnectionError, match="disconnected without a reply"):
                 await send(address, KEYS, "a")
@@ -154,20 +154,20 @@ class TestBadSenders:
             assert await send(address, KEYS, "good") == "fine"
 
 
-async def ping_for_ever(websocket: ClientConnection) -> None:
-    """One ping after another, each as soon as the last one was answered."""
+async def keep_pinging(websocket: ClientConnection) -> None:
+    """Send one ping after another, each as soon as the last one was answered."""
     while True:
         await (await websocket.ping())
 
 
-class TestLimits:
-    def test_a_rendezvous_is_joined_while_its_address_lives(self) -> None:
+class TestTimeouts:
+    def test_a_rendezvous_is_joined_before_its_address_expires(self) -> None:
         assert RendezvousLimit().queue_timeout + RendezvousPolicy().join < 30
 
-    def test_an_http_request_is_answered_before_the_service_gives_up(self) -> None:
+    def test_an_http_request_is_answered_before_the_service_times_out(self) -> None:
         assert RendezvousPolicy().response + RendezvousPolicy().join < 60
 
-    async def test_one_who_does_not_read_his_reply_is_given_up(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_a_reply_that_the_sender_does_not_read_times_out(self, caplog: pytest.LogCaptureFixture) -> None:
         async def send_and_not_read(connection: ServerConnection) -> None:
             await connection.send("a")
             connection.transport.pause_reading()
@@ -183,7 +183,7 @@ class TestLimits:
         assert outcomes(caplog) == ["gave up: the other side took too long"]
 
     @pytest.mark.parametrize("limit", [0, 1])
-    async def test_an_address_where_nobody_answers_is_given_up(
+    async def test_joining_an_address_where_nobody_answers_times_out(
         self, caplog: pytest.LogCaptureFixture, limit: int
     ) -> None:
         caplog.set_level("INFO")
@@ -194,7 +194,7 @@ class TestLimits:
 
 
 def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """How the meetings ended that were logged."""
+    """Return the outcomes that were logged."""
     return [record.outcome for record in caplog.records if hasattr(record, "outcome")]
 
 
@@ -223,7 +223,7 @@ class TestLimit:
 
 
 class TestAccepts:
-    async def test_an_accept_that_comes_twice_is_met_once(
+    async def test_an_accept_that_comes_twice_is_answered_once(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         asked: list[bytes] = []
@@ -238,7 +238,7 @@ class TestAccepts:
             assert await send(address, KEYS, "b") == "seen"
         assert asked == [b"a", b"b"]
 
-    async def test_a_rendezvous_that_is_refused_costs_nobody_else(
+    async def test_a_rendezvous_that_the_service_refuses_affects_no_other(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         async with listening(address):
@@ -248,7 +248,7 @@ class TestAccepts:
             assert await send(address, KEYS, "b") == "B"
             hopeless.cancel()
 
-    async def test_a_reply_that_breaks_in_the_middle_is_an_error_at_the_sender(
+    async def test_a_reply_that_is_cut_off_raises_an_error_at_the_sender(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         async with listening(address):

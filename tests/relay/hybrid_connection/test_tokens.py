@@ -1,4 +1,4 @@
-"""Hybrid Connections protocol: shared access signature."""
+"""Tokens: shared access signatures (Hybrid Connections protocol) and Entra ID."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ AUDIENCE = "http://ns.servicebus.windows.net/a/b"
 
 
 class TestSign:
-    def test_the_signature_is_over_the_resource_as_it_stands_and_the_expiry(self) -> None:
+    def test_the_signature_covers_the_encoded_resource_and_the_expiry(self) -> None:
         parts = dict(
             part.split("=", 1) for part in sign(AUDIENCE, "policy", "k+y=", 1700000000).split(" ")[1].split("&")
         )
@@ -32,7 +32,7 @@ class TestSign:
         assert token.startswith("SharedAccessSignature sr=http%3A%2F%2Fns.servicebus.windows.net%2Fa%2Fb&sig=")
 
     def test_a_known_signature(self) -> None:
-        # Worked out with openssl: printf 'http%%3A%%2F%%2Fns%%2Fp\n1700000000' | openssl dgst -sha256 -hmac key -binary
+        # Calculated with openssl: printf 'http%%3A%%2F%%2Fns%%2Fp\n1700000000' | openssl dgst -sha256 -hmac key -binary
         assert sign("http://ns/p", "n", "key", 1700000000) == (
             "SharedAccessSignature sr=http%3A%2F%2Fns%2Fp"
             "&sig=D3H45zVf9h2suKjDbgqE48%2ByamE3zPylLTRPzKLpbm8%3D&se=1700000000&skn=n"
@@ -43,25 +43,25 @@ class TestSign:
 
 
 class TestSharedAccessKey:
-    def test_a_token_lives_as_long_as_it_says(self) -> None:
+    def test_a_token_expires_after_its_lifetime(self) -> None:
         token = SharedAccessKey("policy", "key", lifetime=600, clock=lambda: 1000).token(AUDIENCE)
         assert token.expires_at == 1600
         assert "&se=1600&" in token.value
 
-    def test_neither_key_nor_token_shows_in_a_representation(self) -> None:
+    def test_representations_hide_key_and_token(self) -> None:
         assert "secret" not in repr(SharedAccessKey("policy", "secret"))
         assert "secret" not in repr(Token("secret", 1.0))
 
 
-class Identity:
-    """A credential as azure-identity's are, which asks nobody."""
+class FakeCredential:
+    """A credential like those of azure-identity, without a network."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.scopes: list[str] = []
 
     def get_token(self, scope: str, /) -> SimpleNamespace:
-        """A token that is good until 5000."""
+        """Return a token that expires at 5000."""
         self.scopes.append(scope)
         if self.error:
             raise self.error
@@ -69,33 +69,33 @@ class Identity:
 
 
 class TestEntraId:
-    def test_its_tokens_are_bearer_tokens_for_azure_relay(self) -> None:
-        identity = Identity()
-        token = EntraId(identity).token(AUDIENCE)
+    def test_it_gets_bearer_tokens_for_azure_relay(self) -> None:
+        credential = FakeCredential()
+        token = EntraId(credential).token(AUDIENCE)
         assert (token.value, token.expires_at) == ("Bearer jwt", 5000)
-        assert identity.scopes == ["https://relay.azure.net/.default"]
+        assert credential.scopes == ["https://relay.azure.net/.default"]
 
-    def test_what_the_identity_service_says_is_not_repeated(self) -> None:
-        identity = Identity(ClientAuthenticationError("secret of tenant 42"))
+    def test_the_error_text_of_the_identity_service_is_not_repeated(self) -> None:
+        credential = FakeCredential(ClientAuthenticationError("secret of tenant 42"))
         with pytest.raises(TokenError, match=r"Entra ID gave none \(ClientAuthenticationError\)") as failure:
-            EntraId(identity).token(AUDIENCE)
+            EntraId(credential).token(AUDIENCE)
         assert "42" not in str(failure.value)
 
-    def test_unless_told_otherwise_it_finds_its_identity_as_azure_does(self) -> None:
+    def test_it_uses_the_default_azure_credential_unless_another_is_given(self) -> None:
         assert isinstance(EntraId()._credential, DefaultAzureCredential)
 
 
 class TestFreshToken:
-    async def test_it_is_what_the_provider_gives(self) -> None:
+    async def test_it_returns_the_token_of_the_provider(self) -> None:
         keys = SharedAccessKey("policy", "key", clock=lambda: 1000)
         assert await fresh_token(keys, AUDIENCE) == keys.token(AUDIENCE)
 
-    async def test_where_there_is_none_the_phase_is_named(self) -> None:
-        identity = Identity(ClientAuthenticationError())
+    async def test_an_error_gives_the_phase(self) -> None:
+        credential = FakeCredential(ClientAuthenticationError())
         with pytest.raises(HybridConnectionError, match="getting a token: Entra ID gave none"):
-            await fresh_token(EntraId(identity), AUDIENCE)
+            await fresh_token(EntraId(credential), AUDIENCE)
 
-    def test_a_provider_that_hangs_is_given_up(self) -> None:
+    def test_a_provider_that_hangs_times_out(self) -> None:
         done = threading.Event()
 
         class Hanging:

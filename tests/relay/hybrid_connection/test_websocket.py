@@ -1,4 +1,4 @@
-"""How a WebSocket of ours is opened, and when it is given up, against servers that behave badly."""
+"""Opening a WebSocket, and giving up servers that behave badly."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,19 +21,19 @@ A_PING = b"\x89\x7d" + b"p" * 125
 
 @asynccontextmanager
 async def server(behaviour: Behaviour) -> AsyncIterator[str]:
-    """The address of a WebSocket server that does what is asked of it with each connection."""
+    """Run a WebSocket server that handles each connection with `behaviour`; yield its URL."""
     async with serve(behaviour, "127.0.0.1", 0, compression=None, ping_interval=None, close_timeout=0.1) as running:
         yield f"ws://127.0.0.1:{running.sockets[0].getsockname()[1]}"
 
 
 async def read_nothing(connection: ServerConnection) -> None:
-    """Take no more bytes from the other side, until it goes."""
+    """Read nothing until the other side disconnects."""
     connection.transport.pause_reading()
     await connection.connection_lost_waiter
 
 
 class TestOpening:
-    async def test_the_token_follows_no_redirect(self) -> None:
+    async def test_no_redirect_is_followed(self) -> None:
         asked: list[str] = []
 
         def redirect(websocket: ServerConnection, request: Request) -> Response:
@@ -53,11 +53,11 @@ class TestOpening:
             assert "Sec-WebSocket-Extensions" not in websocket.request.headers
             websocket.transport.abort()
 
-    async def test_no_connection_without_tls_but_to_this_machine(self) -> None:
+    async def test_ws_is_refused_except_to_this_machine(self) -> None:
         with pytest.raises(HybridConnectionError, match="refused to connect without TLS"):
             await open_websocket("ws://relay.example/$hc/x", "rendezvous")
 
-    async def test_what_is_no_websocket_server_is_told(self) -> None:
+    async def test_a_server_of_another_protocol_is_reported(self) -> None:
         async def say_hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"220 mail ready\r\n")
             writer.close()
@@ -69,7 +69,7 @@ class TestOpening:
 
 
 class TestGivingUp:
-    async def test_a_peer_that_floods_with_pings_and_reads_no_pong_is_given_up(self) -> None:
+    async def test_a_peer_that_floods_with_pings_and_reads_no_pong_is_cut_off(self) -> None:
         async def flood(connection: ServerConnection) -> None:
             connection.transport.pause_reading()
             while not connection.connection_lost_waiter.done():
@@ -81,7 +81,7 @@ class TestGivingUp:
             with pytest.raises(ConnectionClosed):
                 await asyncio.wait_for(websocket.recv(), 20)
 
-    def test_a_peer_that_closes_and_does_not_go_is_given_up(self) -> None:
+    def test_a_peer_that_closes_and_does_not_disconnect_is_cut_off(self) -> None:
         async def close_and_stay(connection: ServerConnection) -> None:
             connection.transport.write(b"\x88\x02\x03\xf0")  # a close frame of 1008
             await read_nothing(connection)
@@ -97,7 +97,7 @@ class TestGivingUp:
 
         assert virtual_time.run(play()) < 7
 
-    def test_a_channel_that_takes_nothing_any_more_is_broken_off(self) -> None:
+    def test_a_channel_that_no_longer_reads_is_aborted(self) -> None:
         async def play() -> bool:
             async with server(read_nothing) as url:
                 channel = ControlChannel(await open_websocket(url, "connecting"), Token("t", 0), 0)
@@ -109,7 +109,7 @@ class TestGivingUp:
 
 
 class TestSending:
-    async def test_what_belongs_together_is_sent_with_nothing_in_between(self) -> None:
+    async def test_messages_sent_together_have_no_other_in_between(self) -> None:
         received: list[str | bytes] = []
 
         async def slowly(connection: ServerConnection) -> None:

@@ -1,4 +1,4 @@
-"""The unit's console, over the gateway's own worklist server."""
+"""The unit's console, with the gateway's worklist server."""
 
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -19,7 +19,7 @@ TODAY = date.today()
 
 
 def item(name: str, number: str, **values: object) -> WorklistItem:
-    """Somebody of today, in no room of her own."""
+    """Create an item for today without a station."""
     kept: WorklistItem = WorklistItemFactory.create(
         patient_name=name,
         accession_number=number,
@@ -30,7 +30,7 @@ def item(name: str, number: str, **values: object) -> WorklistItem:
 
 @pytest.fixture
 def server(settings: Settings) -> Iterator[DicomServer]:
-    """The worklist server, where the console finds it."""
+    """Run the worklist server, and point the settings at it."""
     with serving() as running:
         settings.MWL_PORT = port_of(running)
         yield running
@@ -58,7 +58,7 @@ class TestQueries:
             ("accession", "NOBODY", set()),
         ],
     )
-    def test_a_button_shows_what_it_says(self, browser: Browser, button: str, text: str, expected: set[str]) -> None:
+    def test_a_search_lists_its_matches(self, browser: Browser, button: str, text: str, expected: set[str]) -> None:
         shown = browser.modality(unit="MAMMO1", ask=button, text=text)
         numbers = ("HERE", "THERE", "CT", "TOMORROW")
         assert {number for number in numbers if f'name="accession_number" value="{number}"' in shown} == expected
@@ -72,20 +72,18 @@ class TestQueries:
     def test_nothing_is_asked_before_a_button_is_pressed(self, browser: Browser) -> None:
         assert "Press a button" in browser.modality()
 
-    def test_what_is_not_typed_is_asked_for(self, browser: Browser) -> None:
+    def test_a_search_field_must_not_be_empty(self, browser: Browser) -> None:
         assert "Name is empty" in browser.modality(ask="name", text=" ")
 
 
 @pytest.mark.usefixtures("server")
 class TestExaminations:
     def start(self, browser: Browser, number: str = "ACC1", unit: str = "MAMMO1") -> str:
-        """Somebody on the list, whose examination is begun."""
         if not WorklistItem.objects.filter(accession_number=number).exists():
             item("SMITH^JANE", number)
         return browser.press("modality/start", unit=unit, accession_number=number)
 
     def step(self) -> PerformedProcedureStep:
-        """What the gateway knows of it."""
         return PerformedProcedureStep.objects.get()
 
     def test_start_reports_a_step_in_progress_and_shows_the_examination(self, browser: Browser) -> None:
@@ -94,7 +92,7 @@ class TestExaminations:
         assert "N-CREATE: 0000" in text
         assert (self.step().status, WorklistItem.objects.get().status) == ("IN PROGRESS", "IN PROGRESS")
 
-    def test_a_unit_has_one_woman_at_a_time(self, browser: Browser) -> None:
+    def test_a_unit_has_one_examination_at_a_time(self, browser: Browser) -> None:
         self.start(browser)
         assert "finish that first" in self.start(browser, "ACC2")
         assert Examination.objects.count() == PerformedProcedureStep.objects.count() == 1
@@ -104,7 +102,7 @@ class TestExaminations:
         self.start(browser, "ACC2", unit="MAMMO2")
         assert Examination.objects.filter(status="IN PROGRESS").count() == 2
 
-    def test_finish_without_a_word_takes_the_four_views(self, browser: Browser) -> None:
+    def test_finish_without_images_takes_the_four_views(self, browser: Browser) -> None:
         self.start(browser)
         assert "N-SET: 0000, COMPLETED" in browser.press("modality/finish", unit="MAMMO1")
         assert (self.step().status, self.step().images) == ("COMPLETED", 4)
@@ -118,33 +116,31 @@ class TestExaminations:
         browser.press("modality/finish", unit="MAMMO1")
         assert self.step().images == 2
 
-    def test_discontinue_tells_the_reason(self, browser: Browser) -> None:
+    def test_discontinue_reports_the_reason(self, browser: Browser) -> None:
         self.start(browser)
         browser.press("modality/discontinue", unit="MAMMO1", reason="110505")
         assert self.step().status == WorklistItem.objects.get().status == "DISCONTINUED"
         assert "Patient refused to continue procedure" in self.step().discontinuation_reason
 
-    def test_no_reason_of_the_list_is_no_reason(self, browser: Browser) -> None:
+    def test_an_unknown_reason_is_an_error(self, browser: Browser) -> None:
         self.start(browser)
         assert "no reason goes by" in browser.press("modality/discontinue", unit="MAMMO1", reason="rain")
         assert self.step().status == "IN PROGRESS"
 
-    def test_what_is_over_is_shown_among_the_last(self, browser: Browser) -> None:
+    def test_finished_examinations_are_listed(self, browser: Browser) -> None:
         self.start(browser)
         browser.press("modality/finish", unit="MAMMO1")
         assert "Last examinations" in browser.modality(unit="MAMMO1")
         assert "Last examinations" not in browser.modality(unit="MAMMO2")
 
-    def test_one_who_has_left_the_list_cannot_be_started(self, browser: Browser) -> None:
+    def test_a_patient_no_longer_on_the_list_cannot_be_started(self, browser: Browser) -> None:
         assert "not on the list any more" in browser.press("modality/start", unit="MAMMO1", accession_number="GONE")
         assert Examination.objects.count() == 0
 
     def test_without_an_examination_nothing_can_be_finished(self, browser: Browser) -> None:
         assert "has no examination open" in browser.press("modality/finish", unit="MAMMO1")
 
-    def test_a_server_that_is_away_loses_no_image_and_can_be_asked_again(
-        self, browser: Browser, settings: Settings
-    ) -> None:
+    def test_images_are_kept_while_the_server_is_down(self, browser: Browser, settings: Settings) -> None:
         self.start(browser)
         there = settings.MWL_PORT
         settings.MWL_PORT = 1
@@ -154,16 +150,16 @@ class TestExaminations:
         browser.press("modality/finish", unit="MAMMO1")
         assert (self.step().status, self.step().images) == ("COMPLETED", 1)
 
-    def test_verify_says_that_the_server_is_there(self, browser: Browser) -> None:
+    def test_verify_shows_the_echo_status(self, browser: Browser) -> None:
         assert "C-ECHO: 0000" in browser.press("modality/verify", unit="MAMMO1")
 
 
-@pytest.mark.usefixtures("nobody_there")
+@pytest.mark.usefixtures("gateway_stopped")
 class TestWithoutAServer:
-    def test_the_console_says_so(self, browser: Browser) -> None:
+    def test_the_console_shows_the_error(self, browser: Browser) -> None:
         assert "no association with" in browser.modality(ask="scanner")
         assert "no association with" in browser.press("modality/verify", unit="MAMMO1")
 
-    def test_what_was_not_begun_is_not_kept(self, browser: Browser) -> None:
+    def test_an_examination_that_did_not_start_is_not_saved(self, browser: Browser) -> None:
         browser.press("modality/start", unit="MAMMO1", accession_number="ACC1")
         assert Examination.objects.count() == 0

@@ -1,4 +1,4 @@
-"""Owns what the clinic says to the gateway, through the relay, and what it hears of it."""
+"""Send the clinic's actions to the gateway through the relay, and read what has changed there."""
 
 import asyncio
 import json
@@ -15,32 +15,34 @@ from nonprod.models import Appointment, Reading
 from nonprod.pages.appointments import AWAITED, EXPECTED, SENDABLE, State, state_of
 from relay.hybrid_connection.failures import HybridConnectionError
 
-#: After these Manage sends the same action again, which is done once however often it comes.
+#: Error codes after which Manage sends the same action again; the gateway processes it only once.
 NOT_FINAL = {"temporarily_unavailable", "internal_error"}
-#: However many tabs look, the gateway is asked no more often.
-PAUSE = timedelta(seconds=1)
-#: A question that is asked again and again is not waited for as long as an action.
-PATIENCE = 5.0
-THE_ONE = 1
+#: The shortest time between two polls, however many tabs are open.
+POLL_INTERVAL = timedelta(seconds=1)
+#: Polls are repeated, so they need not wait as long as an action.
+POLL_TIMEOUT = 5.0
+#: The primary key of the only row of `Reading`.
+READING_PK = 1
 
 
 def send_to_modality(appointment: Appointment) -> None:
-    """Send her to the machine's list; how that went stands in the appointment."""
+    """Create the worklist item; save the reply or problem in the appointment."""
     if state_of(appointment) not in SENDABLE:
         return
-    appointment.action = _action_again(appointment) or _create_item(appointment)
+    if not _may_send_again(appointment):
+        appointment.action = _create_item(appointment)
     appointment.reply, appointment.problem = None, ""
     appointment.save(update_fields=["action", "reply", "problem"])
-    appointment.reply, appointment.problem = _answer(appointment.action)
+    appointment.reply, appointment.problem = _send(appointment.action or {})
     appointment.save(update_fields=["reply", "problem"])
 
 
-def mark_as_absent(appointment: Appointment) -> None:
-    """She did not attend: the gateway is told, where it may know of her."""
+def mark_as_did_not_attend(appointment: Appointment) -> None:
+    """Record that the participant did not attend; discontinue the worklist item if one may exist."""
     if state_of(appointment) not in EXPECTED:
         return
     if appointment.action is not None:
-        reply, problem = _answer(manage_emulator.update_status_action(appointment.accession_number, "DISCONTINUED"))
+        reply, problem = _send(manage_emulator.update_status_action(appointment.accession_number, "DISCONTINUED"))
         if problem and (reply or {}).get("code") != "not_found":
             appointment.problem = problem
             appointment.save(update_fields=["problem"])
@@ -49,59 +51,55 @@ def mark_as_absent(appointment: Appointment) -> None:
     appointment.save(update_fields=["did_not_attend", "problem"])
 
 
-def begin_again(appointments: Sequence[Appointment]) -> None:
-    """Forget the list, and take off the machine's list whoever is on it, as far as the gateway can be reached."""
+def start_again(appointments: Sequence[Appointment]) -> None:
+    """Delete the appointments; discontinue their worklist items if the gateway can be reached."""
     for appointment in appointments:
         if state_of(appointment) is State.CONFIRMED:
-            mark_as_absent(appointment)
+            mark_as_did_not_attend(appointment)
     Appointment.objects.filter(pk__in=[appointment.pk for appointment in appointments]).delete()
 
 
-def catch_up(appointments: Sequence[Appointment]) -> str:
-    """Read what has changed at the gateway, if something is awaited and nobody has just read it.
+def read_changes(appointments: Sequence[Appointment]) -> str:
+    """Poll the gateway if an appointment expects news and no other request has just polled.
 
-    What is wrong with the gateway, as a sentence; empty while it answers.
+    Returns the problem with the gateway as a sentence; empty if it answers.
     """
     now = timezone.now()
-    reading, _ = Reading.objects.get_or_create(pk=THE_ONE, defaults={"asked_at": now - PAUSE})
+    reading, _ = Reading.objects.get_or_create(pk=READING_PK, defaults={"asked_at": now - POLL_INTERVAL})
     if not any(state_of(appointment) in AWAITED for appointment in appointments):
         return ""
-    mine = Reading.objects.filter(pk=THE_ONE, asked_at__lte=now - PAUSE)
-    if not mine.update(asked_at=now):
+    due = Reading.objects.filter(pk=READING_PK, asked_at__lte=now - POLL_INTERVAL)
+    if not due.update(asked_at=now):
         return reading.problem
     poll, problem = _poll(reading.cursor)
-    _note(poll, reading.cursor, problem)
-    return problem
-
-
-def _note(poll: Poll | None, before: str, problem: str) -> None:
-    """Take over what a poll has brought, unless another one that began there was quicker."""
+    cursor = reading.cursor if poll is None else poll.cursor
     with transaction.atomic():
-        cursor = before if poll is None else poll.cursor
-        if not Reading.objects.filter(pk=THE_ONE, cursor=before).update(cursor=cursor, problem=problem):
-            return
+        # Another request may have polled from the same cursor and been quicker.
+        is_first = Reading.objects.filter(pk=READING_PK, cursor=reading.cursor).update(cursor=cursor, problem=problem)
+        if not is_first:
+            return problem
         for change in poll.changes if poll else ():
             Appointment.objects.filter(accession_number=change["accession_number"]).update(
                 worklist_status=change["worklist_status"], performed=change["performed"]
             )
+    return problem
 
 
 def _poll(cursor: str) -> tuple[Poll | None, str]:
-    """What has changed, and what is wrong. A gateway that does not know the cursor is read from the beginning."""
+    """Return the changes (None without a reply) and the problem (empty without one).
+
+    If the gateway does not know the cursor, the next poll starts from the beginning.
+    """
     try:
-        return manage_emulator.poll(_ask, cursor), ""
+        return manage_emulator.poll(lambda action: asyncio.run(send_action(action, POLL_TIMEOUT)), cursor), ""
     except PollRefused as refusal:
         return Poll([], ""), str(refusal)
     except HybridConnectionError as error:
         return None, str(error)
 
 
-def _ask(question: dict[str, Any]) -> str:
-    return asyncio.run(send_action(question, PATIENCE))
-
-
-def _answer(action: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
-    """The gateway's reply, None without one; and what is wrong, in its own words, empty where nothing is."""
+def _send(action: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """Return the gateway's reply (None without one) and the problem in its words (empty without one)."""
     try:
         text = asyncio.run(send_action(action))
     except HybridConnectionError as error:
@@ -112,11 +110,10 @@ def _answer(action: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
     return reply, f"{reply.get('code')}: {reply.get('message')}"
 
 
-def _action_again(appointment: Appointment) -> dict[str, Any] | None:
-    """The action as it was sent, where that may still come to something."""
+def _may_send_again(appointment: Appointment) -> bool:
+    """Check whether the last action had no final reply and can be sent again with the same id."""
     reply = appointment.reply
-    known: dict[str, Any] | None = appointment.action
-    return known if reply is None or reply.get("code") in NOT_FINAL else None
+    return appointment.action is not None and (reply is None or reply.get("code") in NOT_FINAL)
 
 
 def _create_item(appointment: Appointment) -> dict[str, Any]:
