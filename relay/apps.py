@@ -1,11 +1,9 @@
-"""Registers the relay's system checks, and the relay listener."""
+"""Register the relay's system checks and its daemon, the relay listener."""
 
 from django.apps import AppConfig
 
 
 class RelayConfig(AppConfig):
-    """The edge towards Manage."""
-
     name = "relay"
 
     def ready(self) -> None:

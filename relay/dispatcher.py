@@ -1,7 +1,14 @@
-"""Owns what happens to one frame: text → GatewayAction → once-only handler → reply text.
+"""Execute one frame: text → GatewayAction → handler → reply text, once and only once.
 
-An action's row, its effects and its reply are one transaction; the reply goes out after it has committed. Whoever
-sends the same action again, at whatever instant and to whatever process, gets that reply.
+How once-only works. A recorded action is one database transaction:
+
+1. Its row (`ReceivedAction`) is inserted. The unique `action_id` serialises: if the same action arrives twice at the
+   same moment, in whatever processes, the second waits here until the first has committed.
+2. Whoever inserted the row executes the handler, in a savepoint. Everyone else finds the row: a final reply is repeated
+   byte for byte, one that is not final is tried again, and another payload under the same `action_id` is refused.
+3. Effects, reply and row commit together, and only then is the reply sent.
+
+If a process dies before the commit, nothing has happened; after it, the sender's resend gets the stored reply.
 """
 
 import logging
@@ -34,164 +41,160 @@ from relay.models import ReceivedAction, Resend
 
 logger = logging.getLogger(__name__)
 
+UNSUPPORTED = "unsupported"
+
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply's text, its `outcome` (the status, or the code of a failure) and `how` it came about."""
+    """A reply as text, with its outcome.
+
+    The status, or the code of a failure. `how` it came about goes into the log.
+    """
 
     text: str
     outcome: str
     how: str
 
+    @classmethod
+    def from_reply(cls, reply: Reply, how: str) -> "Answer":
+        return cls(to_text(reply), str(reply.get("code") or reply["status"]), how)
+
+    @classmethod
+    def from_refusal(cls, refusal: ActionRefused, action: GatewayAction | None) -> "Answer":
+        return cls.from_reply(error_reply(refusal, action.action_id if action else None), "refused")
+
 
 @dataclass(frozen=True)
 class ReceivedFrame:
-    """One frame's arrival: what, on which connection, and when (monotonic seconds)."""
+    """A frame, the connection on which it arrived, and when (monotonic seconds)."""
 
     frame: str | bytes
     connection: str
-    started: float
+    received_at: float
 
     @property
-    def milliseconds(self) -> int:
-        """How long ago it came."""
-        return int((time.monotonic() - self.started) * 1000)
+    def age_ms(self) -> int:
+        return int((time.monotonic() - self.received_at) * 1000)
 
 
 @dataclass(frozen=True)
 class Dispatcher:
-    """Executes frames with the handlers it is given: `actions` once and recorded, `probes` afresh and untraced."""
+    """Executes frames with the given handlers: `actions` are recorded and executed once, `probes` answered afresh."""
 
     actions: Mapping[str, Handler]
     probes: Mapping[str, Handler]
     database_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(at_once=8, wait_seconds=10))
 
     def dispatch(self, frame: str | bytes, connection: str, correlation: str = "") -> str:
-        """The reply text to one frame. It never raises: every failure has a reply.
+        """Return the reply to one frame. It never raises: every failure gets a reply.
 
-        `connection` is where it came from, for the record; `correlation` the id it goes by, made here when empty.
+        `connection` says where the frame came from and is stored with the action; `correlation` is its correlation id,
+        and a new one is made if it is empty.
         """
-        delivery = ReceivedFrame(frame, connection, time.monotonic())
+        received = ReceivedFrame(frame, connection, time.monotonic())
         with correlated(correlation or new_correlation_id()), span("action") as traced:
             action = None
             try:
-                payload = parse(frame)
-                action = GatewayAction.from_payload(payload)
-                answer = self._answer(action, delivery)
+                action = GatewayAction.from_payload(parse(frame))
+                answer = self._answer(action, received)
             except ActionRefused as refusal:
-                answer = _refused(refusal, action)
+                answer = Answer.from_refusal(refusal, action)
             except (*UNAVAILABLE, DatabaseBusy) as error:
-                logger.error("the database cannot take it now", extra={"error": type(error).__name__})
-                answer = _refused(_unavailable(), action)
-            except Exception:  # the outermost edge of one frame
+                logger.error("database unavailable", extra={"error": type(error).__name__})
+                answer = Answer.from_refusal(_temporarily_unavailable(), action)
+            except Exception:  # the outermost edge of a frame
                 logger.exception("dispatching failed")
-                answer = _refused(_internal_error(), action)
-            fields = self._fields(action, answer, delivery)
+                answer = Answer.from_refusal(_internal_error(), action)
+            fields: dict[str, str | int | None] = {
+                "action_id": action.action_id if action else None,
+                "action_type": action.action_type if action and self._supports(action) else UNSUPPORTED,
+                "outcome": answer.outcome,
+                "how": answer.how,
+                "connection": received.connection,
+                "ms": received.age_ms,
+            }
             traced.set(**fields)
             logger.info("action answered", extra=fields)
             return answer.text
 
-    def _answer(self, action: GatewayAction, delivery: ReceivedFrame) -> Answer:
+    def execute(self, action: GatewayAction) -> Answer:
+        """Validate the action and run its handler in a savepoint: if it fails, its effects are undone and the row
+        stays.
+
+        Must be called in a transaction. Database errors are raised, as the transaction cannot continue after one.
+        """
+        try:
+            with transaction.atomic():
+                return Answer.from_reply(self._validated_handler(action)(action), "executed")
+        except ActionRefused as refusal:
+            return Answer.from_refusal(refusal, action)
+        except UNAVAILABLE:
+            raise
+        except Exception:  # the edge of a handler: a bug in it costs this action only
+            logger.exception("handler failed", extra={"action_type": action.action_type})
+            return Answer.from_refusal(_internal_error(), action)
+
+    def _answer(self, action: GatewayAction, received: ReceivedFrame) -> Answer:
         if action.action_type in self.probes:
             validate(action.payload)
             with borrowed_connection():
-                return _answered(self.probes[action.action_type](action), "probed")
-        if "action_id" not in action.payload:  # nothing to record it under, and nothing that may be done without one
-            return _answered(self._handler(action)(action), "executed")
-        return self._answer_once(action, delivery)
+                return Answer.from_reply(self.probes[action.action_type](action), "probed")
+        if "action_id" not in action.payload:
+            # Refused by validation, unless the action may come without an id; nothing could be recorded under it.
+            return Answer.from_reply(self._validated_handler(action)(action), "executed")
+        return self._answer_once(action, received)
 
-    def _handler(self, action: GatewayAction) -> Handler:
-        """What executes an action that keeps the contract; ActionRefused for any other."""
-        validate(action.payload)
-        handler = self.actions.get(action.action_type)
-        if handler is None:
-            raise ActionRefused(ErrorCode.UNSUPPORTED_ACTION, f"Unsupported action: {_printable(action.action_type)}")
-        return handler
-
-    def _answer_once(self, action: GatewayAction, delivery: ReceivedFrame) -> Answer:
-        received = _received(action, delivery, known=self._knows(action))
+    def _answer_once(self, action: GatewayAction, received: ReceivedFrame) -> Answer:
+        frame = received.frame
+        new_row = ReceivedAction(
+            action_id=action.action_id,
+            # An unsupported type may be any text; only the payload keeps it.
+            action_type=action.action_type if self._supports(action) else UNSUPPORTED,
+            accession_number=action.accession_number,
+            source_system=action.source_system,
+            payload=frame if isinstance(frame, str) else frame.decode(),
+            fingerprint=fingerprint(action.payload),
+            connection=received.connection[:200],
+            correlation_id=correlation_id(),
+            received_at=timezone.now(),
+        )
         with self.database_limit.slot(), borrowed_connection(), transaction.atomic():
-            row = received.claim()
-            if row.pk == received.pk:
-                return self._execute_and_record(row, action, delivery)
-            if row.fingerprint != received.fingerprint:
-                answer, how = _refused(_reused(), action), Resend.Answer.REFUSED
+            row = new_row.claim()
+            if row.pk == new_row.pk:
+                return self._execute_and_record(row, action, received)
+            if row.fingerprint != new_row.fingerprint:
+                reused = "This action_id was used before, for an action with a different payload"
+                answer = Answer.from_refusal(ActionRefused(ErrorCode.ACTION_ID_REUSED, reused), action)
+                how = Resend.Answer.REFUSED
             elif row.is_final:
                 answer, how = Answer(row.reply, row.outcome, "repeated"), Resend.Answer.REPEATED
             else:
-                answer, how = self._execute_and_record(row, action, delivery), Resend.Answer.RETRIED
-            row.keep_resend(received, how, answer.text, delivery.milliseconds)
+                answer, how = self._execute_and_record(row, action, received), Resend.Answer.RETRIED
+            row.keep_resend(new_row, how, answer.text, received.age_ms)
             return answer
 
-    def _execute_and_record(self, row: ReceivedAction, action: GatewayAction, delivery: ReceivedFrame) -> Answer:
+    def _execute_and_record(self, row: ReceivedAction, action: GatewayAction, received: ReceivedFrame) -> Answer:
         answer = self.execute(action)
         row.outcome, row.reply = answer.outcome, answer.text
         row.is_final = answer.outcome not in TEMPORARY_ERRORS
-        row.duration_ms = delivery.milliseconds
+        row.duration_ms = received.age_ms
         row.save()
         return answer
 
-    def execute(self, action: GatewayAction) -> Answer:
-        """Run the handler inside a savepoint: where it fails, its effects go and the row stays."""
-        try:
-            with transaction.atomic():
-                return _answered(self._handler(action)(action), "executed")
-        except ActionRefused as refusal:
-            return _refused(refusal, action)
-        except UNAVAILABLE:
-            raise
-        except Exception:  # a bug in a handler costs this action only, and leaves its traceback in the log
-            logger.exception("handler failed", extra={"action_type": action.action_type})
-            return _refused(_internal_error(), action)
+    def _validated_handler(self, action: GatewayAction) -> Handler:
+        """Return the handler of a valid action; raise ActionRefused for any other."""
+        validate(action.payload)
+        handler = self.actions.get(action.action_type)
+        if handler is None:
+            printable = vr.CONTROL_CHARACTERS.sub("?", action.action_type)[:100]
+            raise ActionRefused(ErrorCode.UNSUPPORTED_ACTION, f"Unsupported action: {printable}")
+        return handler
 
-    def _knows(self, action: GatewayAction) -> bool:
+    def _supports(self, action: GatewayAction) -> bool:
         return action.action_type in self.actions or action.action_type in self.probes
 
-    def _fields(
-        self, action: GatewayAction | None, answer: Answer, delivery: ReceivedFrame
-    ) -> dict[str, str | int | None]:
-        """What the log and a trace may say of it."""
-        return {
-            "action_id": action.action_id if action else None,
-            "action_type": action.action_type if action and self._knows(action) else "unsupported",
-            "outcome": answer.outcome,
-            "how": answer.how,
-            "connection": delivery.connection,
-            "ms": delivery.milliseconds,
-        }
 
-
-def _received(action: GatewayAction, delivery: ReceivedFrame, *, known: bool) -> ReceivedAction:
-    """The row to be; an action type that is none of ours may hold anything, and stays in the payload."""
-    frame = delivery.frame
-    return ReceivedAction(
-        action_id=action.action_id,
-        action_type=action.action_type if known else "unsupported",
-        accession_number=action.accession_number,
-        source_system=action.source_system,
-        payload=frame if isinstance(frame, str) else frame.decode(),
-        fingerprint=fingerprint(action.payload),
-        connection=delivery.connection[:200],
-        correlation_id=correlation_id(),
-        received_at=timezone.now(),
-    )
-
-
-def _answered(reply: Reply, how: str) -> Answer:
-    return Answer(to_text(reply), str(reply.get("code") or reply["status"]), how)
-
-
-def _refused(refusal: ActionRefused, action: GatewayAction | None) -> Answer:
-    return _answered(error_reply(refusal, action.action_id if action else None), "refused")
-
-
-def _reused() -> ActionRefused:
-    return ActionRefused(
-        ErrorCode.ACTION_ID_REUSED, "This action_id was used before, for an action with a different payload"
-    )
-
-
-def _unavailable() -> ActionRefused:
+def _temporarily_unavailable() -> ActionRefused:
     return ActionRefused(
         ErrorCode.TEMPORARILY_UNAVAILABLE,
         f"The gateway's database cannot take the action now: send it again later (correlation id {correlation_id()})",
@@ -200,15 +203,11 @@ def _unavailable() -> ActionRefused:
 
 def _internal_error() -> ActionRefused:
     return ActionRefused(
-        ErrorCode.INTERNAL_ERROR, f"A fault in the gateway: its log has it under correlation id {correlation_id()}"
+        ErrorCode.INTERNAL_ERROR, f"A fault in the gateway: see its log under correlation id {correlation_id()}"
     )
 
 
 def too_large_reply() -> str:
-    """The reply to a frame that is over the limit and was therefore not taken in."""
+    """Build the reply to a frame over the limit, which is not received."""
     message = f"The frame has more than {MAX_FRAME_BYTES} bytes, which is the limit"
     return to_text(error_reply(ActionRefused(ErrorCode.TOO_LARGE, message)))
-
-
-def _printable(text: str) -> str:
-    return vr.CONTROL_CHARACTERS.sub("?", text)[:100]

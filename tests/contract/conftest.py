@@ -1,4 +1,4 @@
-"""Fixtures for the checks against Microsoft's Node clients: the packages, and the scripts that use them."""
+"""Fixtures for Microsoft's Node clients: install their packages, and run the scripts that use them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -15,19 +15,19 @@ Run = Callable[..., Awaitable[Script]]
 
 @pytest.fixture(scope="session")
 def hyco() -> None:
-    """hyco-ws and hyco-https are installed as the lock file has them, by npm, unless they are already."""
+    """Install hyco-ws and hyco-https from the lock file, unless they are installed already."""
     installed(HYCO)
 
 
 def starter(
     stack: AsyncExitStack, emulator: RelayEmulator, environment: Mapping[str, str] | None = None, **always: object
 ) -> Run:
-    """Gives a function that starts a script on the emulator's hybrid connection, and waits until it says something."""
+    """Return a function that starts a script on the emulator's hybrid connection and waits for its first event."""
 
-    async def start(name: str, says: str = "ready", key: str = KEYS.key, **options: object) -> Script:
-        place = {"namespace": emulator.namespace, "path": PATH, "keyName": KEYS.name}
-        script = await stack.enter_async_context(running(name, key, environment, {**place, **always, **options}))
-        await script.said(says)
+    async def start(name: str, ready: str = "ready", key: str = KEYS.key, **options: object) -> Script:
+        connection = {"namespace": emulator.namespace, "path": PATH, "keyName": KEYS.name}
+        script = await stack.enter_async_context(running(name, key, environment, {**connection, **always, **options}))
+        await script.event(ready)
         return script
 
     return start
@@ -35,6 +35,6 @@ def starter(
 
 @pytest.fixture
 async def run(hyco: None, emulator: RelayEmulator) -> AsyncIterator[Run]:
-    """Starts scripts; all are ended before the emulator."""
+    """Start scripts; end them all before the emulator."""
     async with AsyncExitStack() as stack:
         yield starter(stack, emulator)

@@ -1,4 +1,4 @@
-"""Runs the Node scripts of `hyco/`: commands go to them and events come from them, one JSON object a line."""
+"""Run the Node scripts in `hyco/`: send them commands and read their events, one JSON object a line."""
 
 import asyncio
 import base64
@@ -17,12 +17,12 @@ Event = dict[str, Any]
 
 
 class Script:
-    """A Node script that runs, and the events that nobody has waited for yet."""
+    """A running Node script, and its events that no test has taken yet."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._events: list[Event] = []
-        #: What it wrote that is no event: warnings, stack traces.
+        #: Lines that are not events: warnings, stack traces.
         self._noise: list[str] = []
         self._changed = asyncio.Condition()
         self._ended = False
@@ -35,39 +35,39 @@ class Script:
                 self._events.append(json.loads(line))
             else:
                 self._noise.append(line.decode())
-            await self._tell()
+            await self._notify()
         self._ended = True
-        await self._tell()
+        await self._notify()
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
     async def command(self, command: str, **fields: object) -> None:
-        """Tell it to do something; a frame or a body as `frame` gives it."""
+        """Send a command; use `frame` for a frame or a body."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps({"command": command, **fields}).encode() + b"\n")
         await self._process.stdin.drain()
 
-    async def said(self, event: str, **fields: object) -> Event:
-        """The next event of this name with these fields; fails when the script ends or is silent too long."""
+    async def event(self, event: str, **fields: object) -> Event:
+        """Take the next event with this name and these fields; fail when the script ends or none comes in time."""
         try:
             async with asyncio.timeout(PATIENCE), self._changed:
                 await self._changed.wait_for(lambda: self._ended or self._find(event, fields) is not None)
         except TimeoutError:
-            pass  # told below
+            pass  # raised below
         if found := self._find(event, fields):
             self._events.remove(found)
             return found
-        heard = "".join(f"{json.dumps(other)[:500]}\n" for other in self._events) + "".join(self._noise)
-        raise AssertionError(f"no {event!r} with {fields}, but:\n{heard}")
+        received = "".join(f"{json.dumps(other)[:500]}\n" for other in self._events) + "".join(self._noise)
+        raise AssertionError(f"no {event!r} with {fields}, but:\n{received}")
 
     def _find(self, event: str, fields: dict[str, object]) -> Event | None:
         wanted = {"event": event, **fields}.items()
         return next((found for found in self._events if wanted <= found.items()), None)
 
     async def end(self) -> None:
-        """Close its stdin, which ends it; kill it if that does not."""
+        """Close its stdin, which ends it; kill it if it does not end."""
         assert self._process.stdin
         self._process.stdin.close()
         try:
@@ -82,7 +82,7 @@ class Script:
 async def running(
     name: str, key: str, environment: Mapping[str, str] | None, options: Mapping[str, object]
 ) -> AsyncIterator[Script]:
-    """A script of `hyco/`, until the block ends. The key goes by the environment: arguments are for all to see."""
+    """Run a script of `hyco/`. The key is passed in the environment, since other users can see arguments."""
     process = await asyncio.create_subprocess_exec(
         "node",
         f"{name}.js",
@@ -102,5 +102,5 @@ async def running(
 
 
 def frame(data: str | bytes) -> dict[str, str]:
-    """A frame or a body as fields of a command or of an event."""
+    """Return a frame or a body as fields of a command or an event."""
     return {"text": data} if isinstance(data, str) else {"base64": base64.b64encode(data).decode()}

@@ -1,4 +1,4 @@
-"""Microsoft's hyco-ws and Node's HTTP client as Manage: an action through the emulator to the gateway's own process."""
+"""Microsoft's hyco-ws and Node's HTTP client, in Manage's role: an action through the emulator to the gateway."""
 
 import asyncio
 import json
@@ -16,14 +16,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def count_items() -> int:
-    """How many items there are, as a thread sees it that leaves no connection behind."""
+    """Count the items, in a thread, and close its database connection."""
     try:
         return WorklistItem.objects.count()
     finally:
         connection.close()
 
 
-async def test_an_action_is_done_once_and_answered_alike_over_http_and_over_a_websocket(
+async def test_an_action_sent_over_http_and_a_websocket_is_executed_once_with_equal_replies(
     run: Run, start: Start, emulator: RelayEmulator
 ) -> None:
     gateway = start("run_relay_listener", AZURE_RELAY_NAMESPACE=emulator.namespace)
@@ -34,14 +34,14 @@ async def test_an_action_is_done_once_and_answered_alike_over_http_and_over_a_we
     http = await run("http_sender")
     headers = {"Content-Type": "application/json"}
     await http.command("request", name="a", token="header", method="POST", headers=headers, text=json.dumps(action))
-    response = await http.said("response", name="a")
+    response = await http.event("response", name="a")
     assert (response["status"], json.loads(response["text"])) == (200, expected)
 
     websocket = await run("ws_sender")
     await websocket.command("connect", name="a", token="header", text=json.dumps(action))
-    assert (await websocket.said("message", name="a"))["text"] == response["text"]
+    assert (await websocket.event("message", name="a"))["text"] == response["text"]
     assert await asyncio.to_thread(count_items) == 1
 
     await http.command("request", name="health", token="header", method="GET", suffix="/health")
-    assert json.loads((await http.said("response", name="health"))["text"])["health"]
+    assert json.loads((await http.event("response", name="health"))["text"])["health"]
     assert await asyncio.to_thread(gateway.stop) == 0

@@ -1,4 +1,4 @@
-"""Node's own HTTP client, with a token of Microsoft's hyco-https, through the emulator, to our listener."""
+"""Node's HTTP client, with a token from Microsoft's hyco-https, through the emulator to our listener."""
 
 import asyncio
 import hashlib
@@ -14,13 +14,13 @@ from tests.contract.conftest import Run
 from tests.contract.scripts import frame
 from tests.relay.hybrid_connection.listening import listening
 
-#: Up to here a body goes over the control channel, beyond it over a rendezvous of its own.
+#: The largest body that travels on the control channel; a larger one travels by a rendezvous of its own.
 EXACTLY = 64 * 1024
 OVER = EXACTLY + 1
 
 
 async def describe(request: Request) -> Response:
-    """Answers with what it got."""
+    """Respond with a description of the request."""
     body = request.body or b""
     description = {
         "method": request.method,
@@ -41,7 +41,7 @@ class TestPost:
         async with listening(address, respond=describe):
             headers = {"Content-Type": "application/json"}
             await client.command("request", name="a", token=token, method="POST", headers=headers, text="{}")
-            response = await client.said("response", name="a")
+            response = await client.event("response", name="a")
         assert (response["status"], response["reason"]) == (201, "Described")
         assert response["headers"]["content-type"] == "application/json"
         assert response["headers"]["via"]
@@ -57,7 +57,7 @@ class TestPost:
         body = bytes(number % 251 for number in range(size))
         async with listening(address, respond=describe):
             await client.command("request", name="a", token="header", method="POST", **frame(body))
-            described = json.loads((await client.said("response", name="a"))["text"])
+            described = json.loads((await client.event("response", name="a"))["text"])
         assert (described["size"], described["sha256"]) == (size, hashlib.sha256(body).hexdigest())
 
     @pytest.mark.parametrize("size", [0, EXACTLY, OVER, 2**20])
@@ -71,15 +71,15 @@ class TestPost:
         client = await run("http_sender")
         async with listening(address, respond=respond):
             await client.command("request", name="a", token="header", method="POST", **frame(asked))
-            response = await client.said("response", name="a")
+            response = await client.event("response", name="a")
         assert (response["status"], response["headers"]["x-answer"]) == (200, "42")
         assert response["text"] == "r" * size
 
-    async def test_twenty_senders_at_once_each_get_their_own(self, run: Run, address: HybridConnectionAddress) -> None:
-        everyone_has_come = asyncio.Barrier(20)
+    async def test_twenty_senders_each_get_their_own_reply(self, run: Run, address: HybridConnectionAddress) -> None:
+        all_arrived = asyncio.Barrier(20)
 
         async def respond(request: Request) -> Response:
-            await everyone_has_come.wait()
+            await all_arrived.wait()
             return Response(200, request.body or b"")
 
         client = await run("http_sender")
@@ -88,25 +88,25 @@ class TestPost:
             for number, text in enumerate(texts):
                 await client.command("request", name=f"n{number}", token="header", method="POST", text=text)
             for number, text in enumerate(texts):
-                assert (await client.said("response", name=f"n{number}"))["text"] == text
+                assert (await client.event("response", name=f"n{number}"))["text"] == text
 
 
 class TestRefusals:
-    async def test_a_sender_too_many_is_told_503_and_why(self, run: Run, address: HybridConnectionAddress) -> None:
+    async def test_a_sender_over_the_limit_gets_503_and_why(self, run: Run, address: HybridConnectionAddress) -> None:
         client = await run("http_sender")
         async with listening(address, respond=describe, rendezvous_limit=RendezvousLimit(limit=0, queue=0)):
             for name, body in (("small", b"x"), ("large", b"x" * OVER)):
                 await client.command("request", name=name, token="header", method="POST", **frame(body))
-                response = await client.said("response", name=name)
+                response = await client.event("response", name=name)
                 assert response["status"] == 503
                 assert "try again" in response["text"]
 
-    async def test_where_nothing_is_served_the_sender_is_told_404_by_the_listener(
+    async def test_the_listener_responds_with_404_when_it_serves_no_http(
         self, run: Run, address: HybridConnectionAddress
     ) -> None:
         client = await run("http_sender")
         async with listening(address):
             await client.command("request", name="a", token="header", method="GET")
-            response = await client.said("response", name="a")
+            response = await client.event("response", name="a")
         assert response["status"] == 404
         assert response["headers"]["via"]

@@ -1,4 +1,4 @@
-"""Microsoft's hyco-https as HTTP server on our emulator, with Node's and Python's own HTTP clients as senders."""
+"""Microsoft's hyco-https as an HTTP server on our emulator, with Node's and Python's HTTP clients as senders."""
 
 import asyncio
 import hashlib
@@ -15,7 +15,7 @@ from tests.conftest import KEYS, PATH
 from tests.contract.conftest import Run
 from tests.contract.scripts import Script, frame
 
-#: Up to here a body goes over the control channel, beyond it over a rendezvous of its own.
+#: The largest body that travels on the control channel; a larger one travels by a rendezvous of its own.
 EXACTLY = 64 * 1024
 OVER = EXACTLY + 1
 MEBIBYTE = 2**20
@@ -25,24 +25,24 @@ Response = dict[str, Any]
 
 @pytest.fixture
 async def server(run: Run) -> Script:
-    """A server with hyco-https that listens."""
+    """Run a listening server with hyco-https."""
     return await run("http_server", "listening")
 
 
 @pytest.fixture
 async def client(run: Run) -> Script:
-    """Senders with Node's own HTTP client."""
+    """Run senders with Node's HTTP client."""
     return await run("http_sender")
 
 
 async def ask(client: Script, method: str = "GET", token: str = "header", **request: Any) -> Response:
-    """The response to one request of Node's client."""
+    """Return the response to one request of Node's client."""
     await client.command("request", name="a", method=method, token=token, **request)
-    return await client.said("response", name="a")
+    return await client.event("response", name="a")
 
 
 def described(response: Response) -> dict[str, Any]:
-    """The server's description of the request that it got."""
+    """Return the server's description of the request."""
     assert response["status"] == 200
     description: dict[str, Any] = json.loads(response["text"])
     return description
@@ -86,11 +86,11 @@ class TestResponse:
         assert response["headers"]["via"]
 
     @pytest.mark.parametrize("size", [4, EXACTLY - 1024, EXACTLY, OVER + 3, MEBIBYTE])
-    @pytest.mark.parametrize("pieces", [1, 4])
+    @pytest.mark.parametrize("fragments", [1, 4])
     async def test_a_body_of_any_size_arrives_whole(
-        self, server: Script, client: Script, size: int, pieces: int
+        self, server: Script, client: Script, size: int, fragments: int
     ) -> None:
-        response = await ask(client, suffix=f"?size={size}&pieces={pieces}")
+        response = await ask(client, suffix=f"?size={size}&fragments={fragments}")
         assert (response["status"], response["text"]) == (200, "r" * size)
 
     @pytest.mark.parametrize(("asked", "answered"), [(1, 1), (1, OVER), (OVER, 1), (OVER, MEBIBYTE)])
@@ -103,41 +103,43 @@ class TestResponse:
 
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     @pytest.mark.parametrize("status", [200, 204, 304])
-    async def test_none_at_all_is_an_answer_too_and_the_next_is_right(
+    async def test_after_an_empty_response_the_next_is_right(
         self, server: Script, client: Script, method: str, status: int
     ) -> None:
-        """After a response without a body hyco-https sends an empty body all the same."""
+        """hyco-https sends an empty body even after a response that announces none."""
         response = await ask(client, method, suffix=f"?status={status}&empty")
         assert (response["status"], response["text"]) == (status, "")
         assert (await ask(client, suffix="?size=3"))["text"] == "rrr"
 
-    async def test_twenty_senders_at_once_each_get_their_own(self, server: Script, client: Script) -> None:
+    async def test_twenty_senders_each_get_their_own_reply(self, server: Script, client: Script) -> None:
         sizes = [1 + number * 7919 for number in range(20)]  # from one byte to twice what the control channel takes
         for size in sizes:
             await client.command("request", name=str(size), method="GET", token="header", suffix=f"?size={size}")
         for size in sizes:
-            assert (await client.said("response", name=str(size)))["text"] == "r" * size
+            assert (await client.event("response", name=str(size)))["text"] == "r" * size
 
 
 class TestRefusals:
-    async def test_nobody_listens(self, client: Script) -> None:
+    async def test_502_when_nobody_listens(self, client: Script) -> None:
         response = await ask(client)
         assert response["status"] == 502
         assert "via" not in response["headers"]
         assert "TrackingId:" in response["reason"] + response["text"]
 
-    async def test_no_token(self, server: Script, client: Script) -> None:
+    async def test_401_without_a_token(self, server: Script, client: Script) -> None:
         response = await ask(client, token="none")
         assert response["status"] == 401
         assert "via" not in response["headers"]
 
-    async def test_no_such_hybrid_connection(self, run: Run) -> None:
+    async def test_404_for_an_unknown_connection(self, run: Run) -> None:
         client = await run("http_sender", path="another")
         assert (await ask(client))["status"] == 404
 
 
 class TestPythonsClient:
-    async def test_it_gets_what_nodes_client_gets(self, server: Script, address: HybridConnectionAddress) -> None:
+    async def test_it_gets_the_same_responses_as_nodes_client(
+        self, server: Script, address: HybridConnectionAddress
+    ) -> None:
         token = KEYS.token(address.audience).value
         headers = {"ServiceBusAuthorization": token, "X-Mine": "1"}
 
@@ -163,5 +165,5 @@ class TestControlChannel:
         self, server: Script, client: Script, emulator: RelayEmulator
     ) -> None:
         await emulator.channels[PATH][0].websocket.close(1011, "the service's trouble")
-        await server.said("listening")
+        await server.event("listening")
         assert (await ask(client))["status"] == 200

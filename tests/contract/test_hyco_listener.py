@@ -19,7 +19,7 @@ PACKAGES = pytest.mark.parametrize("package", ["hyco-ws", "hyco-https"])
 
 
 def joining(address: HybridConnectionAddress, *subprotocols: str) -> connect:
-    """A plain client that joins a listener."""
+    """Join a listener with a plain WebSocket client."""
     return connect(
         address.connect_url,
         additional_headers=token_header(KEYS.token(address.audience)),
@@ -29,7 +29,7 @@ def joining(address: HybridConnectionAddress, *subprotocols: str) -> connect:
 
 
 async def given_back(sender: ClientConnection, data: str | bytes) -> str | bytes:
-    """What the listener answers to a frame."""
+    """Send a frame and return the listener's answer."""
     await sender.send(data)
     return await sender.recv()
 
@@ -56,7 +56,7 @@ class TestFrames:
             assert await given_back(sender, data) == data
             assert await given_back(sender, "more") == "more"
 
-    async def test_twenty_senders_at_once_each_get_their_own(self, run: Run, address: HybridConnectionAddress) -> None:
+    async def test_twenty_senders_each_get_their_own_reply(self, run: Run, address: HybridConnectionAddress) -> None:
         await run("ws_listener", "listening", package="hyco-ws")
         replies = await asyncio.gather(*(send(address, KEYS, f"text {number}") for number in range(20)))
         assert replies == [f"text {number}" for number in range(20)]
@@ -64,7 +64,7 @@ class TestFrames:
 
 class TestSubprotocol:
     @PACKAGES
-    async def test_the_one_that_the_listener_chose_is_told_to_the_sender(
+    async def test_the_sender_learns_which_one_the_listener_chose(
         self, run: Run, address: HybridConnectionAddress, package: str
     ) -> None:
         await run("ws_listener", "listening", package=package)
@@ -90,20 +90,20 @@ class TestClosing:
         async with joining(address) as sender:
             assert await given_back(sender, "a") == "a"
             await sender.close(4321, "enough")
-        await listener.said("closed", code=4321, reason="enough")
+        await listener.event("closed", code=4321, reason="enough")
 
-    async def test_a_sender_that_breaks_off_is_not_taken_for_one_that_closed(
+    async def test_a_sender_that_disconnects_has_another_code_than_one_that_closes(
         self, run: Run, address: HybridConnectionAddress
     ) -> None:
         listener = await run("ws_listener", "listening", package="hyco-ws")
         async with joining(address) as sender:
             assert await given_back(sender, "a") == "a"
             sender.transport.abort()
-            assert (await listener.said("closed"))["code"] != 1000
+            assert (await listener.event("closed"))["code"] != 1000
 
 
 class TestControlChannel:
-    async def test_it_stays_when_the_token_is_renewed_and_the_first_has_run_out(
+    async def test_it_stays_open_when_the_token_is_renewed_before_it_expires(
         self, run: Run, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
         for package in ("hyco-ws", "hyco-https"):
@@ -114,12 +114,12 @@ class TestControlChannel:
         assert emulator.channels[PATH] == channels
         assert await send(address, KEYS, "still there") == "still there"
 
-    async def test_it_is_closed_when_the_token_runs_out_and_opened_again_with_another(
+    async def test_it_is_closed_when_the_token_expires_and_opened_again_with_another(
         self, run: Run, emulator: RelayEmulator
     ) -> None:
         listener = await run("ws_listener", "listening", package="hyco-ws", lifetime=2)
         first = emulator.channels[PATH][0].websocket
-        await listener.said("listening")
+        await listener.event("listening")
         await first.wait_closed()
         assert (first.close_code, emulator.counts["renewed"]) == (1008, 0)
 
@@ -129,10 +129,10 @@ class TestControlChannel:
     ) -> None:
         listener = await run("ws_listener", "listening", package=package)
         await emulator.channels[PATH][0].websocket.close(1011, "the service's trouble")
-        await listener.said("listening")
+        await listener.event("listening")
         assert await send(address, KEYS, "a") == "a"
 
     async def test_it_is_refused_with_a_wrong_key(self, run: Run, emulator: RelayEmulator) -> None:
         listener = await run("ws_listener", "failed", package="hyco-https", key="wrong")
-        assert (await listener.said("failed"))["error"].endswith("401")
+        assert (await listener.event("failed"))["error"].endswith("401")
         assert emulator.channels[PATH] == []

@@ -20,7 +20,7 @@ MEBIBYTE = 2**20
 
 
 async def digest(data: bytes, accept: Accept) -> str:
-    """Answers with what it got in short, as bytes need not be a text."""
+    """Answer with a hash of the frame, which may not be text."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -32,39 +32,39 @@ class TestSending:
         sender = await run("ws_sender")
         async with listening(address, give_back):
             await sender.command("connect", name="a", token=token, text="Zażółć")
-            await sender.said("message", name="a", text="Zażółć")
-            assert (await sender.said("closed", name="a"))["code"] == 1000
+            await sender.event("message", name="a", text="Zażółć")
+            assert (await sender.event("closed", name="a"))["code"] == 1000
 
     @pytest.mark.parametrize("data", [b"\x00\xff\xfe", bytes(range(256)) * (MEBIBYTE // 256)], ids=["3 B", "1 MiB"])
     async def test_a_binary_frame_is_answered(self, run: Run, address: HybridConnectionAddress, data: bytes) -> None:
         sender = await run("ws_sender")
         async with listening(address, digest):
             await sender.command("connect", name="a", token="header", **frame(data))
-            await sender.said("message", name="a", text=hashlib.sha256(data).hexdigest())
+            await sender.event("message", name="a", text=hashlib.sha256(data).hexdigest())
 
     async def test_a_text_of_one_mebibyte_goes_both_ways(self, run: Run, address: HybridConnectionAddress) -> None:
         sender = await run("ws_sender")
         async with listening(address, give_back):
             await sender.command("connect", name="a", token="header", text="x" * MEBIBYTE)
-            assert (await sender.said("message", name="a"))["text"] == "x" * MEBIBYTE
+            assert (await sender.event("message", name="a"))["text"] == "x" * MEBIBYTE
 
-    async def test_twenty_senders_at_once_each_get_their_own(self, run: Run, address: HybridConnectionAddress) -> None:
+    async def test_twenty_senders_each_get_their_own_reply(self, run: Run, address: HybridConnectionAddress) -> None:
         sender = await run("ws_sender")
-        everyone_has_come = asyncio.Barrier(20)
+        all_arrived = asyncio.Barrier(20)
 
         async def answer(data: bytes, accept: Accept) -> str:
-            await everyone_has_come.wait()
+            await all_arrived.wait()
             return data.decode()
 
         async with listening(address, answer):
             for number in range(20):
                 await sender.command("connect", name=f"n{number}", token="header", text=f"text {number}")
             for number in range(20):
-                await sender.said("message", name=f"n{number}", text=f"text {number}")
+                await sender.event("message", name=f"n{number}", text=f"text {number}")
 
 
 class TestSubprotocol:
-    async def test_none_is_echoed_where_none_is_supported_and_a_sender_who_can_do_without_is_answered(
+    async def test_none_is_chosen_and_a_sender_that_needs_none_is_answered(
         self, address: HybridConnectionAddress
     ) -> None:
         headers = token_header(KEYS.token(address.audience))
@@ -78,45 +78,43 @@ class TestSubprotocol:
             await sender.send("a")
             assert await sender.recv() == "a"
 
-    async def test_hyco_ws_cannot_do_without_the_one_it_asked_for(
+    async def test_hyco_ws_fails_without_the_subprotocol_it_asked_for(
         self, run: Run, address: HybridConnectionAddress
     ) -> None:
         sender = await run("ws_sender")
         async with listening(address, give_back):
             await sender.command("connect", name="a", token="header", protocol="v1.screening", text="a")
-            await sender.said("failed", name="a", error="server sent no subprotocol even though requested")
-            # The listener has not been hurt.
+            await sender.event("failed", name="a", error="server sent no subprotocol even though requested")
+            # The listener still serves others.
             await sender.command("connect", name="b", token="header", text="b")
-            await sender.said("message", name="b", text="b")
+            await sender.event("message", name="b", text="b")
 
 
 class TestRefusals:
-    async def test_a_sender_too_many_is_told_503_and_why(self, run: Run, address: HybridConnectionAddress) -> None:
+    async def test_a_sender_over_the_limit_gets_503_and_why(self, run: Run, address: HybridConnectionAddress) -> None:
         sender = await run("ws_sender")
         async with listening(address, give_back, rendezvous_limit=RendezvousLimit(limit=1, queue=0), stop_grace=0):
-            await sender.command("connect", name="silent", token="header")
-            await sender.said("open", name="silent")
+            await sender.command("connect", name="idle", token="header")
+            await sender.event("open", name="idle")
             await sender.command("connect", name="late", token="header", text="a")
-            refusal = await sender.said("refused", name="late")
+            refusal = await sender.event("refused", name="late")
         assert refusal["status"] == 503
         assert "the limit of 1 concurrent senders is reached" in refusal["reason"] + refusal["body"]
 
-    async def test_a_sender_is_told_404_where_nobody_listens(self, run: Run, address: HybridConnectionAddress) -> None:
+    async def test_a_sender_gets_404_when_nobody_listens(self, run: Run, address: HybridConnectionAddress) -> None:
         sender = await run("ws_sender")
         await sender.command("connect", name="a", token="header", text="a")
-        refusal = await sender.said("refused", name="a", status=404)
+        refusal = await sender.event("refused", name="a", status=404)
         assert "TrackingId:" in refusal["reason"] + refusal["body"]
 
-    async def test_a_sender_without_a_token_is_told_401(self, run: Run, address: HybridConnectionAddress) -> None:
+    async def test_a_sender_without_a_token_gets_401(self, run: Run, address: HybridConnectionAddress) -> None:
         sender = await run("ws_sender")
         async with listening(address, give_back):
             await sender.command("connect", name="a", token="none", text="a")
-            await sender.said("refused", name="a", status=401)
+            await sender.event("refused", name="a", status=401)
 
-    async def test_a_sender_whose_token_has_run_out_is_told_401(
-        self, run: Run, address: HybridConnectionAddress
-    ) -> None:
+    async def test_a_sender_with_an_expired_token_gets_401(self, run: Run, address: HybridConnectionAddress) -> None:
         sender = await run("ws_sender", lifetime=-1)
         async with listening(address, give_back):
             await sender.command("connect", name="a", token="header", text="a")
-            await sender.said("refused", name="a", status=401)
+            await sender.event("refused", name="a", status=401)

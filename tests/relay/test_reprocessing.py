@@ -13,7 +13,7 @@ from core.models import AuditLog
 from nonprod.manage_emulator import update_status_action
 from relay.configuration import configured_dispatcher
 from relay.models import ReceivedAction, Reprocessing
-from relay.reprocessing import NotPossible, execute_again
+from relay.reprocessing import CannotReprocess, execute_again
 from tests.factories import payload
 from tests.users import client_of, page
 from worklist.models import WorklistItem
@@ -72,18 +72,18 @@ class TestExecutingAgain:
 
     def test_is_not_possible_for_what_is_done(self, refused: ReceivedAction) -> None:
         again(refused)
-        with pytest.raises(NotPossible, match="done already"):
+        with pytest.raises(CannotReprocess, match="already done"):
             again(refused)
         created = ReceivedAction.objects.get(outcome="created")
         before = created.reply
-        with pytest.raises(NotPossible, match="done already"):
+        with pytest.raises(CannotReprocess, match="already done"):
             again(created)
         created.refresh_from_db()
         assert (created.reply, Reprocessing.objects.count()) == (before, 1)
 
     def test_is_not_possible_without_an_action_id(self) -> None:
         send({**REFUSED, "action_id": ""})
-        with pytest.raises(NotPossible, match="no action_id"):
+        with pytest.raises(CannotReprocess, match="no action_id"):
             again(ReceivedAction.objects.get())
 
     def test_of_what_is_refused_again_has_the_last_reason(self) -> None:
@@ -100,7 +100,7 @@ class TestExecutingAgain:
         def try_it() -> None:
             try:
                 outcomes.append(again(refused).outcome)
-            except NotPossible:
+            except CannotReprocess:
                 outcomes.append("not possible")
             finally:
                 connection.close()
@@ -136,8 +136,8 @@ class TestThePages:
     def test_do_nothing_twice(self, refused: ReceivedAction) -> None:
         client = client_of("support")
         client.post(ask(refused))
-        assert "done already" in page(client, ask(refused))
-        assert "done already" in client.post(ask(refused), follow=True).content.decode()
+        assert "already done" in page(client, ask(refused))
+        assert "already done" in client.post(ask(refused), follow=True).content.decode()
         assert Reprocessing.objects.count() == 1
 
     def test_do_several_from_the_list(self, refused: ReceivedAction) -> None:
@@ -145,7 +145,7 @@ class TestThePages:
         listed = reverse("admin:relay_receivedaction_changelist")
         text = client_of("support").post(listed, form, follow=True).content.decode()
         assert "was executed again: updated." in text
-        assert "not executed again. It is done already" in text
+        assert "not executed again. It is already done" in text
 
     def test_are_for_those_with_the_permission(self, client: Client, refused: ReceivedAction) -> None:
         client.force_login(_viewer())

@@ -1,7 +1,7 @@
 'use strict';
 // HTTP senders: Node's own clients, with a token of hyco-https, which is Node's `https` and more.
 //   request {name, token: "header" | "authorization" | "query", method, suffix?, headers?, text? | base64?}
-// Says: response {name, status, reason, headers, text}, failed.
+// Events: response {name, status, reason, headers, text}, failed.
 
 const http = require('http');
 const { options, host, reroute, tokenFor, say, obey, meant, whole } = require('./script');

@@ -1,7 +1,7 @@
 'use strict';
 // An HTTP server with hyco-https. It answers with a description of the request. The query may ask for another `status`
-// and `reason`, for a body of `size` bytes instead, in so many `pieces`, or for `empty`: none at all.
-// Says: token (it made one), listening, failed.
+// and `reason`, for a body of `size` bytes instead, in so many `fragments`, or for `empty`: none at all.
+// Events: token (it made one), listening, failed.
 
 const crypto = require('crypto');
 const { options, host, reroute, tokenFor, say, obey, whole } = require('./script');
@@ -23,10 +23,10 @@ function answer(request, response) {
     if (asked.has('empty')) {
       response.end();
     } else if (asked.has('size')) {
-      const pieces = Number(asked.get('pieces') || 1);
-      const piece = Buffer.alloc(Number(asked.get('size')) / pieces, 'r');
-      for (let sent = 1; sent < pieces; sent++) response.write(piece);
-      response.end(piece);
+      const fragments = Number(asked.get('fragments') || 1);
+      const fragment = Buffer.alloc(Number(asked.get('size')) / fragments, 'r');
+      for (let sent = 1; sent < fragments; sent++) response.write(fragment);
+      response.end(fragment);
     } else {
       const sha256 = crypto.createHash('sha256').update(body).digest('hex');
       const { method, url, headers } = request;

@@ -1,12 +1,12 @@
 'use strict';
-// What the scripts here have in common. Each is one end of the hybrid connection that its argument, a JSON object,
+// Shared by the scripts in this folder. Each script is one end of the hybrid connection that its argument, a JSON object,
 // names. Commands come as JSON lines on stdin, events go as JSON lines to stdout; the end of stdin ends a script.
 
 const readline = require('readline');
 
 const options = JSON.parse(process.argv[2]);
 
-// Renewal comes each hour, and no option changes that: here an hour lasts as long as `hour` says (milliseconds).
+// Microsoft's clients renew each hour, and no option changes that: here an hour lasts `hour` milliseconds.
 const HOUR = 3600 * 1000;
 const setRealInterval = global.setInterval;
 global.setInterval = (callback, milliseconds, ...rest) =>

@@ -1,7 +1,7 @@
 'use strict';
-// A listener with the package that the option `package` names. It gives each frame back as it came. The text
+// A listener with the package that the option `package` names. It sends each frame back unchanged. The text
 // "close <code> <reason>" makes it close that rendezvous instead.
-// Says: token (it made one), listening, connection, message, closed, failed.
+// Events: token (it made one), listening, connection, message, closed, failed.
 
 const { options, host, reroute, tokenFor, say, obey } = require('./script');
 const hyco = require(options.package);

@@ -2,7 +2,7 @@
 // Senders with hyco-ws.
 //   connect {name, token: "header" | "query", protocol?, text? | base64?}: joins a listener, then sends that frame
 //   close {name, code, reason}
-// Says: open, refused (the handshake got another answer than 101), failed, message, closed.
+// Events: open, refused (the handshake got another answer than 101), failed, message, closed.
 
 const { options, host, reroute, tokenFor, say, obey, told, meant, whole } = require('./script');
 const WebSocket = require('hyco-ws');

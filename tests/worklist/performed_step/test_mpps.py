@@ -25,6 +25,7 @@ from dicom.models import Modality
 from tests.dicom.requests import PATIENCE, Unit, ask_by_hand, change, create, dataset, find, request, step_of
 from tests.dicom.serving import port_of, serving
 from tests.factories import create as create_item
+from tests.worklist.performed_step.conftest import UID
 from tests.worklist.performed_step.full_reports import (
     WAS_STOPPED,
     ended,
@@ -38,23 +39,10 @@ from tests.worklist_fixtures import LogLines
 from worklist.models import ItemChange, MppsException, PerformedProcedureStep, WorklistItem
 from worklist.performed_step.report import from_json
 
-UID, ANOTHER_UID = "2.25.1001", "2.25.1002"
+ANOTHER_UID = "2.25.1002"
 LAST_FRAGMENT = b"\x02"  # of a data set
 IS_FINAL = "Performed Procedure Step Object may no longer be updated"
 Reason = MppsException.Reason
-
-
-@pytest.fixture
-def item(unit: Unit) -> WorklistItem:
-    """A woman on the list."""
-    return create_item(accession_number="A001")
-
-
-@pytest.fixture
-def begun(unit: Unit, item: WorklistItem) -> str:
-    """Her step, begun."""
-    assert unit.create(UID, started(item)).Status == 0x0000
-    return UID
 
 
 def state_of(item: WorklistItem) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, time
 from typing import Any
 
 import pytest
@@ -12,45 +12,20 @@ from django.db import transaction
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from core import value_representations as vr
-from core.contract import ActionRefused, ErrorCode, GatewayAction, ItemStatus, Reply, load_schema, validate
-from core.correlation import correlated
+from core.contract import ActionRefused, ErrorCode
 from core.database import borrowed_connection
 from core.models import AuditLog
-from nonprod.manage_emulator import NAME, item_status_action, update_status_action
+from nonprod.manage_emulator import NAME
 from tests.dicom.requests import illegal, request
 from tests.factories import WorklistItemFactory, payload
+from tests.worklist.services.executing import create, update
 from worklist.item_fields import CONTENT
-from worklist.models import Delivery, WorklistItem
+from worklist.models import WorklistItem
 from worklist.query.response import response_for
-from worklist.services import (
-    CreateWorklistItem,
-    UpdateWorklistItemStatus,
-    WorklistItemStatus,
-)
-from worklist.services.update_worklist_item_status import TRANSITIONS
 
 pytestmark = pytest.mark.django_db
-
-
-def action(content: dict[str, Any]) -> GatewayAction:
-    """An action that keeps the contract."""
-    validate(content)
-    return GatewayAction(content, content["action_type"], content["action_id"])
-
-
-def create(content: dict[str, Any]) -> Reply:
-    """Execute a worklist.create_item as the dispatcher does: in a transaction, under a correlation id."""
-    with correlated("0123456789abcdef"), transaction.atomic():
-        return CreateWorklistItem()(action(content))
-
-
-def update(accession_number: str, status: str) -> Reply:
-    """Execute a worklist.update_status."""
-    with transaction.atomic():
-        return UpdateWorklistItemStatus()(action(update_status_action(accession_number, status)))
 
 
 def refusal(content: dict[str, Any]) -> ActionRefused:
@@ -295,61 +270,6 @@ class TestTheSameNumberAtTheSameInstant:
             assert sorted(pool.map(run, actions)) == ["accession_conflict", "created"]
 
 
-class TestUpdatingAStatus:
-    @pytest.mark.parametrize("target", list(ItemStatus))
-    @pytest.mark.parametrize("present", list(ItemStatus))
-    def test_goes_along_the_transitions_and_no_other_way(self, present: str, target: str) -> None:
-        item = WorklistItemFactory.create(status=present)
-        if target == present or target in TRANSITIONS[present]:
-            assert update(item.accession_number, target)["status"] == "updated"
-        else:
-            with pytest.raises(ActionRefused, match=f"from {present} to {target}") as refused:
-                update(item.accession_number, target)
-            assert refused.value.code is ErrorCode.INVALID_TRANSITION
-            target = present
-        item.refresh_from_db()
-        assert item.status == target
-
-    def test_the_transitions_are_those_of_the_contract(self) -> None:
-        assert {present: set(targets) for present, targets in TRANSITIONS.items()} == {
-            "SCHEDULED": {"IN PROGRESS", "COMPLETED", "DISCONTINUED"},
-            "IN PROGRESS": {"COMPLETED", "DISCONTINUED"},
-            "COMPLETED": set(),
-            "DISCONTINUED": set(),
-        }
-
-    def test_says_which_item_it_was(self) -> None:
-        WorklistItemFactory.create(accession_number="ACC1")
-        reply = update("ACC1", "COMPLETED")
-        assert (reply["status"], reply["accession_number"]) == ("updated", "ACC1")
-
-    @pytest.mark.parametrize("status", ["in progress", "In Progress", "IN PROGRESS"])
-    def test_takes_any_case(self, status: str) -> None:
-        WorklistItemFactory.create(accession_number="ACC1")
-        update("ACC1", status)
-        assert WorklistItem.objects.get().status == "IN PROGRESS"
-
-    def test_finds_the_item_in_spite_of_spaces(self) -> None:
-        WorklistItemFactory.create(accession_number="ACC1")
-        assert update(" ACC1 ", "COMPLETED")["accession_number"] == "ACC1"
-
-    def test_of_an_item_that_is_not_there_is_refused(self) -> None:
-        with pytest.raises(ActionRefused, match="ACC404") as refused:
-            update("ACC404", "COMPLETED")
-        assert refused.value.code is ErrorCode.NOT_FOUND
-
-    def test_changes_when_it_was_updated_and_nothing_else(self) -> None:
-        item = WorklistItemFactory.create()
-        before = WorklistItem.objects.values().get()
-        update(item.accession_number, "COMPLETED")
-        after = WorklistItem.objects.values().get()
-        assert {name for name, value in after.items() if value != dict(before)[name]} == {
-            "cloud_status",
-            "status",
-            "updated_at",
-        }
-
-
 class TestTheAuditLog:
     def test_has_a_row_for_a_new_item(self) -> None:
         create(payload(accession_number="ACC1"))
@@ -433,42 +353,3 @@ class TestWhateverManageSends:
             item = WorklistItem.objects.get()
             transaction.set_rollback(True)
         assert illegal(response_for(item, request(), "MAMMO1", UTC)) == []
-
-
-class TestItemStatus:
-    def ask(self, accession_number: str) -> Reply:
-        """The reply to a worklist.item_status; it keeps its schema."""
-        reply = WorklistItemStatus()(action(item_status_action(accession_number)))
-        Draft202012Validator(load_schema("gateway_reply")).validate(reply)
-        return reply
-
-    def test_says_that_an_item_was_shown_to_none_yet(self) -> None:
-        WorklistItemFactory.create(accession_number="ACC1", status="IN PROGRESS")
-        reply = self.ask("ACC1")
-        assert (reply["status"], reply["worklist_status"]) == ("ok", "IN PROGRESS")
-        assert (reply["first_shown"], reply["last_shown"]) == (None, None)
-
-    def test_says_when_it_was_first_and_last_shown_and_to_whom(self) -> None:
-        item = WorklistItemFactory.create(accession_number="ACC1")
-        for minute, ae_title in ((2, "MAMMO1"), (10, "MAMMO2")):
-            Delivery.objects.add([item.pk], ae_title, datetime(2026, 11, 23, 9, minute, tzinfo=UTC))
-        reply = self.ask("ACC1")
-        assert reply["first_shown"] == {"at": "2026-11-23T09:02:00+00:00", "to": "MAMMO1"}
-        assert reply["last_shown"] == {"at": "2026-11-23T09:10:00+00:00", "to": "MAMMO2"}
-
-    def test_of_an_item_that_is_not_there_is_not_found(self) -> None:
-        with pytest.raises(ActionRefused) as refused:
-            self.ask("ACC1")
-        assert refused.value.code is ErrorCode.NOT_FOUND
-
-    @pytest.mark.parametrize("given", [{}, {"action_id": "i1"}])
-    def test_repeats_the_action_id_where_one_was_given(self, given: dict[str, str]) -> None:
-        WorklistItemFactory.create(accession_number="ACC1")
-        content = {key: value for key, value in item_status_action("ACC1").items() if key != "action_id"} | given
-        validate(content)
-        reply = WorklistItemStatus()(GatewayAction(content, "worklist.item_status", given.get("action_id")))
-        assert {key: value for key, value in reply.items() if key == "action_id"} == given
-
-    def test_tells_nobodys_data(self) -> None:
-        WorklistItemFactory.create(accession_number="ACC1", patient_name="SECRETARY^ZOE", patient_id="9990123456")
-        assert not [word for word in ("SECRETARY", "9990123456") if word in str(self.ask("ACC1"))]

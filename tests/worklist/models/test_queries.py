@@ -1,4 +1,4 @@
-"""What is counted for monitors as it happens."""
+"""Queries are tallied for the metrics as they are stored."""
 
 import threading
 from datetime import timedelta
@@ -7,28 +7,26 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from core.contract import GatewayAction
 from core.database import borrowed_connection
 from dicom.models import Modality
-from worklist.models import OutboxReader, QueryTally, WorklistQuery
+from worklist.models import QueryTally, WorklistQuery
 from worklist.models.queries import DURATIONS, at_most
-from worklist.services import ChangesSince
 
 
 def query(**values: Any) -> WorklistQuery:
-    """A query that need not be kept to be counted."""
+    """Make a query, without storing it."""
     return WorklistQuery(**{"asked_at": timezone.now(), "calling_ae_title": "MAMMO1", "outcome": "answered"} | values)
 
 
 class TestDurations:
     @pytest.mark.parametrize(("milliseconds", "limit"), [(0, 5), (5, 5), (6, 10), (30_001, DURATIONS[-1])])
-    def test_are_counted_up_to_the_first_limit_that_is_not_shorter(self, milliseconds: int, limit: int) -> None:
+    def test_are_counted_in_the_first_bucket_that_is_not_shorter(self, milliseconds: int, limit: int) -> None:
         assert at_most(milliseconds) == limit
 
 
 @pytest.mark.django_db
-class TestQueries:
-    def test_those_alike_are_one_row(self) -> None:
+class TestQueryTally:
+    def test_has_one_row_for_queries_of_one_kind(self) -> None:
         Modality.objects.create(ae_title="MAMMO1")
         QueryTally.objects.add([query(duration_ms=3, matched=2), query(duration_ms=4, matched=5)])
         QueryTally.objects.add([query(duration_ms=1)])
@@ -36,20 +34,20 @@ class TestQueries:
         assert (tally.ae_title, tally.at_most_ms) == ("MAMMO1", 5)
         assert (tally.queries, tally.milliseconds, tally.rows) == (3, 8, 7)
 
-    def test_a_later_one_moves_the_last_moment_and_an_earlier_one_does_not(self) -> None:
+    def test_notes_the_latest_moment_whatever_the_order(self) -> None:
         now = timezone.now()
         for at in (now, now - timedelta(hours=1)):
             QueryTally.objects.add([query(asked_at=at)])
         assert QueryTally.objects.get().last_at == now
 
-    def test_titles_that_are_not_configured_make_no_row_of_their_own(self) -> None:
+    def test_has_one_row_for_all_ae_titles_that_are_not_configured(self) -> None:
         QueryTally.objects.add([query(calling_ae_title=f"ANY{number}") for number in range(20)])
         assert QueryTally.objects.get().ae_title == ""
 
 
 @pytest.mark.django_db(transaction=True)
-class TestTwoAtOnce:
-    def test_both_are_counted(self) -> None:
+class TestConcurrentTallies:
+    def test_are_all_counted(self) -> None:
         def count() -> None:
             with borrowed_connection():
                 for _ in range(10):
@@ -61,20 +59,3 @@ class TestTwoAtOnce:
         for thread in threads:
             thread.join()
         assert sorted(QueryTally.objects.values_list("queries", flat=True)) == [20, 20]
-
-
-@pytest.mark.django_db
-class TestOutboxReader:
-    def test_asking_for_changes_notes_how_far_they_are_read(self) -> None:
-        ChangesSince()(GatewayAction({}, "worklist.changes_since", None))
-        assert OutboxReader.objects.get().number == 0
-
-    def test_the_furthest_counts(self) -> None:
-        for number in (7, 3):
-            OutboxReader.objects.note(number)
-        assert OutboxReader.objects.get().number == 7
-
-    def test_who_asks_often_is_noted_seldom(self, django_assert_num_queries: Any) -> None:
-        OutboxReader.objects.note(7)
-        with django_assert_num_queries(1):
-            OutboxReader.objects.note(7)

@@ -1,0 +1,28 @@
+"""Execute actions as the dispatcher does."""
+
+from typing import Any
+
+from django.db import transaction
+
+from core.contract import GatewayAction, Reply, validate
+from core.correlation import correlated
+from nonprod.manage_emulator import update_status_action
+from worklist.services import CreateWorklistItem, UpdateWorklistItemStatus
+
+
+def action(content: dict[str, Any]) -> GatewayAction:
+    """Return the action after validating it."""
+    validate(content)
+    return GatewayAction(content, content["action_type"], content["action_id"])
+
+
+def create(content: dict[str, Any]) -> Reply:
+    """Execute a worklist.create_item as the dispatcher does, in a transaction and with a correlation id."""
+    with correlated("0123456789abcdef"), transaction.atomic():
+        return CreateWorklistItem()(action(content))
+
+
+def update(accession_number: str, status: str) -> Reply:
+    """Execute a worklist.update_status."""
+    with transaction.atomic():
+        return UpdateWorklistItemStatus()(action(update_status_action(accession_number, status)))

@@ -1,1 +1,0 @@
-"""Empty; removed once every mypy cache has forgotten this name."""
