@@ -1,4 +1,4 @@
-"""Certificates with which something is wrong."""
+"""Certificates with a fault, such as a wrong name or an expired date."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from nonprod.relay_emulator.certificates import Certificate
 
 
 def certificate_for(authority: trustme.CA, *names: str, begins: int = -10, ends: int = 10) -> Certificate:
-    """A certificate for these names, by this authority, that begins and ends so many days from now."""
+    """Issue a certificate for these names; `begins` and `ends` are days from now."""
     context, now = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), datetime.now(UTC)
     first, last = now + timedelta(days=begins), now + timedelta(days=ends)
     authority.issue_cert(*names, not_before=first, not_after=last).configure_cert(context)

@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry traces (OTLP over HTTP), for tests: it keeps what is sent to it."""
+"""A collector of OpenTelemetry traces (OTLP over HTTP) that keeps what it receives."""
 
 import queue
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ PATIENCE = 10.0
 
 
 class Collector:
-    """What has been sent: spans, and the bytes that they came in."""
+    """The received spans, and the bytes that carried them."""
 
     def __init__(self, endpoint: str, bodies: "queue.Queue[bytes]") -> None:
         self.endpoint = endpoint
@@ -25,7 +25,7 @@ class Collector:
         self._seen: list[bytes] = []
 
     def wait_for(self, name: str) -> dict[str, Any]:
-        """The attributes of the next span with this name."""
+        """Return the attributes of the next span with this name."""
         while True:
             tracing.flush()
             self._seen.append(self._bodies.get(timeout=PATIENCE))
@@ -35,29 +35,28 @@ class Collector:
                     return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in span.attributes}
 
     def has(self, text: str) -> bool:
-        """Whether this was in what came."""
+        """Tell whether the received bytes contain the text."""
         return any(text.encode() in body for body in self._seen)
 
     @property
-    def knows_somebody(self) -> bool:
-        """Whether anything of the woman was in what came."""
+    def has_patient_data(self) -> bool:
+        """Tell whether the received bytes contain any patient data."""
         return any(map(self.has, ("SECRETARY", "ZOË", NUMBER)))
 
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """A collector on a free port."""
+    """Run a collector on a free port."""
     bodies: queue.Queue[bytes] = queue.Queue()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            """Take it."""
             bodies.put(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200)
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Not into the tests' output."""
+            """Keep the tests' output clean."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -67,7 +66,7 @@ def collecting() -> Iterator[Collector]:
 
 @contextmanager
 def traces_to(endpoint: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This process sends its traces there, by a provider of its own."""
+    """Send this process's traces to the endpoint, by a new provider."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

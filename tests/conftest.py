@@ -1,4 +1,4 @@
-"""Fixtures for all tests: processes, a relay emulator, DCMTK; and how the tests share the machine."""
+"""Fixtures for all tests (processes, a relay emulator, DCMTK), and how parallel tests share the machine."""
 
 import fcntl
 import os
@@ -27,11 +27,10 @@ pytest_plugins = ["tests.worklist_fixtures"]
 PATH = "test-gateway"
 KEYS = SharedAccessKey("test-policy", "test-key-0123456789")
 
+#: The fixtures of tests that use the database.
+DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "scp", "unit", "whole_gateway"}
 
-#: What a test asks for that looks at the database.
-OF_THE_DATABASE = {"db", "transactional_db", "django_db_setup", "scp", "unit", "whole_gateway"}
-
-#: How many examples of a property are tried, and how many by `make test-long`.
+#: How many examples of a property hypothesis tries, usually and in `make test-long`.
 ORDINARY, LONG = 100, 1500
 hypothesis.settings.register_profile("ordinary", deadline=None, max_examples=ORDINARY)
 hypothesis.settings.register_profile("long", deadline=None, max_examples=LONG)
@@ -39,8 +38,7 @@ hypothesis.settings.load_profile("ordinary")  # unless --hypothesis-profile name
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On another database than SQLite only what has to do with one is run: the rest would say the same again. What runs
-    alone comes last, so that nobody waits for it in the middle."""
+    """Run tests marked `alone` last, and on PostgreSQL only the tests that use the database."""
     items.sort(key=lambda item: bool(item.get_closest_marker("alone")))
     if connection.vendor == "sqlite":
         return
@@ -49,51 +47,51 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def uses_database(item: pytest.Item) -> bool:
-    """Whether a test looks at the database, or starts something that does, and would not say the same on another."""
+    """Tell whether a test uses the database, directly or in a process, and could differ between databases."""
     if item.get_closest_marker("once"):
         return False
     fixtures: set[str] = set(getattr(item, "fixturenames", ()))
-    return bool(item.get_closest_marker("django_db") or fixtures & OF_THE_DATABASE)
+    return bool(item.get_closest_marker("django_db") or fixtures & DATABASE_FIXTURES)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneBrowser | None:
-    """How the tests are handed out to several workers."""
+    """Distribute the tests to several workers."""
     return OneBrowser(config, log) if config.getvalue("dist") == "load" else None
 
 
-#: What the workers of pytest-xdist lock, to take turns.
-ROOM, QUEUE = Path(__file__), Path(__file__).with_name("__init__.py")
+#: Files that the workers of pytest-xdist lock: MACHINE while a test runs, QUEUE while waiting for MACHINE.
+MACHINE, QUEUE = Path(__file__), Path(__file__).with_name("__init__.py")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """A test that is marked `alone` runs while no other worker has one in hand."""
+    """Run a test marked `alone` while no other worker runs any."""
     if not hasattr(item.config, "workerinput"):
         return (yield)
-    with turn(alone=bool(item.get_closest_marker("alone"))):
+    with machine_lock(alone=bool(item.get_closest_marker("alone"))):
         return (yield)
 
 
 @contextmanager
-def turn(*, alone: bool) -> Iterator[None]:
-    """Until the block ends no other is `alone`, or none is there at all. Nobody overtakes one who waits for that."""
-    with ROOM.open() as room:
+def machine_lock(*, alone: bool) -> Iterator[None]:
+    """Hold the machine for the block, `alone` or shared. The queue is first come, first served."""
+    with MACHINE.open() as machine:
         with QUEUE.open() as queue:
             fcntl.flock(queue, fcntl.LOCK_EX)
-            fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
 
 
 @pytest.fixture
 def factor() -> int:
-    """How many times as often as ordinarily what chance makes is to be tried."""
+    """By how much `make test-long` multiplies the number of random trials."""
     return 5 if hypothesis.settings().max_examples > ORDINARY else 1
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts the gateway's commands as processes."""
+    """A function that starts the gateway's commands as processes."""
     with processes() as starter:
         yield starter
 
@@ -114,7 +112,7 @@ def address(emulator: RelayEmulator) -> HybridConnectionAddress:
 
 @pytest.fixture(scope="session")
 def findscu() -> None:
-    """DCMTK is there; without it the test is skipped, but never in CI."""
+    """Skip the test without DCMTK; fail it in CI."""
     if not shutil.which("findscu"):
         reason = "DCMTK's findscu is not installed: apt-get install dcmtk"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
@@ -122,7 +120,7 @@ def findscu() -> None:
 
 @pytest.fixture(scope="session")
 def tinyproxy_program() -> None:
-    """tinyproxy is there; without it the test is skipped, but never in CI."""
+    """Skip the test without tinyproxy; fail it in CI."""
     if not shutil.which("tinyproxy"):
         reason = "tinyproxy is not installed: apt-get install tinyproxy-bin"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
@@ -130,21 +128,21 @@ def tinyproxy_program() -> None:
 
 @pytest.fixture
 def tinyproxy(tinyproxy_program: None, tmp_path: Path) -> Iterator[TinyProxy]:
-    """A proxy that demands authentication."""
+    """A proxy that requires authentication."""
     with running_proxy(tmp_path) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def collector(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    """A collector of traces, to which this process sends them."""
+    """A collector that receives this process's traces."""
     with collecting() as made, traces_to(made.endpoint, settings, monkeypatch):
         yield made
 
 
 @pytest.fixture
 def deaf_collector(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One that takes connections and never answers."""
+    """A collector that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
         with traces_to(endpoint, settings, monkeypatch):

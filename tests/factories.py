@@ -1,4 +1,4 @@
-"""Makes payloads and items for the tests: valid unless a test says otherwise."""
+"""Create actions and worklist items for tests, valid unless a test changes them."""
 
 import copy
 from datetime import date, time
@@ -14,8 +14,10 @@ from worklist.services import CreateWorklistItem
 
 
 def payload(**item_changes: Any) -> dict[str, Any]:
-    """A worklist.create_item, its own in action_id and accession number; `participant__name=…` changes one value,
-    and None takes it out."""
+    """Return a worklist.create_item action with a new action_id and accession number.
+
+    `participant__name=…` changes one value; None removes it.
+    """
     action = create_item_action()
     for path, value in item_changes.items():
         set_at(action["parameters"]["worklist_item"], path, value)
@@ -23,7 +25,7 @@ def payload(**item_changes: Any) -> dict[str, Any]:
 
 
 def set_at(item: dict[str, Any], path: str, value: Any) -> None:
-    """Set `participant__name` and the like; None removes the key."""
+    """Set the value at a path such as `participant__name`; None removes the key."""
     *parents, last = path.split("__")
     for parent in parents:
         item = item.setdefault(parent, {})
@@ -34,7 +36,7 @@ def set_at(item: dict[str, Any], path: str, value: Any) -> None:
 
 
 class WorklistItemFactory(factory.django.DjangoModelFactory[WorklistItem]):
-    """A woman at half past two."""
+    """An item scheduled at 14:30."""
 
     class Meta:
         model = WorklistItem
@@ -56,12 +58,12 @@ class WorklistItemFactory(factory.django.DjangoModelFactory[WorklistItem]):
 
 
 def create(**values: Any) -> WorklistItem:
-    """An item that is there when the modality asks."""
+    """Create an item in the database."""
     return WorklistItemFactory.create(**values)
 
 
 def item_of_an_action(**changes: Any) -> WorklistItem:
-    """An item as an action from the cloud makes it."""
+    """Create an item through an action, as Manage does."""
     content = payload(**changes)
     with transaction.atomic():
         CreateWorklistItem()(GatewayAction(content, content["action_type"], content["action_id"]))

@@ -1,4 +1,4 @@
-"""Installs what tests want of npm, as the lock file beside them has it, once for all that run at the same time."""
+"""Install npm packages for tests by their lock file, once for all workers."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ INSTALLING_SECONDS = 180
 
 
 def installed(folder: Path) -> Path:
-    """The folder `node_modules` beside this package.json. Without npm the tests are skipped, but never in CI."""
+    """Return the folder `node_modules` of a package.json, installed. Without npm, skip the tests; fail them in CI."""
     lock, mark = folder / "package-lock.json", folder / "node_modules" / ".installed-lock"
     if not shutil.which("node") or not shutil.which("npm"):
         unavailable(folder, "no node or no npm: apt-get install nodejs npm")
@@ -25,13 +25,12 @@ def installed(folder: Path) -> Path:
 
 
 def unavailable(folder: Path, reason: str) -> None:
-    """Skip all that needs the packages, but never in CI."""
+    """Skip the tests that need the packages; fail them in CI."""
     reason = f"What {folder.name}/package.json names is not there: {reason}"
     pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
 def _install(folder: Path) -> None:
-    """What the lock file has, by npm."""
     command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
     try:
         subprocess.run(command, cwd=folder, timeout=INSTALLING_SECONDS, check=True, capture_output=True, text=True)

@@ -1,5 +1,4 @@
-"""Starts the gateway's commands as real processes against the test database, on ports that nobody else takes meanwhile,
-and waits for what they say."""
+"""Start the gateway's commands as real processes against the test database, and wait for their output."""
 
 import itertools
 import json
@@ -19,21 +18,21 @@ from django.db import connection
 
 PATIENCE = 30.0
 
-#: Ports below those that a system hands out by itself, so many for each worker of pytest-xdist: what is free now is so
-#: still when the process that is told of it has started.
+#: A range of ports for each worker of pytest-xdist, below the ports that the system assigns by itself: a port that is
+#: free now stays free until the process under test listens on it.
 FIRST_PORT, PORTS, WORKERS = 20_000, 500, 24
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
 _ports = itertools.count(os.getpid())  # another run of the tests beside this one begins elsewhere
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different ports that nothing has."""
+    """Return different ports on which nothing listens."""
     own = (FIRST_PORT + _worker * PORTS + number % PORTS for number in _ports)
     return list(itertools.islice(filter(is_free, own), count))
 
 
 def is_free(port: int) -> bool:
-    """Whether somebody could listen there now."""
+    """Tell whether a process could listen on this port now."""
     try:
         with socket.create_server(("127.0.0.1", port)):
             return True
@@ -42,7 +41,7 @@ def is_free(port: int) -> bool:
 
 
 def database_url() -> str:
-    """The DATABASE_URL of the test database, for other processes."""
+    """Return the DATABASE_URL of the test database, for other processes."""
     config = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{config['NAME']}"
@@ -50,7 +49,7 @@ def database_url() -> str:
 
 
 class Process:
-    """A command that runs, and everything it has written."""
+    """A running command, and its output so far."""
 
     def __init__(self, arguments: list[str], environment: dict[str, str], program: str = sys.executable) -> None:
         self._process = subprocess.Popen(
@@ -75,42 +74,41 @@ class Process:
 
     @property
     def output(self) -> str:
-        """All that it has written."""
+        """Return all output so far."""
         return "".join(self.lines)
 
     def wait_for(self, text: str) -> str:
-        """The next line with this text in it; fails with the whole output when the process ends without one."""
+        """Return the next line that contains the text; fail with the whole output if the process ends without one."""
         while (line := self._new.get(timeout=PATIENCE)) is not None:
             if text in line:
                 return line
         raise AssertionError(f"ended without {text!r}:\n{self.output}")
 
     def wait_for_field(self, text: str, field: str) -> Any:
-        """The value of a field of the next JSON log line with this text in it."""
+        """Return a field of the next JSON log line that contains the text."""
         return json.loads(self.wait_for(text))[field]
 
     def send_signal(self, number: int) -> None:
-        """Send a signal."""
         self._process.send_signal(number)
 
     def stop(self, number: int = signal.SIGTERM, patience: float = PATIENCE) -> int:
-        """Send a signal, wait for the end, return the exit status."""
+        """Send a signal, wait for the exit and return its status."""
         self.send_signal(number)
         return self.exit_status(patience)
 
     def exit_status(self, patience: float = PATIENCE) -> int:
-        """Wait for the end."""
+        """Wait for the exit and return its status."""
         status = self._process.wait(patience)
         self._reader.join(PATIENCE)
         return status
 
     def ask_to_end(self) -> None:
-        """SIGTERM, if it has not ended: one that has started others ends them too, where SIGKILL would leave them."""
+        """Send SIGTERM if it runs. Unlike SIGKILL this also ends the processes that it has started."""
         if self._process.poll() is None:
             self._process.terminate()
 
     def end(self) -> None:
-        """Wait for its end, and kill it if it does not come."""
+        """Wait for the exit, and kill the process if it takes too long."""
         try:
             self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -123,7 +121,7 @@ Start = Callable[..., Process]
 
 @contextmanager
 def processes() -> Iterator[Start]:
-    """Gives a function that starts `manage.py COMMAND` with an environment; all are ended with the block."""
+    """Yield a function that starts `manage.py COMMAND` with an environment; end all processes with the block."""
     started: list[Process] = []
 
     def start(*command: str, program: str = "manage.py", **environment: str) -> Process:

@@ -1,4 +1,4 @@
-"""A hospital's proxy: tinyproxy as a process of its own, which demands a user name and a password."""
+"""A hospital's proxy: a tinyproxy process that requires a user name and a password."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.processes import Process, free_ports
 
 USER, PASSWORD = "gateway", "proxy-s3cret.42"
-#: `Info`, since only there it says that it is ready.
+#: LogLevel Info: below it tinyproxy does not log that it is ready.
 CONFIGURATION = """
 Listen 127.0.0.1
 Port {port}
@@ -20,7 +20,7 @@ BasicAuth {user} {password}
 
 
 class TinyProxy:
-    """A proxy that runs."""
+    """A running proxy."""
 
     def __init__(self, process: Process, port: int) -> None:
         self.port = port
@@ -28,27 +28,27 @@ class TinyProxy:
 
     @property
     def address(self) -> str:
-        """Host and port."""
+        """Return `host:port`."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """What belongs into HTTPS_PROXY."""
+        """Return the value for HTTPS_PROXY."""
         return self.url_with(USER, PASSWORD)
 
     def url_with(self, user: str, password: str) -> str:
-        """The same for somebody else."""
+        """Return the URL with another user name and password."""
         return f"http://{user}:{password}@{self.address}"
 
     @property
     def connects(self) -> list[str]:
-        """Where it was asked to connect to, so far."""
+        """Return the targets of all CONNECT requests so far."""
         return re.findall(r"CONNECT (\S+) HTTP", self._process.output)
 
 
 @contextmanager
 def running_proxy(folder: Path, more: str = "") -> Iterator[TinyProxy]:
-    """A proxy, with `more` lines in its configuration."""
+    """Run a proxy, with `more` lines in its configuration."""
     (port,) = free_ports(1)
     file = folder / f"tinyproxy-{port}.conf"
     file.write_text(CONFIGURATION.format(port=port, user=USER, password=PASSWORD, more=more))

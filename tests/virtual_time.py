@@ -1,7 +1,7 @@
-"""Runs a coroutine in a time of its own, which jumps to the next timer whenever nothing happens.
+"""Run a coroutine in virtual time, which jumps to the next timer whenever nothing happens.
 
-Real sockets work in it: it jumps only when none of them, and no thread, has had anything to say for a moment of real
-time. Half an hour of waiting passes in a second.
+Real sockets work: time jumps only after a moment of real time without activity on any socket or from any thread. Half
+an hour of waiting passes in a second.
 """
 
 import asyncio
@@ -11,19 +11,19 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-#: How long nothing must happen, in real seconds, before time jumps.
+#: How many real seconds without activity make time jump.
 QUIET = 0.02
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Waits a moment instead of as long as it is told, and counts the rest as passed."""
+    """Waits a moment instead of the whole timeout, and counts the rest as passed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.jumped = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready; time jumps by `timeout` where nothing is."""
+        """Return what is ready; let time jump by `timeout` if nothing is."""
         if timeout is None or timeout <= QUIET:
             return super().select(timeout)
         ready = super().select(QUIET)
@@ -38,16 +38,16 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jumping)
 
     def time(self) -> float:
-        """Real time and all that was jumped over."""
+        """Return real time plus all jumps."""
         return super().time() + self._jumping.jumped
 
 
 def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """The result of a coroutine."""
+    """Run a coroutine in virtual time and return its result."""
     with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
         return runner.run(coroutine)
 
 
 def now() -> float:
-    """The virtual time of the running loop, in seconds."""
+    """Return the virtual time of the running loop, in seconds."""
     return asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""The schema that Manage is given is the file."""
+"""export_schema prints the file that Manage is given."""
 
 from io import StringIO
 from pathlib import Path

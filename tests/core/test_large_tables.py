@@ -1,4 +1,4 @@
-"""What the admin asks of large tables: nothing that goes through all of a table."""
+"""The admin's lists never read a whole table."""
 
 from datetime import UTC, datetime
 from uuid import uuid4

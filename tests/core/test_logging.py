@@ -1,4 +1,4 @@
-"""What a log may say."""
+"""What may be logged."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Migrations in line."""
+"""The newest migration of each app, and the groups that migrations create."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a monitor is told at /readyz."""
+"""The answer of /readyz."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Production refuses what is insecure or missing, and says which and how."""
+"""Production refuses insecure or missing settings, and says which and what to do."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which address shows what."""
+"""Addresses and their methods."""
 
 import pytest
 from django.test import Client
@@ -22,5 +22,5 @@ class TestUrls:
         assert client.head(address).status_code != 405
 
     @pytest.mark.django_db
-    def test_the_front_door_leads_to_the_login(self, client: Client) -> None:
+    def test_the_start_page_redirects_to_the_login(self, client: Client) -> None:
         assert client.get("/", follow=True).redirect_chain == [("/login/?next=/", 302)]

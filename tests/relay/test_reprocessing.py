@@ -137,7 +137,7 @@ class TestThePages:
         client = client_of("support")
         client.post(ask(refused))
         assert "already done" in page(client, ask(refused))
-        assert "done already" in client.post(ask(refused), follow=True).content.decode()
+        assert "already done" in client.post(ask(refused), follow=True).content.decode()
         assert Reprocessing.objects.count() == 1
 
     def test_do_several_from_the_list(self, refused: ReceivedAction) -> None:
@@ -145,7 +145,7 @@ class TestThePages:
         listed = reverse("admin:relay_receivedaction_changelist")
         text = client_of("support").post(listed, form, follow=True).content.decode()
         assert "was executed again: updated." in text
-        assert "not executed again. It is done already" in text
+        assert "not executed again. It is already done" in text
 
     def test_are_for_those_with_the_permission(self, client: Client, refused: ReceivedAction) -> None:
         client.force_login(_viewer())

@@ -40,7 +40,7 @@ class Gateway:
         return self
 
     def run_one(self, name: str, program: str = "manage.py") -> Process:
-        """Start one part, and wait until it says that it is ready."""
+        """Start one part, and wait for the log line that says that it is ready."""
         ready = {
             "run_relay_emulator": "relay emulator listening",
             "run_relay_listener": "listener online",
@@ -54,7 +54,7 @@ class Gateway:
 
     @property
     def address(self) -> HybridConnectionAddress:
-        """Its hybrid connection."""
+        """Return the hybrid connection of its listener."""
         return HybridConnectionAddress(self.environment["AZURE_RELAY_NAMESPACE"], PATH, plain=True)
 
     async def send(self, action: dict[str, Any]) -> str:
@@ -62,12 +62,12 @@ class Gateway:
         return await send(self.address, KEYS, json.dumps(action), PATIENCE)
 
     def reply(self, action: dict[str, Any]) -> dict[str, Any]:
-        """The reply to an action."""
+        """Send an action and return the reply."""
         reply: dict[str, Any] = json.loads(asyncio.run(self.send(action)))
         return reply
 
     def findscu(self, *keys: str, calling: str = "MAMMO1") -> str:
-        """What DCMTK prints of the responses to a query with these keys."""
+        """Return the output of DCMTK for a query with these keys."""
         arguments = [argument for key in keys for argument in ("-k", key)]
         called = settings.MWL_AE_TITLE
         command = ["findscu", "-v", "-W", "-aet", calling, "-aec", called, "127.0.0.1", str(self.mwl_port), *arguments]
@@ -77,11 +77,11 @@ class Gateway:
 
 @pytest.fixture
 def gateway(start: Start) -> Gateway:
-    """A gateway of which the test starts what it needs."""
+    """A gateway; the test starts the parts that it needs."""
     return Gateway(start)
 
 
 @pytest.fixture
 def project() -> Path:
-    """Where the project is."""
+    """The folder of the project."""
     return Path(settings.BASE_DIR)

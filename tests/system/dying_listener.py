@@ -1,4 +1,4 @@
-"""run_relay_listener, but it is killed (SIGKILL) right after the commit of its first action and before the reply."""
+"""Run the relay listener, and kill it (SIGKILL) between the commit of its first action and the reply."""
 
 import os
 import signal
@@ -20,10 +20,10 @@ from relay.management.commands.run_relay_listener import Command  # noqa: E402
 
 
 class DyingCommand(Command):
-    """Dies at the worst moment."""
+    """The command with a listener that dies."""
 
     def listener(self, on_status: Callable[[ListenerStatus], None]) -> Listener:
-        """The real one, but its first answer is its last."""
+        """Return the real listener, which dies instead of returning its first reply."""
         listener = super().listener(on_status)
 
         async def answer(frame: bytes, accept: Accept) -> str:

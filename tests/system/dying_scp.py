@@ -1,6 +1,6 @@
-"""run_mwl_scp, but it is killed (SIGKILL) in its first N-CREATE: `before` the commit, or `after` it.
+"""Run the worklist SCP, and kill it (SIGKILL) in its first N-CREATE, `before` or `after` the commit.
 
-After it is before the answer, too: pynetdicom sends that when the handler has returned.
+In both cases it sends no response: pynetdicom sends it when the handler returns.
 """
 
 import os
@@ -28,16 +28,16 @@ LAST_STATEMENT = f'INSERT INTO "{ItemChange._meta.db_table}"'
 
 
 def die() -> None:
-    """At once: nothing is put in order, flushed or said."""
+    """Kill this process at once, without any clean-up."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-#: What is done when all of the transaction is with the database, but for its end.
+#: What to do after the last statement of the transaction, before the commit.
 MOMENTS: dict[str, Callable[[], None]] = {"before": die, "after": partial(transaction.on_commit, die)}
 
 
 def execute_and_die(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
-    """Around each statement."""
+    """Execute a statement; after the last one, die at the chosen moment."""
     done = execute(sql, *arguments)
     if sql.startswith(LAST_STATEMENT):
         MOMENTS[sys.argv[1]]()
@@ -45,7 +45,7 @@ def execute_and_die(execute: Callable[..., Any], sql: str, *arguments: Any) -> A
 
 
 def watch(connection: Any, **_: Any) -> None:
-    """Around each connection."""
+    """Wrap the statements of a new connection."""
     connection.execute_wrappers.append(execute_and_die)
 
 

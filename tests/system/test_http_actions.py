@@ -1,4 +1,4 @@
-"""Actions and health over HTTP, through the relay, as an HTTP client in the cloud asks for them."""
+"""Actions and health over HTTP through the relay, as Manage's HTTP client requests them."""
 
 import json
 from http.client import HTTPConnection
@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import KEYS, PATH
 from tests.factories import payload
 from tests.system.conftest import Gateway
-from tests.system.test_store_away import locked_database
+from tests.system.test_database_away import locked_database
 from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db(transaction=True)

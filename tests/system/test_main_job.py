@@ -1,4 +1,4 @@
-"""An action goes in at one end, a modality sees it at the other: with real processes, and DCMTK as the modality."""
+"""From an action of Manage to the worklist of a modality, with real processes and DCMTK as the modality."""
 
 import asyncio
 import json
@@ -42,8 +42,8 @@ def scheduled() -> dict[str, object]:
     return payload(accession_number="ACC1", participant__name="O'BRIEN-ŁUKASZ^ZOË", **changes)
 
 
-def told(change: dict[str, Any]) -> tuple[str, str, int]:
-    """Of a change: whose, how it stands, and with how many images."""
+def summary(change: dict[str, Any]) -> tuple[str, str, int]:
+    """Return the accession number, the status and the number of images of a change."""
     return change["accession_number"], change["worklist_status"], change["performed"]["images"]
 
 
@@ -81,8 +81,8 @@ class TestMainJob:
         begun.complete()
         assert "ŁUKASZ" not in gateway.findscu(*query())
         second = poll(lambda action: asyncio.run(gateway.send(action)), first.cursor)
-        assert [told(change) for change in first.changes] == [("ACC1", "IN PROGRESS", 0)]
-        assert [told(change) for change in second.changes] == [("ACC1", "COMPLETED", 4)]
+        assert [summary(change) for change in first.changes] == [("ACC1", "IN PROGRESS", 0)]
+        assert [summary(change) for change in second.changes] == [("ACC1", "COMPLETED", 4)]
         assert gateway.reply(item_status_action("ACC1"))["performed"] == second.changes[0]["performed"]
 
     def test_the_cursor_of_a_reply_is_good_for_the_command(self, gateway: Gateway) -> None:

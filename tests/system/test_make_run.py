@@ -1,4 +1,4 @@
-"""What a newcomer starts: `make run`, with and without ONCE=1."""
+"""`make run`, with and without ONCE=1."""
 
 import os
 import pty
@@ -91,17 +91,17 @@ class TestRun:
             recipe = f"run: ; @cd {project} && {python} manage.py run_gateway\n"
             os.execvpe("make", ["make", "--eval", recipe, "-f", "/dev/null", "run"], environment)
         written = ""
-        for piece in pieces(terminal):
-            written += piece
-            if "Ctrl-C stops" in piece:
+        for chunk in chunks(terminal):
+            written += chunk
+            if "Ctrl-C stops" in chunk:
                 os.write(terminal, b"\x03")
         assert "Ctrl-C stops" in written, written
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 0
 
 
-def pieces(terminal: int) -> Iterator[str]:
-    """What comes out of a terminal, until its other end is closed: all who had it are gone."""
+def chunks(terminal: int) -> Iterator[str]:
+    """Yield the output of a terminal, until all processes have closed it."""
     with suppress(OSError):
-        while piece := os.read(terminal, 65536):
-            yield piece.decode(errors="replace")
+        while chunk := os.read(terminal, 65536):
+            yield chunk.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Everything at DEBUG, and nobody in it: the main job with all that can go wrong, and then every line is searched."""
+"""Run the main job and its failures with all logs at DEBUG, and search every line for patient data and keys."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Once, and only once: with death at the worst moment, and with two listeners at the same instant."""
+"""An action is executed exactly once, even if the listener is killed or two listeners receive it at once."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Through a proxy that demands CONNECT with authentication, to a relay with a certificate of a private authority."""
+"""Connect through a proxy that requires authentication, to a relay with a certificate of a private authority."""
 
 from collections.abc import Callable
 from pathlib import Path

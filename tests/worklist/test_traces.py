@@ -17,9 +17,9 @@ class TestTraces:
         found = collector.wait_for("C-FIND")
         assert (found["gateway.calling_ae_title"], found["gateway.outcome"]) == ("MAMMO1", "answered")
         assert (found["gateway.matched"], found["gateway.keys"]) == (1, "PatientName,PatientID")
-        assert not collector.knows_somebody
+        assert not collector.has_patient_data
 
     def test_a_procedure_step_is_a_span_without_patient_data(self, collector: Collector, unit: Unit) -> None:
         unit.create("2.25.77", request(PatientName=NAME, PatientID=NUMBER))
         assert collector.wait_for("N-CREATE")["gateway.sop_instance_uid"] == "2.25.77"
-        assert not collector.knows_somebody
+        assert not collector.has_patient_data

@@ -1,4 +1,4 @@
-"""What a modality may do: begin a step and change it; all or nothing."""
+"""N-CREATE and N-SET store everything about a step, or nothing."""
 
 from datetime import date, time, timedelta
 
@@ -36,21 +36,21 @@ Reason = MppsException.Reason
 
 @pytest.fixture
 def item() -> WorklistItem:
-    """A woman on the list."""
+    """Create an item."""
     return WorklistItemFactory.create(accession_number="A1")
 
 
 def flagged(reason: MppsException.Reason) -> list[str]:
-    """What the exceptions of this reason name."""
+    """Return the details of the exceptions with this reason."""
     return list(MppsException.objects.filter(reason=reason).values_list("detail", flat=True))
 
 
 def nothing_is_there() -> bool:
-    """No trace of a step."""
+    """Return whether nothing was stored."""
     return not any(model.objects.exists() for model in (PerformedProcedureStep, StepLink, MppsException, ItemChange))
 
 
-class TestStarting:
+class TestCreate:
     def test_keeps_the_step_with_who_has_sent_it(self, item: WorklistItem) -> None:
         step = start("1.1", scheduled(item), PatientID=item.patient_id)
         assert (step.status, step.calling_ae_title, step.address) == ("IN PROGRESS", "MAMMO1", "127.0.0.1")
@@ -81,7 +81,7 @@ class TestStarting:
         assert nothing_is_there()
 
 
-class TestChanging:
+class TestSet:
     def test_one_that_is_not_there_is_unknown(self) -> None:
         with pytest.raises(NoSuchInstance):
             change("1.1", end())
@@ -177,7 +177,7 @@ class TestChanging:
 
 class TestAStepWithoutAnEnd:
     def age(self) -> None:
-        """A day goes by."""
+        """Let more than a day pass."""
         PerformedProcedureStep.objects.update(created_at=timezone.now() - ABANDONED_AFTER - timedelta(minutes=1))
 
     def test_is_told_once_after_a_day_and_stays_in_progress(self, item: WorklistItem) -> None:

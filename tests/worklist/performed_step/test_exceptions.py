@@ -1,4 +1,4 @@
-"""What a person can do about an MPPS exception, what that does to the item, and who stands in the audit log for it."""
+"""A person resolves MPPS exceptions; the items change and the audit log names the person."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def named(item: WorklistItem | None = None, accession_number: str = "") -> Datas
 
 
 def start(*steps: Dataset, uid: str = UID, **changes: str) -> PerformedProcedureStep:
-    """A modality begins."""
+    """Begin a step, as a modality does."""
     values = {
         "PatientID": "",
         "PatientName": "",
@@ -51,7 +51,7 @@ def start(*steps: Dataset, uid: str = UID, **changes: str) -> PerformedProcedure
 
 
 def end(status: str, uid: str = UID, **changes: Any) -> None:
-    """A modality ends."""
+    """End a step, as a modality does."""
     image = dataset(ReferencedSOPClassUID="1.2", ReferencedSOPInstanceUID="1.2.3")
     series = dataset(OperatorsName="RADIOGRAPHER^ROSE", ReferencedImageSequence=[image, image])
     values = {
@@ -64,37 +64,37 @@ def end(status: str, uid: str = UID, **changes: Any) -> None:
         set_performed_procedure_step(uid, dataset(**{**values, **changes}), MACHINE)
 
 
-def cloud_says(item: WorklistItem, status: str) -> None:
-    """Manage says so."""
+def manage_reports(item: WorklistItem, status: str) -> None:
+    """Report a status from Manage."""
     with transaction.atomic():
         recompute_status(WorklistItem.objects.select_for_update().get(pk=item.pk), "relay:manage", from_manage=status)
 
 
 def status_of(item: WorklistItem) -> str:
-    """As it stands now."""
+    """Return the present status."""
     return WorklistItem.objects.get(pk=item.pk).status
 
 
-def told(item: WorklistItem) -> list[str]:
-    """The states that Manage is told of, one after the other."""
+def statuses_sent(item: WorklistItem) -> list[str]:
+    """Return the statuses in the outbox, in order."""
     return [change.status for change in ItemChange.objects.filter(item=item)]
 
 
 def resolution() -> tuple[str, str, str]:
-    """How the only exception was dealt with, by whom, and why."""
+    """Return how the only exception was resolved, by whom and why."""
     exception = MppsException.objects.get()
     return exception.resolution, exception.resolved_by, exception.note
 
 
 def actors_of_changes(record: WorklistItem | MppsException) -> list[str]:
-    """Who has changed it, by the audit log."""
+    """Return the actors of its changes in the audit log."""
     changes = AuditLog.objects.filter(object_id=record.pk, operation="update").order_by("created_at")
     return [change.actor for change in changes]
 
 
 @pytest.fixture
 def item() -> WorklistItem:
-    """A woman on the list."""
+    """Create an item."""
     return WorklistItemFactory.create(accession_number="ACC1")
 
 
@@ -108,7 +108,7 @@ class TestLinkingToAnItem:
         exception = MppsException.objects.get()
         link_to_item(exception, item, JANE, "typed by hand")
         assert status_of(item) == state
-        assert told(item) == [state]
+        assert statuses_sent(item) == [state]
         assert resolution() == ("linked", JANE, "typed by hand")
         assert actors_of_changes(item) == actors_of_changes(exception) == [JANE]
 
@@ -116,7 +116,7 @@ class TestLinkingToAnItem:
         start(named())
         link_to_item(MppsException.objects.get(), item, JANE)
         end(ItemStatus.COMPLETED)
-        assert told(item) == [ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED]
+        assert statuses_sent(item) == [ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED]
 
     def test_ends_the_alarm_of_a_wrong_patient(self, item: WorklistItem) -> None:
         start(named(item), PatientID="9990000099")
@@ -127,7 +127,7 @@ class TestLinkingToAnItem:
         assert status_of(item) == ItemStatus.IN_PROGRESS
 
     def test_tells_a_person_when_manage_had_discontinued_the_item(self, item: WorklistItem) -> None:
-        cloud_says(item, ItemStatus.DISCONTINUED)
+        manage_reports(item, ItemStatus.DISCONTINUED)
         start(named())
         link_to_item(MppsException.objects.get(), item, JANE)
         assert [each.reason for each in MppsException.objects.open()] == ["contradicts_cloud"]
@@ -148,12 +148,12 @@ class TestPuttingBack:
         assert status_of(item) == ItemStatus.IN_PROGRESS
         put_back(exception, JANE, "the wrong button")
         assert status_of(item) == ItemStatus.SCHEDULED
-        assert told(item) == [ItemStatus.IN_PROGRESS, ItemStatus.SCHEDULED]
+        assert statuses_sent(item) == [ItemStatus.IN_PROGRESS, ItemStatus.SCHEDULED]
         assert resolution() == ("put_back", JANE, "the wrong button")
 
     def test_of_an_item_that_manage_has_closed_is_not_possible_and_changes_nothing(self, item: WorklistItem) -> None:
         start(named(item), PerformedStationAETitle="")
-        cloud_says(item, ItemStatus.COMPLETED)
+        manage_reports(item, ItemStatus.COMPLETED)
         with pytest.raises(CannotResolve, match="Manage has closed ACC1: only Manage can send a new item"):
             put_back(MppsException.objects.get(), JANE)
         assert MppsException.objects.open().count() == 1
@@ -219,7 +219,7 @@ class TestPuttingAnItemBack:
         end(ItemStatus.DISCONTINUED)
         put_item_back(item, JANE)
         assert status_of(item) == ItemStatus.SCHEDULED
-        assert told(item) == [ItemStatus.IN_PROGRESS, ItemStatus.DISCONTINUED, ItemStatus.SCHEDULED]
+        assert statuses_sent(item) == [ItemStatus.IN_PROGRESS, ItemStatus.DISCONTINUED, ItemStatus.SCHEDULED]
         assert actors_of_changes(item)[-1] == JANE
 
     def test_leaves_it_as_another_step_has_it(self, item: WorklistItem) -> None:
@@ -235,7 +235,7 @@ class TestPuttingAnItemBack:
     def test_that_manage_has_closed_is_not_possible(self, item: WorklistItem, closed: str) -> None:
         start(named(item))
         end(ItemStatus.DISCONTINUED)
-        cloud_says(item, closed)
+        manage_reports(item, closed)
         with pytest.raises(CannotResolve, match="Manage has closed ACC1"):
             put_item_back(item, JANE)
         assert status_of(item) == closed
@@ -250,7 +250,7 @@ class TestPuttingAnItemBack:
 
 class TestTheAuditLog:
     def test_says_which_item_was_linked_even_where_its_state_stays(self, item: WorklistItem) -> None:
-        cloud_says(item, ItemStatus.COMPLETED)
+        manage_reports(item, ItemStatus.COMPLETED)
         start(named())
         link_to_item(MppsException.objects.get(), item, JANE)
         assert AuditLog.objects.get(actor=JANE, object_type="worklist.steplink").after["item_id"] == str(item.pk)

@@ -31,7 +31,7 @@ DONE = {
 
 @pytest.fixture
 def item() -> WorklistItem:
-    """A woman on the list."""
+    """Create an item."""
     return WorklistItemFactory.create(accession_number="A1")
 
 

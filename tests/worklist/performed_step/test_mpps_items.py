@@ -19,7 +19,7 @@ Reason = MppsException.Reason
 
 @pytest.fixture
 def item(unit: Unit) -> WorklistItem:
-    """A woman on the list."""
+    """Create an item."""
     return create_item(accession_number="A001")
 
 
