@@ -1,4 +1,4 @@
-"""A modality that sends almost proper bytes, as a program of its own: it knows nothing of Django or of this gateway."""
+"""Send malformed requests as a modality. It runs in a process of its own, so it imports nothing of Django."""
 
 import random
 import socket
@@ -24,7 +24,7 @@ from tests.dicom.requests import CALLED, PATIENCE, dataset, request
 STATUS = b"\x00\x00\x00\x09\x02\x00\x00\x00"
 PENDING = (0xFF00, 0xFF01)
 ENDED = -1
-#: How long to wait for an answer to what may not be a whole PDU. Seconds.
+#: How long to wait for a response to what may not be a whole PDU. Seconds.
 IMPATIENCE = 0.01
 ABORT, REJECT, ACCEPT, RELEASED, DATA = 7, 3, 2, 6, 4
 
@@ -47,7 +47,7 @@ SEEDS = (
 
 
 def mutated(chance: random.Random, text: bytes) -> bytes:
-    """The bytes with one to four things wrong."""
+    """Change the bytes in one to four places."""
     mutant = bytearray(text)
     for _ in range(chance.randrange(1, 5)):
         at = chance.randrange(len(mutant) + 1)
@@ -66,13 +66,13 @@ def mutated(chance: random.Random, text: bytes) -> bytes:
     return bytes(mutant[: chance.randrange(len(mutant) + 1)] if chance.random() < 0.1 else mutant)
 
 
-class Line:
-    """An association on a plain socket, of which every byte is ours."""
+class RawConnection:
+    """An association on a plain socket, with every byte written here."""
 
-    def __init__(self, port: int, greeting: bytes) -> None:
+    def __init__(self, port: int, request_pdu: bytes) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.sendall(greeting)
+        self._socket.sendall(request_pdu)
 
     def close(self) -> None:
         """End the connection."""
@@ -85,7 +85,7 @@ class Line:
         self.close()
 
     def pdu(self) -> tuple[int, bytes]:
-        """Type and content of the next one; of type 0 where the connection has ended."""
+        """Return type and content of the next PDU; type 0 if the connection has closed."""
         try:
             head = self._bytes(6)
             kind, length = struct.unpack(">BxL", head) if len(head) == 6 else (0, 0)
@@ -94,7 +94,7 @@ class Line:
             return 0, b""
 
     def last_pdu(self) -> int:
-        """The type of the last one before the connection ends. One who waits for more than was sent gets no more."""
+        """Return the type of the last PDU before the connection closes; stop sending if the server waits for more."""
         last = 0
         self._socket.settimeout(IMPATIENCE)
         while True:
@@ -110,7 +110,7 @@ class Line:
             last = kind
 
     def status_of(self, query: bytes) -> int:
-        """The final status of a query; ENDED where the association ends on it."""
+        """Return the final status of a query; ENDED if the association ends."""
         try:
             self._socket.sendall(query)
         except ConnectionError:
@@ -124,7 +124,7 @@ class Line:
                     return status
 
     def send(self, text: bytes) -> None:
-        """Send what is to be sent, as far as it is taken."""
+        """Send the bytes, as many as the server takes."""
         with suppress(ConnectionError):
             self._socket.sendall(text)
 
@@ -136,7 +136,7 @@ class Line:
 
 
 def _statuses(content: bytes) -> Iterator[int]:
-    """Of the command sets in one P-DATA-TF; ours go into one PDV each."""
+    """Yield the status of each command set in a P-DATA-TF; our server sends each in one PDV."""
     while content:
         length, header = struct.unpack(">LxB", content[:6])
         if header & 1:
@@ -145,8 +145,8 @@ def _statuses(content: bytes) -> Iterator[int]:
         content = content[4 + length :]
 
 
-def greeting_of(port: int, syntax: UID) -> bytes:
-    """An A-ASSOCIATE-RQ as pynetdicom sends it."""
+def association_request(port: int, syntax: UID) -> bytes:
+    """Return the A-ASSOCIATE-RQ that pynetdicom sends."""
     sent: list[bytes] = []
     handlers: list[Any] = [(evt.EVT_DATA_SENT, lambda event: sent.append(event.data))]
     entity = AE(ae_title="MAMMO1")
@@ -173,17 +173,17 @@ def query(identifier: bytes) -> bytes:
 
 @cache
 def seeds(syntax: UID) -> list[bytes]:
-    """Proper identifiers as they go over the wire."""
+    """Encode well-formed identifiers, from which the malformed ones are made."""
     return [encode(identifier, syntax.is_implicit_VR, syntax.is_little_endian) or b"" for identifier in SEEDS]
 
 
-def ask_wrongly(port: int, greeting: bytes, syntax: UID, seed: int, number: int) -> Counter[int]:
-    """So many mutated identifiers, one after another, and what came of each."""
+def send_malformed_identifiers(port: int, request_pdu: bytes, syntax: UID, seed: int, number: int) -> Counter[int]:
+    """Send malformed identifiers one after another; count each final status."""
     chance, outcomes = random.Random(seed), Counter[int]()
-    line: Line | None = None
+    line: RawConnection | None = None
     for _ in range(number):
         if line is None:
-            line = Line(port, greeting)
+            line = RawConnection(port, request_pdu)
             assert line.pdu()[0] == ACCEPT
         status = line.status_of(query(mutated(chance, chance.choice(seeds(syntax)))))
         outcomes[status] += 1
@@ -195,15 +195,15 @@ def ask_wrongly(port: int, greeting: bytes, syntax: UID, seed: int, number: int)
     return outcomes
 
 
-def greet_wrongly(port: int, greeting: bytes, syntax: UID, seed: int, number: int) -> Counter[int]:
-    """So many mutated association requests and messages, each on a connection of its own, and how each ended."""
+def send_malformed_pdus(port: int, request_pdu: bytes, syntax: UID, seed: int, number: int) -> Counter[int]:
+    """Send malformed association requests and messages, each on its own connection; count the type of the last PDU."""
     chance, outcomes = random.Random(seed), Counter[int]()
     message = query(seeds(syntax)[0])
     for _ in range(number):
         if chance.random() < 0.5:
-            line = Line(port, mutated(chance, greeting))
+            line = RawConnection(port, mutated(chance, request_pdu))
         else:
-            line = Line(port, greeting)
+            line = RawConnection(port, request_pdu)
             assert line.pdu()[0] == ACCEPT
             line.send(mutated(chance, message))
             line.send(A_RELEASE_RQ().encode())

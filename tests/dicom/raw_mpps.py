@@ -1,7 +1,7 @@
-"""A modality that reports by hand: each byte is written here as PS3.5, PS3.7 and PS3.8 say, by struct alone.
+"""Report as a modality, byte by byte as PS3.5, PS3.7 and PS3.8 say.
 
-It uses neither pydicom nor pynetdicom, so it does not share an error with the server, and it can write what those would
-put right.
+This uses neither pydicom nor pynetdicom, so that it shares no error with the server, and can send what those libraries
+would correct.
 """
 
 import socket
@@ -17,7 +17,7 @@ MPPS = "1.2.840.10008.3.1.2.3.3"
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 IMPLEMENTATION = "2.25.1"
-#: Of the woman in each report.
+#: The patient in each report.
 NHS_NUMBER = "9990000018"
 
 # PS3.8 table 9-11 and what follows it: the types of PDUs and of the items in them.
@@ -25,7 +25,7 @@ REQUEST, ACCEPT, DATA, RELEASE, RELEASED, ABORT = 0x01, 0x02, 0x04, 0x05, 0x06, 
 APPLICATION, OFFER, ABSTRACT, TRANSFER, USER, LONGEST, CLASS = 0x10, 0x20, 0x30, 0x40, 0x50, 0x51, 0x52
 CONTEXT_ID = 1
 IS_COMMAND, IS_LAST = 0x01, 0x02
-#: Bytes of a data set in one P-DATA-TF: few, so that every report comes in several.
+#: Bytes of a data set in one P-DATA-TF: few, so that every report is sent in several.
 FRAGMENT = 200
 
 # PS3.7 section E.1: the elements of the command set.
@@ -35,7 +35,7 @@ ERROR_COMMENT, ERROR_ID, AFFECTED_UID, REQUESTED_UID = 0x00000902, 0x00000903, 0
 N_SET, N_CREATE = 0x0120, 0x0140
 DATA_FOLLOWS = 0x0001
 
-# PS3.6: the attributes that a report is made of.
+# PS3.6: the attributes of a report.
 CHARACTER_SET, REFERENCED_STUDIES, MODALITY = 0x00080005, 0x00081110, 0x00080060
 CODES, ACCESSION_NUMBER, STUDY_ID, STUDY_UID = 0x00081032, 0x00080050, 0x00200010, 0x0020000D
 PATIENT_NAME, PATIENT_ID, BIRTH_DATE, SEX, REFERENCED_PATIENTS = (
@@ -67,7 +67,7 @@ class Element(NamedTuple):
 DataSet = Sequence[Element]
 
 
-class Broken(Exception):
+class AssociationEnded(Exception):
     """The association ended without an answer."""
 
 
@@ -79,15 +79,14 @@ class Answer:
 
     @property
     def status(self) -> int:
-        """PS3.7 annex C."""
         return self.number(STATUS)
 
     def number(self, tag: int) -> int:
-        """A US."""
+        """The value of an element of VR US."""
         return int(struct.unpack("<H", self.elements[tag])[0])
 
     def text(self, tag: int) -> str:
-        """Without the byte that makes it even."""
+        """The value of a text element, without its padding."""
         return self.elements[tag].decode("ascii").rstrip("\0 ")
 
 
@@ -95,7 +94,7 @@ class Answer:
 
 
 def encoded(data_set: DataSet, transfer_syntax: str = IMPLICIT) -> bytes:
-    """The bytes of a data set, its elements in the order of their tags."""
+    """Encode a data set, its elements in the order of their tags."""
     return b"".join(_element(each, transfer_syntax) for each in sorted(data_set, key=lambda element: element.tag))
 
 
@@ -124,7 +123,7 @@ def _item(data_set: DataSet, transfer_syntax: str) -> bytes:
 
 
 def read(raw: bytes) -> dict[int, bytes]:
-    """The elements of a command set, which is in Implicit VR Little Endian and has no sequences."""
+    """Decode a command set: Implicit VR Little Endian, without sequences (PS3.7 section 6.3.1)."""
     elements, at = {}, 0
     while at < len(raw):
         group, number, length = struct.unpack_from("<HHL", raw, at)
@@ -137,7 +136,7 @@ def read(raw: bytes) -> dict[int, bytes]:
 
 
 def command(field: int, class_tag: int, uid_tag: int, uid: bytes, message_id: int) -> bytes:
-    """The command set of a request that has a data set."""
+    """Encode the command set of a request with a data set."""
     elements = [
         Element(class_tag, "UI", MPPS),
         Element(COMMAND_FIELD, "US", struct.pack("<H", field)),
@@ -167,8 +166,8 @@ def _request(calling: str, transfer_syntax: str) -> bytes:
 
 
 def _offer_is_accepted(accept: bytes) -> bool:
-    """Whether the one presentation context is (PS3.8 table 9-18: result 0)."""
-    at = 68  # behind version, titles and what is reserved
+    """Whether the one presentation context was accepted (PS3.8 table 9-18: result 0)."""
+    at = 68  # after the version, the AE titles and the reserved bytes
     while at < len(accept):
         kind, _, length = struct.unpack_from(">BBH", accept, at)
         if kind == OFFER | 0x01:
@@ -186,11 +185,11 @@ class RawAssociation:
     messages: int = 0
 
     def create(self, uid: str | bytes, data_set: DataSet | bytes) -> Answer:
-        """N-CREATE."""
+        """Send an N-CREATE."""
         return self._ask(N_CREATE, AFFECTED_CLASS, AFFECTED_UID, uid, data_set)
 
     def set(self, uid: str | bytes, data_set: DataSet | bytes) -> Answer:
-        """N-SET."""
+        """Send an N-SET."""
         return self._ask(N_SET, REQUESTED_CLASS, REQUESTED_UID, uid, data_set)
 
     def _ask(self, field: int, class_tag: int, uid_tag: int, uid: str | bytes, data_set: DataSet | bytes) -> Answer:
@@ -208,7 +207,7 @@ class RawAssociation:
             self.socket.sendall(_pdu(DATA, struct.pack(">L", len(value)) + value))
 
     def _answer(self) -> Answer:
-        """The response; the data set that it may have is read and forgotten."""
+        """Return the response's command set, and discard its data set if it has one."""
         parts = {IS_COMMAND: b"", 0: b""}
         wanted = {IS_COMMAND}
         while wanted:
@@ -221,10 +220,10 @@ class RawAssociation:
         return Answer(read(parts[IS_COMMAND]))
 
     def _values(self) -> Iterator[tuple[int, bytes]]:
-        """The presentation data values of the next P-DATA-TF: message control header and fragment."""
+        """Yield message control header and fragment of each presentation data value of the next P-DATA-TF."""
         kind, content = self.receive()
         if kind != DATA:
-            raise Broken
+            raise AssociationEnded
         at = 0
         while at < len(content):
             length, _, header = struct.unpack_from(">LBB", content, at)
@@ -232,7 +231,7 @@ class RawAssociation:
             at += 4 + length
 
     def receive(self) -> tuple[int, bytes]:
-        """The next PDU: its type and what is in it; Broken when there is none."""
+        """Return type and content of the next PDU; raise AssociationEnded if the connection has closed."""
         kind, _, length = struct.unpack(">BBL", self._read(6))
         return kind, self._read(length)
 
@@ -244,24 +243,24 @@ class RawAssociation:
             except ConnectionError:
                 part = b""
             if not part:
-                raise Broken
+                raise AssociationEnded
             got += part
         return got
 
     def release(self) -> None:
-        """A-RELEASE; Broken where the other end has ended it already."""
+        """Release the association; raise AssociationEnded if the other end has already ended it."""
         try:
             self.socket.sendall(_pdu(RELEASE, bytes(4)))
         except ConnectionError:
-            raise Broken from None
+            raise AssociationEnded from None
         kind, _ = self.receive()
         if kind != RELEASED:
-            raise Broken
+            raise AssociationEnded
 
 
 @contextmanager
 def associated(port: int, transfer_syntax: str = IMPLICIT, calling: str = "MAMMO1") -> Iterator[RawAssociation]:
-    """An association for MPPS, released at the end of a block that has not failed."""
+    """Open an association for MPPS; release it unless the block raises."""
     with socket.create_connection(("127.0.0.1", port), timeout=2 * PATIENCE) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         modality = RawAssociation(connection, transfer_syntax)
@@ -277,7 +276,7 @@ def associated(port: int, transfer_syntax: str = IMPLICIT, calling: str = "MAMMO
 
 
 def started(*accession_numbers: str, patient_id: str = NHS_NUMBER, study_uid: str = "2.25.77") -> list[Element]:
-    """What an N-CREATE says: a step that does what these accession numbers ask for."""
+    """The data set of an N-CREATE: a step in progress for the items with these accession numbers."""
     return [
         Element(MODALITY, "CS", "MG"),
         Element(CODES, "SQ"),
@@ -305,7 +304,7 @@ def started(*accession_numbers: str, patient_id: str = NHS_NUMBER, study_uid: st
 
 
 def changed(report: DataSet, *elements: Element) -> list[Element]:
-    """The report with these elements in the place of its own."""
+    """The report with these elements instead of its own."""
     return list({each.tag: each for each in (*report, *elements)}.values())
 
 
@@ -323,7 +322,7 @@ def _step(accession_number: str, study_uid: str) -> DataSet:
 
 
 def ended(status: str = "COMPLETED", description: bytes = b"L MLO") -> list[Element]:
-    """What the last N-SET says: the end, and one series of one image."""
+    """The data set of the final N-SET: the end, and one series of one image."""
     return [
         Element(PPS_STATUS, "CS", status),
         Element(END_DATE, "DA", "20261123"),

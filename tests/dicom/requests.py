@@ -1,4 +1,4 @@
-"""Requests in few words, and a modality that shows every status of an answer, not only the rows."""
+"""Build requests, and send them as a modality that sees every status of a response, not only the rows."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ PATIENCE = 10.0
 
 
 def dataset(**values: Any) -> Dataset:
-    """A data set by keywords; the values may be what their VR does not allow."""
+    """Build a data set from keywords; the values may be ones that their VR does not allow."""
     made = Dataset()
     with config.disable_value_validation():
         for keyword, value in values.items():
@@ -34,7 +34,7 @@ def dataset(**values: Any) -> Dataset:
 
 
 def request(*steps: Dataset, **keys: Any) -> Dataset:
-    """A query's identifier: the items of its step sequence, none for no sequence, and the keys at its root."""
+    """Build a C-FIND identifier: the items of its step sequence (none for no sequence), and the keys at its root."""
     made = dataset(**keys)
     if steps:
         made.ScheduledProcedureStepSequence = list(steps)
@@ -86,7 +86,7 @@ class Answer:
 
     @property
     def accession_numbers(self) -> list[str]:
-        """Of the rows, in their order."""
+        """The accession numbers of the rows, in their order."""
         return [str(row.AccessionNumber) for row in self.rows]
 
     @property
@@ -97,7 +97,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Unit:
-    """A modality, for tests."""
+    """A modality (SCU)."""
 
     port: int
     ae_title: str = "MAMMO1"
@@ -105,7 +105,7 @@ class Unit:
 
     @contextmanager
     def associated(self, transfer_syntaxes: list[UID] | None = None, max_pdu: int = 16382) -> Iterator[Association]:
-        """An association, released at the end where it still stands."""
+        """Open an association; release it if it is still established."""
         entity = AE(ae_title=self.ae_title)
         for sop_class in (ModalityWorklistInformationFind, Verification, ModalityPerformedProcedureStep):
             if transfer_syntaxes:
@@ -124,28 +124,28 @@ class Unit:
                 association.release()
 
     def ask(self, identifier: Dataset) -> Answer:
-        """One C-FIND in an association of its own."""
+        """Send a C-FIND on its own association."""
         with self.associated() as association:
             return find(association, identifier)
 
     def create(self, uid: str, report: Dataset) -> Dataset:
-        """One N-CREATE in an association of its own."""
+        """Send an N-CREATE on its own association."""
         with self.associated() as association:
             return create(association, uid, report)
 
     def set(self, uid: str, changes: Dataset) -> Dataset:
-        """One N-SET in an association of its own."""
+        """Send an N-SET on its own association."""
         with self.associated() as association:
             return change(association, uid, changes)
 
 
 def _send_at_once(event: evt.Event) -> None:
-    """Saves each query of the tests 40 ms."""
+    """Set TCP_NODELAY, which saves each query 40 ms."""
     event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # type: ignore[union-attr]
 
 
 def find(association: Association, identifier: Dataset, message_id: int = 1) -> Answer:
-    """One C-FIND in an association that is there."""
+    """Send a C-FIND on an open association."""
     answer = Answer()
     for status, row in association.send_c_find(identifier, ModalityWorklistInformationFind, message_id):
         assert "Status" in status, "the association broke"
@@ -157,22 +157,24 @@ def find(association: Association, identifier: Dataset, message_id: int = 1) -> 
 
 
 def create(association: Association, uid: str, report: Dataset) -> Dataset:
-    """One N-CREATE in an association that is there: the command set of its answer."""
+    """Send an N-CREATE on an open association; return the command set of the response."""
     with _answer(association) as answer:
         association.send_n_create(report, ModalityPerformedProcedureStep, uid)
     return answer
 
 
 def change(association: Association, uid: str, changes: Dataset) -> Dataset:
-    """One N-SET in an association that is there: the command set of its answer."""
+    """Send an N-SET on an open association; return the command set of the response."""
     with _answer(association) as answer:
         association.send_n_set(changes, ModalityPerformedProcedureStep, uid)
     return answer
 
 
 def ask_by_hand(association: Association, primitive: Any, *fragments: bytes) -> Dataset:
-    """Send what pynetdicom's own methods would not, in the context of MPPS, and these fragments of a data set after it
-    (PS3.8 annex E.2): the command set of its answer."""
+    """Send a primitive that pynetdicom's methods would not, and these fragments of a data set (PS3.8 annex E.2).
+
+    It is sent in the presentation context of MPPS; the command set of the response is returned.
+    """
     (context_id,) = (
         context.context_id
         for context in association.accepted_contexts
@@ -193,7 +195,7 @@ def ask_by_hand(association: Association, primitive: Any, *fragments: bytes) -> 
 
 @contextmanager
 def _answer(association: Association) -> Iterator[Dataset]:
-    """A data set that becomes the command set of what comes in; pynetdicom tells of some of its elements only."""
+    """Yield a data set that becomes the whole command set of the response; pynetdicom returns only some elements."""
     answer = Dataset()
 
     def take(event: evt.Event) -> None:

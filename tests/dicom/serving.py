@@ -56,7 +56,7 @@ def rejection(running: DicomServer, calling: str = "MAMMO1", called: str = CALLE
     return answer.result, answer.result_source, answer.diagnostic  # type: ignore[return-value]
 
 
-def all_ended(running: DicomServer) -> None:
+def all_ended(running: ThreadedAssociationServer) -> None:
     """Wait until all associations have ended."""
     for association in running.active_associations:
         if association.ident:  # the thread has started

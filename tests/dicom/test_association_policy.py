@@ -1,4 +1,4 @@
-"""Who is let in: the rules, each for itself, and then on the wire (K9, K10)."""
+"""Which associations are admitted: each rule by itself, then over real sockets (K9, K10)."""
 
 import itertools
 import threading
@@ -42,28 +42,25 @@ class Known(ModalityDirectory):
         self.configured = len(policies) if policies else size
 
     def policy_for(self, ae_title: str) -> ModalityPolicy:
-        """What was given."""
         return self.policies.get(ae_title, UNKNOWN)
 
     def count(self) -> int | None:
-        """How many were given."""
         return self.configured
 
 
 @dataclass(eq=False)
 class Thread:
-    """An association's, which lasts as long as the test says."""
+    """An association that stays open as long as the test says."""
 
     lives: bool = True
 
     def is_alive(self) -> bool:
-        """What the test says."""
         return self.lives
 
 
 @dataclass
-class Visit:
-    """One requestor at a policy."""
+class Request:
+    """One requestor's request for an association."""
 
     directory: ModalityDirectory = field(default_factory=Known)
     calling: str = "MAMMO1"
@@ -71,7 +68,6 @@ class Visit:
     address: str = "192.0.2.7"
 
     def ends_with(self, **terms: Any) -> Rejection | None:
-        """What the policy says."""
         policy = AssociationPolicy(ServerConfig(CALLED, **terms), self.directory)
         return policy.admit(Thread(), Requestor(self.calling, self.called, self.address))
 
@@ -93,7 +89,7 @@ class TestTheRules:
         ],
     )
     def test_of_an_unknown_title(self, setting: str, configured: int | None, expected: Rejection | None) -> None:
-        assert Visit(Known(configured)).ends_with(unknown_titles=setting) == expected
+        assert Request(Known(configured)).ends_with(unknown_titles=setting) == expected
 
     @pytest.mark.parametrize(
         ("policy", "expected"),
@@ -107,15 +103,15 @@ class TestTheRules:
         ],
     )
     def test_of_a_modality(self, policy: ModalityPolicy, expected: Rejection | None) -> None:
-        assert Visit(Known(MAMMO1=policy)).ends_with(unknown_titles="reject") == expected
+        assert Request(Known(MAMMO1=policy)).ends_with(unknown_titles="reject") == expected
 
     def test_a_title_counts_letter_by_letter(self) -> None:
-        visit = Visit(Known(MAMMO1=KNOWN), calling="Mammo1")
-        assert visit.ends_with(unknown_titles="reject") == UNKNOWN_TITLE
+        association_request = Request(Known(MAMMO1=KNOWN), calling="Mammo1")
+        assert association_request.ends_with(unknown_titles="reject") == UNKNOWN_TITLE
 
     @pytest.mark.parametrize(("checks", "expected"), [(True, WRONG_CALLED_TITLE), (False, None)])
     def test_of_the_called_title(self, checks: bool, expected: Rejection | None) -> None:
-        assert Visit(called="SOMEBODY").ends_with(checks_called_title=checks) == expected
+        assert Request(called="SOMEBODY").ends_with(checks_called_title=checks) == expected
 
     def test_of_the_number_of_all(self) -> None:
         policy = AssociationPolicy(ServerConfig(CALLED, max_associations=2), Known())
@@ -128,7 +124,7 @@ class TestTheRules:
         assert said == [None, None, TOO_MANY_FROM_PEER]
         assert policy.admit(Thread(), Requestor("A", CALLED, "192.0.2.2")) is None
 
-    def test_one_that_has_ended_leaves_its_place(self) -> None:
+    def test_an_ended_association_no_longer_counts(self) -> None:
         policy = AssociationPolicy(ServerConfig(CALLED, max_associations=1), Known())
         first = Thread()
         policy.admit(first, Requestor("A", CALLED, "192.0.2.1"))
@@ -197,7 +193,7 @@ class TestOnTheWire:
             all_ended(running)
             assert rejection(running) is None
 
-    def test_connections_that_say_nothing_take_nobodys_place(self) -> None:
+    def test_silent_connections_do_not_count_as_associations(self) -> None:
         with (
             serving(max_associations=2, max_per_peer=2) as running,
             connected(running),

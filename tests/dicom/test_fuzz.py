@@ -24,9 +24,9 @@ from tests.dicom.malformed import (
     ENDED,
     REJECT,
     RELEASED,
-    ask_wrongly,
-    greet_wrongly,
-    greeting_of,
+    association_request,
+    send_malformed_identifiers,
+    send_malformed_pdus,
 )
 from tests.dicom.requests import PATIENCE, Unit, request
 from tests.dicom.serving import all_ended, assert_new_threads_end, port_of, serving
@@ -72,7 +72,7 @@ def in_parts(pool: Executor, parts: int, task: Task, *, port: int, number: int, 
     jobs = []
     for part in range(parts):
         syntax = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)[part % 2]
-        jobs.append(pool.submit(task, port, greeting_of(port, syntax), syntax, seed + part, number // parts))
+        jobs.append(pool.submit(task, port, association_request(port, syntax), syntax, seed + part, number // parts))
     return sum((job.result() for job in jobs), Counter[int]())
 
 
@@ -82,9 +82,9 @@ def send_all(port: int, identifiers: int, pdus: int, seed: int) -> tuple[Counter
     The pools live no longer than this call: their threads must not be counted as the server's.
     """
     with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as processes:
-        statuses = in_parts(processes, PROCESSES, ask_wrongly, port=port, number=identifiers, seed=seed)
+        statuses = in_parts(processes, PROCESSES, send_malformed_identifiers, port=port, number=identifiers, seed=seed)
     with ThreadPoolExecutor(THREADS) as threads:
-        return statuses, in_parts(threads, THREADS, greet_wrongly, port=port, number=pdus, seed=seed)
+        return statuses, in_parts(threads, THREADS, send_malformed_pdus, port=port, number=pdus, seed=seed)
 
 
 @pytest.mark.usefixtures("_quiet")

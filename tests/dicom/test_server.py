@@ -1,18 +1,14 @@
-"""Associations: which are taken, on what terms, how many at once, and how the server starts and stops."""
+"""Run the server: presentation contexts, the limit of associations, sockets, logs, starting and stopping."""
 
 import socket
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, _config, build_context, evt
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     ModalityWorklistInformationFind,
-    StudyRootQueryRetrieveInformationModelFind,
-    Verification,
 )
 from pynetdicom.transport import ThreadedAssociationServer
 
@@ -20,106 +16,63 @@ from dicom.association_policy import AssociationPolicy, ServerConfig
 from dicom.server import STOP_SECONDS, PortUnavailable, stop_server
 from nonprod.modality_emulator import Modality, NoAnswer
 from tests.dicom.requests import CALLED, PATIENCE, Unit, dataset, find, request
-from tests.dicom.serving import port_of, serving, start
+from tests.dicom.serving import all_ended, port_of, serving, start
 from tests.factories import WorklistItemFactory
 from tests.worklist_fixtures import LogLines
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)  # each association is looked up among the modalities
-
-ABSTRACT_SYNTAX_NOT_SUPPORTED, TRANSFER_SYNTAXES_NOT_SUPPORTED = 3, 4
+pytestmark = pytest.mark.django_db(transaction=True)  # each association looks up its modality
 
 
 class TestVerification:
-    def test_an_echo_is_answered(self, scp: ThreadedAssociationServer) -> None:
+    def test_a_c_echo_is_answered(self, scp: ThreadedAssociationServer) -> None:
         Modality("127.0.0.1", port_of(scp), CALLED).echo()
 
-    def test_and_logged(self, scp: ThreadedAssociationServer, log: LogLines) -> None:
+    def test_a_c_echo_is_logged(self, scp: ThreadedAssociationServer, log: LogLines) -> None:
         Modality("127.0.0.1", port_of(scp), CALLED, "ROOM7").echo()
         assert vars(log.wait_for("association accepted"))["calling_ae_title"] == "ROOM7"
         assert vars(log.wait_for("echo answered"))["calling_ae_title"] == "ROOM7"
 
 
-class TestContexts:
+class TestPresentationContexts:
     @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
-    def test_one_little_endian_syntax_and_small_pdus_will_do(self, unit: Unit, syntax: UID) -> None:
+    def test_one_little_endian_syntax_and_small_pdus_suffice(self, unit: Unit, syntax: UID) -> None:
         WorklistItemFactory.create_batch(20)
         with unit.associated([syntax], max_pdu=16000) as association:
             assert {context.transfer_syntax[0] for context in association.accepted_contexts} == {syntax}
             assert len(find(association, request(dataset(), PatientID="")).rows) == 20
             assert association.send_c_echo().Status == 0x0000
 
-    def test_answers_come_in_pdus_as_small_as_asked_for(self, unit: Unit) -> None:
+    def test_responses_keep_to_the_pdu_length_that_the_requestor_accepts(self, unit: Unit) -> None:
         WorklistItemFactory.create(patient_comments="x" * 10000)
         with unit.associated(max_pdu=4096) as association:
             (row,) = find(association, request(PatientComments="")).rows
         assert len(row.PatientComments) == 10000
 
-    def test_several_contexts_of_one_syntax_each_are_taken(self, unit: Unit) -> None:
-        WorklistItemFactory.create(accession_number="ACC1")
-        syntaxes = (ExplicitVRBigEndian, ImplicitVRLittleEndian, ExplicitVRLittleEndian)
-        entity = AE(ae_title="MAMMO1")
-        entity.requested_contexts = [build_context(ModalityWorklistInformationFind, syntax) for syntax in syntaxes]
-        association = entity.associate("127.0.0.1", unit.port, ae_title=CALLED)
-        assert [context.result for context in association.rejected_contexts] == [TRANSFER_SYNTAXES_NOT_SUPPORTED]
-        assert len(association.accepted_contexts) == 2
-        assert find(association, request(AccessionNumber="ACC1", PatientID="")).accession_numbers == ["ACC1"]
-        association.release()
 
-    def test_another_sop_class_is_rejected_and_the_association_lives(self, scp: ThreadedAssociationServer) -> None:
-        entity = AE()
-        entity.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
-        entity.add_requested_context(Verification)
-        association = entity.associate("127.0.0.1", port_of(scp), ae_title=CALLED)
-        (rejected,) = association.rejected_contexts
-        assert rejected.abstract_syntax == StudyRootQueryRetrieveInformationModelFind
-        assert rejected.result == ABSTRACT_SYNTAX_NOT_SUPPORTED
-        assert association.send_c_echo().Status == 0x0000
-        association.release()
-
-
-class TestManyAtOnce:
-    def test_forty_associations_are_taken_and_answered(self, unit: Unit) -> None:
-        for number in range(40):
-            WorklistItemFactory.create(accession_number=f"ACC{number}")
-        together = threading.Barrier(40)
-
-        def ask(number: int) -> list[str]:
-            with unit.associated() as association:
-                together.wait(PATIENCE)  # all forty are open now
-                return find(association, request(AccessionNumber=f"ACC{number}", PatientID="")).accession_numbers
-
-        with ThreadPoolExecutor(40) as pool:
-            assert list(pool.map(ask, range(40))) == [[f"ACC{number}"] for number in range(40)]
-
-    def test_more_than_the_limit_are_rejected_until_one_goes(self, log: LogLines) -> None:
+class TestTheLimitOfAssociations:
+    def test_rejects_more_until_one_ends(self, log: LogLines) -> None:
         with serving(max_associations=2) as running:
             unit = Unit(port_of(running))
             with unit.associated(), unit.associated():
                 with pytest.raises(NoAnswer):
                     Modality("127.0.0.1", port_of(running), CALLED).echo()
                 log.wait_for("association rejected")
-            _ended(running)
+            all_ended(running)
             Modality("127.0.0.1", port_of(running), CALLED).echo()
 
 
-def _ended(running: ThreadedAssociationServer) -> None:
-    """Wait until no association is left."""
-    for association in running.active_associations:
-        association.join(PATIENCE)
-
-
-class TestStrangers:
-    def test_bytes_that_are_no_dicom_do_no_harm(self, scp: ThreadedAssociationServer) -> None:
+class TestOtherProtocols:
+    def test_bytes_that_are_not_dicom_do_no_harm(self, scp: ThreadedAssociationServer) -> None:
         address = ("127.0.0.1", port_of(scp))
         for noise in (b"", b"\x00", b"GET / HTTP/1.1\r\n\r\n", b"\x01\x00\xff\xff\xff\xff", b"\xff" * 500) * 4:
-            with socket.create_connection(address) as stranger:
-                stranger.sendall(noise)
+            with socket.create_connection(address) as client:
+                client.sendall(noise)
         Modality("127.0.0.1", port_of(scp), CALLED).echo()
 
 
 class TestSockets:
-    def test_send_at_once_and_do_not_wait_for_ever(self) -> None:
+    def test_have_no_delay_and_a_timeout(self) -> None:
         with serving(max_associations=5) as running, Unit(port_of(running)).associated():
             (taken,) = running.active_associations
             transport = taken.dul.socket
@@ -130,19 +83,19 @@ class TestSockets:
 
 
 class TestLogs:
-    def test_of_pynetdicom_never_hold_an_identifier(self, scp: ThreadedAssociationServer) -> None:
+    def test_of_pynetdicom_never_contain_an_identifier(self, scp: ThreadedAssociationServer) -> None:
         assert _config.LOG_REQUEST_IDENTIFIERS is False
         assert _config.LOG_RESPONSE_IDENTIFIERS is False
         assert _config.LOG_HANDLER_LEVEL == "none"
 
-    def test_name_who_came_and_who_broke_off(self, unit: Unit, log: LogLines) -> None:
+    def test_name_the_requestor_of_accepted_and_aborted_associations(self, unit: Unit, log: LogLines) -> None:
         with Unit(unit.port, "ROOM7").associated() as association:
             association.abort()
         assert vars(log.wait_for("association accepted"))["calling_ae_title"] == "ROOM7"
         aborted = vars(log.wait_for("association aborted"))
         assert (aborted["calling_ae_title"], aborted["address"]) == ("ROOM7", "127.0.0.1")
 
-    def test_hold_nobodys_data_at_any_level(self, unit: Unit, caplog: pytest.LogCaptureFixture) -> None:
+    def test_contain_no_patient_data_at_any_level(self, unit: Unit, caplog: pytest.LogCaptureFixture) -> None:
         WorklistItemFactory.create(patient_name="O'BRIEN^ZOE", patient_id="9990000018")
         caplog.set_level("DEBUG")
         unit.ask(request(PatientName="O'BRIEN*", PatientID="9990000018"))
@@ -152,19 +105,19 @@ class TestLogs:
 
 
 class TestStarting:
-    def test_on_a_port_that_is_taken_says_so(self, scp: ThreadedAssociationServer) -> None:
+    def test_on_a_port_in_use_raises_port_unavailable(self, scp: ThreadedAssociationServer) -> None:
         with pytest.raises(PortUnavailable, match="Address already in use"):
             start("127.0.0.1", port_of(scp), AssociationPolicy(ServerConfig(CALLED, 5)))
 
-    def test_on_a_host_that_is_not_ours_says_so(self) -> None:
+    def test_on_an_address_of_another_host_raises_port_unavailable(self) -> None:
         with pytest.raises(PortUnavailable, match="Cannot assign requested address"):
             start("192.0.2.1", 0, AssociationPolicy(ServerConfig(CALLED, 5)))
 
 
-def stuck_asker(running: ThreadedAssociationServer) -> socket.socket:
-    """A connection on which an answer has begun that nobody reads, and that no buffer can take.
+def stuck_requestor(running: ThreadedAssociationServer) -> socket.socket:
+    """Open a connection on which a response has begun that the requestor does not read and no buffer can hold.
 
-    It sends the bytes of a proper query, as they were sent on another association.
+    It sends the bytes of a proper query, as another association sent them.
     """
     sent: list[bytes] = []
     handlers: list[Any] = [(evt.EVT_DATA_SENT, lambda event: sent.append(event.data))]
@@ -174,7 +127,7 @@ def stuck_asker(running: ThreadedAssociationServer) -> socket.socket:
     find(association, request(QueryRetrieveLevel="SCHEDULED"))
     greeting, *query = sent
     association.release()
-    _ended(running)
+    all_ended(running)
     stuck = socket.create_connection(("127.0.0.1", port_of(running)))
     stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     stuck.sendall(greeting)
@@ -195,14 +148,14 @@ class TestStopping:
         with socket.create_server(("127.0.0.1", port)):
             pass
 
-    def test_does_not_wait_for_an_asker_that_does_not_read(self, unit: Unit) -> None:
+    def test_does_not_wait_for_a_requestor_that_does_not_read(self, unit: Unit) -> None:
         running = start("127.0.0.1", 0, AssociationPolicy(ServerConfig(CALLED, 5)))
         WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(50, patient_comments="x" * 10000))
-        with stuck_asker(running):
+        with stuck_requestor(running):
             started = time.monotonic()
             stop_server(running)
             assert time.monotonic() - started < STOP_SECONDS + 2
-        _ended(running)
+        all_ended(running)
 
     def test_ends_every_association_at_once(self) -> None:
         running = start("127.0.0.1", 0, AssociationPolicy(ServerConfig(CALLED, 10)))

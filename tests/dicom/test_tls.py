@@ -1,4 +1,4 @@
-"""K16: TLS 1.2 or later, and only for who has a certificate by our authority; whoever else comes, the server lives."""
+"""K16: TLS 1.2 or later, and only for clients with a certificate that our authority issued."""
 
 import socket
 import ssl
@@ -38,7 +38,7 @@ class Files:
 
 
 class Hospital:
-    """An authority, and whoever has a certificate by it."""
+    """A certificate authority and the certificates it issues."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

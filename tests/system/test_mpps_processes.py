@@ -13,7 +13,7 @@ from threading import Barrier
 import pytest
 
 from core.models import AuditLog
-from tests.dicom.raw_mpps import NHS_NUMBER, Answer, Broken, associated, ended, started
+from tests.dicom.raw_mpps import NHS_NUMBER, Answer, AssociationEnded, associated, ended, started
 from tests.factories import WorklistItemFactory
 from tests.processes import PATIENCE, Process, Start, free_ports
 from tests.worklist_fixtures import database_away  # noqa: F401 - a fixture
@@ -53,7 +53,7 @@ def serve_until(moment: str, start: Start, port: int) -> Process:
 
 
 def create(port: int) -> Answer:
-    """The N-CREATE, in an association of its own; Broken where no answer comes."""
+    """The N-CREATE, in an association of its own; AssociationEnded where no answer comes."""
     with associated(port) as modality:
         return modality.create(UID, started("ACC1"))
 
@@ -186,6 +186,6 @@ class TestDeath:
     def die(self, moment: str, start: Start, port: int) -> None:
         """A server that dies in the N-CREATE, of which the modality hears no more."""
         dying = serve_until(moment, start, port)
-        with pytest.raises(Broken):
+        with pytest.raises(AssociationEnded):
             create(port)
         assert dying.exit_status() == -signal.SIGKILL

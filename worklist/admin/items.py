@@ -36,8 +36,8 @@ from worklist.admin.common import (
 from worklist.admin.export import as_csv, items_on
 from worklist.models import Delivery, WorklistItem, WorklistQuery
 from worklist.performed_step.exceptions import CannotResolve, put_item_back
+from worklist.services.create_test_item import create_test_item, discontinue_test_item, is_test_item
 from worklist.services.explain_query import explain_query, latest_queries, logged_query
-from worklist.services.test_items import create_test_item, discontinue_test_item, is_test_item
 
 
 class ExportForm(forms.Form):

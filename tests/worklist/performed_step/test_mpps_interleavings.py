@@ -35,7 +35,7 @@ from relay.models import ReceivedAction
 from tests.dicom.raw_mpps import (
     NHS_NUMBER,
     PPS_STATUS,
-    Broken,
+    AssociationEnded,
     Element,
     RawAssociation,
     associated,
@@ -151,7 +151,7 @@ class Edge:
 
 def _end(server: ExitStack, association: ExitStack) -> None:
     server.close()
-    with suppress(Broken):  # the server has ended it
+    with suppress(AssociationEnded):  # the server has ended it
         association.close()
 
 

@@ -11,7 +11,7 @@ from tests.users import page
 from tests.worklist.test_admin import LIST, detail
 from worklist.models import ItemChange, WorklistItem
 from worklist.performed_step.exceptions import CannotResolve
-from worklist.services.test_items import create_test_item, discontinue_test_item
+from worklist.services.create_test_item import create_test_item, discontinue_test_item
 
 pytestmark = pytest.mark.django_db
 
