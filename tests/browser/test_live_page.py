@@ -57,7 +57,7 @@ def test_without_the_web_server_the_page_says_since_when_it_is_old_and_comes_bac
     expect(banner).to_contain_text(since)
     assert "grayscale" in live.locator("#page").evaluate("page => getComputedStyle(page).filter")
     assert violations(live, axe) == []
-    expect(clinic.page.get_by_role("alert")).to_contain_text("cannot reach its server")
+    expect(clinic.page.get_by_role("alert")).to_contain_text("cannot connect to the server")
     whole_gateway.run_one("run_web")
     expect(banner).not_to_contain_text("Out of date")
     assert live.locator("#page").evaluate("page => getComputedStyle(page).filter") == "none"
