@@ -16,7 +16,7 @@ from relay.models import ReceivedAction
 from tests.dashboard.gatherings import everything_runs
 from tests.factories import WorklistItemFactory, item_of_an_action
 from tests.users import client_of, page
-from tests.worklist.performed_step import reporting
+from tests.worklist.performed_step import reports
 from worklist.models import Delivery, ItemAlarm, WorklistItem, WorklistQuery
 
 pytestmark = pytest.mark.django_db
@@ -67,8 +67,8 @@ class TestTheLandingPage:
     @pytest.mark.parametrize("group", ["support", "clinic"])
     def test_has_every_kind_with_the_latest_and_a_way_to_all(self, group: str) -> None:
         item = WorklistItemFactory.create(accession_number="ACC1")
-        reporting.start("2.25.1", reporting.scheduled(item), PatientID="9990000099")
-        reporting.start("2.25.2")
+        reports.create_step("2.25.1", reports.scheduled_step(item), PatientID="9990000099")
+        reports.create_step("2.25.2")
         failed()
         unshowable()
         asked_by("STRANGER")
@@ -136,7 +136,7 @@ class TestATimeline:
         item = item_of_an_action(accession_number="ACC1", participant__name="SMITH^JANE")
         action = failed()
         Delivery.objects.add([item.pk], "MAMMO1", timezone.now())
-        reporting.start("2.25.1", reporting.scheduled(item))
+        reports.create_step("2.25.1", reports.scheduled_step(item))
         client = client_of(group)
         of_item, of_action = (
             reverse(f"{name}-timeline", args=[record.pk]) for name, record in (("item", item), ("action", action))

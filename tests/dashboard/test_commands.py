@@ -16,8 +16,7 @@ from relay.models import ReceivedAction
 from tests.dashboard.gatherings import everything_runs, item_of_today, machine, query, show, wrong_patient
 from tests.factories import payload
 from tests.processes import Start
-from tests.worklist.performed_step import reporting
-from tests.worklist.performed_step.reporting import end, scheduled
+from tests.worklist.performed_step.reports import create_step, final_change, scheduled_step, set_step
 from worklist.models import Delivery, MppsException, WorklistItem
 
 Printed = pytest.CaptureFixture[str]
@@ -40,8 +39,8 @@ def imaged(db: None) -> ReceivedAction:
     item = WorklistItem.objects.get()
     for _ in range(2):
         Delivery.objects.add([item.pk], "MAMMO1", timezone.now())
-    reporting.start("2.25.1", scheduled(item), PatientID=NUMBER)
-    reporting.change("2.25.1", end())
+    create_step("2.25.1", scheduled_step(item), PatientID=NUMBER)
+    set_step("2.25.1", final_change())
     return action
 
 
@@ -80,7 +79,7 @@ class TestTimeline:
 
     def test_of_a_step_that_is_another_womans_it_has_the_exception(self, imaged: ReceivedAction) -> None:
         item = WorklistItem.objects.get()
-        reporting.start("2.25.2", scheduled(item), PatientID="9990000018")
+        create_step("2.25.2", scheduled_step(item), PatientID="9990000018")
         exception = MppsException.objects.get(reason="wrong_patient")
         assert any("Wrong patient" in entry.words and str(exception.pk) in entry.link for entry in timeline_of(item))
 
