@@ -1,20 +1,20 @@
-# What can be done here; `make help` prints it.
+# What you can do here; `make help` prints the list.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Most tests wait, so four run at once; ARGS=-n0 runs one after another. They are handed out in pytest-django's order, a few
-# at a time: a test that empties the database takes the groups of the migrations away from those that come after it.
+# Most tests wait, so four processes run them; ARGS=-n0 runs them one after another. They are distributed in pytest-django's
+# order, a few at a time, because a test that empties the database also removes the migrations' groups for later ones.
 PYTEST := $(BIN)/pytest --numprocesses 4 --maxschedchunk 4
 MANAGE := $(BIN)/python manage.py
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql test-long lint format schema conformance requirements assets screenshots check-image benchmark clean
+.PHONY: help run test test-sqlite test-postgresql test-long lint format schema conformance architecture requirements assets screenshots check-image benchmark clean
 
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-# The emulators belong to the local settings, whatever a `.env` for production says.
+# The emulators need the local settings, even if a `.env` chooses production's.
 run: export DJANGO_SETTINGS_MODULE = gateway_project.settings.local
-run: $(VENV)/.installed ## Run the whole gateway with its emulators; ONCE=1 plays the main job on free ports and stops
+run: $(VENV)/.installed ## Run the whole gateway with its emulators; ONCE=1 plays the main job once and stops
 	@$(MANAGE) run_gateway $(if $(ONCE),--once) $(if $(VERBOSE),--verbose)
 
 test: test-sqlite test-postgresql ## Run all the tests, on SQLite and on PostgreSQL
@@ -23,12 +23,12 @@ test-sqlite: $(VENV)/.installed-dev ## Run all the tests on SQLite
 	@tools/install_test_tools
 	$(PYTEST) $(ARGS)
 
-test-postgresql: $(VENV)/.installed-dev ## Run all the tests that use a database on a PostgreSQL server of their own
+test-postgresql: $(VENV)/.installed-dev ## Run all the tests that use a database on a temporary PostgreSQL server
 	@tools/install_test_tools
 	tools/with_postgresql $(PYTEST) $(ARGS)
 
 test-long: PYTEST += --hypothesis-profile=long
-test-long: test-sqlite ## Run all the tests on SQLite, and try five times as much of what is left to chance
+test-long: test-sqlite ## Run all the tests on SQLite, with fifteen times as many examples of each property
 
 lint: $(VENV)/.installed-dev ## Check style, types, import contracts, migrations and the production settings
 	$(BIN)/ruff check .
@@ -52,22 +52,26 @@ conformance: export DJANGO_SETTINGS_MODULE = gateway_project.settings.test
 conformance: $(VENV)/.installed-dev ## Write docs/conformance.md from its template and the code's tables
 	@$(MANAGE) shell --verbosity 0 --command 'from tests.docs import conformance; conformance.write()'
 
+architecture: export DJANGO_SETTINGS_MODULE = gateway_project.settings.test
+architecture: $(VENV)/.installed-dev ## Write the listing and the diagram of docs/architecture.md from the code
+	@$(MANAGE) shell --verbosity 0 --command 'from tests.docs import architecture; architecture.write()'
+
 requirements: $(VENV)/.installed-dev ## Compile the pinned requirements from the .in files
 	@$(BIN)/pip install --quiet uv
 	tools/compile_requirements $(BIN)/uv
 
-assets: ## Take the NHS.UK frontend into dashboard/static afresh, in the version that is pinned there
+assets: ## Copy the pinned version of the NHS.UK frontend into dashboard/static
 	tools/vendor_assets
 
 screenshots: export DJANGO_SETTINGS_MODULE = gateway_project.settings.test
-screenshots: $(VENV)/.installed-dev ## Take the pictures in docs/pictures afresh, with Chromium
+screenshots: $(VENV)/.installed-dev ## Take the pictures in docs/pictures, with Chromium
 	@tools/install_test_tools
 	@$(MANAGE) shell --verbosity 0 --command 'from tests.browser import pictures; pictures.take()'
 
-check-image: ## Build the container image without Docker (buildah, as root) and run its commands
+check-image: ## Build the container images without Docker (buildah, as root) and run their commands
 	tools/check_image
 
-benchmark: $(VENV)/.installed-dev ## Measure: actions a second, and what a C-FIND and the admin's pages cost by size of the tables
+benchmark: $(VENV)/.installed-dev ## Measure actions per second, and C-FIND and the admin's pages by size of the tables
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.admin_pages
 

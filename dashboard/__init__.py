@@ -1,1 +1,1 @@
-"""The live page: how the gateway stands, for people, out of the database alone."""
+"""Show people and monitoring the gateway's state, read from the database alone."""

@@ -1,4 +1,4 @@
-"""Owns that the admin begins with what needs attention. Django's autodiscovery imports this, behind the worklist's."""
+"""Begin the admin with what needs attention. Django's autodiscovery imports this after the worklist's admin."""
 
 from django.contrib import admin
 

@@ -1,9 +1,17 @@
-"""Owns that Django knows this app."""
+"""Register what the dashboard knows of that needs attention."""
 
 from django.apps import AppConfig
 
 
 class DashboardConfig(AppConfig):
-    """The live page."""
+    """The live page, the admin index, the timelines and the metrics."""
 
     name = "dashboard"
+
+    def ready(self) -> None:
+        from core.concerns import register
+        from dashboard.daemons import daemon_concerns
+        from dashboard.modalities import modality_concerns
+
+        register(daemon_concerns)
+        register(modality_concerns)

@@ -1,8 +1,11 @@
-"""Owns the one look at the database that all viewers of this process share, and what each of them still has to be sent.
+"""Read the database once for all viewers of this process, and send each viewer what has changed.
 
-The database is looked at when it has changed, but not more than once a second, and every few seconds anyway, as time
-passes. Each viewer is told what differs from what it was told last: one that is slow is told less often, and never out
-of a queue. Nothing here grows with the viewers but the sending itself.
+The database is read when it has changed, at most once a second and at least every five seconds, because the page also
+changes as time passes. A viewer gets the difference between the latest page and the page it has: a slow viewer gets
+fewer messages, and none are queued. More viewers cost more messages, but no more queries and no more rendering.
+
+Permissions are checked after the snapshot is taken, in the same read: nothing newer than a viewer's last valid check is
+ever sent to it.
 """
 
 import asyncio
@@ -13,223 +16,211 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections, reset_queries
 from django.utils import timezone
 
-from dashboard.change_notifications import keep_waking
+from dashboard.change_notifications import watch_database
 from dashboard.fragments import Page, changes_between, page_of
 from dashboard.snapshot import Snapshot, take_snapshot
-from dashboard.viewer_permissions import Standing, standings
+from dashboard.viewer_permissions import ViewerPermissions, permissions_of_sessions
 
 logger = logging.getLogger(__name__)
 
-#: The database is not looked at again before this has passed, nor later than that.
-AT_LEAST_SECONDS, AT_MOST_SECONDS = 1.0, 5.0
-#: A database that takes longer is away, as far as the page can tell.
-PATIENCE_SECONDS = 5.0
-#: So many who have just come are asked about at once; more are to come again.
-MOST_AT_THE_DOOR = 100
+#: The shortest and the longest time between two reads of the database.
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 5.0
+#: A query that takes longer than this counts as a database that does not answer.
+TIMEOUT_SECONDS = 5.0
+#: How many new connections may wait for their session to be checked; more are asked to try again later.
+MOST_SESSION_CHECKS = 100
 
-#: What somebody has seen who has just come.
+#: The page of a viewer that has received nothing yet.
 NOTHING: Page = {}
-AWAY = (DatabaseError, InterfaceError, TimeoutError)
+UNREACHABLE = (DatabaseError, InterfaceError, TimeoutError)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class News:
-    """What all viewers are to see, and since when the database does not answer; nothing where it never has."""
+class Update:
+    """What all viewers are to see. `away_since` is set while the database does not answer.
+
+    `snapshot` is None if the database has never answered. Pages and messages are made once and shared: `pages` by
+    permissions, `messages` by the identity of the page that a viewer has and the page that it is to have.
+    """
 
     at: str
     snapshot: Snapshot | None = None
     away_since: str = ""
-    pages: dict[Standing, Page] = field(default_factory=dict)
+    pages: dict[ViewerPermissions, Page] = field(default_factory=dict)
+    messages: dict[tuple[int, int], tuple[Page, Page, str]] = field(default_factory=dict)
 
-    def page_for(self, standing: Standing) -> Page:
-        """The variant for those who may see so much, made once for all of them."""
+    def page_for(self, permissions: ViewerPermissions) -> Page:
+        """Return the variant of the page for these permissions."""
         if self.snapshot is None:
             return NOTHING
-        if standing not in self.pages:
-            self.pages[standing] = page_of(self.snapshot, standing)
-        return self.pages[standing]
+        if permissions not in self.pages:
+            self.pages[permissions] = page_of(self.snapshot, permissions)
+        return self.pages[permissions]
+
+    def message_for(self, seen: Page, new: Page) -> str:
+        """Return the message that turns the page `seen` into `new`."""
+        key = (id(seen), id(new))
+        if key not in self.messages:
+            changes = changes_between(seen, new)
+            message = json.dumps(
+                {
+                    "whole": seen is NOTHING,
+                    "at": self.at,
+                    "away_since": self.away_since,
+                    "fragments": dict(changes.fragments),
+                    "rooms": changes.rooms,
+                }
+            )
+            # Keep both pages with the message: while they live, no other page can have their ids.
+            self.messages[key] = (seen, new, message)
+        return self.messages[key][2]
 
 
 @dataclass(eq=False)
 class Viewer:
-    """One open page. Its standing is None when its session is worth nothing any more."""
+    """One open page. `permissions` is None when its session no longer counts."""
 
     session_key: str
-    standing: Standing | None
+    permissions: ViewerPermissions | None
     seen: Page = field(default_factory=lambda: NOTHING)
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    has_news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Broadcaster:
-    """Looks at the database as long as somebody looks at the page. Belongs to the event loop."""
+    """Read the database while there are viewers. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._news: News | None = None
+        self._update: Update | None = None
         self._viewers: set[Viewer] = set()
         self._work: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._database = _Database("live-page")
-        # Of its own: who is not logged in may come as often as they like, and keep nobody from looking on.
-        self._door = _Database("live-page-door")
-        self._at_the_door = 0
+        self._database = _DatabaseThread("live-page")
+        # A thread of its own: a flood of connections without a valid session must not delay the viewers.
+        self._session_checks = _DatabaseThread("live-page-sessions")
+        self._checks_running = 0
 
     def join(self, viewer: Viewer) -> None:
-        """Begin to tell somebody; the first one starts the work."""
+        """Add a viewer. The first one starts the work."""
         self._viewers.add(viewer)
         if self._work is None:
             self._changed = asyncio.Event()
-            self._work = asyncio.create_task(self._work_on())
-        elif self._news:
-            viewer.woken.set()
+            self._work = asyncio.create_task(self._work_until_cancelled())
+        elif self._update:
+            viewer.has_news.set()
 
     def leave(self, viewer: Viewer) -> None:
-        """Stop telling somebody; the last one ends the work."""
+        """Remove a viewer. The last one ends the work."""
         self._viewers.discard(viewer)
         if self._work and not self._viewers:
             self._work.cancel()
-            self._work = self._news = None
-            self._database.let_go()
+            self._work = self._update = None
+            self._database.close_connection()
 
-    async def standing_of(self, session_key: str) -> Standing | None:
-        """What a session is worth, before it becomes a viewer; one of AWAY where that cannot be said."""
-        if self._at_the_door >= MOST_AT_THE_DOOR:
+    async def permissions_of(self, session_key: str) -> ViewerPermissions | None:
+        """Return the permissions of a session that has no viewer yet, or None if the session does not count.
+
+        Raise one of UNREACHABLE if the database does not answer or too many sessions are being checked.
+        """
+        if self._checks_running >= MOST_SESSION_CHECKS:
             raise TimeoutError
-        self._at_the_door += 1
+        self._checks_running += 1
         try:
-            return (await self._door.ask(lambda: standings([session_key]))).get(session_key)
+            return (await self._session_checks.run(lambda: permissions_of_sessions([session_key]))).get(session_key)
         finally:
-            self._at_the_door -= 1
-            if not self._at_the_door:
-                self._door.let_go()
+            self._checks_running -= 1
+            if not self._checks_running:
+                self._session_checks.close_connection()
 
     async def next_message(self, viewer: Viewer) -> str:
-        """Wait until there is something for this viewer, and give all of it; nothing when it may not look any more."""
-        await viewer.woken.wait()
-        viewer.woken.clear()
-        if viewer.standing is None:
+        """Wait until there is something new for this viewer and return it; "" when its session no longer counts."""
+        await viewer.has_news.wait()
+        viewer.has_news.clear()
+        if viewer.permissions is None:
             return ""
-        news = self._news
-        assert news  # noqa: S101 - nobody is woken before
-        page, seen = news.page_for(viewer.standing), viewer.seen
+        update = self._update
+        assert update  # noqa: S101 - `has_news` is set only after an update
+        page, seen = update.page_for(viewer.permissions), viewer.seen
         viewer.seen = page
-        return _message(news.at, news.away_since, _Same(seen), _Same(page))
+        return update.message_for(seen, page)
 
-    # The work --------------------------------------------------------------------------------------------------------
-
-    async def _work_on(self) -> None:
-        """For ever: what nobody has thought of costs the viewers some seconds, not the page."""
+    async def _work_until_cancelled(self) -> None:
+        """Keep reading the database; after an unexpected error, log it and begin again."""
         while True:
             try:
-                await self._run()
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(watch_database(self._changed.set))
+                    tasks.create_task(self._read_repeatedly())
             except ExceptionGroup as group:
                 for error in group.exceptions:
-                    logger.error("the live page has stopped, and begins again", exc_info=error)
-            await asyncio.sleep(AT_MOST_SECONDS)
+                    logger.error("the live page has stopped and starts again", exc_info=error)
+            await asyncio.sleep(LONGEST_SECONDS)
 
-    async def _run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(keep_waking(self._changed.set))
-            tasks.create_task(self._keep_looking())
-
-    async def _keep_looking(self) -> None:
+    async def _read_repeatedly(self) -> None:
         while True:
             self._changed.clear()
-            await self._look()
+            await self._read()
             for viewer in self._viewers:
-                viewer.woken.set()
-            await asyncio.sleep(AT_LEAST_SECONDS)
+                viewer.has_news.set()
+            await asyncio.sleep(SHORTEST_SECONDS)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), AT_MOST_SECONDS - AT_LEAST_SECONDS)
+                await asyncio.wait_for(self._changed.wait(), LONGEST_SECONDS - SHORTEST_SECONDS)
 
-    async def _look(self) -> None:
-        viewers = list(self._viewers)  # who comes meanwhile has just been asked about
+    async def _read(self) -> None:
+        viewers = list(self._viewers)  # a viewer that joins meanwhile has just been checked
         keys = {viewer.session_key for viewer in viewers}
         try:
-            self._news, known = await self._database.ask(lambda: _look(keys))
-        except AWAY as error:  # nobody sees anything new meanwhile
+            self._update, permissions = await self._database.run(lambda: _read_all(keys))
+        except UNREACHABLE as error:
             logger.warning("the database does not answer the live page", extra={"error": type(error).__name__})
-            self._news = _away(self._news)
+            # Viewers keep the page they have, marked as old.
+            last = self._update or Update(_timestamp(timezone.now()))
+            self._update = replace(last, away_since=last.away_since or last.at, messages={})
             return
         for viewer in viewers:
-            viewer.standing = known.get(viewer.session_key)
+            viewer.permissions = permissions.get(viewer.session_key)
 
 
-def _look(session_keys: Collection[str]) -> tuple[News, dict[str, Standing]]:
-    """What is new, and then who may see it: in this order, so that nothing new goes to who may not look any more."""
+def _read_all(session_keys: Collection[str]) -> tuple[Update, dict[str, ViewerPermissions]]:
+    """Take a snapshot and then check permissions: in this order, or new facts could reach a viewer who lost access."""
     snapshot = take_snapshot()
-    news, known = News(_said(snapshot.taken_at), snapshot), standings(session_keys)
-    for standing in set(known.values()):
-        news.page_for(standing)  # here, and not in the event loop
-    return news, known
+    update, permissions = Update(_timestamp(snapshot.taken_at), snapshot), permissions_of_sessions(session_keys)
+    for each in set(permissions.values()):
+        update.page_for(each)  # rendered in this thread rather than in the event loop
+    return update, permissions
 
 
-def _said(at: datetime) -> str:
-    """With its day, by the clinic's clock: the script says the day where it is not today's any more."""
+def _timestamp(at: datetime) -> str:
+    """Return date and time in the clinic's time zone. The script shows the date once it is not today's."""
     return f"{timezone.localtime(at):%Y-%m-%dT%H:%M:%S}"
 
 
-def _away(known: News | None) -> News:
-    """The same page, marked as old."""
-    known = known or News(_said(timezone.now()))
-    return replace(known, away_since=known.away_since or known.at)
-
-
-class _Same:
-    """A page as a key: the same one is the same object."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-
-    def __hash__(self) -> int:
-        return id(self.page)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.page is other.page
-
-
-@lru_cache(maxsize=16)
-def _message(at: str, away_since: str, seen: _Same, new: _Same) -> str:
-    """What is sent: made once for all that have seen the same."""
-    changes = changes_between(seen.page, new.page)
-    return json.dumps(
-        {
-            "whole": seen.page is NOTHING,
-            "at": at,
-            "away_since": away_since,
-            "pieces": dict(changes.pieces),
-            "rooms": changes.rooms,
-        }
-    )
-
-
-class _Database:
-    """Asks the database from one thread of its own, which keeps its connection as long as it is good."""
+class _DatabaseThread:
+    """Run queries in one thread, which keeps its connection while it works."""
 
     def __init__(self, name: str) -> None:
         self._thread = ThreadPoolExecutor(1, name)
 
-    def let_go(self) -> None:
-        """Give the connection back, until somebody asks again."""
+    def close_connection(self) -> None:
+        """Close the connection; the next query opens another."""
         self._thread.submit(connections.close_all)
 
-    async def ask(self, question: Callable[[], T]) -> T:
-        """The answer; TimeoutError when there is none in time."""
-        asked = asyncio.get_running_loop().run_in_executor(self._thread, _asked, question)
-        return await asyncio.wait_for(asked, PATIENCE_SECONDS)
+    async def run(self, query: Callable[[], T]) -> T:
+        """Return what `query` returns; raise TimeoutError after TIMEOUT_SECONDS."""
 
+        def run_and_clean_up() -> T:
+            try:
+                return query()
+            except (DatabaseError, InterfaceError):
+                connections.close_all()
+                raise
+            finally:
+                reset_queries()
 
-def _asked(question: Callable[[], T]) -> T:
-    try:
-        return question()
-    except (DatabaseError, InterfaceError):
-        connections.close_all()
-        raise
-    finally:
-        reset_queries()
+        running = asyncio.get_running_loop().run_in_executor(self._thread, run_and_clean_up)
+        return await asyncio.wait_for(running, TIMEOUT_SECONDS)

@@ -1,7 +1,7 @@
-"""Owns how the live page learns that the database has changed, without that anybody who changes it says so.
+"""Notify the live page when the database changes (PostgreSQL NOTIFY; SQLite data_version).
 
-PostgreSQL tells: triggers, made by a migration, notify whoever listens. SQLite is asked several times a second for a
-number that other connections' commits change, which costs a look at a page in memory.
+On PostgreSQL, triggers made by a migration notify whoever listens. SQLite has a number that changes with the commits of
+other connections; reading it several times a second costs one page in memory.
 """
 
 import asyncio
@@ -10,68 +10,65 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from django.db import connection
 from psycopg import AsyncConnection, Error, sql
 
 logger = logging.getLogger(__name__)
 
-#: What the triggers notify (dashboard/migrations/0001_notify.py).
+#: The channel that the triggers notify (dashboard/migrations/0001_notify.py).
 CHANNEL = "gateway_changed"
-#: SQLite is asked so often.
 POLL_SECONDS = 0.4
-#: A database that is away is tried again after this long.
 RETRY_SECONDS = 2.0
 
-Wake = Callable[[], None]
+Notify = Callable[[], None]
 
 
-async def keep_waking(wake: Wake) -> None:
-    """Call `wake` after each change of the database, for ever; the broadcaster's clock makes up what it misses."""
-    watch = _listen if connection.vendor == "postgresql" else _poll
+async def watch_database(notify: Notify) -> None:
+    """Call `notify` after each change of the database, until cancelled.
+
+    Changes are missed while the database cannot be reached; the broadcaster also reads it at regular intervals.
+    """
+    watch = _watch_postgresql if connection.vendor == "postgresql" else _watch_sqlite
     while True:
         try:
-            await watch(wake)
+            await watch(notify)
         except (Error, sqlite3.Error, OSError) as error:
-            logger.warning("changes of the database are not heard", extra={"error": type(error).__name__})
+            logger.warning("cannot watch the database for changes", extra={"error": type(error).__name__})
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _listen(wake: Wake) -> None:
-    connected = await AsyncConnection.connect(**_parameters(), autocommit=True)
+async def _watch_postgresql(notify: Notify) -> None:
+    # Django's own parameters, without the two that only Django's connections understand.
+    ours = connection.get_connection_params().items()
+    parameters = {name: value for name, value in ours if name not in ("cursor_factory", "context")}
+    connected = await AsyncConnection.connect(**parameters, autocommit=True)
     async with connected:
         await connected.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
-        wake()  # something may have changed meanwhile
+        notify()  # something may have changed before LISTEN
         async for _ in connected.notifies():
-            wake()
+            notify()
 
 
-def _parameters() -> dict[str, Any]:
-    """Django's own, without what only its own connections know."""
-    parameters: dict[str, Any] = connection.get_connection_params()
-    return {name: value for name, value in parameters.items() if name not in ("cursor_factory", "context")}
-
-
-async def _poll(wake: Wake) -> None:
+async def _watch_sqlite(notify: Notify) -> None:
     path = connection.settings_dict["NAME"]
-    with closing(await asyncio.to_thread(_opened, path)) as connected:
+    with closing(await asyncio.to_thread(_open_sqlite, path)) as connected:
         known = None
         while True:
-            version = await asyncio.to_thread(_version, connected)
+            version = await asyncio.to_thread(_data_version, connected)
             if version != known:
                 known = version
-                wake()
+                notify()
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _opened(path: str | Path) -> sqlite3.Connection:
-    """A connection of its own, which makes no file that is not there."""
+def _open_sqlite(path: str | Path) -> sqlite3.Connection:
+    """Open a connection of our own; raise sqlite3.OperationalError instead of creating a missing file."""
     address = f"{Path(path).absolute().as_uri()}?mode=rw"
     return sqlite3.connect(address, uri=True, check_same_thread=False, isolation_level=None)
 
 
-def _version(connected: sqlite3.Connection) -> int:
-    """Changes with every commit of another connection (SQLite's PRAGMA data_version)."""
+def _data_version(connected: sqlite3.Connection) -> int:
+    """Return the number that changes with every commit of another connection (PRAGMA data_version)."""
     version: int = connected.execute("PRAGMA data_version").fetchone()[0]
     return version

@@ -1,55 +1,150 @@
-"""Owns what is told of the two daemons: the relay listener and the worklist server, by their heartbeats."""
+"""Describe the two daemons, the relay listener and the worklist server, by their heartbeats.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+Several processes may run in one role. The state shown is that of the best: a process in a working state, or else the
+one that has beaten last. A daemon that is not in a working state is a problem.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.urls import reverse
+
+from core.concerns import Concern, Occurrence, Severity
 from core.heartbeat import STALE_AFTER, is_working
 from core.models import Heartbeat
-from dashboard.severity import Level
+from relay.hybrid_connection.status import ListenerState
 from relay.models import FAILURES, ReceivedAction
+from worklist.configuration import LISTENING
 
 LISTENER, SERVER = "relay_listener", "mwl_scp"
 
 
-class Said(NamedTuple):
-    """A state in words, and what to do about it."""
+class StateWords(NamedTuple):
+    """A daemon's state in words, and what to do about it."""
 
-    level: Level
+    severity: Severity
     words: str
     what_to_do: str = ""
 
 
-#: State of the heartbeat → what is said of the listener; "" without any heartbeat.
-RELAY = {
-    "online": Said(Level.OK, "Connected"),
-    "connecting": Said(Level.WARNING, "Connecting", "It tries by itself; this takes a few seconds."),
-    "suspect": Said(
-        Level.WARNING,
+#: State in the heartbeat → its words; "" without a living process.
+RELAY_WORDS: Mapping[str, StateWords] = {
+    ListenerState.ONLINE: StateWords(Severity.OK, "Connected"),
+    ListenerState.CONNECTING: StateWords(
+        Severity.PROBLEM, "Connecting", "It connects automatically. This usually takes a few seconds."
+    ),
+    ListenerState.SUSPECT: StateWords(
+        Severity.PROBLEM,
         "Connected, but nothing arrives",
-        "It opens another connection by itself. If this lasts for more than two minutes, call support.",
+        "It opens another connection automatically. If this lasts for more than 2 minutes, call support.",
     ),
-    "offline": Said(
-        Level.PROBLEM,
+    ListenerState.OFFLINE: StateWords(
+        Severity.PROBLEM,
         "Not connected",
-        "New women do not reach the machines; those that are listed stay. It tries again by itself. "
-        "Support: manage.py probe_relay says what is wrong.",
+        "New women do not reach the machines; women already listed stay listed. It tries again automatically. "
+        "Support: run manage.py probe_relay to find the cause.",
     ),
-    "": Said(
-        Level.PROBLEM,
+    "": StateWords(
+        Severity.PROBLEM,
         "Not running",
-        "New women do not reach the machines; those that are listed stay. Support: start run_relay_listener.",
+        "New women do not reach the machines; women already listed stay listed. Support: start run_relay_listener.",
     ),
 }
-WORKLIST = {
-    "listening": Said(Level.OK, "Answering"),
-    "": Said(
-        Level.PROBLEM,
+WORKLIST_WORDS = {
+    LISTENING: StateWords(Severity.OK, "Working"),
+    "": StateWords(
+        Severity.PROBLEM,
         "Not running",
-        "The machines get no worklist: enter women by hand. Support: start run_mwl_scp.",
+        "The machines get no worklist. Enter women’s details at the machine. Support: start run_mwl_scp.",
     ),
 }
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A daemon's state. `since` is when the state began; without a living process, when the last one was alive."""
+
+    severity: Severity
+    state: str
+    words: str
+    what_to_do: str
+    since: datetime | None
+    processes: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def why(self) -> str:
+        """Return the daemon's own reason for its state."""
+        return str(self.details.get("why") or "")
+
+    @property
+    def online_since(self) -> datetime | None:
+        """Return when the listener came online."""
+        return _parsed(self.details.get("online_since"))
+
+    @property
+    def last_echo_at(self) -> datetime | None:
+        """Return when the last echo came back through the relay."""
+        return _parsed(self.details.get("last_echo_at"))
+
+    @property
+    def last_echo_ms(self) -> int | None:
+        """Return how long the last echo took."""
+        return self.details.get("last_echo_ms")
+
+    @property
+    def associations(self) -> int:
+        """Return how many associations the worklist server has open."""
+        return int(self.details.get("associations") or 0)
+
+
+def _parsed(text: Any) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def heartbeats() -> list[Heartbeat]:
+    """Return the last heartbeats of both daemons, the latest first."""
+    return list(Heartbeat.objects.filter(role__in=(LISTENER, SERVER)).order_by("-beat_at"))
+
+
+def relay_listener(beats: Iterable[Heartbeat], now: datetime) -> Daemon:
+    """Describe the connection to Manage."""
+    return _daemon(LISTENER, RELAY_WORDS, ListenerState.OFFLINE, beats, now)
+
+
+def worklist_server(beats: Iterable[Heartbeat], now: datetime) -> Daemon:
+    """Describe the worklist server."""
+    return _daemon(SERVER, WORKLIST_WORDS, "", beats, now)
+
+
+def _daemon(
+    role: str, words: Mapping[str, StateWords], unknown: str, beats: Iterable[Heartbeat], now: datetime
+) -> Daemon:
+    """Describe the best process of a role; a state without words is described as the state `unknown`."""
+    ours = sorted((beat for beat in beats if beat.role == role), key=lambda beat: beat.beat_at, reverse=True)
+    living = [beat for beat in ours if beat.beat_at >= now - STALE_AFTER]
+    if not living:
+        severity, shown, what_to_do = words[""]
+        return Daemon(severity, "", shown, what_to_do, ours[0].beat_at if ours else None)
+    best = next(filter(is_working, living), living[0])
+    severity, shown, what_to_do = words.get(best.state, words[unknown])
+    return Daemon(severity, best.state, shown, what_to_do, best.state_since, len(living), best.details)
+
+
+def daemon_concerns(now: datetime) -> Iterator[Concern]:
+    """Yield a concern for each daemon without a process in a working state."""
+    beats = heartbeats()
+    for key, name, daemon in (
+        ("relay_connection", "Connection to Manage", relay_listener(beats, now)),
+        ("worklist_server", "Worklist server", worklist_server(beats, now)),
+    ):
+        link = reverse("admin:core_heartbeat_changelist")
+        title = f"{name}: {daemon.words[0].lower()}{daemon.words[1:]}"
+        latest = (Occurrence(daemon.why, link),) if daemon.why else ()
+        count = int(daemon.severity is not Severity.OK)
+        yield Concern(key, daemon.severity, title, daemon.what_to_do, "core.view_heartbeat", count, latest, link)
 
 
 @dataclass(frozen=True)
@@ -62,98 +157,11 @@ class LastAction:
 
     @property
     def failed(self) -> bool:
-        """Whether it was refused or went wrong."""
+        """Tell whether it was refused or failed."""
         return self.outcome in FAILURES
 
 
-@dataclass(frozen=True)
-class RelayPart:
-    """The connection to Manage. `since` is since when it has been so; `why` is the listener's own words."""
-
-    level: Level
-    state: str
-    words: str
-    what_to_do: str
-    since: datetime | None
-    why: str = ""
-    online_since: datetime | None = None
-    last_action: LastAction | None = None
-    last_echo_at: datetime | None = None
-    last_echo_ms: int | None = None
-    listeners: int = 0
-
-
-@dataclass(frozen=True)
-class WorklistPart:
-    """The worklist server."""
-
-    level: Level
-    state: str
-    words: str
-    what_to_do: str
-    since: datetime | None
-    associations: int = 0
-    servers: int = 0
-
-
-def relay_part(beats: Iterable[Heartbeat], now: datetime, last_action: LastAction | None) -> RelayPart:
-    """How the listeners stand: as the best of them."""
-    living, told = _living(beats, LISTENER, now)
-    said = RELAY.get(told.state, RELAY["offline"])
-    details: Mapping[str, Any] = told.details
-    return RelayPart(
-        level=said.level,
-        state=told.state,
-        words=said.words,
-        what_to_do=said.what_to_do,
-        since=told.since,
-        why=str(details.get("why") or ""),
-        online_since=_parsed(details.get("online_since")),
-        last_action=last_action,
-        last_echo_at=_parsed(details.get("last_echo_at")),
-        last_echo_ms=details.get("last_echo_ms"),
-        listeners=living,
-    )
-
-
-def worklist_part(beats: Iterable[Heartbeat], now: datetime) -> WorklistPart:
-    """How the worklist servers stand: as the best of them."""
-    living, told = _living(beats, SERVER, now)
-    said = WORKLIST.get(told.state, WORKLIST[""])
-    inside = told.details.get("associations")
-    return WorklistPart(
-        said.level,
-        told.state,
-        said.words,
-        said.what_to_do,
-        told.since,
-        inside if isinstance(inside, int) else 0,
-        living,
-    )
-
-
 def last_action() -> LastAction | None:
-    """The last action that came."""
+    """Return the last action that came from Manage."""
     row = ReceivedAction.objects.values("received_at", "action_type", "outcome").first()
     return LastAction(row["received_at"], row["action_type"], row["outcome"]) if row else None
-
-
-class _Told(NamedTuple):
-    state: str
-    since: datetime | None
-    details: Mapping[str, Any]
-
-
-def _living(beats: Iterable[Heartbeat], role: str, now: datetime) -> tuple[int, _Told]:
-    """How many live, and what the best of them says; of one that is gone its last sign of life."""
-    ours = sorted((beat for beat in beats if beat.role == role), key=lambda beat: beat.beat_at, reverse=True)
-    living = [beat for beat in ours if beat.beat_at >= now - STALE_AFTER]
-    if not living:
-        return 0, _Told("", ours[0].beat_at if ours else None, {})
-    working = [beat for beat in living if is_working(beat)]
-    best = (working or living)[0]
-    return len(living), _Told(best.state, best.state_since, best.details)
-
-
-def _parsed(text: Any) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

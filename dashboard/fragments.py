@@ -1,7 +1,7 @@
-"""Owns the page's pieces: a snapshot as HTML, and what differs between two states of the page. Pure, but for templates.
+"""Render a snapshot as fragments of HTML, and find what differs between two states of the page.
 
-A page is piece id → HTML. The pieces of rooms come and go, and stand in the order of the page; the others are always
-there.
+A page maps fragment id to HTML. The fragments of rooms come and go, and keep the order of the page; the others are
+always there.
 """
 
 from collections.abc import Mapping
@@ -11,44 +11,72 @@ from typing import Any
 
 from django.template.loader import render_to_string
 
+from core.concerns import Severity
 from dashboard.rooms import Room, Stage
 from dashboard.snapshot import Snapshot
-from dashboard.viewer_permissions import Right, Standing
+from dashboard.viewer_permissions import ViewerPermissions
 
 Page = Mapping[str, str]
 ROOM = "room-"
 
 
-def page_of(snapshot: Snapshot, standing: Standing) -> Page:
-    """Every piece, with what somebody of this standing may see and follow."""
-    common = {"now": snapshot.taken_at}
-    attention = [each.seen_by(standing) for each in snapshot.attention]
-    pieces = {
-        "day": _piece("day", **common),
-        "summary": _piece("summary", snapshot=snapshot, counts=_counts(snapshot.rooms), **common),
-        "attention": _piece("attention", attention=attention, **common),
-        "relay": _piece("relay", relay=snapshot.relay, **common),
-        "worklist": _piece("worklist", worklist=snapshot.worklist, **common),
-        "machines": _piece("machines", machines=snapshot.machines, **common),
+@dataclass(frozen=True)
+class Notice:
+    """One line about a concern. It names an accession number, and has a link, only for viewers who may see them."""
+
+    severity: Severity
+    words: str
+    what_to_do: str
+    link: str
+
+
+def notices(snapshot: Snapshot, viewer: ViewerPermissions) -> list[Notice]:
+    """Return the lines of all open concerns as this viewer may see them."""
+    return [
+        Notice(
+            concern.severity,
+            line.words if viewer.sees_accession_numbers else line.words_without_number or line.words,
+            concern.what_to_do,
+            line.link if viewer.can_follow(line.permission) else "",
+        )
+        for concern in snapshot.concerns
+        for line in concern.lines()
+    ]
+
+
+def page_of(snapshot: Snapshot, viewer: ViewerPermissions) -> Page:
+    """Render every fragment with what this viewer may see and follow."""
+    counts = {stage: sum(room.counts[stage] for room in snapshot.rooms) for stage in Stage}
+    context = {
+        "snapshot": snapshot,
+        "now": snapshot.taken_at,
+        "counts": counts,
+        "notices": notices(snapshot, viewer),
+        "viewer": viewer,
     }
-    who = {"standing": standing, "links": standing.follows(Right.ITEMS)}
-    rooms = {_id_of(room): _piece("room", id=_id_of(room), room=room, **who) for room in snapshot.rooms}
-    return {**pieces, **(rooms or {f"{ROOM}none": _piece("no_room")})}
+    names = ("day", "summary", "attention", "relay", "worklist", "modalities")
+    fragments = {name: _fragment(name, **context) for name in names}
+    for room in snapshot.rooms:
+        room_id = _room_id(room)
+        fragments[room_id] = _fragment("room", id=room_id, room=room, viewer=viewer)
+    if not snapshot.rooms:
+        fragments[f"{ROOM}none"] = _fragment("no_room")
+    return fragments
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What to do with a page that is there: pieces to put in, and the ids of all rooms where those are others now."""
+    """How to update a page: the fragments to replace, and the ids of all rooms in order if those have changed."""
 
-    pieces: Page
+    fragments: Page
     rooms: tuple[str, ...] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.pieces) or self.rooms is not None
+        return bool(self.fragments) or self.rooms is not None
 
 
 def changes_between(old: Page, new: Page) -> Changes:
-    """What makes the new page of the old one."""
+    """Return how to turn the old page into the new one."""
     rooms = rooms_of(new)
     return Changes(
         {name: html for name, html in new.items() if old.get(name) != html}, rooms if rooms != rooms_of(old) else None
@@ -56,18 +84,14 @@ def changes_between(old: Page, new: Page) -> Changes:
 
 
 def rooms_of(page: Page) -> tuple[str, ...]:
-    """The pieces that are rooms, in their order."""
+    """Return the ids of the fragments that are rooms, in order."""
     return tuple(name for name in page if name.startswith(ROOM))
 
 
-def _id_of(room: Room) -> str:
-    """An id without anything in it that HTML or CSS would not take."""
+def _room_id(room: Room) -> str:
+    """Return an id that HTML and CSS accept, whatever the room's name contains."""
     return f"{ROOM}{sha256(room.name.encode(errors='surrogateescape')).hexdigest()[:12]}"
 
 
-def _counts(rooms: tuple[Room, ...]) -> dict[Stage, int]:
-    return {stage: sum(room.counts[stage] for room in rooms) for stage in Stage}
-
-
-def _piece(template: str, **context: Any) -> str:
+def _fragment(template: str, **context: Any) -> str:
     return render_to_string(f"dashboard/fragments/{template}.html", context).strip()

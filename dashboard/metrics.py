@@ -1,18 +1,18 @@
-"""Owns what Prometheus reads at `/metrics`: the text format of prometheus_client, out of the database at each scrape.
+"""Serve `/metrics` in Prometheus's text format, from the database at each scrape.
 
-Nothing is counted in this process: the listener, the SCP and several web servers would each know a part. Counters are
-totals of rows that are never taken back, so that they only grow. Nobody's data is in a label; AE titles are those of
-configured modalities, as anybody can make up any.
+Nothing is counted in this process, because the listener, the worklist server and several web servers would each know
+only a part. Counters are totals of rows that are never deleted, so they only grow. No label holds personal data. AE
+titles in labels are those of configured modalities, because anybody can make up others.
 """
 
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 from django.conf import settings
@@ -25,12 +25,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from core.concerns import open_concerns
 from core.contract import TEMPORARY_ERRORS, ErrorCode, ItemStatus
 from core.database import UNAVAILABLE
-from core.heartbeat import DAEMONS, STALE_AFTER
+from core.heartbeat import STALE_AFTER
 from core.instance import version
-from core.models import Heartbeat
-from dashboard.daemons import LISTENER, SERVER, relay_part
+from dashboard.daemons import LISTENER, RELAY_WORDS, SERVER, heartbeats, relay_listener
 from dicom.models import Modality
 from relay.models import ReceivedAction, Reprocessing, Resend
 from worklist.models import (
@@ -44,61 +44,61 @@ from worklist.models import (
 )
 from worklist.models.queries import DURATIONS, at_most
 
-#: What is counted over all actions is counted so often at most. Seconds.
-REMEMBERED_SECONDS = 15.0
-#: Of AE titles that are not configured.
+#: How long the totals over all actions are kept before they are counted again.
+CACHE_SECONDS = 15.0
+#: The label of all AE titles that are not configured.
 OTHERS = "other"
-#: The states of a listener, and `absent` where none lives.
-RELAY_STATES = ("online", "connecting", "suspect", "offline", "absent")
+#: The states of a listener, and `absent` when none is running.
+RELAY_STATES = tuple(str(state) or "absent" for state in RELAY_WORDS)
 
 
-# Actions: what is counted over all of them ------------------------------------------------------------------------
+# Totals over all actions ---------------------------------------------------------------------------------------------
 
 
 class Durations:
-    """How many took how long: a histogram in the making."""
+    """How many actions or queries took how long, for a histogram."""
 
     def __init__(self) -> None:
         self.counts: Counter[int] = Counter()
         self.milliseconds = 0
 
     def add(self, limit: int, count: int, milliseconds: int) -> None:
-        """So many of at most `limit` milliseconds (one of DURATIONS) took so many together."""
+        """Add `count` durations of at most `limit` (one of DURATIONS), which took `milliseconds` in total."""
         self.counts[limit] += count
         self.milliseconds += milliseconds
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Prometheus's: seconds → how many took no longer."""
-        total, made = 0, []
+        """Return Prometheus's cumulative buckets: upper bound in seconds, and how many took no longer."""
+        total, found = 0, []
         for limit in DURATIONS:
             total += self.counts[limit]
-            made.append(("+Inf" if limit == DURATIONS[-1] else str(limit / 1000), float(total)))
-        return made
+            found.append(("+Inf" if limit == DURATIONS[-1] else str(limit / 1000), float(total)))
+        return found
 
 
 class Outcome(NamedTuple):
-    """What became of an action."""
+    """The labels of `gateway_actions_total`."""
 
     action_type: str
     outcome: str
 
 
 @dataclass
-class Actions:
-    """Totals over all actions there have ever been."""
+class ActionTotals:
+    """Totals over all actions that were ever received."""
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     durations: dict[str, Durations] = field(default_factory=lambda: defaultdict(Durations))
     resends: Counter[str] = field(default_factory=Counter)
 
 
-def count_actions() -> Actions:
-    """One pass over an index that has all of it; two more over the resends, which are few.
+def count_actions() -> ActionTotals:
+    """Count all actions in one pass over an index, then the resends and reprocessings, which are few.
 
-    An action that failed in passing and was tried again has changed its outcome: each such try counts as the failure
-    that it was, or a counter would go back. For the same reason only what is final goes into the durations.
+    An action that failed temporarily and was tried again has a new outcome. Each earlier try still counts as the
+    failure that it was; otherwise a counter would decrease. For the same reason durations count final answers only.
     """
-    found = Actions()
+    found = ActionTotals()
     rows = ReceivedAction.objects.order_by().values_list("action_type", "outcome", "is_final", "duration_ms")
     for action_type, outcome, is_final, duration, count in rows.annotate(found=Count("*")):
         found.outcomes[Outcome(action_type, outcome)] += count
@@ -108,40 +108,36 @@ def count_actions() -> Actions:
     retried = resends.filter(answer=Resend.Answer.RETRIED).values_list("action__action_type").annotate(found=Count("*"))
     for action_type, count in retried:
         found.outcomes[Outcome(action_type, ErrorCode.INTERNAL_ERROR.value)] += count
-    for action_type, before, outcome, count in _reprocessings():
+    # No action's row has these tries: a reprocessing overwrote the outcome, or failed temporarily itself.
+    reprocessings = Reprocessing.objects.order_by().values_list("action__action_type", "outcome_before", "outcome")
+    for action_type, before, outcome, count in reprocessings.annotate(found=Count("*")):
         found.outcomes[Outcome(action_type, outcome if outcome in TEMPORARY_ERRORS else before)] += count
     found.resends.update(dict(resends.values_list("answer").annotate(found=Count("*"))))
     return found
 
 
-def _reprocessings() -> Iterable[tuple[str, str, str, int]]:
-    """The tries that no row of an action tells of: what failed before a person had it executed again, or since."""
-    kinds = Reprocessing.objects.order_by().values_list("action__action_type", "outcome_before", "outcome")
-    return kinds.annotate(found=Count("*"))
-
-
-class Remembered:
-    """The last count, as long as it is not older than REMEMBERED_SECONDS; those who ask at once wait for one count."""
+class CachedTotals:
+    """The totals over all actions, at most CACHE_SECONDS old. Simultaneous scrapes wait for a single count."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._actions: Actions | None = None
+        self._actions: ActionTotals | None = None
         self._counted_at = 0.0
 
-    def actions(self) -> Actions:
-        """Not older than that."""
+    def actions(self) -> ActionTotals:
+        """Return the totals, counting them again if they are too old."""
         with self._lock:
-            if self._actions is None or self._clock() - self._counted_at > REMEMBERED_SECONDS:
+            if self._actions is None or self._clock() - self._counted_at > CACHE_SECONDS:
                 self._actions, self._counted_at = count_actions(), self._clock()
             return self._actions
 
 
-# Families: each yields the metrics of one thing -------------------------------------------------------------------
+# Families: each function yields the metrics of one subject -----------------------------------------------------------
 
 
 def _gauge(name: str, what: str, value: float | None) -> Iterator[Metric]:
-    """A gauge without labels; none where there is no value."""
+    """Yield a gauge without labels, or nothing if the value is None."""
     if value is not None:
         yield GaugeMetricFamily(f"gateway_{name}", what, value=value)
 
@@ -149,7 +145,6 @@ def _gauge(name: str, what: str, value: float | None) -> Iterator[Metric]:
 def _labelled(
     kind: type[GaugeMetricFamily | CounterMetricFamily], name: str, what: str, label: str, values: Mapping[str, float]
 ) -> Metric:
-    """A metric with one label."""
     family = kind(f"gateway_{name}", what, labels=[label])
     for of, value in values.items():
         family.add_metric([of], value)
@@ -167,73 +162,67 @@ def _age(at: datetime | None, now: datetime) -> float | None:
     return max((now - at).total_seconds(), 0.0) if at else None
 
 
+def concerns(now: datetime) -> Iterator[Metric]:
+    """Yield what needs attention: the same concerns as on the live page."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for concern in open_concerns(now):
+        counts[concern.key, concern.severity] += concern.count
+    family = GaugeMetricFamily(
+        "gateway_concerns", "Open cases of what needs attention.", labels=["concern", "severity"]
+    )
+    for labels, count in counts.items():
+        family.add_metric(labels, count)
+    yield family
+
+
 def daemons(now: datetime) -> Iterator[Metric]:
-    """The processes, by their heartbeats."""
-    beats = list(Heartbeat.objects.filter(role__in=DAEMONS))
-    beats = [beat for beat in beats if now - beat.beat_at <= STALE_AFTER]
-    living = Counter(beat.role for beat in beats)
-    ages = {role: (now - max(beat.beat_at for beat in beats if beat.role == role)).total_seconds() for role in living}
-    yield _labelled(
-        GaugeMetricFamily,
-        "processes",
-        "Processes that have given a sign of life lately.",
-        "role",
-        {role: living[role] for role in (LISTENER, SERVER)},
-    )
-    yield _labelled(
-        GaugeMetricFamily,
-        "heartbeat_age_seconds",
-        "Since the last sign of life of any living process.",
-        "role",
-        ages,
-    )
-    yield from connection_state(beats, now)
-    associations = [beat.details.get("associations") or 0 for beat in beats if beat.role == SERVER]
-    yield from _gauge("associations", "Associations of modalities that are open now.", sum(associations))
-
-
-def connection_state(beats: Iterable[Heartbeat], now: datetime) -> Iterator[Metric]:
-    """How the best of the listeners stands."""
-    relay = relay_part(beats, now, None)
+    """Yield the state of both daemons, from their heartbeats."""
+    beats = [beat for beat in heartbeats() if now - beat.beat_at <= STALE_AFTER]
+    running = Counter(beat.role for beat in beats)
+    ages = {role: (now - max(beat.beat_at for beat in beats if beat.role == role)).total_seconds() for role in running}
+    processes = {role: running[role] for role in (LISTENER, SERVER)}
+    yield _labelled(GaugeMetricFamily, "processes", "Processes with a recent heartbeat.", "role", processes)
+    yield _labelled(GaugeMetricFamily, "heartbeat_age_seconds", "Since the latest heartbeat of any.", "role", ages)
+    relay = relay_listener(beats, now)
     state = relay.state or "absent"
+    states = {each: each == state for each in RELAY_STATES}
     yield from _gauge("relay_connected", "1 when a listener is online at Azure Relay.", state == "online")
     yield _labelled(
-        GaugeMetricFamily,
-        "relay_state",
-        "1 for the state of the best listener, 0 for the others.",
-        "state",
-        {each: each == state for each in RELAY_STATES},
+        GaugeMetricFamily, "relay_state", "1 for the state of the best listener, 0 for the others.", "state", states
     )
-    last_echo, milliseconds = relay.last_echo_at, relay.last_echo_ms
-    yield from _gauge("relay_last_echo_age_seconds", "Since an echo came through the relay.", _age(last_echo, now))
-    took = None if milliseconds is None else milliseconds / 1000
+    echo_age = _age(relay.last_echo_at, now)
+    yield from _gauge("relay_last_echo_age_seconds", "Since an echo came back through the relay.", echo_age)
+    took = None if relay.last_echo_ms is None else relay.last_echo_ms / 1000
     yield from _gauge("relay_echo_round_trip_seconds", "How long the last echo took.", took)
+    associations = sum(beat.details.get("associations") or 0 for beat in beats if beat.role == SERVER)
+    yield from _gauge("associations", "Open associations with modalities.", associations)
 
 
-def actions(found: Actions, now: datetime) -> Iterator[Metric]:
-    """What Manage has asked for."""
+def actions(found: ActionTotals, now: datetime) -> Iterator[Metric]:
+    """Yield what Manage has sent."""
     outcomes = CounterMetricFamily(
-        "gateway_actions", "Actions by type and outcome, each try once.", labels=["action_type", "outcome"]
+        "gateway_actions", "Actions by type and outcome; each try counts once.", labels=["action_type", "outcome"]
     )
     for kind, count in sorted(found.outcomes.items()):
         outcomes.add_metric(kind, count)
     yield outcomes
-    failures = {code.value: 0 for code in ErrorCode}  # those without any, too: a first one is seen as an increase
+    # Include codes without failures: the first failure must be an increase.
+    failures = {code.value: 0 for code in ErrorCode}
     for kind, count in found.outcomes.items():
         if kind.outcome in failures:
             failures[kind.outcome] += count
     yield _labelled(CounterMetricFamily, "action_failures", "Actions that failed, by code.", "code", failures)
     yield _histogram(
-        "action_duration_seconds", "From the frame to its reply, by type of action.", "action_type", found.durations
+        "action_duration_seconds", "From the frame to its reply, by action type.", "action_type", found.durations
     )
     resends = {answer.value: found.resends[answer.value] for answer in Resend.Answer}
-    yield _labelled(CounterMetricFamily, "action_resends", "Actions that came again, by the answer.", "answer", resends)
+    yield _labelled(CounterMetricFamily, "action_resends", "Actions received again, by answer.", "answer", resends)
     last = ReceivedAction.objects.order_by("-received_at").values_list("received_at", flat=True).first()
-    yield from _gauge("last_action_age_seconds", "Since the last action came.", _age(last, now))
+    yield from _gauge("last_action_age_seconds", "Since the last action was received.", _age(last, now))
 
 
 def queries(now: datetime) -> Iterator[Metric]:
-    """What modalities have asked for."""
+    """Yield the worklist queries of modalities."""
     outcomes = CounterMetricFamily(
         "gateway_queries", "Worklist queries by AE title and outcome.", labels=["ae_title", "outcome"]
     )
@@ -251,27 +240,27 @@ def queries(now: datetime) -> Iterator[Metric]:
     for labels, count in sorted(counts.items()):
         outcomes.add_metric(labels, count)
     yield outcomes
-    yield _labelled(CounterMetricFamily, "query_rows", "Items that were shown to modalities.", "ae_title", rows)
+    yield _labelled(CounterMetricFamily, "query_rows", "Items sent to modalities.", "ae_title", rows)
     yield _histogram(
         "query_duration_seconds", "From the query to its last response, by AE title.", "ae_title", durations
     )
     ages = {title: (now - at).total_seconds() for title, at in sorted(last.items())}
-    yield _labelled(GaugeMetricFamily, "last_query_age_seconds", "Since a modality last asked.", "ae_title", ages)
+    yield _labelled(GaugeMetricFamily, "last_query_age_seconds", "Since the modality's last query.", "ae_title", ages)
 
 
 def items(now: datetime) -> Iterator[Metric]:
-    """The worklist: today's, and all that is still to be done."""
+    """Yield today's items by status, and the open items of all days."""
     today = WorklistItem.objects.order_by().filter(scheduled_date=timezone.localtime(now).date())
     counts = dict(today.values_list("status").annotate(found=Count("*")))
     by_status = {status.value: counts.get(status.value, 0) for status in ItemStatus}
-    yield _labelled(GaugeMetricFamily, "items_today", "Items of today by status.", "status", by_status)
-    yield from _gauge("items_open", "Items of any day that are not imaged yet.", WorklistItem.objects.open().count())
+    yield _labelled(GaugeMetricFamily, "items_today", "Today's items by status.", "status", by_status)
+    yield from _gauge("items_open", "Items of any day that have not been imaged.", WorklistItem.objects.open().count())
     unshowable = ItemAlarm.objects.of_open_items().values("item").distinct().count()
-    yield from _gauge("items_unshowable", "Open items that no modality can be shown: women are missing.", unshowable)
+    yield from _gauge("items_unshowable", "Open items that cannot be sent to a modality.", unshowable)
 
 
 def reports(now: datetime) -> Iterator[Metric]:
-    """What modalities have reported (MPPS)."""
+    """Yield what modalities have reported (MPPS)."""
     reasons = [reason.value for reason in MppsException.Reason]
     exceptions = MppsException.objects.order_by()
     ever = dict(exceptions.values_list("reason").annotate(found=Count("*")))
@@ -286,40 +275,40 @@ def reports(now: datetime) -> Iterator[Metric]:
     yield _labelled(
         GaugeMetricFamily,
         "mpps_exceptions_open",
-        "MPPS exceptions that nobody has dealt with, by reason.",
+        "Open MPPS exceptions by reason.",
         "reason",
         {reason: still.get(reason, 0) for reason in reasons},
     )
     alarms = still.get(MppsException.Reason.WRONG_PATIENT, 0)
-    yield from _gauge("wrong_patient_alarms", "Reports that may be about a wrong patient, still open.", alarms)
+    yield from _gauge("wrong_patient_alarms", "Open MPPS exceptions about a wrong patient.", alarms)
     in_progress = PerformedProcedureStep.objects.filter(status=ItemStatus.IN_PROGRESS).count()
-    yield from _gauge("mpps_steps_in_progress", "Performed steps without an end.", in_progress)
+    yield from _gauge("mpps_steps_in_progress", "Performed procedure steps in progress.", in_progress)
 
 
 def outbox(now: datetime) -> Iterator[Metric]:
-    """Changes of state that Manage has to fetch. Lag is the age of the oldest that was never asked beyond."""
+    """Yield the changes that Manage has not fetched. The lag is the age of the oldest of them."""
     newest = ItemChange.objects.aggregate(Max("number"))["number__max"] or 0
-    yield CounterMetricFamily("gateway_outbox_changes", "The number of the newest change.", value=newest)
+    yield CounterMetricFamily("gateway_outbox_changes", "The number of the latest change.", value=newest)
     reader = OutboxReader.objects.first()
     if reader is None:
         return
     waiting = ItemChange.objects.after(reader.number)
     oldest = waiting.values_list("at", flat=True).first()
     yield from _gauge("outbox_waiting_changes", "Changes that Manage has not fetched.", waiting.order_by().count())
-    yield from _gauge("outbox_lag_seconds", "Age of the oldest of them; 0 without any.", _age(oldest, now) or 0.0)
+    yield from _gauge("outbox_lag_seconds", "Age of the oldest of these changes, or 0.", _age(oldest, now) or 0.0)
     yield from _gauge(
         "outbox_last_poll_age_seconds", "Since Manage last asked for changes.", _age(reader.asked_at, now)
     )
 
 
 class GatewayCollector(Collector):
-    """Everything, at each scrape. Without a database it says that, and no more."""
+    """Collect all metrics at each scrape. Without the database there are only two: its absence, and the version."""
 
     def __init__(self) -> None:
-        self._remembered = Remembered()
+        self._totals = CachedTotals()
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics."""
+        """Yield all metrics."""
         build = GaugeMetricFamily("gateway_build_info", "1, with the gateway's version.", labels=["version"])
         build.add_metric([version()], 1)
         yield build
@@ -332,18 +321,20 @@ class GatewayCollector(Collector):
 
     def _out_of_the_database(self, now: datetime) -> Iterator[Metric]:
         yield from daemons(now)
-        yield from actions(self._remembered.actions(), now)
-        for family in (queries, items, reports, outbox):
+        yield from actions(self._totals.actions(), now)
+        for family in (concerns, queries, items, reports, outbox):
             yield from family(now)
 
 
-# The page ---------------------------------------------------------------------------------------------------------
+# The page ------------------------------------------------------------------------------------------------------------
 
 
 @cache
 def registry() -> CollectorRegistry:
-    """This process's, which remembers the last count. What prometheus_client tells of Python itself is not in it: it
-    would be of the web server alone."""
+    """Return this process's registry, which keeps the cached totals.
+
+    It leaves out prometheus_client's metrics about Python, which would describe the web server alone.
+    """
     made = CollectorRegistry(auto_describe=False)
     made.register(GatewayCollector())
     return made
@@ -351,23 +342,20 @@ def registry() -> CollectorRegistry:
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """The metrics, for this machine and METRICS_ALLOWED_NETWORKS; 403 for anybody else."""
+    """Return the metrics to this machine and to METRICS_ALLOWED_NETWORKS; 403 to all others."""
     if not may_read(str(request.META.get("REMOTE_ADDR", ""))):
-        refusal = "Metrics are for this machine and METRICS_ALLOWED_NETWORKS\n"
+        refusal = "Only this machine and METRICS_ALLOWED_NETWORKS may read the metrics\n"
         return HttpResponse(refusal, status=403, content_type="text/plain")
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return HttpResponse(encode(registry()), content_type=content_type)
 
 
-def may_read(address: str) -> bool:
-    """Whether somebody at this address may."""
+def may_read(remote: str) -> bool:
+    """Tell whether a client at this address may read the metrics."""
     try:
-        asker = _plain(ip_address(address))
+        address = ip_address(remote)
     except ValueError:
         return False
-    return asker.is_loopback or any(asker in ip_network(network) for network in settings.METRICS_ALLOWED_NETWORKS)
-
-
-def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """An IPv4 address that came in over IPv6, as itself."""
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address  # an IPv4 client of an IPv6 socket
+    return address.is_loopback or any(address in ip_network(network) for network in settings.METRICS_ALLOWED_NETWORKS)

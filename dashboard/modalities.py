@@ -1,42 +1,49 @@
-"""Owns what is told of each machine: when it last asked for its list, and whether it has been silent for too long."""
+"""Tell when each machine last asked for its worklist, and whether it has been silent for too long.
+
+What is usual for a machine is learnt from its latest queries: a gap of four times its median gap is too long, but never
+less than 15 minutes. A machine may be silent while no woman waits for it, so only its hours count: from shortly before
+the first woman who is waiting today until an hour after the last. A woman without a station may be imaged at any
+machine that may connect, so every one of them has her in its hours.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
+from django.conf import settings
 from django.db.models import OuterRef, Subquery
+from django.urls import reverse
 from django.utils import timezone
 
-from dashboard.severity import Level, moment
+from core.concerns import LISTED, Concern, Occurrence, Severity
+from dashboard.clock import clock_time
 from dicom.models import Modality
 from worklist.models import WorklistItem, WorklistQuery
 
-#: The latest queries of all machines; what is usual for each is learnt from them.
+#: How many of the latest queries of all machines are read.
 LATEST = 300
-#: An AE title that nobody knows is told of for so long after its last query.
-STRANGERS_FOR = timedelta(hours=24)
-
-#: A gap as long as this is a night or a break, and tells nothing of what is usual.
-PAUSE = timedelta(hours=3)
-#: Silent for so many times its usual gap, but never for less than SOON, is longer than usual.
-TOO_OFTEN, SOON = 4, timedelta(minutes=15)
-#: Of a machine that has asked too little to know what is usual.
-UNLEARNT, LEARNT_FROM = timedelta(minutes=30), 5
-#: Its hours: from so long before the first of its women who are waiting to so long after the last.
+#: An unknown AE title is shown for this long after its last query.
+UNKNOWN_SHOWN_FOR = timedelta(hours=24)
+#: A gap of this length is a night or a break, and says nothing about what is usual.
+BREAK = timedelta(hours=3)
+#: Silent for this many usual gaps, and for at least the shortest time, is longer than usual.
+USUAL_GAPS, SHORTEST_SILENCE = 4, timedelta(minutes=15)
+#: The longest usual silence of a machine with fewer gaps than are needed to learn from.
+UNLEARNT, GAPS_NEEDED = timedelta(minutes=30), 5
+#: A machine's hours begin this long before its first woman who is waiting, and end this long after the last.
 BEFORE, AFTER = timedelta(minutes=15), timedelta(hours=1)
-
-#: The AE title of a woman whom any machine may image.
+#: The station AE title of a woman whom any machine may image.
 ANY_MACHINE = ""
 
-ASK = "Is it switched on? Refresh the worklist at the machine. If that gives an error, call support."
+CHECK_MACHINE = "Check that it is switched on, and refresh its worklist. If that shows an error, call support."
 
 
 @dataclass(frozen=True)
-class Machine:
-    """One machine, or an AE title that asks and nobody has configured. `waiting` are for it alone."""
+class ModalityActivity:
+    """One configured machine, or an unknown AE title that has sent a query. `waiting` are the women for it alone."""
 
     ae_title: str
     name: str
@@ -46,91 +53,93 @@ class Machine:
     last_query: datetime | None
     waiting: int
     waiting_for_any: int
-    level: Level
+    severity: Severity
     words: str
-    what_to_do: str = ""
 
     @property
     def is_silent(self) -> bool:
-        """Whether it should have asked by now."""
-        return self.is_known and self.level is not Level.OK
+        """Tell whether it should have asked for its worklist by now."""
+        return self.is_known and self.severity is not Severity.OK
 
     @property
     def waiting_words(self) -> str:
-        """How many women wait, with those whom any machine may image."""
-        return (
-            f"{self.waiting}, and {self.waiting_for_any} for any machine" if self.waiting_for_any else str(self.waiting)
-        )
+        """Return how many women wait for it, and how many for any machine."""
+        any_machine = f", and {self.waiting_for_any} for any machine" if self.waiting_for_any else ""
+        return f"{self.waiting}{any_machine}"
 
 
 @dataclass(frozen=True)
 class Hours:
-    """From when to when a machine has women to image."""
+    """When the first and the last woman waiting for a machine are scheduled."""
 
     first: datetime
     last: datetime
 
 
 def longest_usual(asked: Sequence[datetime]) -> timedelta:
-    """How long a machine may be silent, by the moments at which it has asked, in any order."""
+    """Return how long a machine may be silent, from the moments of its queries in any order."""
     pairs = pairwise(sorted(asked))
-    gaps = [(later - earlier).total_seconds() for earlier, later in pairs if later - earlier < PAUSE]
-    if len(gaps) < LEARNT_FROM:
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairs if later - earlier < BREAK]
+    if len(gaps) < GAPS_NEEDED:
         return UNLEARNT
-    return max(timedelta(seconds=TOO_OFTEN * median(gaps)), SOON)
+    return max(timedelta(seconds=USUAL_GAPS * median(gaps)), SHORTEST_SILENCE)
 
 
 def is_silent(asked: Sequence[datetime], hours: Hours | None, now: datetime) -> bool:
-    """Whether a machine is silent for longer than usual, in its hours; before them it may be."""
+    """Tell whether a machine is silent for longer than usual. It may be silent outside its hours."""
     if hours is None or not hours.first - BEFORE <= now <= hours.last + AFTER:
         return False
     return now - max([*asked, hours.first - BEFORE]) > longest_usual(asked)
 
 
 def known_modalities() -> list[Modality]:
-    """Those that are configured, each with the moment of its last query."""
+    """Return the configured modalities, each annotated with `last_query_at`."""
     queries = WorklistQuery.objects.filter(calling_ae_title=OuterRef("ae_title")).order_by("-asked_at")
     return list(Modality.objects.annotate(last_query_at=Subquery(queries.values("asked_at")[:1])))
 
 
-def machines(modalities: Iterable[Modality], now: datetime) -> tuple[Machine, ...]:
-    """The configured ones by AE title, then those that nobody knows."""
+def modality_activity(modalities: Iterable[Modality], now: datetime) -> tuple[ModalityActivity, ...]:
+    """Return the configured machines by AE title, then the unknown AE titles."""
     asked: dict[str, list[datetime]] = defaultdict(list)
     for title, at in WorklistQuery.objects.values_list("calling_ae_title", "asked_at")[:LATEST]:
         asked[title].append(at)
-    times = _times(timezone.localtime(now).date())
+    times = _waiting_times(timezone.localtime(now).date())
     known = [_known(modality, asked[modality.ae_title], times, now) for modality in modalities]
-    titles = {machine.ae_title for machine in known}
-    strangers = [
-        _stranger(title, max(moments), len(times[title]))
+    titles = {activity.ae_title for activity in known}
+    unknown = [
+        ModalityActivity(
+            ae_title=title,
+            name="",
+            room="",
+            is_known=False,
+            is_allowed=True,
+            last_query=max(moments),
+            waiting=len(times[title]),
+            waiting_for_any=0,
+            severity=Severity.WARNING,
+            words="Not configured",
+        )
         for title, moments in sorted(asked.items())
-        if title not in titles and moments and max(moments) > now - STRANGERS_FOR
+        if title not in titles and moments and max(moments) > now - UNKNOWN_SHOWN_FOR
     ]
-    return (*known, *strangers)
+    return (*known, *unknown)
 
 
-def _stranger(title: str, last: datetime, waiting: int) -> Machine:
-    return Machine(
-        ae_title=title,
-        name="",
-        room="",
-        is_known=False,
-        is_allowed=True,
-        last_query=last,
-        waiting=waiting,
-        waiting_for_any=0,
-        level=Level.WARNING,
-        words="Nobody has configured it",
-    )
-
-
-def _known(modality: Modality, latest: list[datetime], times: Mapping[str, list[datetime]], now: datetime) -> Machine:
-    """A woman without a station may be imaged at every machine that may ask, so each of them has her hours."""
+def _known(
+    modality: Modality, latest: list[datetime], times: Mapping[str, list[datetime]], now: datetime
+) -> ModalityActivity:
     last: datetime | None = getattr(modality, "last_query_at", None)
-    asked = latest or ([last] if last else [])
     own, for_any = times[modality.ae_title], times[ANY_MACHINE] if modality.is_allowed else []
-    silent = modality.is_allowed and is_silent(asked, _hours([*own, *for_any]), now)
-    return Machine(
+    waiting = [*own, *for_any]
+    hours = Hours(min(waiting), max(waiting)) if waiting else None
+    silent = modality.is_allowed and is_silent(latest or ([last] if last else []), hours, now)
+    if silent:
+        words = f"Silent for longer than usual: last query {clock_time(last, now)}" if last else "No query yet"
+    elif not modality.is_allowed:
+        words = "Not allowed to connect"
+    else:
+        words = "Working" if last else "No query yet"
+    return ModalityActivity(
         ae_title=modality.ae_title,
         name=modality.name,
         room=modality.room,
@@ -139,30 +148,64 @@ def _known(modality: Modality, latest: list[datetime], times: Mapping[str, list[
         last_query=last,
         waiting=len(own),
         waiting_for_any=len(for_any),
-        level=Level.WARNING if silent else Level.OK,
-        words=_silence(last, now) if silent else _peace(modality, last),
-        what_to_do=ASK if silent else "",
+        severity=Severity.WARNING if silent else Severity.OK,
+        words=words,
     )
 
 
-def _silence(last: datetime | None, now: datetime) -> str:
-    return f"Silent for longer than usual: last asked {moment(last, now)}" if last else "Has not asked for its list yet"
-
-
-def _peace(modality: Modality, last: datetime | None) -> str:
-    if not modality.is_allowed:
-        return "Not allowed"
-    return "Asks for its list" if last else "Has not asked yet"
-
-
-def _hours(moments: list[datetime]) -> Hours | None:
-    return Hours(min(moments), max(moments)) if moments else None
-
-
-def _times(today: date) -> Mapping[str, list[datetime]]:
-    """AE title → when there are women of today for it who have not been imaged."""
+def _waiting_times(today: date) -> Mapping[str, list[datetime]]:
+    """Return, by station AE title, when today's women who have not been imaged are scheduled."""
     times: dict[str, list[datetime]] = defaultdict(list)
     items = WorklistItem.objects.open().filter(scheduled_date=today)
     for title, at in items.values_list("station_ae_title", "scheduled_time"):
         times[title].append(timezone.make_aware(datetime.combine(today, at)))
     return times
+
+
+def modality_concerns(now: datetime) -> Iterator[Concern]:
+    """Yield the machines that are silent for longer than usual, and the unknown AE titles that have sent queries.
+
+    An unknown AE title needs no attention where any may connect, or before any modality is configured.
+    """
+    activities = modality_activity(known_modalities(), now)
+    silent = [each for each in activities if each.is_silent]
+    queries_page = reverse("admin:worklist_worklistquery_changelist")
+    yield Concern(
+        key="silent_modality",
+        severity=Severity.WARNING,
+        title="Machines silent for longer than usual",
+        what_to_do=CHECK_MACHINE,
+        permission="worklist.view_worklistquery",
+        count=len(silent),
+        latest=tuple(
+            Occurrence(
+                f"{each.name or each.ae_title}: {each.words[0].lower()}{each.words[1:]}",
+                reverse("admin:worklist_worklistquery_changelist", query={"calling_ae_title": each.ae_title}),
+            )
+            for each in silent[:LISTED]
+        ),
+        link=queries_page,
+        one_by_one=True,
+    )
+    unknown = [each for each in activities if not each.is_known]
+    if settings.MWL_UNKNOWN_AE_TITLES == "accept" or len(unknown) == len(activities):
+        return
+    yield Concern(
+        key="unknown_ae_title",
+        severity=Severity.WARNING,
+        title="Unknown AE titles",
+        what_to_do="Find out whose machine it is, and add it to the modalities.",
+        permission="worklist.view_worklistquery",
+        count=len(unknown),
+        latest=tuple(
+            Occurrence(
+                f"An unknown machine has asked for the worklist: {each.ae_title}",
+                reverse("admin:dicom_modality_add", query={"ae_title": each.ae_title}),
+                at=each.last_query,
+                permission="dicom.add_modality",
+            )
+            for each in unknown[:LISTED]
+        ),
+        link=queries_page,
+        one_by_one=True,
+    )

@@ -1,4 +1,4 @@
-"""Owns today's list as people see it: by room, each woman with how far she is."""
+"""Read today's list by room, with the stage that each woman's examination has reached."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ ANY_ROOM = "Any room"
 
 
 class Stage(StrEnum):
-    """How far a woman is."""
+    """The stage that a woman's examination has reached today."""
 
     SCHEDULED = "scheduled"
     SHOWN = "shown"
@@ -29,11 +29,11 @@ class Stage(StrEnum):
 
     @property
     def words(self) -> str:
-        """As people say it."""
-        return STAGES[self]
+        """The stage's name on pages."""
+        return STAGE_WORDS[self]
 
 
-STAGES = {
+STAGE_WORDS = {
     Stage.SCHEDULED: "Scheduled",
     Stage.SHOWN: "On the list",
     Stage.IN_PROGRESS: "In progress",
@@ -44,8 +44,8 @@ STAGES = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """One woman. `detail` says when and where; `problem` why no machine can show her."""
+class PatientRow:
+    """One woman. `detail` tells when and where; `problem` is the attribute that keeps her off the machines' lists."""
 
     item_id: UUID
     accession_number: str
@@ -58,36 +58,36 @@ class Row:
 
 @dataclass(frozen=True)
 class Room:
-    """One room's women of today, by time."""
+    """The women of one room today, by time."""
 
     name: str
     ae_titles: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[PatientRow, ...]
 
     @property
     def counts(self) -> dict[Stage, int]:
-        """Stage → women, every stage in its order."""
+        """Return the number of women in each stage, in the order of the stages."""
         found = Counter(row.stage for row in self.rows)
         return {stage: found[stage] for stage in Stage}
 
     @property
     def open(self) -> int:
-        """Women who still have to be, or are being, imaged."""
+        """Return the number of women who have not been imaged yet."""
         return sum(self.counts[stage] for stage in OPEN_STAGES)
 
 
 OPEN_STAGES = (Stage.SCHEDULED, Stage.SHOWN, Stage.IN_PROGRESS)
 
 
-class Shown(NamedTuple):
-    """The first time that a machine was shown an item."""
+class FirstDelivery(NamedTuple):
+    """The first time that an item was delivered to a machine."""
 
     at: datetime
     ae_title: str
 
 
-class Step(NamedTuple):
-    """What a machine has reported about an item."""
+class ReportedStep(NamedTuple):
+    """What a machine has reported about an item (MPPS)."""
 
     status: str
     start: time | None
@@ -97,68 +97,66 @@ class Step(NamedTuple):
 
     @property
     def meaning(self) -> str:
-        """The reason without its code."""
+        """Return the reason for discontinuation without its code."""
         return self.reason.partition(" (")[0]
 
 
-def stage_of(status: str, *, shown: bool, stepped: bool) -> Stage:
-    """How far a woman is; one whom Manage takes off the list before any machine has begun did not attend."""
+def stage_of(status: str, *, delivered: bool, started: bool) -> Stage:
+    """Return a woman's stage. She did not attend if Manage discontinued her item before any machine started."""
     return {
-        ItemStatus.SCHEDULED: Stage.SHOWN if shown else Stage.SCHEDULED,
+        ItemStatus.SCHEDULED: Stage.SHOWN if delivered else Stage.SCHEDULED,
         ItemStatus.IN_PROGRESS: Stage.IN_PROGRESS,
         ItemStatus.COMPLETED: Stage.DONE,
-        ItemStatus.DISCONTINUED: Stage.DISCONTINUED if stepped else Stage.DID_NOT_ATTEND,
+        ItemStatus.DISCONTINUED: Stage.DISCONTINUED if started else Stage.DID_NOT_ATTEND,
     }[ItemStatus(status)]
 
 
 def name_for_people(name: str) -> str:
-    """`SMITH, JANE MARY` of a DICOM name's first group (PS3.5 section 6.2.1)."""
+    """Write the first component group of a DICOM person name (PS3.5 section 6.2.1) as `SMITH, JANE MARY`."""
     family, given, middle, *_ = (part.strip() for part in [*name.split("=", maxsplit=1)[0].split("^"), "", ""])
     return ", ".join(filter(None, (family, " ".join(filter(None, (given, middle)))))) or name
 
 
 def todays_rooms(modalities: Iterable[Modality], today: date) -> tuple[Room, ...]:
-    """Every room that has women today or a machine, by name; those for any room come last."""
-    machines_of = defaultdict(list)
-    for modality in modalities:
-        machines_of[_room_of(modality)].append(modality.ae_title)
-    rows_of: dict[str, list[Row]] = defaultdict(list)
-    room_of = {modality.ae_title: _room_of(modality) for modality in modalities}
+    """Return every room with a machine or with women today, by name; women for any room come last."""
+    room_of = {modality.ae_title: modality.room or modality.ae_title for modality in modalities}
+    modalities_of: dict[str, list[str]] = defaultdict(list)
+    for ae_title, room in room_of.items():
+        modalities_of[room].append(ae_title)
+    rows_of: dict[str, list[PatientRow]] = defaultdict(list)
     for station, row in _rows(today):
         rows_of[room_of.get(station, station) or ANY_ROOM].append(row)
-    names = sorted({*machines_of, *rows_of}, key=lambda name: (name == ANY_ROOM, name.casefold()))
-    return tuple(Room(name, tuple(machines_of[name]), tuple(rows_of[name])) for name in names)
+    names = sorted({*modalities_of, *rows_of}, key=lambda name: (name == ANY_ROOM, name.casefold()))
+    return tuple(Room(name, tuple(modalities_of[name]), tuple(rows_of[name])) for name in names)
 
 
-def _room_of(modality: Modality) -> str:
-    return modality.room or modality.ae_title
-
-
-def _rows(today: date) -> Iterable[tuple[str, Row]]:
+def _rows(today: date) -> Iterable[tuple[str, PatientRow]]:
+    """Yield each of today's items in the order of the day, with its station AE title. Four queries in all."""
     items = WorklistItem.objects.filter(scheduled_date=today).values_list(
         "id", "accession_number", "scheduled_time", "patient_name", "status", "station_ae_title", named=True
     )
-    shown, steps, alarms = _first_shown(today), _steps(today), _alarms(today)
+    alarms = dict(ItemAlarm.objects.filter(item__scheduled_date=today).values_list("item_id", "attribute"))
+    deliveries, steps = _first_deliveries(today), _steps(today)
     for item in items:
-        step = _deciding(steps.get(item.id, []), item.status)
-        stage = stage_of(item.status, shown=item.id in shown, stepped=item.id in steps)
+        step = next((step for step in steps.get(item.id, []) if step.status == item.status), None)
+        stage = stage_of(item.status, delivered=item.id in deliveries, started=item.id in steps)
         yield (
             item.station_ae_title,
-            Row(
+            PatientRow(
                 item_id=item.id,
                 accession_number=item.accession_number,
                 at=item.scheduled_time,
                 name=name_for_people(item.patient_name),
                 stage=stage,
-                detail=_detail(stage, shown.get(item.id), step),
+                detail=_detail(stage, deliveries.get(item.id), step),
                 problem=alarms.get(item.id, "") if stage in OPEN_STAGES else "",
             ),
         )
 
 
-def _detail(stage: Stage, shown: Shown | None, step: Step | None) -> str:
-    if stage is Stage.SHOWN and shown:
-        return f"{shown.ae_title} since {timezone.localtime(shown.at):%H:%M}"
+def _detail(stage: Stage, delivery: FirstDelivery | None, step: ReportedStep | None) -> str:
+    if stage is Stage.SHOWN and delivery:
+        return f"{delivery.ae_title} since {timezone.localtime(delivery.at):%H:%M}"
     if step is None:
         return ""
     at = {Stage.IN_PROGRESS: step.start, Stage.DONE: step.end, Stage.DISCONTINUED: step.end}.get(stage)
@@ -166,25 +164,18 @@ def _detail(stage: Stage, shown: Shown | None, step: Step | None) -> str:
     return ", ".join(filter(None, (where, step.meaning if stage is Stage.DISCONTINUED else "")))
 
 
-def _deciding(steps: list[Step], status: str) -> Step | None:
-    return next((step for step in steps if step.status == status), None)
+def _first_deliveries(today: date) -> Mapping[UUID, FirstDelivery]:
+    rows = Delivery.objects.filter(item__scheduled_date=today).order_by("-first_shown_at")  # the first overwrites
+    return {
+        item: FirstDelivery(at, title) for item, at, title in rows.values_list("item_id", "first_shown_at", "ae_title")
+    }
 
 
-def _first_shown(today: date) -> Mapping[UUID, Shown]:
-    rows = Delivery.objects.filter(item__scheduled_date=today).order_by("-first_shown_at")
-    return {item: Shown(at, title) for item, at, title in rows.values_list("item_id", "first_shown_at", "ae_title")}
-
-
-def _steps(today: date) -> Mapping[UUID, list[Step]]:
-    """The steps that count, the latest first."""
-    found: dict[UUID, list[Step]] = defaultdict(list)
+def _steps(today: date) -> Mapping[UUID, list[ReportedStep]]:
+    """Return the steps that count, by item, the latest first."""
+    found: dict[UUID, list[ReportedStep]] = defaultdict(list)
     links = StepLink.objects.filter(item__scheduled_date=today, counts=True).order_by("-step__created_at")
     names = ("status", "start_time", "end_time", "station_ae_title", "discontinuation_reason")
     for item, status, start, end, station, reason in links.values_list("item_id", *(f"step__{name}" for name in names)):
-        found[item].append(Step(status, start, end, station, reason))
+        found[item].append(ReportedStep(status, start, end, station, reason))
     return found
-
-
-def _alarms(today: date) -> Mapping[UUID, str]:
-    alarms = ItemAlarm.objects.filter(item__scheduled_date=today)
-    return dict(alarms.values_list("item_id", "attribute"))

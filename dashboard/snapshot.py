@@ -1,48 +1,56 @@
-"""Owns how everything stands at one moment, out of the database alone: the same for the page, the terminal, metrics."""
+"""Read the gateway's state at one moment from the database, for the live page and `status`."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
 
-from core.models import Heartbeat
-from dashboard.attention import Attention, attention
-from dashboard.daemons import LISTENER, SERVER, RelayPart, WorklistPart, last_action, relay_part, worklist_part
-from dashboard.modalities import Machine, known_modalities, machines
+from core.concerns import Concern, Severity, open_concerns, worst
+from dashboard.daemons import Daemon, LastAction, heartbeats, last_action, relay_listener, worklist_server
+from dashboard.modalities import ModalityActivity, known_modalities, modality_activity
 from dashboard.rooms import Room, todays_rooms
-from dashboard.severity import Level, worst
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One moment. What has a name in it is for those who may see patients."""
+    """The gateway's state at one moment. `rooms` hold names, which only viewers who may see patients are shown."""
 
     taken_at: datetime
-    relay: RelayPart
-    worklist: WorklistPart
+    relay: Daemon
+    last_action: LastAction | None
+    worklist: Daemon
     rooms: tuple[Room, ...]
-    machines: tuple[Machine, ...]
-    attention: tuple[Attention, ...]
+    modalities: tuple[ModalityActivity, ...]
+    concerns: tuple[Concern, ...]
 
     @property
-    def level(self) -> Level:
-        """How bad the worst of it is."""
-        return worst(each.level for each in self.attention)
+    def severity(self) -> Severity:
+        """Return the severity of the worst concern."""
+        return worst(self.concerns)
+
+    @property
+    def summary(self) -> str:
+        """Say in a few words whether the gateway works: `Working: 1 warning`."""
+        counts = {
+            each: sum(len(concern.lines()) for concern in self.concerns if concern.severity is each)
+            for each in (Severity.PROBLEM, Severity.WARNING)
+        }
+        parts = [f"{count} {each}{'' if count == 1 else 's'}" for each, count in counts.items() if count]
+        if not parts:
+            return "Everything is working"
+        return f"{'Not working' if self.severity is Severity.PROBLEM else 'Working'}: {', '.join(parts)}"
 
 
 def take_snapshot() -> Snapshot:
-    """Look at the database now; a dozen small queries, whatever the number of women, years and machines."""
+    """Read the state now; the number of queries does not depend on how many women, years or machines there are."""
     now = timezone.now()
-    beats = list(Heartbeat.objects.filter(role__in=(LISTENER, SERVER)))
-    modalities = known_modalities()
-    relay = relay_part(beats, now, last_action())
-    worklist = worklist_part(beats, now)
-    all_machines = machines(modalities, now)
+    beats, modalities = heartbeats(), known_modalities()
     return Snapshot(
         taken_at=now,
-        relay=relay,
-        worklist=worklist,
+        relay=relay_listener(beats, now),
+        last_action=last_action(),
+        worklist=worklist_server(beats, now),
         rooms=todays_rooms(modalities, timezone.localtime(now).date()),
-        machines=all_machines,
-        attention=attention(relay, worklist, all_machines, now),
+        modalities=modality_activity(modalities, now),
+        concerns=tuple(open_concerns(now)),
     )

@@ -1,23 +1,40 @@
-"""Owns what has happened to an action and to its item, step by step, for support and for the item's page.
+"""Show what has happened to an action and its item, step by step: the admin's timelines and `follow_action`.
 
-What is told names modalities, actions and people who work here, and never a woman.
+Entries name modalities, actions and staff, never a patient.
 """
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from uuid import UUID
 
-from django.urls import reverse
-from django.utils import timezone
+from django.contrib import admin
+from django.contrib.auth.decorators import permission_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
 
 from core.admin import page_of
 from core.models import AuditLog
 from relay.models import ReceivedAction, Resend
 from worklist.models import PerformedProcedureStep, WorklistItem
 
+#: A timeline shows something of each of these, so it needs all of their permissions.
+PERMISSIONS = (
+    "core.view_auditlog",
+    "relay.view_receivedaction",
+    "worklist.view_mppsexception",
+    "worklist.view_performedprocedurestep",
+    "worklist.view_delivery",
+    "worklist.view_worklistitem",
+)
+#: How many entries the page shows, the latest ones.
+MOST = 500
+
 
 class Entry(NamedTuple):
-    """One thing that happened. `link` leads to where the admin has more of it; `who` has done it."""
+    """One thing that happened. `link` leads to its page in the admin; `who` did it."""
 
     at: datetime
     words: str
@@ -26,7 +43,7 @@ class Entry(NamedTuple):
 
 
 def timeline_of(item: WorklistItem) -> list[Entry]:
-    """Everything that is known of an item, the oldest first."""
+    """Return everything that happened to an item, the oldest first."""
     return sorted(
         [
             *_of_actions(ReceivedAction.objects.filter(accession_number=item.accession_number)),
@@ -41,13 +58,13 @@ def timeline_of(item: WorklistItem) -> list[Entry]:
 
 
 def timeline_of_action(action: ReceivedAction) -> list[Entry]:
-    """Everything about the action's item; of one that has none, what came and what was answered."""
+    """Return everything that happened to the action's item; without an item, what arrived and how it was answered."""
     item = item_of(action)
     return timeline_of(item) if item else sorted(_of_actions([action]), key=lambda entry: entry.at)
 
 
 def item_of(action: ReceivedAction) -> WorklistItem | None:
-    """The item that an action is about."""
+    """Return the item with the action's accession number."""
     number = action.accession_number
     return WorklistItem.objects.filter(accession_number=number).first() if number else None
 
@@ -55,13 +72,15 @@ def item_of(action: ReceivedAction) -> WorklistItem | None:
 def _of_actions(actions: Iterable[ReceivedAction]) -> Iterator[Entry]:
     for action in actions:
         link = page_of(action)
-        sender = action.source_system or "a sender without a name"
-        yield Entry(action.received_at, f"{action.action_type} came from {sender}: {action.action_id}", link, sender)
+        sender = action.source_system or "an unnamed sender"
+        yield Entry(
+            action.received_at, f"{action.action_type} received from {sender}: {action.action_id}", link, sender
+        )
         resends = list(action.resends.order_by("received_at"))
         yield _first_answer(action, retried=any(resend.answer == Resend.Answer.RETRIED for resend in resends))
         for resend in resends:
             answer = Resend.Answer(resend.answer).label
-            words = f"{action.action_type} came again: {answer}, {resend.duration_ms} ms"
+            words = f"{action.action_type} received again: {answer}, {resend.duration_ms} ms"
             yield Entry(resend.received_at, words, link, sender)
         for done in action.reprocessings.all():
             words = f"{action.action_type} executed again: {done.outcome_before} → {done.outcome}"
@@ -69,11 +88,11 @@ def _of_actions(actions: Iterable[ReceivedAction]) -> Iterator[Entry]:
 
 
 def _first_answer(action: ReceivedAction, *, retried: bool) -> Entry:
-    """What the sender was answered first. The row has the last answer: what was tried again had failed before."""
+    """Return the first answer. The action's row holds only the last: an action that was tried again failed before."""
     before = action.reprocessings.values_list("outcome_before", flat=True).first()
     outcome = before or action.outcome
     if retried:
-        words = f"{action.action_type} failed; since it was tried again: {outcome}"
+        words = f"{action.action_type} failed; tried again since: {outcome}"
         return Entry(action.received_at, words, page_of(action))
     answered_at = action.received_at + timedelta(milliseconds=action.duration_ms)
     words = f"{action.action_type} answered: {outcome}, {action.duration_ms} ms"
@@ -81,11 +100,11 @@ def _first_answer(action: ReceivedAction, *, retried: bool) -> Entry:
 
 
 def _of_writes(item: WorklistItem) -> Iterator[Entry]:
-    """The item itself, by the audit log: who made or changed it, and how."""
+    """Yield who created or changed the item, from the audit log."""
     link = page_of(item)
     for written in AuditLog.objects.filter(object_type=WorklistItem._meta.label_lower, object_id=item.pk):
         if written.operation == AuditLog.Operation.CREATE:
-            yield Entry(written.created_at, f"Item made by {written.actor}", link, written.actor)
+            yield Entry(written.created_at, f"Item created by {written.actor}", link, written.actor)
             continue
         changes = ", ".join(
             f"{name.replace('_', ' ')} {written.before.get(name) or 'empty'} → {value or 'empty'}"
@@ -93,43 +112,39 @@ def _of_writes(item: WorklistItem) -> Iterator[Entry]:
             if name != "updated_at"
         )
         personal = ", ".join(name.replace("_", " ") for name in written.personal_fields_changed)
-        said = "; ".join(filter(None, (changes, f"{personal} changed" if personal else "")))
-        yield Entry(written.created_at, f"Item changed by {written.actor}: {said}", link, written.actor)
+        words = "; ".join(filter(None, (changes, f"{personal} changed" if personal else "")))
+        yield Entry(written.created_at, f"Item changed by {written.actor}: {words}", link, written.actor)
 
 
 def _of_deliveries(item: WorklistItem) -> Iterator[Entry]:
     for delivery in item.deliveries.all():
         link = reverse("admin:worklist_worklistquery_changelist", query={"calling_ae_title": delivery.ae_title})
-        yield Entry(delivery.first_shown_at, f"First shown to {delivery.ae_title}", link, delivery.ae_title)
+        yield Entry(delivery.first_shown_at, f"First sent to {delivery.ae_title}", link, delivery.ae_title)
         if delivery.times_shown > 1:
-            times = f"{delivery.times_shown} times in all"
-            yield Entry(delivery.last_shown_at, f"Last shown to {delivery.ae_title}, {times}", link, delivery.ae_title)
+            times = f"{delivery.times_shown} times in total"
+            yield Entry(delivery.last_shown_at, f"Last sent to {delivery.ae_title}, {times}", link, delivery.ae_title)
     for alarm in item.alarms.all():
-        words = f"Could not be shown: {alarm.attribute} is nothing that DICOM allows"
+        words = f"Could not be sent: DICOM does not allow its {alarm.attribute}"
         yield Entry(alarm.first_at, words, page_of(item))
 
 
 def _of_steps(item: WorklistItem) -> Iterator[Entry]:
     for link in item.step_links.select_related("step"):
-        step, counts = link.step, "" if link.counts else " (counts no longer)"
+        step, counts = link.step, "" if link.counts else " (no longer counts)"
         where = step.station_ae_title or step.calling_ae_title
         clock = _clock(step.started_at)
         yield Entry(step.created_at, f"MPPS started at {where}{clock}{counts}", page_of(step), where)
-        yield from _of_ends(step, where, counts)
-
-
-def _of_ends(step: PerformedProcedureStep, where: str, counts: str) -> Iterator[Entry]:
-    """When the step's end was reported: the audit log has the moment."""
-    written = AuditLog.objects.filter(object_type=PerformedProcedureStep._meta.label_lower, object_id=step.pk)
-    for change in written.filter(operation=AuditLog.Operation.UPDATE):
-        if status := change.after.get("status"):
-            words = [f"MPPS {status} at {where}{_clock(step.ended_at)}{counts}", f"{step.images} images"]
-            words += [step.discontinuation_reason] if step.discontinuation_reason else []
-            yield Entry(change.created_at, ", ".join(words), page_of(step), where)
+        # The step itself does not hold when its end was reported; the audit log does.
+        written = AuditLog.objects.filter(object_type=PerformedProcedureStep._meta.label_lower, object_id=step.pk)
+        for change in written.filter(operation=AuditLog.Operation.UPDATE):
+            if status := change.after.get("status"):
+                words = [f"MPPS {status} at {where}{_clock(step.ended_at)}{counts}", f"{step.images} images"]
+                words += [step.discontinuation_reason] if step.discontinuation_reason else []
+                yield Entry(change.created_at, ", ".join(words), page_of(step), where)
 
 
 def _of_exceptions(item: WorklistItem) -> Iterator[Entry]:
-    """Those about the item, and those about its steps."""
+    """Yield the MPPS exceptions of the item and of its steps."""
     exceptions = {
         exception.pk: exception
         for found in (item.mpps_exceptions.all(), *(step.exceptions.all() for step in item.steps.all()))
@@ -152,10 +167,40 @@ def _of_outbox(item: WorklistItem) -> Iterator[Entry]:
 
 
 def _clock(at: datetime | None) -> str:
-    """The modality's own clock, where it said what it is."""
+    """Return the time on the modality's own clock, if it reported one."""
     return f", {at:%H:%M:%S} by its clock" if at else ""
 
 
-def line(entry: Entry) -> str:
-    """An entry in a line, on the clinic's clock."""
-    return f"{timezone.localtime(entry.at):%Y-%m-%d %H:%M:%S}  {entry.words}"
+@permission_required(PERMISSIONS, raise_exception=True)
+def item_timeline(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show everything that happened to an item."""
+    item = get_object_or_404(WorklistItem, pk=pk)
+    return _timeline_page(request, f"Timeline of {item}: {item.status}", item, timeline_of(item))
+
+
+@permission_required(PERMISSIONS, raise_exception=True)
+def action_timeline(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Show everything that happened to an action and its item."""
+    action = get_object_or_404(ReceivedAction, pk=pk)
+    return _timeline_page(
+        request, f"Timeline of {action}: {action.outcome}", item_of(action), timeline_of_action(action)
+    )
+
+
+def _timeline_page(request: HttpRequest, title: str, item: WorklistItem | None, entries: list[Entry]) -> HttpResponse:
+    numbered = {"accession_number": item.accession_number} if item else None
+    context = {
+        **admin.site.each_context(request),
+        "title": title,
+        "item": item,
+        "actions": reverse("admin:relay_receivedaction_changelist", query=numbered) if numbered else "",
+        "entries": entries[-MOST:],
+        "left_out": max(len(entries) - MOST, 0),
+    }
+    return TemplateResponse(request, "admin/dashboard/timeline.html", context)
+
+
+urlpatterns = [
+    path("worklist/worklistitem/<uuid:pk>/timeline/", admin.site.admin_view(item_timeline), name="item-timeline"),
+    path("relay/receivedaction/<uuid:pk>/timeline/", admin.site.admin_view(action_timeline), name="action-timeline"),
+]

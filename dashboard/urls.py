@@ -1,4 +1,4 @@
-"""Which address shows what of the live page; its WebSocket is in `sockets`."""
+"""Route the live page, its WebSocket, the login and the admin's timelines."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from dashboard.broadcaster import Broadcaster
-from dashboard.consumers import LivePage
+from dashboard.consumers import LivePageConsumer
 from dashboard.views import live_page
 
 urlpatterns = [
@@ -19,11 +19,11 @@ urlpatterns = [
         name="login",
     ),
     path("logout/", LogoutView.as_view(), name="logout"),
-    path("admin/", include("dashboard.admin_pages")),
-    # Browsers ask for it by themselves, on the admin's pages.
+    path("admin/", include("dashboard.timeline")),
+    # The admin's pages name no icon, so browsers look for it here.
     path("favicon.ico", RedirectView.as_view(url=static("dashboard/nhsuk/favicon.ico"))),
 ]
 
-#: One broadcaster for all viewers of this process.
-_live: Any = LivePage.as_asgi(broadcaster=Broadcaster())
-sockets: list[Any] = [path("live/", _live)]
+#: All viewers of this process share one broadcaster.
+_consumer: Any = LivePageConsumer.as_asgi(broadcaster=Broadcaster())
+sockets: list[Any] = [path("live/", _consumer)]

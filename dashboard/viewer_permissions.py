@@ -1,7 +1,7 @@
-"""Owns who may look: what sessions and their users are worth now, all of them at once, in two queries.
+"""Check what the viewers of the live page may see, for all of their sessions in two queries.
 
-A session is worth nothing once it has expired or been ended, once its user is not active any more or has another
-password. Whoever is logged in sees how many women there are; everything else only with the permission.
+A session counts while it has not expired or been ended, its user is active, and the password is the one it began with.
+Every logged-in viewer sees how many women there are; everything else needs a permission.
 """
 
 from collections.abc import Collection
@@ -19,11 +19,12 @@ from django.utils.crypto import constant_time_compare
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
-class Right(StrEnum):
-    """A permission that makes a difference to the page: who the women are, and where its links may lead."""
+class PagePermission(StrEnum):
+    """A permission that changes the page: what it shows of the women, and which of its links can be followed."""
 
     NAMES = "worklist.view_patient_data"
     ITEMS = "worklist.view_worklistitem"
+    ITEM_ALARMS = "worklist.view_itemalarm"
     EXCEPTIONS = "worklist.view_mppsexception"
     QUERIES = "worklist.view_worklistquery"
     NEW_MODALITIES = "dicom.add_modality"
@@ -32,62 +33,64 @@ class Right(StrEnum):
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What somebody who is logged in may see. Those who have the same share one variant of the page."""
+class ViewerPermissions:
+    """What a logged-in viewer may see. Viewers with equal permissions share one variant of the page."""
 
-    rights: frozenset[Right] = frozenset()
+    permissions: frozenset[PagePermission] = frozenset()
     is_staff: bool = False
 
     @classmethod
-    def of(cls, user: Any) -> "Standing":
-        """Of whoever makes a request."""
-        return cls(frozenset(right for right in Right if user.has_perm(right)), user.is_staff)
+    def of(cls, user: Any) -> "ViewerPermissions":
+        """Read the permissions of the user of a request."""
+        return cls(frozenset(each for each in PagePermission if user.has_perm(each)), user.is_staff)
 
     @property
     def sees_names(self) -> bool:
-        """Whether women are listed, or only counted."""
-        return Right.NAMES in self.rights
+        """Tell whether the women are listed by name, or only counted."""
+        return PagePermission.NAMES in self.permissions
 
     @property
-    def sees_numbers(self) -> bool:
-        """Whether accession numbers are told."""
-        return Right.ITEMS in self.rights
+    def sees_accession_numbers(self) -> bool:
+        """Tell whether the page shows accession numbers."""
+        return PagePermission.ITEMS in self.permissions
 
-    def follows(self, right: Right) -> bool:
-        """Whether a link into the admin that takes this right is not a dead end."""
-        return self.is_staff and right in self.rights
+    @property
+    def opens_items(self) -> bool:
+        """Tell whether the page links to worklist items."""
+        return self.can_follow(PagePermission.ITEMS)
+
+    def can_follow(self, permission: str) -> bool:
+        """Tell whether a link into the admin that needs this permission works."""
+        return self.is_staff and permission in self.permissions
 
 
-def standings(session_keys: Collection[str]) -> dict[str, Standing]:
-    """Session key → what its user may see now; who may not look is left out."""
-    logins = {key: login for key, login in _logins(session_keys).items() if SESSION_KEY in login}
-    users = {str(user.pk): user for user in _users({login[SESSION_KEY] for login in logins.values()})}
+def permissions_of_sessions(session_keys: Collection[str]) -> dict[str, ViewerPermissions]:
+    """Return the permissions that each session key has now, leaving out sessions that no longer count."""
+    sessions = Session.objects.filter(session_key__in=session_keys, expire_date__gt=timezone.now())
+    decoded = {session.session_key: session.get_decoded() for session in sessions}
+    logins = {key: login for key, login in decoded.items() if SESSION_KEY in login}
+    users = {str(user.pk): user for user in _active_users({login[SESSION_KEY] for login in logins.values()})}
     return {
-        key: _standing(users[login[SESSION_KEY]])
+        key: ViewerPermissions(
+            frozenset(each for each in PagePermission if getattr(user, f"has_{each.name}")), user.is_staff
+        )
         for key, login in logins.items()
-        if login[SESSION_KEY] in users and _has_this_password(users[login[SESSION_KEY]], login)
+        if (user := users.get(login[SESSION_KEY])) and _has_this_password(user, login)
     }
 
 
-def _logins(session_keys: Collection[str]) -> dict[str, dict[str, Any]]:
-    sessions = Session.objects.filter(session_key__in=session_keys, expire_date__gt=timezone.now())
-    return {session.session_key: session.get_decoded() for session in sessions}
-
-
-def _users(keys: Collection[str]) -> Any:
-    """The active ones, each with whether it has each right."""
+def _active_users(keys: Collection[str]) -> Any:
+    """Return the active users, each annotated with `has_NAME` for every PagePermission."""
     users: Any = get_user_model().objects
-    permitted = {right: users.with_perm(right.value, backend=BACKEND).filter(pk=OuterRef("pk")) for right in Right}
-    has = {f"has_{right.name}": Exists(query) for right, query in permitted.items()}
+    permitted = {
+        each: users.with_perm(each.value, backend=BACKEND).filter(pk=OuterRef("pk")) for each in PagePermission
+    }
+    has = {f"has_{each.name}": Exists(query) for each, query in permitted.items()}
     return users.filter(pk__in=keys, is_active=True).annotate(**has)
 
 
-def _standing(user: Any) -> Standing:
-    return Standing(frozenset(right for right in Right if getattr(user, f"has_{right.name}")), user.is_staff)
-
-
 def _has_this_password(user: User, login: dict[str, Any]) -> bool:
-    """As Django's own get_user has it, with keys that were replaced."""
+    """Compare as Django's `get_user` does, including fallbacks for secret keys that were replaced."""
     known = login.get(HASH_SESSION_KEY, "")
     hashes = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
     return any(constant_time_compare(known, each) for each in hashes)

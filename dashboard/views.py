@@ -1,5 +1,4 @@
-"""Owns the live page as it is served first: whole, and of use without JavaScript; and the page that stands for any
-other that cannot be shown."""
+"""Serve the live page, complete without JavaScript, and the error page for any page that fails."""
 
 import sys
 
@@ -15,38 +14,37 @@ from django.views.decorators.http import require_safe
 from core.database import UNAVAILABLE
 from dashboard.fragments import page_of, rooms_of
 from dashboard.snapshot import take_snapshot
-from dashboard.viewer_permissions import Standing
+from dashboard.viewer_permissions import ViewerPermissions
 
-#: A page that could not be shown is asked for again after this long.
-TRY_AGAIN_SECONDS = 10
+#: When the browser reloads a page that has failed.
+RELOAD_SECONDS = 10
 
 
-@never_cache  # neither a shared computer's browser nor a proxy keeps who was there
+@never_cache  # names must stay neither in a shared computer's browser nor in a proxy
 @require_safe
 @login_required
 def live_page(request: HttpRequest) -> HttpResponse:
-    """How everything stands now."""
+    """Show the gateway's state now."""
     snapshot = take_snapshot()
-    page = page_of(snapshot, Standing.of(request.user))
-    pieces = {name: mark_safe(html) for name, html in page.items()}  # noqa: S308 - our own templates made it
+    page = page_of(snapshot, ViewerPermissions.of(request.user))
+    fragments = {name: mark_safe(html) for name, html in page.items()}  # noqa: S308 - rendered from our templates
     context = {
-        "pieces": pieces,
-        "rooms": [pieces[name] for name in rooms_of(page)],
+        "fragments": fragments,
+        "rooms": [fragments[name] for name in rooms_of(page)],
         "at": timezone.localtime(snapshot.taken_at),
-        "snapshot": snapshot,
     }
     return render(request, "dashboard/live_page.html", context)
 
 
-def failed(request: HttpRequest) -> HttpResponse:
-    """Instead of any page that has failed (Django's handler500): 503 if the database is away, and else 500.
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Replace a page that has failed (Django's handler500): 503 if the database does not answer, otherwise 500.
 
-    Rendered without the request, as who is logged in stands in the database.
+    The page is rendered without the request, because reading who is logged in would need the database.
     """
     database_away = isinstance(sys.exception(), UNAVAILABLE)
-    tries_again = TRY_AGAIN_SECONDS if request.method in ("GET", "HEAD") else 0  # what was sent is not sent twice
-    shown = render_to_string("500.html", {"database_away": database_away, "tries_again": tries_again})
-    response = HttpResponse(shown, status=503 if database_away else 500)
-    if tries_again:
-        response.headers["Refresh"] = str(tries_again)
+    reload_seconds = RELOAD_SECONDS if request.method in ("GET", "HEAD") else 0  # never send a form twice
+    page = render_to_string("500.html", {"database_away": database_away, "reload_seconds": reload_seconds})
+    response = HttpResponse(page, status=503 if database_away else 500)
+    if reload_seconds:
+        response.headers["Refresh"] = str(reload_seconds)
     return response

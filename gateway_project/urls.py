@@ -20,7 +20,7 @@ admin.site.site_header = admin.site.site_title = "Screening gateway"
 admin.site.index_title = "What came in, and what the machines are shown"
 admin.site.enable_nav_sidebar = False  # the lists need the width
 
-handler500 = "dashboard.views.failed"
+handler500 = "dashboard.views.server_error"
 urlpatterns = [
     path("", include("dashboard.urls")),
     path("healthz", alive, name="alive"),

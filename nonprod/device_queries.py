@@ -1,6 +1,6 @@
-"""The worklist queries that real devices send, button by button: as a table, to see what each console would show.
+"""The worklist queries that real devices send, one for each button of a console.
 
-From the devices' conformance statements, logs and manuals; a value in braces is filled in for the console that asks.
+They come from the devices' conformance statements, logs and manuals. Values in braces are replaced by `QueryValues`.
 """
 
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ NO_ITEMS: tuple[Keys, ...] = ()
 
 
 def empty(*keywords: str) -> dict[str, Any]:
-    """Return keys: zero-length."""
+    """Return zero-length return keys."""
     return dict.fromkeys(keywords, "")
 
 
 @dataclass(frozen=True)
-class Console:
-    """What a device puts into its queries."""
+class QueryValues:
+    """The values that a device fills into its queries."""
 
     ae_title: str = "MAMMO1"
     day: date = field(default_factory=date.today)
@@ -34,8 +34,8 @@ class Console:
     name: str = ""
 
     @property
-    def values(self) -> dict[str, str]:
-        """The words in braces."""
+    def by_name(self) -> dict[str, str]:
+        """The values by the name in braces."""
         days = {"today": 0, "tomorrow": 1, "ten_days_ago": -10, "in_ten_days": 10}
         return {
             **{name: f"{self.day + timedelta(days=days_on):%Y%m%d}" for name, days_on in days.items()},
@@ -48,7 +48,7 @@ class Console:
 
 @dataclass(frozen=True)
 class DeviceQuery:
-    """One button of one device. `step` None is a request without a step sequence; a tuple of keys is a sequence."""
+    """One button of one device. If `step` is None, the query has no step sequence; a tuple of keys is a sequence."""
 
     name: str
     button: str
@@ -56,11 +56,11 @@ class DeviceQuery:
     step: Keys | None = None
     implicit_only: bool = False
 
-    def identifier(self, console: Console) -> Dataset:
-        """What goes over the wire."""
-        identifier = _dataset(self.root, console.values)
+    def identifier(self, values: QueryValues) -> Dataset:
+        """Return the identifier of the C-FIND."""
+        identifier = _dataset(self.root, values.by_name)
         if self.step is not None:
-            identifier.ScheduledProcedureStepSequence = Sequence([_dataset(self.step, console.values)])
+            identifier.ScheduledProcedureStepSequence = Sequence([_dataset(self.step, values.by_name)])
         return identifier
 
 

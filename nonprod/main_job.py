@@ -10,7 +10,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from nonprod import manage_emulator
-from nonprod.modality_emulator import VIEWS, Modality, PerformedStep, broad_query, console, step_query
+from nonprod.modality_emulator import VIEWS, Modality, PerformedStep, broad_query, step_query, worklist_table
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
 
@@ -63,7 +63,7 @@ class MainJob:
     def query(self) -> None:
         day = datetime.strptime(self.item["scheduled"]["date"], "%Y%m%d").date()  # noqa: DTZ007 - wall clock
         rows = self.modality.query(broad_query(STATION, day))
-        self.worklist = console(rows)
+        self.worklist = worklist_table(rows)
         mine = [row for row in rows if row.AccessionNumber == self.item["accession_number"]]
         _expect("rows with the accession number", len(mine), 1)
         _expect("name", str(mine[0].PatientName), self.item["participant"]["name"])

@@ -1,6 +1,6 @@
-"""Manage breast screening as the gateway sees it: builds actions, sends each as one text frame, reads the reply.
+"""Emulate Manage breast screening: build actions, send each as one text frame, and read the reply.
 
-It polls for what has changed, as the gateway cannot call it.
+It polls for changes, because the gateway cannot call Manage.
 """
 
 import json
@@ -13,22 +13,22 @@ from typing import Any, NamedTuple
 from relay.configuration import configured_address, configured_tokens
 from relay.hybrid_connection.sender import send
 
-#: Manage gives up after this many seconds, both for joining and for the reply.
+#: Manage gives up after this many seconds, for the rendezvous and for the reply.
 PATIENCE = 30.0
 CONFIRMED = {"created", "processed", "exists", "updated"}
-#: A name that ASCII does not hold, nor ISO_IR 100: it must survive to the modality.
+#: A name outside ASCII and ISO_IR 100: it must reach the modality unchanged.
 NAME = "O'BRIEN-ŁUKASZ^ZOË"
 
 
 class Poll(NamedTuple):
-    """What a poll has brought, and the cursor for the next one."""
+    """The changes of a poll, and the cursor for the next one."""
 
     changes: list[dict[str, Any]]
     cursor: str
 
 
 class PollRefused(Exception):
-    """The gateway did not tell what has changed; the text is its code and message."""
+    """The gateway refused `changes_since`; the text is its code and message."""
 
 
 def create_item_action(
@@ -38,7 +38,7 @@ def create_item_action(
     nhs_number: str = "9990000018",
     station_ae_title: str = "",
 ) -> dict[str, Any]:
-    """An action as Manage makes it, for an appointment now; a new accession number each time unless one is given."""
+    """Build an action as Manage does, for an appointment now; the accession number is new unless given."""
     now = datetime.now().astimezone()
     scheduled = {"date": f"{now:%Y%m%d}", "time": f"{now:%H%M}00"}
     if station_ae_title:
@@ -54,23 +54,23 @@ def create_item_action(
 
 
 def update_status_action(accession_number: str, status: str) -> dict[str, Any]:
-    """An action that moves an item to another status."""
+    """Build an action that changes an item's status."""
     item = {"accession_number": accession_number, "status": status}
     return _action("worklist.update_status", {"worklist_item": item})
 
 
 def item_status_action(accession_number: str) -> dict[str, Any]:
-    """A question: how an item stands, whether it was shown, and what was performed of it."""
+    """Build an action that asks for an item's status, deliveries and performed steps."""
     return _action("worklist.item_status", {"worklist_item": {"accession_number": accession_number}})
 
 
 def changes_since_action(cursor: str = "") -> dict[str, Any]:
-    """A question: what has changed behind the cursor of the last reply; all there is without one."""
+    """Build an action that asks for the changes after a cursor; without a cursor, for all."""
     return _action("worklist.changes_since", {"cursor": cursor} if cursor else {})
 
 
 def echo_action() -> dict[str, Any]:
-    """Manage's own echo: without an action_id."""
+    """Build Manage's echo, which has no action_id."""
     return {"action_type": "echo", "timestamp": datetime.now(UTC).isoformat()}
 
 
@@ -87,12 +87,12 @@ def _action(action_type: str, parameters: dict[str, Any], **more: Any) -> dict[s
 
 
 async def send_action(action: dict[str, Any], patience: float = PATIENCE) -> str:
-    """The reply's text; HybridConnectionError when the action could not be brought to a listener and back."""
+    """Send an action and return the reply's text; raises HybridConnectionError without a reply."""
     return await send(configured_address(), configured_tokens(), json.dumps(action), patience)
 
 
 def poll(ask: Callable[[dict[str, Any]], str], cursor: str = "") -> Poll:
-    """All changes behind the cursor, page by page; PollRefused where the gateway does not tell."""
+    """Read all changes after the cursor, page by page; raises PollRefused."""
     changes: list[dict[str, Any]] = []
     more = True
     while more:
@@ -105,10 +105,10 @@ def poll(ask: Callable[[dict[str, Any]], str], cursor: str = "") -> Poll:
 
 
 def to_lines(changes: list[dict[str, Any]]) -> str:
-    """What a poll has brought, a change a line."""
+    """Format changes as JSON, one on each line."""
     return "\n".join(json.dumps(change, ensure_ascii=False) for change in changes)
 
 
 def is_confirmed(reply: str) -> bool:
-    """Whether Manage counts the action as done."""
+    """Check whether Manage regards the action as done."""
     return json.loads(reply).get("status") in CONFIRMED

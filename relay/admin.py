@@ -1,4 +1,4 @@
-"""Owns how received actions are shown, and how a person has one that failed executed again."""
+"""Show received actions, and let a person have a failed one executed again."""
 
 import json
 import re
@@ -25,12 +25,12 @@ from relay.reprocessing import CannotReprocess, execute_again, why_not
 
 VIEW_PAYLOAD = "relay.view_payload"
 REPROCESS = "relay.reprocess_action"
-#: What a refusal says in the sender's own words.
+#: The parts of a refusal's message that quote the sender.
 QUOTED = re.compile(r"'[^']*'|(?<=Unsupported action: ).*", re.DOTALL)
 
 
 class ResendInline(admin.StackedInline):  # type: ignore[type-arg]
-    """Each time that the action came again."""
+    """List each time the action was sent again."""
 
     model = Resend
     readonly_fields = ("received_at", "answer", "duration_ms", "correlation_id", "reply_as_text", "payload_as_text")
@@ -38,27 +38,26 @@ class ResendInline(admin.StackedInline):  # type: ignore[type-arg]
     extra = 0
 
     def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        """Never."""
         return False
 
     def get_fields(self, request: Any, obj: Any = None) -> Any:
-        """Without the payload for whoever may not see it."""
+        """Hide the payload from users without the permission to see it."""
         hidden = set() if request.user.has_perm(VIEW_PAYLOAD) else {"payload_as_text"}
         return [name for name in self.readonly_fields if name not in hidden]
 
     @admin.display(description="payload, where it differs")
     def payload_as_text(self, resend: Resend) -> SafeString | str:
-        """The frame that was refused, indented."""
+        """Indent the frame that was refused."""
         return _preformatted(json.loads(resend.payload)) if resend.payload else "-"
 
     @admin.display(description="reply")
     def reply_as_text(self, resend: Resend) -> SafeString:
-        """The reply, without what a refusal quotes."""
+        """Indent the reply, without the values that a refusal quotes."""
         return _reply(resend.reply)
 
 
 class ReprocessingInline(admin.StackedInline):  # type: ignore[type-arg]
-    """Each time that a person had the action executed again."""
+    """List each time a person had the action executed again."""
 
     model = Reprocessing
     fields = readonly_fields = (
@@ -74,33 +73,30 @@ class ReprocessingInline(admin.StackedInline):  # type: ignore[type-arg]
     extra = 0
 
     def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        """Never."""
         return False
 
     @admin.display(description="reply before")
     def was_answered(self, done: Reprocessing) -> SafeString | str:
-        """What the sender had been told, without what a refusal quotes."""
+        """Indent the earlier reply, without the values that a refusal quotes."""
         return _reply(done.reply_before) if done.reply_before else "-"
 
 
 class ResultFilter(admin.SimpleListFilter):
-    """Those that failed, or those that were done."""
+    """Filter for the actions that failed."""
 
     title = "result"
     parameter_name = "result"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """What can be chosen."""
         return [("failed", "Failed")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """What was chosen, or all."""
         return queryset.filter(outcome__in=sorted(FAILURES)) if self.value() == "failed" else queryset
 
 
 @admin.register(ReceivedAction)
 class ReceivedActionAdmin(RecordAdmin):
-    """What came, what was answered, how long it took, how often it came again."""
+    """List received actions with their replies. Nobody can change or delete one."""
 
     guarded_fields = dict.fromkeys(("payload_as_text", "payload", "fingerprint", "reply", "resends"), VIEW_PAYLOAD)
 
@@ -121,20 +117,20 @@ class ReceivedActionAdmin(RecordAdmin):
         ("action_type", IndexedValuesFilter),
     )
     search_fields = ("action_id", "accession_number", "correlation_id", "resends__correlation_id")
-    search_help_text = "Action id, accession number or correlation id, whole."
+    search_help_text = "Enter a complete action id, accession number or correlation id."
     sortable_by = ("received_at",)
     found_by = ("accession_number",)
     inlines = (ReprocessingInline, ResendInline)
     actions = ("reprocess",)
     fieldsets = (
         (None, {"fields": ("action_id", "action_type", "accession_number", "worklist_item", "source_system")}),
-        ("What came", {"fields": ("received_at", "connection", "correlation_id", "times_received", "payload_as_text")}),
-        ("What was answered", {"fields": ("outcome", "reply_as_text", "duration_ms", "is_final")}),
+        ("Received", {"fields": ("received_at", "connection", "correlation_id", "times_received", "payload_as_text")}),
+        ("Reply", {"fields": ("outcome", "reply_as_text", "duration_ms", "is_final")}),
     )
 
     @admin.display(description="worklist item")
     def worklist_item(self, action: ReceivedAction) -> SafeString | str:
-        """A link to the items with this accession number: there is one, or none."""
+        """Link to the item with this accession number, which may not exist."""
         if not action.accession_number:
             return "-"
         url = reverse("admin:worklist_worklistitem_changelist", query={"accession_number": action.accession_number})
@@ -142,16 +138,16 @@ class ReceivedActionAdmin(RecordAdmin):
 
     @admin.display(description="payload")
     def payload_as_text(self, action: ReceivedAction) -> SafeString:
-        """The frame, indented."""
+        """Indent the frame."""
         return _preformatted(json.loads(action.payload))
 
     @admin.display(description="reply")
     def reply_as_text(self, action: ReceivedAction) -> SafeString | str:
-        """The reply, without what a refusal quotes."""
+        """Indent the reply, without the values that a refusal quotes."""
         return _reply(action.reply) if action.reply else "-"
 
     def record_tools(self, request: HttpRequest, record: Any) -> list[Tool]:
-        """Its timeline, and where to have it executed again."""
+        """Offer the timeline and, if the action failed, its execution again."""
         return list(self._tools(request, record))
 
     def _tools(self, request: HttpRequest, action: ReceivedAction) -> Iterator[Tool]:
@@ -160,22 +156,22 @@ class ReceivedActionAdmin(RecordAdmin):
             yield reverse("admin:relay_receivedaction_reprocess", args=[action.pk]), "Execute again"
 
     def has_reprocess_permission(self, request: HttpRequest) -> bool:
-        """Who may have an action executed again."""
+        """Whether the user may have actions executed again."""
         return self.has_view_permission(request) and bool(request.user.has_perm(REPROCESS))
 
-    @admin.action(description="Execute again those that failed", permissions=["reprocess"])
+    @admin.action(description="Execute failed actions again", permissions=["reprocess"])
     def reprocess(self, request: HttpRequest, actions: QuerySet[ReceivedAction]) -> None:
-        """Each of those that are chosen, the oldest first."""
+        """Execute the selected actions again, oldest first."""
         for action in actions.order_by("received_at"):
             _execute_again(request, action)
 
     def get_urls(self) -> list[URLPattern]:
-        """The page that asks before an action is executed again, too."""
+        """Add the page that asks for confirmation."""
         view = self.admin_site.admin_view(self.reprocess_view)
         return [path("<uuid:pk>/reprocess/", view, name="relay_receivedaction_reprocess"), *super().get_urls()]
 
     def reprocess_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Ask, and do it."""
+        """Ask for confirmation on GET; execute the action again on POST."""
         if not self.has_reprocess_permission(request):
             raise PermissionDenied
         action = get_object_or_404(ReceivedAction, pk=pk)
@@ -193,23 +189,23 @@ class ReceivedActionAdmin(RecordAdmin):
 
 
 def _execute_again(request: HttpRequest, action: ReceivedAction) -> None:
-    """Do it, and say what came of it; a refusal may quote what the sender wrote, so its code alone is told."""
+    """Execute again, and show the outcome. Show a refusal's code only: its message may quote patient data."""
     try:
         done = execute_again(configured_dispatcher(), action.pk, actor_of(request))
     except CannotReprocess as reason:
         messages.warning(request, f"{action}: not executed again. {reason}.")
     except (*UNAVAILABLE, DatabaseBusy):
-        messages.error(request, f"{action}: the database cannot take it now. Nothing was changed; try again later.")
+        messages.error(request, f"{action}: the database is not available. Nothing was changed. Try again later.")
     else:
         outcome = done.outcome.replace("_", " ")
         if done.outcome in FAILURES:
-            messages.error(request, f"{action} was executed again, and failed again: {outcome}.")
+            messages.error(request, f"{action} was executed again and failed again: {outcome}.")
         else:
             messages.success(request, f"{action} was executed again: {outcome}.")
 
 
 def _reply(text: str) -> SafeString:
-    """A reply, indented; the values that a refusal quotes are taken out, as it is shown to support, too."""
+    """Indent a reply. Support staff see it, so the values that a refusal quotes are removed."""
     reply = json.loads(text)
     if "message" in reply:
         reply["message"] = QUOTED.sub("…", reply["message"])

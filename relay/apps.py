@@ -1,16 +1,19 @@
-"""Registers the relay's system checks, and the relay listener."""
+"""Register the relay's system checks, the relay listener, and what the relay knows of that needs attention."""
 
 from django.apps import AppConfig
 
 
 class RelayConfig(AppConfig):
-    """The edge towards Manage."""
+    """The connection to Manage."""
 
     name = "relay"
 
     def ready(self) -> None:
+        from core.concerns import register
         from core.heartbeat import Daemon, register_daemon
         from relay import checks  # noqa: F401
+        from relay.concerns import failed_actions
         from relay.hybrid_connection.status import ListenerState
 
         register_daemon(Daemon("relay_listener", "run_relay_listener", frozenset({ListenerState.ONLINE})))
+        register(failed_actions)

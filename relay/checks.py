@@ -1,4 +1,4 @@
-"""Owns the checks of the relay's settings, run before every command."""
+"""Check the relay's settings before every command."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Owns how the settings become the relay's objects: address, tokens, dispatcher."""
+"""Build the relay's objects from the settings: address, tokens, dispatcher, listener."""
 
 import asyncio
 import json
@@ -22,12 +22,12 @@ from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from relay.hybrid_connection.status import ListenerStatus
 from relay.hybrid_connection.tokens import EntraId, SharedAccessKey, TokenProvider
 
-#: Each has a database connection while it is executed.
+#: Each action uses a database connection while it is executed.
 ACTIONS_AT_ONCE = 8
 
 
 def configured_address() -> HybridConnectionAddress:
-    """The hybrid connection of AZURE_RELAY_NAMESPACE and AZURE_RELAY_HYBRID_CONNECTION; ValueError when malformed."""
+    """Build the address from AZURE_RELAY_NAMESPACE and AZURE_RELAY_HYBRID_CONNECTION; ValueError if malformed."""
     return HybridConnectionAddress(
         settings.AZURE_RELAY_NAMESPACE,
         settings.AZURE_RELAY_HYBRID_CONNECTION,
@@ -36,33 +36,33 @@ def configured_address() -> HybridConnectionAddress:
 
 
 def configured_tokens() -> TokenProvider:
-    """Shared access signatures where there is a key, Entra ID otherwise."""
+    """Sign with the shared access key if one is set; otherwise get tokens from Entra ID."""
     if settings.AZURE_RELAY_SHARED_ACCESS_KEY:
         return SharedAccessKey(settings.AZURE_RELAY_KEY_NAME, settings.AZURE_RELAY_SHARED_ACCESS_KEY)
     return EntraId()
 
 
 def configured_dispatcher() -> Dispatcher:
-    """The dispatcher with the tables of the module that GATEWAY_ACTIONS names, as ROOT_URLCONF names urls.py."""
+    """Build the dispatcher with the tables of the module that GATEWAY_ACTIONS names, as ROOT_URLCONF names urls.py."""
     tables = import_module(settings.GATEWAY_ACTIONS)
     database_limit = ConcurrencyLimit(ACTIONS_AT_ONCE, settings.DATABASE_WAIT_SECONDS)
     return Dispatcher(tables.ACTIONS, tables.PROBES, database_limit)
 
 
 def configured_listener(on_status: Callable[[ListenerStatus], None]) -> Listener:
-    """The listener of the settings: frames and HTTP requests go to the dispatcher, each in a thread of its own."""
+    """Build the listener, which hands frames and HTTP requests to the dispatcher, each in its own thread."""
     address = configured_address()
-    place = f"{address.namespace}/{address.path}"
+    origin = f"{address.namespace}/{address.path}"
     dispatch = configured_dispatcher().dispatch
-    # One more than may be served: an echo of the listener's own finds a thread, too.
+    # One more than may be served, so that the listener's own echo always finds a thread.
     threads = ThreadPoolExecutor(settings.RELAY_MAX_RENDEZVOUS + 1, thread_name_prefix="action")
 
     async def answer(frame: bytes, accept: Accept) -> str:
-        work = partial(dispatch, frame, f"{place}#{accept.id}", accept.id)
+        work = partial(dispatch, frame, f"{origin}#{accept.id}", accept.id)
         return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     async def answer_request(request: Request) -> Response:
-        work = partial(respond, request, address.path, dispatch, f"{place}#{request.correlation_id}")
+        work = partial(respond, request, address.path, dispatch, f"{origin}#{request.correlation_id}")
         return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     return Listener(
@@ -84,5 +84,5 @@ def configured_listener(on_status: Callable[[ListenerStatus], None]) -> Listener
 
 
 def echo_text(nonce: str) -> str:
-    """The echo action that the listener sends to itself; whichever listener gets it answers it."""
+    """Return the echo action that the listener sends through the relay to itself, or to another listener."""
     return json.dumps({"action_type": "echo", "source_system": "gateway-listener", "nonce": nonce})

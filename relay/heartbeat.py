@@ -1,4 +1,4 @@
-"""Owns how what the listener says of itself becomes its heartbeat."""
+"""Write the listener's status to its heartbeat."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from relay.hybrid_connection.status import ListenerStatus
 
 
 def details_of(status: ListenerStatus) -> dict[str, Any]:
-    """The status but for its state, as JSON keeps it: times in ISO 8601 (UTC)."""
+    """Return everything but the state, ready for JSON: times are ISO 8601 in UTC."""
     return {
         "why": status.why,
         "online_since": _iso(status.online_since),

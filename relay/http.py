@@ -1,6 +1,6 @@
-"""Owns what is served over HTTP through the relay: an action by POST, the gateway's health by GET, nothing else.
+"""Answer HTTP requests that come through the relay: POST an action, or GET health.
 
-An action is executed as over a WebSocket, with the same reply; the status says what an HTTP client wants to know of it.
+An action is executed as over a WebSocket and gets the same reply. A failure also has a fitting HTTP status.
 """
 
 import json
@@ -16,7 +16,7 @@ Dispatch = Callable[[str | bytes, str, str], str]
 
 HEALTH = '{"action_type":"health"}'
 
-#: A failure's code → HTTP status. Everything that is no failure is 200.
+#: HTTP status of each error code. Every other reply has 200.
 STATUSES: dict[str, int] = {
     ErrorCode.INVALID_JSON: 400,
     ErrorCode.INVALID_ACTION: 400,
@@ -33,7 +33,7 @@ STATUSES: dict[str, int] = {
 
 
 def respond(request: Request, hybrid_connection: str, dispatch: Dispatch, connection: str) -> Response:
-    """The response to a request; `hybrid_connection` is the path that its target begins with."""
+    """Respond to a request; `hybrid_connection` is the path that its target must begin with."""
     match request.method.upper(), _below(hybrid_connection, request.target):
         case "POST", "":
             return _answered(dispatch(request.body or b"", connection, request.correlation_id))
@@ -44,7 +44,7 @@ def respond(request: Request, hybrid_connection: str, dispatch: Dispatch, connec
 
 
 def _below(hybrid_connection: str, target: str) -> str | None:
-    """What follows the hybrid connection's own path in a request's target; None where that is not there."""
+    """Return what follows the hybrid connection's path in a request's target; None if the target is elsewhere."""
     path, base = unquote(urlsplit(target).path).strip("/"), hybrid_connection.strip("/")
     is_below = f"{path}/".lower().startswith(f"{base}/".lower())
     return path[len(base) :].strip("/") if is_below else None

@@ -1,5 +1,7 @@
-"""Owns the record of what came through the relay: one row for each action, one for each time it came again, and one
-for each time that a person had it executed again."""
+"""Record the actions that came through the relay.
+
+One row for each action, one for each time it was sent again, and one for each time a person had it executed again.
+"""
 
 from django.db import models
 
@@ -11,7 +13,7 @@ FAILURES = frozenset(code.value for code in ErrorCode)
 
 
 class ReceivedAction(BaseModel):
-    """One action, as it came and as it was answered. Written in the same transaction as its effects."""
+    """One action with its reply. Written in the same transaction as the action's effects."""
 
     action_id = models.CharField(
         max_length=100, unique=True, null=True, help_text="Empty where it was none by which it could be known again."
@@ -51,11 +53,11 @@ class ReceivedAction(BaseModel):
 
     @property
     def failed(self) -> bool:
-        """Whether it was refused or went wrong; what is done is done."""
+        """Whether the action was refused or failed, and so was not done."""
         return self.outcome in FAILURES
 
     def claim(self) -> "ReceivedAction":
-        """The row of this action, locked until the transaction ends: this one, or the one that came before it.
+        """Insert this row, or find the row that already has its action_id; lock it until the transaction ends.
 
         Two at the same instant: the unique action_id lets one insert; the other waits there for its commit.
         """
@@ -66,7 +68,7 @@ class ReceivedAction(BaseModel):
         return rows.select_for_update().get(action_id=self.action_id)
 
     def keep_resend(self, again: "ReceivedAction", answer: "Resend.Answer", reply: str, duration_ms: int) -> None:
-        """Record that the action came again, as `again`, and what it was answered."""
+        """Record that the action was sent again, and the reply."""
         Resend.objects.create(
             action=self,
             received_at=again.received_at,
@@ -82,7 +84,7 @@ class ReceivedAction(BaseModel):
 
 
 class Resend(BaseModel):
-    """The same action_id again: a resend after a lost reply, or its misuse for another payload."""
+    """The same action_id again: a resend after a lost reply, or its misuse with a different payload."""
 
     class Answer(models.TextChoices):
         REPEATED = "repeated", "the first reply again"
@@ -106,7 +108,7 @@ class Resend(BaseModel):
 
 
 class Reprocessing(BaseModel):
-    """A person had an action that had failed executed again. What was answered before is kept here."""
+    """A person had a failed action executed again. The earlier reply is kept here."""
 
     action = models.ForeignKey(ReceivedAction, on_delete=models.CASCADE, related_name="reprocessings")
     at = models.DateTimeField()

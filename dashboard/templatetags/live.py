@@ -1,4 +1,4 @@
-"""Owns what the live page's templates say in their own way: moments, icons, types of actions."""
+"""Format times, icons and action types in the live page's templates."""
 
 from datetime import datetime
 
@@ -6,11 +6,11 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard.severity import moment
+from dashboard.clock import clock_time
 
 register = template.Library()
 
-#: Its size is the style sheet's; without that it is small.
+#: The style sheet sets the size; the attributes keep the icon small without it.
 ICON = (
     '<svg class="icon icon--{name}" width="24" height="24" aria-hidden="true" focusable="false">'
     '<use href="#icon-{name}"/></svg>'
@@ -19,17 +19,17 @@ ICON = (
 
 @register.filter
 def clock(at: datetime | None, now: datetime) -> str:
-    """`10:42`, with the day where it is another one."""
-    return moment(at, now)
+    """Format as `10:42`, or with the date on another day."""
+    return clock_time(at, now)
 
 
 @register.simple_tag
 def icon(name: str) -> SafeString:
-    """A shape that stands beside its word, so nobody has to be told of it twice."""
+    """Draw a shape, hidden from screen readers: its word is always beside it."""
     return format_html(ICON, name=name)
 
 
 @register.filter
 def words(identifier: str) -> str:
-    """`create item` of `worklist.create_item`."""
+    """Format `worklist.create_item` as `create item`."""
     return identifier.rpartition(".")[2].replace("_", " ")

@@ -1,9 +1,9 @@
-"""An emulator of a mammography unit: it asks for its worklist, performs the steps on it, and reports them by MPPS."""
+"""Emulate a mammography unit: query the worklist, perform its steps, and report them by MPPS."""
 
-from nonprod.modality_emulator.console import broad_query, console, step_query
 from nonprod.modality_emulator.datasets import VIEWS, Dose, Series, exposed
 from nonprod.modality_emulator.modality import Modality, NoAnswer, PerformedStep
 from nonprod.modality_emulator.reasons import REASONS, UNSPECIFIED, Reason, UnknownReason, reason_named
+from nonprod.modality_emulator.worklist_queries import broad_query, step_query, worklist_table
 
 __all__ = [
     "REASONS",
@@ -17,8 +17,8 @@ __all__ = [
     "Series",
     "UnknownReason",
     "broad_query",
-    "console",
     "exposed",
     "reason_named",
     "step_query",
+    "worklist_table",
 ]

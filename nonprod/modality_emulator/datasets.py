@@ -1,7 +1,7 @@
-"""Owns what a mammography unit says of a procedure step that it performs: the data sets of N-CREATE and N-SET. Pure.
+"""Build the N-CREATE and N-SET data sets with which a mammography unit reports a procedure step. Pure.
 
-PS3.4 table F.7.2-1: all attributes of types 1 and 2, as the model modality of PS3.2 sends them. What is only known at
-the end is there from the beginning, zero-length, as an N-SET may set only what was created.
+They have all attributes of types 1 and 2 of PS3.4 table F.7.2-1, as the model modality of PS3.2 sends them. An N-SET
+may set only attributes that the N-CREATE has, so values known later are sent zero-length first.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ from nonprod.modality_emulator.reasons import Reason
 IN_PROGRESS, COMPLETED, DISCONTINUED = "IN PROGRESS", "COMPLETED", "DISCONTINUED"
 UNICODE = "ISO_IR 192"
 
-#: Of the Scheduled Step Attributes Sequence's item: from the root of the worklist row, and from its step.
+#: The item of the Scheduled Step Attributes Sequence copies these from the root of the worklist row or from its step.
 SCHEDULED_AT_ROOT = (
     "StudyInstanceUID",
     "ReferencedStudySequence",
@@ -35,7 +35,7 @@ SCHEDULED_AT_STEP = (
     "ScheduledProcedureStepDescription",
     "ScheduledProtocolCodeSequence",
 )
-#: Type 3: there only where the row has it.
+#: Type 3: copied only if the row has it.
 SCHEDULED_IF_THERE = ("RequestedProcedureCodeSequence",)
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "ReferencedPatientSequence")
 #: Zero-length until a later N-SET.
@@ -52,13 +52,13 @@ SET_LATER = (
     "ImageAndFluoroscopyAreaDoseProduct",
     "CommentsOnRadiationDose",
 )
-#: Type 2, and nothing that a worklist knows.
+#: Type 2, and not in a worklist.
 EMPTY = ("PerformedStationName", "PerformedLocation")
 
 
 @dataclass(frozen=True)
 class Series:
-    """One series of images, as a step's final N-SET lists it."""
+    """One series of images in the Performed Series Sequence."""
 
     description: str
     protocol: str
@@ -67,29 +67,29 @@ class Series:
 
 
 def exposed(view: str) -> Series:
-    """The series of one new exposure: its view, such as `R CC`, is description and protocol, and it has one image."""
+    """Return a series with one new image; its view, such as `R CC`, is description and protocol."""
     return Series(view, view, (generate_uid(),))
 
 
-#: What screening takes of both breasts.
+#: The four views of screening.
 VIEWS = ("R CC", "L CC", "R MLO", "L MLO")
 
 
 @dataclass(frozen=True)
 class Dose:
-    """The radiation of a whole step: mGy at the skin, on the average, and dGy·cm² (PS3.3 section C.4.16)."""
+    """The dose of a whole step: mean entrance dose in mGy, area dose product in dGy·cm² (PS3.3 section C.4.16)."""
 
     entrance_mgy: float
     area_product: float
 
     @classmethod
     def of(cls, exposures: int) -> "Dose":
-        """Of so many usual exposures: 5.1 mGy each, on 18 by 24 cm."""
+        """Return the dose of this many usual exposures: 5.1 mGy each on 18 by 24 cm."""
         return cls(5.1 if exposures else 0.0, exposures * 5.1 / 100 * 18 * 24)
 
 
 def created(row: Dataset, ae_title: str, at: datetime) -> Dataset:
-    """The Attribute List of the N-CREATE: of a step of the worklist row; of an unscheduled one where that is empty."""
+    """Return the Attribute List of the N-CREATE; the step is unscheduled if the worklist row is empty."""
     step = _step_of(row)
     made = Dataset()
     made.ScheduledStepAttributesSequence = [_scheduled(row, step)]
@@ -110,14 +110,14 @@ def created(row: Dataset, ae_title: str, at: datetime) -> Dataset:
 
 
 def progressed(series: Iterable[Series], operator: str, terms: list[str]) -> Dataset:
-    """The Modification List of an N-SET on the way: all series so far, as a sequence is replaced whole."""
+    """Return the Modification List of an intermediate N-SET: all series so far, as an N-SET replaces the sequence."""
     return _set(IN_PROGRESS, series, operator, terms)
 
 
 def completed(
     series: Sequence[Series], operator: str, terms: list[str], at: datetime, dose: Dose | None = None
 ) -> Dataset:
-    """The Modification List of the N-SET that ends a step well."""
+    """Return the Modification List of the N-SET that completes a step."""
     return _ended(COMPLETED, series, operator, terms, at, dose)
 
 
@@ -129,9 +129,9 @@ def discontinued(  # noqa: PLR0913, PLR0917 - all that ends a step
     at: datetime,
     dose: Dose | None = None,
 ) -> Dataset:
-    """The Modification List of the N-SET that ends a step early.
+    """Return the Modification List of the N-SET that discontinues a step.
 
-    One series at least, without an image where none was made (table F.7.2-1, note 2).
+    It has at least one series, without images if none were taken (table F.7.2-1, note 2).
     """
     listed = series or [Series("None", "None", ())]
     made = _ended(DISCONTINUED, listed, operator, terms, at, dose)
@@ -156,7 +156,7 @@ def _set(status: str, series: Iterable[Series], operator: str, terms: list[str])
 
 
 def _series(series: Series, operator: str) -> Dataset:
-    """All of its attributes are of type 1 or 2."""
+    """Return the item of a series; all its attributes are of type 1 or 2."""
     made = Dataset()
     made.OperatorsName = operator
     made.SeriesDescription, made.ProtocolName = series.description, series.protocol
@@ -178,7 +178,7 @@ def _add_dose(made: Dataset, series: Sequence[Series], dose: Dose | None) -> Non
     exposures = sum(len(one.images) for one in series)
     dose = dose or Dose.of(exposures)
     made.TotalNumberOfExposures = exposures
-    made.EntranceDose = round(dose.entrance_mgy / 100)  # dGy, whole ones: mammography's own is in mGy
+    made.EntranceDose = round(dose.entrance_mgy / 100)  # whole dGy; the attribute for mammography is the one in mGy
     made.EntranceDoseInmGy = f"{dose.entrance_mgy:.4g}"
     made.ImageAndFluoroscopyAreaDoseProduct = f"{dose.area_product:.4g}"
 
@@ -189,7 +189,7 @@ def _step_of(row: Dataset) -> Dataset:
 
 
 def _scheduled(row: Dataset, step: Dataset) -> Dataset:
-    """What was scheduled, as the worklist said it; a study of the device's own where it said none."""
+    """Return the item that refers to the scheduled step; without a Study Instance UID, the device makes one."""
     item = Dataset()
     for keyword in SCHEDULED_AT_ROOT:
         _copy(row, keyword, item)
@@ -203,7 +203,7 @@ def _scheduled(row: Dataset, step: Dataset) -> Dataset:
 
 
 def _copy(source: Dataset, keyword: str, target: Dataset, target_keyword: str = "") -> None:
-    """The value, zero-length where there is none."""
+    """Copy a value; without one, set the attribute zero-length."""
     value = source.get(keyword)
     if value:
         setattr(target, target_keyword or keyword, deepcopy(value))
@@ -223,15 +223,15 @@ def _date_and_time(at: datetime) -> tuple[str, str]:
 
 
 def character_sets(row: Dataset) -> list[str]:
-    """The defined terms of a worklist row's character sets; none where it is in ASCII."""
+    """Return the defined terms of a row's Specific Character Set; an empty list means ASCII."""
     value = row.get("SpecificCharacterSet") or ()
     return [str(term) for term in (value if isinstance(value, MultiValue | tuple) else [value])]
 
 
 def written_in(made: Dataset, terms: list[str]) -> Dataset:
-    """The data set, in the character sets of the worklist row; in Unicode what these do not hold.
+    """Set the worklist row's character sets, or Unicode if they cannot encode a text.
 
-    Of an N-SET that is allowed: its character sets do not replace those of the N-CREATE (PS3.4 section F.7.2.2.3).
+    An N-SET may differ from its N-CREATE: its character sets do not replace the others (PS3.4 section F.7.2.2.3).
     """
     chosen = terms if all(_holds(terms, text) for text in texts_of(made)) else [UNICODE]
     if chosen:
@@ -252,12 +252,12 @@ def _can_be_encoded(text: str, encoding: str) -> bool:
 
 
 def texts_of(made: Dataset) -> Iterator[str]:
-    """Each component of each value that may be text: names and texts, sequences included."""
+    """Yield each component of each text value, including those in sequences."""
     for element in made.iterall():
         if element.VR in ("LO", "LT", "PN", "SH", "ST") and element.value:
             yield from _components(element.value)
 
 
 def _components(value: Any) -> list[str]:
-    """A component for itself may be in another character set than the next (PS3.5 section 6.1.2.5.3)."""
+    """Split a value: each component may use another character set (PS3.5 section 6.1.2.5.3)."""
     return str(value).replace("=", "^").split("^")

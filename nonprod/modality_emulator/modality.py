@@ -1,4 +1,4 @@
-"""Owns a mammography unit's side of the wire: C-ECHO, the worklist query, and the step that it performs.
+"""The unit as an SCU: C-ECHO, the worklist query, and the performed step.
 
 PS3.4 Annex K (Modality Worklist) and section F.7 (Modality Performed Procedure Step), as SCU.
 """
@@ -28,9 +28,9 @@ PATIENCE = 10
 
 
 class NoAnswer(Exception):
-    """The worklist server did not do what was asked; the text says what it did.
+    """The worklist server did not answer, or refused the request; the text says which.
 
-    `status` is what it answered and `comment` its Error Comment, where it answered at all.
+    If it answered, `status` is its status and `comment` its Error Comment.
     """
 
     def __init__(self, text: str, status: int | None = None, comment: str = "") -> None:
@@ -40,7 +40,7 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True)
 class Modality:
-    """A modality and the worklist server it asks."""
+    """A modality and the worklist server that it queries."""
 
     host: str
     port: int
@@ -49,14 +49,14 @@ class Modality:
     association: Association | None = field(default=None, repr=False, compare=False)
 
     def echo(self) -> None:
-        """C-ECHO; NoAnswer unless it succeeds."""
+        """Send a C-ECHO; raises NoAnswer unless it succeeds."""
         with self._associated() as association:
             status = association.send_c_echo()
         if status.get("Status") != SUCCESS:
             raise NoAnswer("C-ECHO failed", status.get("Status"))
 
     def query(self, identifier: Dataset, *, implicit_only: bool = False) -> list[Dataset]:
-        """The identifiers of all pending responses; NoAnswer unless the last one is a success."""
+        """Return the identifiers of all pending responses; raises NoAnswer unless the last response is a success."""
         found = []
         with self._associated(implicit_only=implicit_only) as association:
             for status, response in association.send_c_find(identifier, ModalityWorklistInformationFind):
@@ -72,7 +72,7 @@ class Modality:
     def start(
         self, row: Dataset | None = None, *, at: datetime | None = None, operator: str = OPERATOR
     ) -> "PerformedStep":
-        """Begin the step of a worklist row, or an unscheduled one: N-CREATE. NoAnswer unless it succeeds."""
+        """Send the N-CREATE for a worklist row, or for an unscheduled step; raises NoAnswer unless it succeeds."""
         step = self.prepare(row, at=at, operator=operator)
         step.create()
         return step
@@ -80,18 +80,18 @@ class Modality:
     def prepare(
         self, row: Dataset | None = None, *, at: datetime | None = None, operator: str = OPERATOR
     ) -> "PerformedStep":
-        """A step of which nobody has been told yet; its N-CREATE can be sent again until it is answered."""
+        """Return a step without sending its N-CREATE, so that it can be sent again until it is answered."""
         return PerformedStep(self, datasets.created(row or Dataset(), self.ae_title, at or _now()), operator)
 
     @contextmanager
     def in_one_association(self) -> Iterator["Modality"]:
-        """This modality, asking all that it asks in one association."""
+        """Yield this modality with one association for all its requests."""
         with self._associated() as association:
             yield replace(self, association=association)
 
     @contextmanager
     def _associated(self, *, implicit_only: bool = False) -> Iterator[Association]:
-        """The association that there is, or one for this request."""
+        """Yield the open association, or a new one for this request."""
         if self.association is not None:
             if not self.association.is_established:
                 raise NoAnswer("the association is gone")
@@ -115,7 +115,7 @@ class Modality:
         return association
 
     def request_step(self, name: str, send: Callable[[Association], Dataset]) -> None:
-        """One request of the MPPS SOP class; NoAnswer unless its status is 0000."""
+        """Send one request of the MPPS SOP class; raises NoAnswer unless its status is 0000."""
         with self._associated() as association:
             if ModalityPerformedProcedureStep not in {
                 context.abstract_syntax for context in association.accepted_contexts
@@ -123,7 +123,7 @@ class Modality:
                 raise NoAnswer(f"{self.called_ae_title} does not take performed procedure steps (MPPS)")
             response = send(association)
             if "Status" not in response:
-                association.abort()  # that nothing more is sent on it, even where nobody has noticed its end yet
+                association.abort()  # send nothing more on it, even if its end has not been noticed yet
                 raise NoAnswer(f"the association broke before the {name} was answered")
         if response.Status != SUCCESS:
             comment = str(response.get("ErrorComment", ""))
@@ -133,9 +133,9 @@ class Modality:
 
 @dataclass
 class PerformedStep:
-    """A step that is, or will be, performed: from its N-CREATE to the N-SET that ends it.
+    """A performed step, from its N-CREATE to its final N-SET.
 
-    Each of its requests raises NoAnswer unless it succeeds, and may then be sent again.
+    Each request raises NoAnswer unless it succeeds, and may then be sent again.
     """
 
     modality: Modality
@@ -177,7 +177,7 @@ class PerformedStep:
 
     @property
     def images(self) -> int:
-        """How many there are so far."""
+        """The number of images so far."""
         return sum(len(one.images) for one in self.series)
 
     @property
@@ -192,5 +192,4 @@ class PerformedStep:
 
 
 def _now() -> datetime:
-    """The clinic's wall clock."""
     return datetime.now().astimezone()

@@ -1,4 +1,4 @@
-"""Owns why a procedure step is discontinued, as a console lists it (PS3.16 CID 9300, coding scheme DCM). Pure."""
+"""The reasons for discontinuing a procedure step (PS3.16 CID 9300, coding scheme DCM). Pure."""
 
 from dataclasses import dataclass
 
@@ -6,18 +6,18 @@ from pydicom.dataset import Dataset
 
 
 class UnknownReason(ValueError):
-    """No reason goes by these words, or several do; the text says which there are."""
+    """No reason or several reasons match; the text lists them."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """One line of the console's list."""
+    """A coded reason."""
 
     code: str
     meaning: str
 
     def item(self) -> Dataset:
-        """The reason as the item of a code sequence."""
+        """Return the reason as the item of a code sequence."""
         item = Dataset()
         item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = self.code, "DCM", self.meaning
         return item
@@ -45,7 +45,7 @@ REASONS = (
 
 
 def reason_named(text: str) -> Reason:
-    """The reason with this code, or the only one with these words in its meaning; UnknownReason otherwise."""
+    """Return the reason with this code, or the only one whose meaning contains the text; raises UnknownReason."""
     words = text.strip().lower()
     found = [reason for reason in REASONS if words and (words == reason.code or words in reason.meaning.lower())]
     if len(found) != 1:

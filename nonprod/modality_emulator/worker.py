@@ -1,7 +1,7 @@
-"""Owns what the emulator does by itself: it performs the steps of `worklist.create_test_item`, over DICOM, in seconds.
+"""Perform the steps of test items (`worklist.create_test_item`) within seconds.
 
-It looks for new test items in the gateway's own database, and does all the rest as any modality does. One that fails is
-tried again a few times, more and more slowly, and then left. Nobody's name is in its log.
+The worker finds new test items in the gateway's database; everything else it does over DICOM like any modality. It
+retries a failed request a few times with growing pauses, then leaves the item. Its log contains no names.
 """
 
 import logging
@@ -18,22 +18,22 @@ from pydicom.dataset import Dataset
 from core.contract import ItemStatus
 from core.correlation import correlated
 from core.database import borrowed_connection
-from nonprod.modality_emulator.console import step_query
 from nonprod.modality_emulator.modality import Modality, NoAnswer, PerformedStep
+from nonprod.modality_emulator.worklist_queries import step_query
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
 
 logger = logging.getLogger(__name__)
 
 ACTION_TYPE, OUTCOME = "worklist.create_test_item", "created"
-#: Older ones were left by an earlier run: nobody waits for them.
+#: Older ones are left over from an earlier run.
 RECEIVED_WITHIN = timedelta(hours=1)
 MOST_FAILURES = 5
 DUPLICATE = 0x0111
 
 
 def waiting_items() -> list[WorklistItem]:
-    """The items that test actions of the last hour have made, as long as they are SCHEDULED."""
+    """Return the SCHEDULED items that test actions of the last hour have created."""
     actions = ReceivedAction.objects.filter(
         action_type=ACTION_TYPE, outcome=OUTCOME, received_at__gte=timezone.now() - RECEIVED_WITHIN
     )
@@ -43,7 +43,7 @@ def waiting_items() -> list[WorklistItem]:
 
 @dataclass
 class Task:
-    """One test item on its way: found on the list, N-CREATE, exposures, N-SET."""
+    """One test item: C-FIND, N-CREATE, exposures, N-SET."""
 
     item: WorklistItem
     modality: Modality
@@ -55,24 +55,24 @@ class Task:
 
     @property
     def request(self) -> str:
-        """What is sent next."""
+        """The next request."""
         if self.step is None:
             return "C-FIND"
         return "N-SET" if self.is_created else "N-CREATE"
 
     def begin(self) -> None:
-        """Find the item on the list, unless it has been found, and report the step as begun."""
+        """Find the item on the worklist, unless it has been found, and send the N-CREATE."""
         if self.step is None:
             self.step = self.modality.prepare(self._row())
         try:
             self.step.create()
         except NoAnswer as refusal:
-            if not (self.failures and refusal.status == DUPLICATE):  # it came the first time, only its answer was lost
+            if not (self.failures and refusal.status == DUPLICATE):  # only the answer was lost
                 raise
         self.is_created = True
 
     def end(self) -> None:
-        """Report it as completed."""
+        """Send the N-SET with COMPLETED."""
         assert self.step is not None  # noqa: S101
         self.step.complete()
         self.is_over = True
@@ -86,23 +86,23 @@ class Task:
 
 @dataclass
 class Worker:
-    """Performs the test items, several at once, in one thread: each turn sends what is due."""
+    """Performs several test items at once in one thread; each turn sends the requests that are due."""
 
     modality: Modality
     exposure_seconds: float = 2.0
     clock: Callable[[], float] = time.monotonic
     tasks: dict[UUID, Task] = field(default_factory=dict)
-    _sees_the_store: bool = True
+    _can_read_database: bool = True
 
     def turn(self) -> None:
-        """Look for new items, and go on with each that it is time for."""
+        """Look for new items, and continue each item that is due."""
         self._take_up()
         for task in list(self.tasks.values()):
             if not task.is_over and task.due <= self.clock():
                 self._go_on(task)
 
     def finish(self) -> None:
-        """End the steps that have begun, without further exposure: none is to be left in progress."""
+        """Complete the steps that have started, so that none is left in progress."""
         for task in self.tasks.values():
             if task.is_created and not task.is_over:
                 self._go_on(task)
@@ -112,18 +112,18 @@ class Worker:
             with borrowed_connection():
                 waiting = {item.pk: item for item in waiting_items()}
         except DatabaseError as error:
-            if self._sees_the_store:
+            if self._can_read_database:
                 logger.warning("test items not read", extra={"error": type(error).__name__})
-            self._sees_the_store = False
+            self._can_read_database = False
             return
-        self._sees_the_store = True
+        self._can_read_database = True
         self.tasks = {key: task for key, task in self.tasks.items() if key in waiting or not task.is_over}
         for key, item in waiting.items():
             if key not in self.tasks:
                 self.tasks[key] = Task(item, self._modality_of(item), self.clock())
 
     def _modality_of(self, item: WorklistItem) -> Modality:
-        """The item's own station, as another one may not be shown it."""
+        """Return a modality with the item's station: another one may not receive the item."""
         return replace(self.modality, ae_title=item.station_ae_title or self.modality.ae_title)
 
     def _go_on(self, task: Task) -> None:
@@ -132,7 +132,7 @@ class Worker:
                 self._send(task)
             except NoAnswer as answer:
                 self._note_failure(task, _problem(answer))
-            except Exception as error:  # the outermost edge of this task: the others go on
+            except Exception as error:  # the outermost edge of this task: the others continue
                 logger.exception("test item failed", extra={"item": str(task.item.pk)})
                 self._note_failure(task, type(error).__name__)
 
@@ -147,7 +147,7 @@ class Worker:
             logger.info("test item started", extra=extra)
 
     def _note_failure(self, task: Task, problem: str) -> None:
-        """Try again after 1, 2, 4, 8 seconds, then no more."""
+        """Schedule a retry after 1, 2, 4, 8 seconds, then give up."""
         task.due = self.clock() + 2**task.failures
         task.failures += 1
         task.is_over = task.failures >= MOST_FAILURES
@@ -159,5 +159,5 @@ class Worker:
 
 
 def _problem(answer: NoAnswer) -> str:
-    """The status, without the comment: another's words may be about anybody."""
+    """Return the status without the Error Comment, which may contain patient data."""
     return str(answer) if answer.status is None else f"status {answer.status:04X}"

@@ -1,7 +1,4 @@
-"""Owns what is told of the relay's certificate, above all who issued it: an inspecting proxy is known by that.
-
-RFC 5280.
-"""
+"""Read the relay's certificate (RFC 5280): its issuer reveals a proxy that inspects TLS."""
 
 import ssl
 from dataclasses import dataclass

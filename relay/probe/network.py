@@ -1,6 +1,6 @@
-"""Owns the steps from a name to a clock that can be believed: DNS, TCP, the proxy, TLS, the service's Date.
+"""Check the network: DNS, TCP, the proxy, TLS, the clock.
 
-RFC 9110 (CONNECT, 407), RFC 7617 (Basic). With a proxy, DNS and TCP are the proxy's: it looks up the relay itself.
+RFC 9110 (CONNECT, 407), RFC 7617 (Basic). With a proxy, DNS and TCP concern the proxy, which looks up the relay.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Owns how the steps of a probe follow each other, and the lines that tell of them."""
+"""Run the steps of a probe in order, and print their outcomes."""
 
 import asyncio
 import logging

@@ -1,7 +1,4 @@
-"""Owns the steps that the relay itself has to grant: a token, a control channel, an echo there and back.
-
-Hybrid Connections protocol: what the service answers to the handshake.
-"""
+"""Check what the relay itself must grant: a token, a control channel, an echo there and back."""
 
 import json
 import re

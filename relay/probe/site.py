@@ -1,4 +1,4 @@
-"""Owns what the steps of a probe know of the place that they are taken in."""
+"""Hold the settings that the steps of a probe share."""
 
 from dataclasses import dataclass, field
 from functools import cached_property

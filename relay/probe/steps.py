@@ -1,4 +1,4 @@
-"""Owns which steps a probe takes, in which order, and which of them need which. Read it as you would urls.py."""
+"""List the steps of a probe, their order and what each needs. Read it as you would urls.py."""
 
 import asyncio
 

@@ -12,9 +12,9 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 
 from dashboard.broadcaster import Broadcaster, Viewer
-from dashboard.viewer_permissions import Right, Standing
+from dashboard.viewer_permissions import PagePermission, ViewerPermissions
 from tests.dashboard.conftest import logged_in
-from tests.dashboard.gatherings import item_of_today
+from tests.dashboard.records import item_of_today
 from tests.database import in_database_thread
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("groups")]
@@ -30,8 +30,8 @@ class Counted:
     @asynccontextmanager
     async def watched_by(self, count: int, session: str) -> AsyncIterator[list[Viewer]]:
         """So many look on."""
-        await self.broadcaster._database.ask(lambda: connection.execute_wrappers.append(self._count))
-        viewers = [Viewer(session, Standing(frozenset(Right))) for _ in range(count)]
+        await self.broadcaster._database.run(lambda: connection.execute_wrappers.append(self._count))
+        viewers = [Viewer(session, ViewerPermissions(frozenset(PagePermission))) for _ in range(count)]
         for viewer in viewers:
             self.broadcaster.join(viewer)
         try:
@@ -60,17 +60,17 @@ class TestAtTheDoor:
     async def test_who_has_just_come_does_not_wait_for_a_look(self) -> None:
         broadcaster, looked = Broadcaster(), threading.Event()
         session = await logged_in()
-        look = asyncio.create_task(broadcaster._database.ask(looked.wait))
-        assert await broadcaster.standing_of(session)
+        look = asyncio.create_task(broadcaster._database.run(looked.wait))
+        assert await broadcaster.permissions_of(session)
         looked.set()
         await look
 
     async def test_more_than_are_asked_about_at_once_are_to_come_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("dashboard.broadcaster.MOST_AT_THE_DOOR", 2)
+        monkeypatch.setattr("dashboard.broadcaster.MOST_SESSION_CHECKS", 2)
         broadcaster, key = Broadcaster(), "a" * 32
-        asked = await asyncio.gather(*(broadcaster.standing_of(key) for _ in range(3)), return_exceptions=True)
+        asked = await asyncio.gather(*(broadcaster.permissions_of(key) for _ in range(3)), return_exceptions=True)
         assert [type(answer) for answer in asked] == [type(None), type(None), TimeoutError]
-        assert await broadcaster.standing_of(key) is None
+        assert await broadcaster.permissions_of(key) is None
 
 
 class TestSharing:
@@ -110,11 +110,11 @@ class TestSharing:
             await counted.told([quick, slow])
             for number in (1, 2):
                 await in_database_thread(lambda number=number: item_of_today(station_ae_title=f"M{number}"))  # type: ignore[misc]
-                while not (await counted.told([quick]))[0]["pieces"]:
+                while not (await counted.told([quick]))[0]["fragments"]:
                     pass
             (late,) = await counted.told([slow])
             assert len(late["rooms"]) == 2
-            assert not slow.woken.is_set()
+            assert not slow.has_news.is_set()
 
     async def test_one_that_comes_later_sees_everything_without_another_look(self) -> None:
         counted = Counted()
@@ -122,7 +122,7 @@ class TestSharing:
         async with counted.watched_by(1, session) as viewers:
             await counted.told(viewers)
             counted.asked.clear()
-            late = Viewer(session, Standing())
+            late = Viewer(session, ViewerPermissions())
             counted.broadcaster.join(late)
             assert (await counted.told([late]))[0]["whole"]
             assert counted.asked == []

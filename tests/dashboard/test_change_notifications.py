@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.change_notifications import _opened, _version
+from dashboard.change_notifications import _data_version, _open_sqlite
 
 
 class TestSqlite:
@@ -15,13 +15,13 @@ class TestSqlite:
         with closing(sqlite3.connect(tmp_path / name)) as writer:
             writer.execute("CREATE TABLE one (x)")
             for path in (tmp_path / name, str(tmp_path / name)):
-                with closing(_opened(path)) as watching:
-                    before = _version(watching)
+                with closing(_open_sqlite(path)) as watching:
+                    before = _data_version(watching)
                     writer.execute("INSERT INTO one VALUES (1)")
                     writer.commit()
-                    assert _version(watching) != before
+                    assert _data_version(watching) != before
 
     def test_a_file_that_is_not_there_is_not_made(self, tmp_path: Path) -> None:
         with pytest.raises(sqlite3.OperationalError):
-            _opened(tmp_path / "none.sqlite3")
+            _open_sqlite(tmp_path / "none.sqlite3")
         assert list(tmp_path.iterdir()) == []

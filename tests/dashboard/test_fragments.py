@@ -7,11 +7,11 @@ import pytest
 
 from dashboard.fragments import ROOM, changes_between, page_of, rooms_of
 from dashboard.snapshot import take_snapshot
-from dashboard.viewer_permissions import Right, Standing
-from tests.dashboard.gatherings import item_of_today, machine, show, wrong_patient
+from dashboard.viewer_permissions import PagePermission, ViewerPermissions
+from tests.dashboard.records import configure_modality, deliver, item_of_today, wrong_patient_exception
 
-NOBODY, EVERYTHING = Standing(), Standing(frozenset(Right), is_staff=True)
-EXCEPTIONS_ONLY = Standing(frozenset({Right.EXCEPTIONS}), is_staff=True)
+NOBODY, EVERYTHING = ViewerPermissions(), ViewerPermissions(frozenset(PagePermission), is_staff=True)
+EXCEPTIONS_ONLY = ViewerPermissions(frozenset({PagePermission.EXCEPTIONS}), is_staff=True)
 
 
 class TestChanges:
@@ -21,11 +21,11 @@ class TestChanges:
 
     def test_only_what_differs_is_told(self) -> None:
         changes = changes_between({"relay": "a", "room-1": "b"}, {"relay": "a", "room-1": "c"})
-        assert (changes.pieces, changes.rooms) == ({"room-1": "c"}, None)
+        assert (changes.fragments, changes.rooms) == ({"room-1": "c"}, None)
 
     def test_of_nothing_everything_is_new(self) -> None:
         changes = changes_between({}, {"relay": "a", "room-1": "b"})
-        assert (changes.pieces, changes.rooms) == ({"relay": "a", "room-1": "b"}, ("room-1",))
+        assert (changes.fragments, changes.rooms) == ({"relay": "a", "room-1": "b"}, ("room-1",))
 
     @pytest.mark.parametrize(
         "after", [{"room-2": "b"}, {"room-2": "b", "room-1": "a"}, {"room-1": "a", "room-3": "c", "room-2": "b"}]
@@ -37,8 +37,8 @@ class TestChanges:
 @pytest.mark.django_db
 class TestPage:
     def test_who_the_women_are_stands_in_it_for_those_who_may_know_only(self) -> None:
-        machine()
-        show(item_of_today(patient_name="SMITH^JANE", accession_number="ACC55"))
+        configure_modality()
+        deliver(item_of_today(patient_name="SMITH^JANE", accession_number="ACC55"))
         snapshot = take_snapshot()
         named, anonymous = ("".join(page_of(snapshot, standing).values()) for standing in (EVERYTHING, NOBODY))
         assert "SMITH, JANE" in named
@@ -62,11 +62,11 @@ class TestPage:
     def test_without_anybody_it_says_so(self) -> None:
         page = page_of(take_snapshot(), EVERYTHING)
         assert rooms_of(page) == (f"{ROOM}none",)
-        assert "Nobody is on" in page[f"{ROOM}none"]
+        assert "There is nobody on" in page[f"{ROOM}none"]
 
     def test_a_room_keeps_its_id_and_two_have_two(self) -> None:
-        machine("MAMMO1", room="Room 1")
-        machine("MAMMO2", room="Raum <2>")
+        configure_modality("MAMMO1", room="Room 1")
+        configure_modality("MAMMO2", room="Raum <2>")
         first, second = (rooms_of(page_of(take_snapshot(), standing)) for standing in (EVERYTHING, NOBODY))
         assert first == second
         assert len(set(first)) == 2
@@ -75,22 +75,22 @@ class TestPage:
         today = take_snapshot()
         tomorrow = replace(today, taken_at=today.taken_at + timedelta(days=1))
         changes = changes_between(page_of(today, NOBODY), page_of(tomorrow, NOBODY))
-        assert changes.pieces["day"].startswith("Today, ")
+        assert changes.fragments["day"].startswith("Today, ")
 
     def test_who_has_no_permission_is_told_no_number_and_given_no_link(self) -> None:
         item_of_today(patient_name="SMITH^JANE", accession_number="ACC55")
-        wrong_patient("ACC55")
+        wrong_patient_exception("ACC55")
         page = "".join(page_of(take_snapshot(), NOBODY).values())
         assert "its report names an item and another patient" in page
         assert [found for found in ("ACC55", "SMITH", "<a ") if found in page] == []
 
-    @pytest.mark.parametrize(("standing", "links"), [(EVERYTHING, 3), (EXCEPTIONS_ONLY, 1), (NOBODY, 0)])
-    def test_a_link_is_there_for_those_who_may_follow_it(self, standing: Standing, links: int) -> None:
-        wrong_patient()
-        assert page_of(take_snapshot(), standing)["attention"].count("<a ") == links
+    @pytest.mark.parametrize(("viewer", "links"), [(EVERYTHING, 3), (EXCEPTIONS_ONLY, 1), (NOBODY, 0)])
+    def test_a_link_is_there_for_those_who_may_follow_it(self, viewer: ViewerPermissions, links: int) -> None:
+        wrong_patient_exception()
+        assert page_of(take_snapshot(), viewer)["attention"].count("<a ") == links
 
     def test_without_the_admin_a_number_is_text(self) -> None:
         item_of_today(accession_number="ACC55")
-        page = "".join(page_of(take_snapshot(), Standing(frozenset(Right))).values())
+        page = "".join(page_of(take_snapshot(), ViewerPermissions(frozenset(PagePermission))).values())
         assert "ACC55" in page
         assert "<a " not in page

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply
 from core.heartbeat import STALE_AFTER
 from core.models import Heartbeat
-from dashboard.metrics import REMEMBERED_SECONDS, GatewayCollector, Remembered, may_read, registry
+from dashboard.metrics import CACHE_SECONDS, CachedTotals, GatewayCollector, may_read, registry
 from dicom.models import Modality
 from relay.dispatcher import Dispatcher
 from relay.models import ReceivedAction
@@ -186,11 +186,11 @@ class TestActions:
 
     def test_the_count_is_remembered_for_a_while(self) -> None:
         moment = [100.0]
-        remembered = Remembered(clock=lambda: moment[0])
+        remembered = CachedTotals(clock=lambda: moment[0])
         assert not remembered.actions().outcomes
         action()
         assert not remembered.actions().outcomes
-        moment[0] += REMEMBERED_SECONDS + 1
+        moment[0] += CACHE_SECONDS + 1
         assert remembered.actions().outcomes.total() == 1
 
 

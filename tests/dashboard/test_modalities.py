@@ -5,9 +5,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from dashboard.modalities import UNLEARNT, Hours, Machine, is_silent, known_modalities, longest_usual, machines
-from dashboard.severity import Level
-from tests.dashboard.gatherings import item_of_today, machine, query
+from core.concerns import Severity
+from dashboard.modalities import (
+    UNLEARNT,
+    Hours,
+    ModalityActivity,
+    is_silent,
+    known_modalities,
+    longest_usual,
+    modality_activity,
+)
+from tests.dashboard.records import configure_modality, item_of_today, record_query
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MORNING = Hours(NOON - timedelta(hours=3), NOON + timedelta(hours=1))
@@ -64,23 +72,23 @@ def at(hour: int) -> datetime:
     return timezone.localtime().replace(hour=hour, minute=0, second=0, microsecond=0)
 
 
-def seen(now: datetime) -> dict[str, Machine]:
+def seen(now: datetime) -> dict[str, ModalityActivity]:
     """What is told of each."""
-    return {each.ae_title: each for each in machines(known_modalities(), now)}
+    return {each.ae_title: each for each in modality_activity(known_modalities(), now)}
 
 
 @pytest.mark.django_db
 class TestWomenForAnyMachine:
     def test_every_machine_that_may_ask_is_expected_to_while_they_wait(self) -> None:
-        machine("MAMMO1")
-        machine("MAMMO2", is_allowed=False)
+        configure_modality("MAMMO1")
+        configure_modality("MAMMO2", is_allowed=False)
         item_of_today(station_ae_title="", scheduled_time="10:00")
         found = seen(at(11))
         assert (found["MAMMO1"].is_silent, found["MAMMO2"].is_silent) == (True, False)
         assert not seen(at(8))["MAMMO1"].is_silent
 
     def test_they_are_counted_beside_its_own(self) -> None:
-        machine()
+        configure_modality()
         item_of_today(station_ae_title="MAMMO1")
         assert seen(at(8))["MAMMO1"].waiting_words == "1"
         item_of_today(station_ae_title="")
@@ -89,6 +97,6 @@ class TestWomenForAnyMachine:
 
 @pytest.mark.django_db
 def test_one_that_nobody_has_configured_is_a_warning_but_not_silent() -> None:
-    query("STRANGER", timezone.now())
+    record_query("STRANGER", timezone.now())
     found = seen(timezone.now())["STRANGER"]
-    assert (found.level, found.words, found.is_silent) == (Level.WARNING, "Nobody has configured it", False)
+    assert (found.severity, found.words, found.is_silent) == (Severity.WARNING, "Not configured", False)

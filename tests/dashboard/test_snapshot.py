@@ -1,30 +1,27 @@
-"""How everything stands, out of the database."""
+"""The gateway's state at one moment: daemons, rooms, and what it costs to read."""
 
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from django.test import Client
 from django.utils import timezone
 
+from core.concerns import Severity
 from core.heartbeat import STALE_AFTER
 from core.models import Heartbeat
 from dashboard.rooms import ANY_ROOM, Room, Stage, name_for_people
-from dashboard.severity import Level
 from dashboard.snapshot import take_snapshot
 from relay.models import ReceivedAction
-from tests.dashboard.gatherings import (
+from tests.dashboard.records import (
     beat,
-    everything_runs,
+    configure_modality,
+    deliver,
     item_of_today,
-    machine,
     perform,
-    query,
-    show,
-    wrong_patient,
+    record_query,
+    run_both_daemons,
 )
 from tests.factories import create
-from worklist.models import ItemAlarm, MppsException
 
 pytestmark = pytest.mark.django_db
 
@@ -52,42 +49,41 @@ class TestDaemons:
     def test_without_heartbeats_neither_of_them_runs(self) -> None:
         found = take_snapshot()
         assert (found.relay.words, found.worklist.words) == ("Not running", "Not running")
-        assert found.level is Level.PROBLEM
+        assert found.severity is Severity.PROBLEM
 
     def test_with_both_at_work_nothing_needs_attention(self) -> None:
-        everything_runs()
+        run_both_daemons()
         found = take_snapshot()
-        assert (found.relay.words, found.worklist.words) == ("Connected", "Answering")
-        assert (found.attention, found.level) == ((), Level.OK)
+        assert (found.relay.words, found.worklist.words) == ("Connected", "Working")
+        assert (found.concerns, found.severity) == ((), Severity.OK)
 
     def test_one_that_has_been_silent_for_long_is_not_running_and_its_last_sign_of_life_is_told(self) -> None:
         dead = beat("relay_listener", "online", ago=STALE_AFTER * 2)
         found = take_snapshot().relay
         assert (found.words, found.since) == ("Not running", dead.beat_at)
 
-    @pytest.mark.parametrize(
-        ("state", "level"), [("suspect", Level.WARNING), ("connecting", Level.WARNING), ("offline", Level.PROBLEM)]
-    )
-    def test_a_listener_that_is_not_online_says_what_to_do(self, state: str, level: Level) -> None:
-        everything_runs()
+    @pytest.mark.parametrize("state", ["suspect", "connecting", "offline"])
+    def test_a_listener_that_is_not_online_is_a_problem_and_says_what_to_do(self, state: str) -> None:
+        run_both_daemons()
         Heartbeat.objects.filter(role="relay_listener").update(state=state, details={"why": "closed by the relay"})
         found = take_snapshot()
-        assert found.relay.level is level
+        assert found.relay.severity is Severity.PROBLEM
         assert found.relay.what_to_do
-        assert [each.level for each in found.attention] == [level]
+        assert [concern.key for concern in found.concerns] == ["relay_connection"]
+        assert found.severity is Severity.PROBLEM
 
     def test_the_last_action_and_the_last_echo_are_told(self) -> None:
         beat("relay_listener", "online", last_echo_ms=84, last_echo_at="2026-11-24T10:00:00+00:00")
         received("created")
-        found = take_snapshot().relay
-        assert found.last_echo_ms == 84
+        found = take_snapshot()
+        assert found.relay.last_echo_ms == 84
         assert found.last_action
         assert (found.last_action.outcome, found.last_action.failed) == ("created", False)
 
 
 class TestRooms:
     def test_a_woman_is_in_the_room_of_her_machine(self) -> None:
-        machine("MAMMO1", room="Room 1")
+        configure_modality("MAMMO1", room="Room 1")
         item_of_today(station_ae_title="MAMMO1")
         assert [(room.name, len(room.rows)) for room in take_snapshot().rooms] == [("Room 1", 1)]
 
@@ -97,8 +93,8 @@ class TestRooms:
         assert [room.name for room in take_snapshot().rooms] == ["ZULU", ANY_ROOM]
 
     def test_two_machines_in_a_room_share_it(self) -> None:
-        machine("MAMMO1")
-        machine("MAMMO2")
+        configure_modality("MAMMO1")
+        configure_modality("MAMMO2")
         item_of_today(station_ae_title="MAMMO1")
         item_of_today(station_ae_title="MAMMO2")
         assert only_room().counts[Stage.SCHEDULED] == 2
@@ -109,7 +105,7 @@ class TestRooms:
         assert take_snapshot().rooms == ()
 
     def test_who_was_shown_to_a_machine_is_on_the_list_since_then(self) -> None:
-        show(item_of_today())
+        deliver(item_of_today())
         (row,) = only_room().rows
         assert row.stage is Stage.SHOWN
         assert row.detail.startswith("MAMMO1 since ")
@@ -127,7 +123,7 @@ class TestRooms:
         assert only_room().rows[0].stage is stage
 
     def test_whom_manage_took_off_the_list_before_any_machine_began_did_not_attend(self) -> None:
-        show(item_of_today("DISCONTINUED"))
+        deliver(item_of_today("DISCONTINUED"))
         assert only_room().rows[0].stage is Stage.DID_NOT_ATTEND
 
     def test_a_step_that_was_put_back_counts_no_longer(self) -> None:
@@ -159,71 +155,15 @@ class TestRooms:
         assert name_for_people(name) == shown
 
 
-class TestAttention:
-    @pytest.fixture(autouse=True)
-    def _running(self) -> None:
-        everything_runs()
-
-    def test_a_wrong_patient_comes_first_and_is_a_problem(self) -> None:
-        received("internal_error")
-        wrong_patient("ACC77")
-        first, second = take_snapshot().attention
-        assert (first.level, second.level) == (Level.PROBLEM, Level.WARNING)
-        assert "ACC77" in first.words
-        assert "internal error" in second.words
-
-    def test_failed_actions_of_today_are_counted_by_what_happened(self) -> None:
-        received("not_found")
-        received("not_found")
-        received("created")
-        received("not_found", received_at=timezone.now() - timedelta(days=2))
-        assert [each.words for each in take_snapshot().attention] == ["2 actions of Manage failed today: not found"]
-
-    def test_a_woman_who_cannot_be_shown_is_named_by_her_number_only(self) -> None:
-        item = item_of_today(accession_number="ACC88", patient_name="SECRET^NAME")
-        at = timezone.now()
-        ItemAlarm.objects.create(item=item, attribute="PatientName", first_at=at, last_at=at)
-        (found,) = take_snapshot().attention
-        assert "ACC88" in found.words
-        assert "SECRET" not in repr(found)
-
-    def test_a_stranger_is_told_of_once_machines_are_configured(self) -> None:
-        query("STRANGER", timezone.now())
-        assert take_snapshot().attention == ()
-        machine()
-        assert "STRANGER" in take_snapshot().attention[0].words
-
-    def test_each_has_what_to_do_and_a_link(self) -> None:
-        wrong_patient()
-        received("not_found")
-        query("STRANGER", timezone.now())
-        machine()
-        found = take_snapshot().attention
-        assert len(found) == 3
-        assert all(each.what_to_do and each.link for each in found)
-
-    def test_every_link_leads_to_a_page(self, admin_client: Client) -> None:
-        wrong_patient()
-        step = perform(None)
-        MppsException.objects.create(step=step, reason="unknown_item")
-        received("not_found")
-        machine()
-        query("STRANGER", timezone.now())
-        Heartbeat.objects.all().delete()
-        found = take_snapshot().attention
-        assert len(found) == 6
-        assert {admin_client.get(each.link).status_code for each in found} == {200}
-
-
 class TestCost:
     def test_the_number_of_queries_does_not_depend_on_women_and_machines(self, django_assert_num_queries: Any) -> None:
-        with django_assert_num_queries(12):
+        with django_assert_num_queries(17):
             take_snapshot()
         for number in range(5):
-            machine(f"MAMMO{number}", room=f"Room {number}")
-            query(f"MAMMO{number}", timezone.now())
+            configure_modality(f"MAMMO{number}", room=f"Room {number}")
+            record_query(f"MAMMO{number}", timezone.now())
             item = item_of_today("COMPLETED", station_ae_title=f"MAMMO{number}")
-            show(item)
+            deliver(item)
             perform(item, "COMPLETED")
-        with django_assert_num_queries(12):
+        with django_assert_num_queries(17):
             take_snapshot()

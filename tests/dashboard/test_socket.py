@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 from core.models import Heartbeat
 from dashboard.consumers import NOT_LOGGED_IN, TRY_AGAIN_LATER
 from tests.dashboard.conftest import Page, Web, log_in, logged_in, session_of
-from tests.dashboard.gatherings import item_of_today, machine, perform, show
+from tests.dashboard.records import configure_modality, deliver, item_of_today, perform
 from tests.database import in_database_thread
 from worklist.models import WorklistItem
 
@@ -40,29 +40,29 @@ def shown(text: str) -> Callable[[Page], bool]:
 class TestLookingOn:
     async def test_everything_comes_first_and_then_what_has_changed(self, web: Web) -> None:
         item = await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
-        async with web.opened(await logged_in()) as page:
+        async with web.open_page(await logged_in()) as page:
             first = await page.next()
             assert first["whole"]
-            assert {"day", "summary", "attention", "relay", "worklist", "machines", *first["rooms"]} == set(
-                first["pieces"]
+            assert {"day", "summary", "attention", "relay", "worklist", "modalities", *first["rooms"]} == set(
+                first["fragments"]
             )
             assert "SMITH, JANE" in page
-            await in_database_thread(lambda: show(item))
+            await in_database_thread(lambda: deliver(item))
             later = await page.until(shown("MAMMO1 since"))
             assert not later["whole"]
-            assert set(later["pieces"]) == {"summary", *first["rooms"]}
+            assert set(later["fragments"]) == {"summary", *first["rooms"]}
             assert later["rooms"] is None
 
     async def test_a_room_that_is_new_comes_with_the_order_of_all(self, web: Web) -> None:
         await in_database_thread(lambda: item_of_today(station_ae_title="MAMMO2"))
-        async with web.opened(await logged_in()) as page:
+        async with web.open_page(await logged_in()) as page:
             (known,) = (await page.next())["rooms"]
             await in_database_thread(lambda: item_of_today(station_ae_title="MAMMO1"))
             assert (await page.until(lambda page: page.messages[-1]["rooms"] is not None))["rooms"][1] == known
 
     async def test_what_a_machine_reports_is_seen(self, web: Web) -> None:
         item = await in_database_thread(item_of_today)
-        async with web.opened(await logged_in()) as page:
+        async with web.open_page(await logged_in()) as page:
             await page.next()
 
             def begin() -> None:
@@ -73,46 +73,46 @@ class TestLookingOn:
             await page.until(shown("woman--in_progress"))
 
     async def test_without_any_change_it_is_told_that_it_is_up_to_date(self, web: Web) -> None:
-        async with web.opened(await logged_in()) as page:
+        async with web.open_page(await logged_in()) as page:
             first = await page.next()
             again = await page.until(lambda page: page.messages[-1]["at"] > first["at"])
-            assert again["pieces"] == {}
+            assert again["fragments"] == {}
 
     async def test_one_without_the_permission_is_told_numbers_only(self, web: Web) -> None:
         await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
-        async with web.opened(await logged_in("support")) as page:
+        async with web.open_page(await logged_in("support")) as page:
             await page.next()
             assert "SMITH" not in page
             assert "Scheduled" in page
 
     async def test_two_look_on_at_once_each_at_what_they_may(self, web: Web) -> None:
-        await in_database_thread(machine)
+        await in_database_thread(configure_modality)
         sessions = await logged_in("clinic"), await logged_in("support")
-        async with web.opened(sessions[0]) as one, web.opened(sessions[1]) as other:
+        async with web.open_page(sessions[0]) as one, web.open_page(sessions[1]) as other:
             await one.next()
             await other.next()
             await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
             await one.until(shown("SMITH, JANE"))
-            await other.until(shown("1 to do, 1 in all"))
+            await other.until(shown("1 to do, 1 in total"))
             assert "SMITH" not in other
 
 
 class TestWhoIsLetIn:
     async def test_without_a_session_nobody(self, web: Web) -> None:
-        async with web.opened() as page:
+        async with web.open_page() as page:
             assert await page.close_code() == NOT_LOGGED_IN
             assert page.messages == []
 
     async def test_with_a_made_up_session_nobody(self, web: Web) -> None:
-        async with web.opened("abcdefghijklmnopqrstuvwxyz012345") as page:
+        async with web.open_page("abcdefghijklmnopqrstuvwxyz012345") as page:
             assert await page.close_code() == NOT_LOGGED_IN
 
     async def test_what_is_no_session_key_is_refused_without_a_look_at_the_database(self, web: Web) -> None:
         await in_database_thread(lambda: rename(Session._meta.db_table, "elsewhere"))
         try:
-            async with web.opened("guess") as page:
+            async with web.open_page("guess") as page:
                 assert await page.close_code() == NOT_LOGGED_IN
-            async with web.opened("abcdefghijklmnopqrstuvwxyz012345") as page:
+            async with web.open_page("abcdefghijklmnopqrstuvwxyz012345") as page:
                 assert await page.close_code() == TRY_AGAIN_LATER
         finally:
             await in_database_thread(lambda: rename("elsewhere", Session._meta.db_table))
@@ -124,13 +124,13 @@ class TestWhoIsLetIn:
             session.save()
             return str(session.session_key)
 
-        async with web.opened(await in_database_thread(anonymous)) as page:
+        async with web.open_page(await in_database_thread(anonymous)) as page:
             assert await page.close_code() == NOT_LOGGED_IN
 
     @pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:9999"])
     async def test_another_origin_is_refused_whatever_its_cookie(self, web: Web, origin: str) -> None:
         with pytest.raises(InvalidStatus) as refused:
-            async with web.opened(await logged_in(), origin=origin):
+            async with web.open_page(await logged_in(), origin=origin):
                 pass
         assert refused.value.response.status_code == 403
 
@@ -139,7 +139,7 @@ class TestWhatEndsIt:
     async def ended(self, web: Web, how: Callable[[User], object]) -> int:
         """The code with which an open page is closed after this."""
         session = await logged_in()
-        async with web.opened(session) as page:
+        async with web.open_page(session) as page:
             await page.next()
             await in_database_thread(lambda: how(User.objects.get(username="clinic")))
             return await page.close_code()
@@ -164,7 +164,7 @@ class TestWhatEndsIt:
     async def test_one_session_of_two_ends_alone(self, web: Web) -> None:
         first = await logged_in()
         second = await in_database_thread(lambda: session_of(User.objects.get(username="clinic")))
-        async with web.opened(first) as one, web.opened(second) as other:
+        async with web.open_page(first) as one, web.open_page(second) as other:
             await other.next()
             await in_database_thread(lambda: Session.objects.filter(session_key=first).delete())
             assert await one.close_code() == NOT_LOGGED_IN
@@ -172,7 +172,7 @@ class TestWhatEndsIt:
 
     async def test_who_loses_the_permission_sees_numbers_from_then_on(self, web: Web) -> None:
         await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
-        async with web.opened(await logged_in()) as page:
+        async with web.open_page(await logged_in()) as page:
             await page.next()
             assert "SMITH, JANE" in page
             await in_database_thread(forget_permissions)
@@ -180,13 +180,13 @@ class TestWhatEndsIt:
 
     async def test_who_gets_the_permission_sees_the_women_from_then_on(self, web: Web) -> None:
         await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
-        async with web.opened(await logged_in("support")) as page:
+        async with web.open_page(await logged_in("support")) as page:
             await page.next()
             await in_database_thread(lambda: log_in("clinic", name="support"))
             await page.until(shown("SMITH, JANE"))
 
     async def test_a_server_that_is_told_to_end_closes_all_pages_and_ends(self, web: Web) -> None:
-        async with web.opened(await logged_in()) as one, web.opened(await logged_in()) as other:
+        async with web.open_page(await logged_in()) as one, web.open_page(await logged_in()) as other:
             await one.next()
             web.process.send_signal(signal.SIGTERM)
             assert {await one.close_code(), await other.close_code()} == {1012}
@@ -196,13 +196,13 @@ class TestWhatEndsIt:
 class TestDatabaseAway:
     async def test_the_page_says_since_when_and_recovers_by_itself(self, web: Web) -> None:
         table = Heartbeat._meta.db_table
-        async with web.opened(await logged_in()) as page:
+        async with web.open_page(await logged_in()) as page:
             first = await page.next()
             await in_database_thread(lambda: rename(table, "elsewhere"))
             try:
                 away = await page.until(lambda page: bool(page.messages[-1]["away_since"]))
                 assert away["away_since"] >= first["at"]
-                assert away["pieces"] == {}
+                assert away["fragments"] == {}
             finally:
                 await in_database_thread(lambda: rename("elsewhere", table))
             await page.until(lambda page: not page.messages[-1]["away_since"])

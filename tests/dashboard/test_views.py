@@ -5,8 +5,8 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.test import Client, RequestFactory
 
-from dashboard.views import failed
-from tests.dashboard.gatherings import item_of_today
+from dashboard.views import server_error
+from tests.dashboard.records import item_of_today
 from tests.users import client_of, page
 
 
@@ -40,16 +40,16 @@ class TestPage:
         item_of_today(patient_name="SMITH^JANE")
         shown = page(client_of("support"), "/")
         assert "SMITH" not in shown
-        assert "1 to do, 1 in all" in shown
+        assert "1 to do, 1 in total" in shown
 
     def test_until_its_script_has_heard_something_it_says_that_it_is_not_live(self) -> None:
-        assert "This page is not live: reload it." in page(client_of("clinic"), "/")
+        assert "This page is not updating. Reload it." in page(client_of("clinic"), "/")
 
     def test_a_login_without_any_permission_sees_counts_only(self, client: Client) -> None:
         item_of_today(patient_name="SMITH^JANE", accession_number="ACC55")
         client.force_login(User.objects.create_user("somebody"))
         shown = page(client, "/")
-        assert "1 to do, 1 in all" in shown
+        assert "1 to do, 1 in total" in shown
         assert [found for found in ("SMITH", "ACC55", "/admin/") if found in shown] == []
 
     def test_logging_out_ends_the_session(self) -> None:
@@ -82,7 +82,7 @@ class TestFailure:
         assert "Refresh" not in response.headers
 
     def test_another_fault_is_one_of_the_gateway(self, rf: RequestFactory) -> None:
-        response = failed(rf.get("/"))
+        response = server_error(rf.get("/"))
         assert response.status_code == 500
         assert "There is a fault in the gateway" in response.content.decode()
 

@@ -1,5 +1,6 @@
 """What the documents say is what the code does."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -59,6 +60,28 @@ class TestContract:
         assert {code: final == "yes" for code, final in rows} == {
             code.value: code not in TEMPORARY_ERRORS for code in ErrorCode
         }
+
+
+class TestPaths:
+    @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+    def test_every_path_that_a_document_names_exists(self, document: Path) -> None:
+        roots = {path.name for path in Path().iterdir() if path.is_dir()}
+        named = {
+            path
+            for path in re.findall(r"`(?:python )?([\w.-]+/[\w./-]+?)/?`", document.read_text())
+            if path.split("/")[0] in roots and path.split("/")[0] != "build"
+        }
+        assert {path for path in named if not Path(path).exists()} == set()
+
+    def test_the_import_contracts_name_every_module_that_calls_itself_pure(self) -> None:
+        contracts = Path("pyproject.toml").read_text()
+        pure = {
+            ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+            for package in ("core", "dicom", "relay", "worklist", "dashboard", "nonprod")
+            for path in Path(package).rglob("*.py")
+            if re.search(r"\bPure\b[.:]", ast.get_docstring(ast.parse(path.read_text())) or "")
+        }
+        assert {module for module in pure if f'"{module}"' not in contracts} == set()
 
 
 class TestCommands:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from nonprod.device_queries import DEVICE_QUERIES, Console, DeviceQuery
+from nonprod.device_queries import DEVICE_QUERIES, DeviceQuery, QueryValues
 from nonprod.modality_emulator import Modality, broad_query
 from tests.dicom.requests import CALLED, illegal
 from tests.dicom.serving import port_of, serving
@@ -17,7 +17,7 @@ from tests.factories import WorklistItemFactory
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DAY = date(2026, 3, 10)
-CONSOLE = Console("MAMMO1", DAY, "MG", "MINE", "SMITH*")
+CONSOLE = QueryValues("MAMMO1", DAY, "MG", "MINE", "SMITH*")
 MINE, OTHER_ROOM, CT, TOMORROW = "MINE", "ROOM2", "CT", "TOMORROW"
 #: Button → whose rows it shows.
 SHOWN = {

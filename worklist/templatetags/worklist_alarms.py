@@ -1,16 +1,18 @@
-"""Owns the alarm that stands on the worklist's pages until somebody has dealt with it: a wrong patient."""
+"""Show open wrong-patient alarms on every admin page of the worklist."""
 
 from typing import Any
 
 from django import template
+from django.utils import timezone
 
-from worklist.models import MppsException
+from worklist.concerns import wrong_patient
 
 register = template.Library()
 
 
 @register.inclusion_tag("admin/worklist/alarms.html", takes_context=True)
 def wrong_patient_alarms(context: template.Context) -> dict[str, Any]:
-    """How many are open, for those who may see exceptions."""
-    may_see = context["request"].user.has_perm("worklist.view_mppsexception")
-    return {"alarms": MppsException.objects.alarms().count() if may_see else 0}
+    """Show the wrong-patient concern to users with its permission, while it has cases."""
+    user = context["request"].user
+    found = [each for each in wrong_patient(timezone.now()) if each.count and user.has_perm(each.permission)]
+    return {"concerns": found}

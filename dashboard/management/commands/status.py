@@ -1,4 +1,4 @@
-"""Shows how the gateway stands: the live page in a terminal, without names. Exit 0 when all is well, 1 when not."""
+"""Show the gateway's state: the live page in a terminal, without names. Exit with 1 if there is a problem, else 0."""
 
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -14,18 +14,18 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from core.concerns import Severity
 from core.daemon import stop_event
 from core.database import UNAVAILABLE, borrowed_connection
-from dashboard.attention import Attention
-from dashboard.daemons import RelayPart, WorklistPart
-from dashboard.modalities import Machine
+from dashboard.clock import clock_time
+from dashboard.modalities import ModalityActivity
 from dashboard.rooms import Room, Stage
-from dashboard.severity import Level, moment
 from dashboard.snapshot import Snapshot, take_snapshot
 
-#: Level → shape and colour; the word stands beside them, for those who see neither.
-MARKS = {Level.OK: ("●", "green"), Level.WARNING: ("▲", "yellow"), Level.PROBLEM: ("■", "red")}
+#: Severity → shape and colour. The word is always beside them.
+MARKS = {Severity.OK: ("●", "green"), Severity.WARNING: ("▲", "yellow"), Severity.PROBLEM: ("■", "red")}
 WATCH_SECONDS = 2.0
+#: The width when the output is not a terminal.
 PIPED_WIDTH = 120
 
 
@@ -35,113 +35,107 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Once or for long."""
-        parser.add_argument("--watch", action="store_true", help="Look again every two seconds, until Ctrl-C.")
+        """Add --watch."""
+        parser.add_argument("--watch", action="store_true", help="Refresh every 2 seconds, until Ctrl-C.")
 
     def handle(self, *args: Any, watch: bool, **options: Any) -> None:
-        """Show it; exit 1 when something is wrong, or nothing can be said."""
-        console = self._console()
+        """Print the state; exit with 1 if there is a problem or the database does not answer."""
+        self.stdout.ending = ""  # rich ends its lines itself
+        output = cast(IO[str], self.stdout)
+        console = Console(file=output, highlight=False, width=None if output.isatty() else PIPED_WIDTH)
         if watch:
             self._watch(console)
             return
-        shown, level = looked()
-        console.print(shown)
-        if level is Level.PROBLEM:
+        page, severity = current_page()
+        console.print(page)
+        if severity is Severity.PROBLEM:
             raise SystemExit(1)
 
-    def _console(self) -> Console:
-        """Rich's, which ends its lines itself; what is piped elsewhere is as wide as the widest line needs."""
-        self.stdout.ending = ""
-        output = cast(IO[str], self.stdout)
-        return Console(file=output, highlight=False, width=None if output.isatty() else PIPED_WIDTH)
-
     def _watch(self, console: Console) -> None:
-        """Until a signal; in a terminal in place, elsewhere one below the other."""
+        """Refresh until a signal: in place in a terminal, otherwise one page below the other."""
         with stop_event() as stopping, ExitStack() as until_stopped:
             show: Callable[[RenderableType], None] = console.print
             if console.is_terminal:
                 live = until_stopped.enter_context(Live(console=console, screen=True, auto_refresh=False))
                 show = partial(live.update, refresh=True)
             while not stopping.is_set():
-                show(looked()[0])
+                show(current_page()[0])
                 stopping.wait(WATCH_SECONDS)
 
 
-def looked() -> tuple[RenderableType, Level]:
-    """What is to be shown now, and how bad it is."""
+def current_page() -> tuple[RenderableType, Severity]:
+    """Return the state as it is now, and its severity."""
     with borrowed_connection():
         try:
             snapshot = take_snapshot()
         except UNAVAILABLE as error:
-            said = Text.assemble(mark(Level.PROBLEM), f" The database does not answer ({type(error).__name__})")
-            return said, Level.PROBLEM
-    return page(snapshot), snapshot.level
+            words = f" The database does not answer ({type(error).__name__})"
+            return Text.assemble(mark(Severity.PROBLEM), words), Severity.PROBLEM
+    return page(snapshot), snapshot.severity
 
 
 def page(snapshot: Snapshot) -> RenderableType:
-    """A snapshot, without anybody's name."""
+    """Render a snapshot without names."""
     now = snapshot.taken_at
-    head = Text.assemble(
-        mark(snapshot.level), f" Screening gateway, {timezone.localtime(now):%d %b %Y %H:%M:%S}", style="bold"
-    )
+    at = f"{timezone.localtime(now):%d %b %Y %H:%M:%S}"
+    concerns = [
+        Text.assemble(mark(concern.severity), f"  {line.words}\n    {concern.what_to_do}")
+        for concern in snapshot.concerns
+        for line in concern.lines()
+    ]
     return Group(
-        head,
+        Text.assemble(mark(snapshot.severity), f" Screening gateway, {at}. {snapshot.summary}", style="bold"),
         Text(),
-        relay_line(snapshot.relay, now),
-        worklist_line(snapshot.worklist, now),
+        relay_line(snapshot),
+        worklist_line(snapshot),
         Text(),
         rooms_table(snapshot.rooms),
-        machines_table(snapshot.machines, now),
-        *attention_lines(snapshot.attention),
+        modalities_table(snapshot.modalities, now),
+        *concerns,
     )
 
 
-def mark(level: Level) -> Text:
-    """A level as shape, colour and word."""
-    shape, colour = MARKS[level]
-    return Text(f"{shape} {level.word}", style=colour)
+def mark(severity: Severity) -> Text:
+    """Render a severity as shape, colour and word."""
+    shape, colour = MARKS[severity]
+    return Text(f"{shape} {severity.word}", style=colour)
 
 
-def relay_line(relay: RelayPart, now: datetime) -> Text:
-    """The connection to Manage."""
-    said = [f"{relay.words}{_since(relay.since, now)}", relay.why]
-    if relay.last_action:
-        last = relay.last_action
-        said.append(f"last action {moment(last.at, now)} {last.action_type} {last.outcome}")
+def relay_line(snapshot: Snapshot) -> Text:
+    """Render the connection to Manage in one line."""
+    relay, last, now = snapshot.relay, snapshot.last_action, snapshot.taken_at
+    parts = [f"{relay.words}{_since(relay.since, now)}", relay.why]
+    if last:
+        parts.append(f"last action {clock_time(last.at, now)} {last.action_type} {last.outcome}")
     if relay.last_echo_at:
-        said.append(f"last echo {moment(relay.last_echo_at, now)}, {relay.last_echo_ms} ms")
-    return Text.assemble(mark(relay.level), "  Connection to Manage: ", "; ".join(filter(None, said)))
+        parts.append(f"last echo {clock_time(relay.last_echo_at, now)}, {relay.last_echo_ms} ms")
+    return Text.assemble(mark(relay.severity), "  Connection to Manage: ", "; ".join(filter(None, parts)))
 
 
-def worklist_line(worklist: WorklistPart, now: datetime) -> Text:
-    """The worklist server."""
-    said = f"{worklist.words}{_since(worklist.since, now)}"
-    inside = f"; {worklist.associations} associations" if worklist.servers else ""
-    return Text.assemble(mark(worklist.level), f"  Worklist server: {said}{inside}")
+def worklist_line(snapshot: Snapshot) -> Text:
+    """Render the worklist server in one line."""
+    server = snapshot.worklist
+    associations = f"; {server.associations} associations" if server.processes else ""
+    words = f"{server.words}{_since(server.since, snapshot.taken_at)}{associations}"
+    return Text.assemble(mark(server.severity), f"  Worklist server: {words}")
 
 
 def rooms_table(rooms: tuple[Room, ...]) -> Table:
-    """Today by room, in numbers."""
+    """Count today's women by room and stage."""
     table = Table("Room", *(stage.words for stage in Stage), title="Today", title_justify="left")
     for room in rooms:
         table.add_row(Text(room.name), *(str(count) for count in room.counts.values()))
     return table
 
 
-def machines_table(machines: tuple[Machine, ...], now: datetime) -> Table:
-    """The machines, by AE title."""
+def modalities_table(modalities: tuple[ModalityActivity, ...], now: datetime) -> Table:
+    """List the machines by AE title."""
     table = Table("AE title", "Room", "Last query", "Waiting", "", title="Machines", title_justify="left")
-    for machine in machines:
-        last = moment(machine.last_query, now) or "never"
-        cells = (Text(machine.ae_title), Text(machine.room), last, machine.waiting_words)
-        table.add_row(*cells, Text.assemble(mark(machine.level), f" {machine.words}"))
+    for each in modalities:
+        cells = (Text(each.ae_title), Text(each.room), clock_time(each.last_query, now) or "never", each.waiting_words)
+        table.add_row(*cells, Text.assemble(mark(each.severity), f" {each.words}"))
     return table
 
 
-def attention_lines(attention: tuple[Attention, ...]) -> list[Text]:
-    """What went wrong, and what to do."""
-    return [Text.assemble(mark(each.level), f"  {each.words}\n    {each.what_to_do}") for each in attention]
-
-
 def _since(at: datetime | None, now: datetime) -> str:
-    return f" since {moment(at, now)}" if at else ""
+    return f" since {clock_time(at, now)}" if at else ""

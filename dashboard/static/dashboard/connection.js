@@ -1,12 +1,13 @@
-/** Owns the WebSocket: opened, watched, and opened again, later and later, and never by all viewers at once. */
+/** Keep a WebSocket open. Reconnect with a growing, partly random delay, so that viewers do not all return at once. */
 
 const NOT_LOGGED_IN = 4401
-/** The server says something every five seconds. */
-const SILENT_FOR_MS = 15_000
+/** The server sends a message at least every five seconds. */
+const SILENCE_MS = 15_000
+/** The shortest and the longest delay before the next try. */
 const SHORTEST_MS = 500
 const LONGEST_MS = 10_000
 
-/** For as long as the page is open. `onLost` may be called several times in a row. */
+/** Stay connected while the page is open. `onLost` may be called several times in a row. */
 export function keepConnected(path, { onMessage, onLost, onLoggedOut }) {
   let failures = 0
   let socket
@@ -18,16 +19,16 @@ export function keepConnected(path, { onMessage, onLost, onLoggedOut }) {
     const address = new URL(path, location.href)
     address.protocol = address.protocol.replace("http", "ws")
     const opened = (socket = new WebSocket(address))
-    listen(opened)
+    watch(opened)
     opened.onmessage = (event) => {
       failures = 0
-      listen(opened)
+      watch(opened)
       onMessage(JSON.parse(event.data))
     }
-    opened.onclose = (event) => over(opened, event.code)
+    opened.onclose = (event) => closed(opened, event.code)
   }
 
-  function over(ended, code) {
+  function closed(ended, code) {
     if (ended !== socket) return
     socket = undefined
     clearTimeout(silence)
@@ -36,13 +37,13 @@ export function keepConnected(path, { onMessage, onLost, onLoggedOut }) {
     retry = setTimeout(open, delay(failures++))
   }
 
-  /** A connection on which nothing comes is none, even if nobody has closed it. */
-  function listen(opened) {
+  /** Give up a connection on which nothing arrives: a broken network does not always close it. */
+  function watch(opened) {
     clearTimeout(silence)
     silence = setTimeout(() => {
       opened.close()
-      over(opened)
-    }, SILENT_FOR_MS)
+      closed(opened)
+    }, SILENCE_MS)
   }
 
   function tryNow() {
@@ -54,7 +55,7 @@ export function keepConnected(path, { onMessage, onLost, onLoggedOut }) {
   open()
 }
 
-/** Twice as long each time, and a half of it by chance. */
+/** Double the delay each time; half of it is random. */
 function delay(failures) {
   const longest = Math.min(LONGEST_MS, SHORTEST_MS * 2 ** Math.min(failures, 10))
   return longest / 2 + (Math.random() * longest) / 2

@@ -1,17 +1,17 @@
-/** Owns how pieces of HTML, which the server has made, get into the page. */
+/** Put fragments of HTML, rendered by the server, into the page. */
 
 const rooms = document.querySelector("#rooms")
 
-/** Put in what has come: a piece for a slot, or a room. */
-export function show({ pieces, rooms: order }) {
-  const focused = focus()
-  for (const [id, html] of Object.entries(pieces)) {
+/** Show a message's fragments, each in its slot or as a room. */
+export function show({ fragments, rooms: order }) {
+  const restoreFocus = rememberFocus()
+  for (const [id, html] of Object.entries(fragments)) {
     const slot = document.querySelector(`[data-slot="${id}"]`)
     if (slot) slot.replaceChildren(parsed(html))
     else putRoom(id, html)
   }
   if (order) arrange(order)
-  focused()
+  restoreFocus()
   const summary = document.querySelector("[data-title]")
   if (summary) document.title = `${summary.dataset.title} – Screening gateway`
 }
@@ -22,7 +22,7 @@ function putRoom(id, html) {
   else rooms.append(parsed(html))
 }
 
-/** In this order, and no others. */
+/** Put the rooms in this order, and remove all others. */
 function arrange(order) {
   for (const room of [...rooms.children]) if (!order.includes(room.id)) room.remove()
   for (const id of order) {
@@ -31,15 +31,15 @@ function arrange(order) {
   }
 }
 
-/** Nothing in it runs: the page's policy lets in no script but these files. */
+/** No script in it runs: the Content-Security-Policy allows only these files. */
 function parsed(html) {
   const template = document.createElement("template")
   template.innerHTML = html
   return template.content
 }
 
-/** Remember where the keyboard is; the answer brings it back to the link that has taken the other's place. */
-function focus() {
+/** Remember the focused link; return a function that focuses the link that has replaced it. */
+function rememberFocus() {
   const link = document.activeElement?.closest?.("#page a")
   if (!link) return () => {}
   const same = `#page a[href="${CSS.escape(link.getAttribute("href"))}"]`

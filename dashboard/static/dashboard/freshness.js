@@ -1,33 +1,33 @@
-/** Owns what the page says of its own age: in words, and by going grey. Moments come as the clinic's day and clock. */
+/** Show how old the page is: in words, and by greying it out. Times are in the clinic's time zone. */
 
 export class Freshness {
   #banner = document.querySelector("#freshness .banner")
   #at = document.querySelector("#at")
 
-  /** A message has come; the database may still be away. */
-  heard({ at, away_since }) {
+  /** A message has arrived; the database may still be unreachable. */
+  received({ at, away_since }) {
     this.#at.dateTime = at
-    this.#at.textContent = said(at)
-    this.#say(away_since && `The database does not answer since ${said(away_since)}. What you see is as it was then; trying again.`)
+    this.#at.textContent = clockTime(at)
+    this.#show(away_since && `The database has not answered since ${clockTime(away_since)}. This page shows the state at that time. Trying again.`)
   }
 
-  /** Nothing comes any more. */
+  /** The connection is lost. */
   lost() {
-    this.#at.textContent = said(this.#at.dateTime)
-    this.#say(`Out of date since ${this.#at.textContent}; trying again.`)
+    this.#at.textContent = clockTime(this.#at.dateTime)
+    this.#show(`Out of date since ${this.#at.textContent}. Trying again.`)
   }
 
-  #say(words) {
+  #show(words) {
     document.documentElement.classList.toggle("is-old", Boolean(words))
     if (this.#banner.textContent === words) return
-    this.#banner.classList.remove("banner--unheard")
+    this.#banner.classList.remove("banner--initial")
     this.#banner.hidden = !words
     this.#banner.textContent = words
   }
 }
 
-/** `10:42:17` of `2026-11-24T10:42:17`, with the day where that is not today: this may go on past midnight. */
-function said(moment) {
+/** `10:42:17` of `2026-11-24T10:42:17`, with the date on another day. */
+function clockTime(moment) {
   const clock = moment.split("T")[1]
   const at = new Date(moment)
   if (at.toDateString() === new Date().toDateString()) return clock

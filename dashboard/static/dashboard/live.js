@@ -1,4 +1,4 @@
-/** Keeps the live page up to date, and says so when it is not. */
+/** Keep the live page up to date, and say when it is not. */
 
 import { keepConnected } from "./connection.js"
 import { Freshness } from "./freshness.js"
@@ -10,7 +10,7 @@ const freshness = new Freshness()
 keepConnected(live, {
   onMessage(message) {
     show(message)
-    freshness.heard(message)
+    freshness.received(message)
   },
   onLost() {
     freshness.lost()

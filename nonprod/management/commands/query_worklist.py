@@ -10,9 +10,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from core.value_representations import parse_da
-from nonprod.device_queries import DEVICE_QUERIES, PRESETS, Console
+from nonprod.device_queries import DEVICE_QUERIES, PRESETS, QueryValues
 from nonprod.management.arguments import add_modality_arguments, modality_of
-from nonprod.modality_emulator import Modality, NoAnswer, broad_query, console
+from nonprod.modality_emulator import Modality, NoAnswer, broad_query, worklist_table
 
 
 class Command(BaseCommand):
@@ -40,13 +40,13 @@ class Command(BaseCommand):
                 self._press(modality, options, day)
             else:
                 station = "" if options["any_station"] else options["calling"]
-                self.stdout.write(console(modality.query(broad_query(station, day, options["modality"]))))
+                self.stdout.write(worklist_table(modality.query(broad_query(station, day, options["modality"]))))
         except (NoAnswer, ValueError) as error:
             raise CommandError(str(error)) from None
 
     def _press(self, modality: Modality, options: dict[str, Any], day: date | None) -> None:
         """One button, or each of them."""
-        asker = Console(
+        values = QueryValues(
             options["calling"],
             day or date.today(),  # noqa: DTZ011 - the clinic's day
             options["modality"],
@@ -55,5 +55,5 @@ class Command(BaseCommand):
         )
         for query in DEVICE_QUERIES if options["preset"] == "all" else [PRESETS[options["preset"]]]:
             self.stdout.write(f"\n{query.name}: {query.button}")
-            rows = modality.query(query.identifier(asker), implicit_only=query.implicit_only)
-            self.stdout.write(console(rows))
+            rows = modality.query(query.identifier(values), implicit_only=query.implicit_only)
+            self.stdout.write(worklist_table(rows))
