@@ -56,7 +56,7 @@ ECHO = json.dumps({"action_type": "echo", "source_system": "probe_relay"})
 #: A key that was set in place of the policy's name contains other characters as well.
 POLICY_NAME = re.compile(r"[A-Za-z0-9._-]{1,256}")
 TIME_FORMAT = "%Y-%m-%d %H:%M UTC"
-USE_A_PROXY = "If this network can only be left through a proxy, set HTTPS_PROXY."
+PROXY_HINT = "If this network needs a proxy to reach the internet, set HTTPS_PROXY."
 
 
 @dataclass
@@ -113,7 +113,7 @@ async def resolve_host(context: ProbeContext) -> str:
         setting = "HTTPS_PROXY" if route.proxy else "AZURE_RELAY_NAMESPACE"
         remedy = f"Compare it with {setting}. If it is right, this machine's DNS server must know it: nslookup {host}."
         if not route.proxy:
-            remedy += f" {USE_A_PROXY}"
+            remedy += f" {PROXY_HINT}"
         raise StepFailed(Problem(f"the host name of {route.first_hop_name}, {host}, is unknown here", remedy)) from None
     context.addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     by_proxy = f" (the proxy, which looks up {route.host} itself)" if route.proxy else ""
@@ -140,7 +140,7 @@ async def connect_tcp(context: ProbeContext) -> str:
     else:
         wrong_port = "" if port == 443 else f"AZURE_RELAY_NAMESPACE names port {port}, but Azure uses 443. "
         firewall = "Every firewall on the way must let this machine connect to *.servicebus.windows.net on port 443."
-        remedy = f"{wrong_port}{firewall} {USE_A_PROXY}"
+        remedy = f"{wrong_port}{firewall} {PROXY_HINT}"
     raise StepFailed(Problem(f"{route.first_hop_name} does not answer on port {port} ({failures})", remedy))
 
 
@@ -225,14 +225,12 @@ async def explain_untrusted_certificate(route: Route, error: ssl.SSLCertVerifica
     certificate = await get_unverified_certificate(route)
     issuer = certificate.issuer if certificate else "an unknown authority"
     if error.verify_code in (NOT_YET_VALID, EXPIRED):
-        span = (
-            f", valid from {certificate.not_before:{TIME_FORMAT}} to {certificate.not_after:{TIME_FORMAT}}"
-            if certificate
-            else ""
-        )
+        validity = ""
+        if certificate:
+            validity = f", valid from {certificate.not_before:{TIME_FORMAT}} to {certificate.not_after:{TIME_FORMAT}}"
         now = f"this machine's clock says {datetime.now(UTC):{TIME_FORMAT}}"
         remedy = f"If the clock is wrong, set it. If it is right, {issuer} must renew the certificate."
-        return Problem(f"{error.verify_message}: issued by {issuer}{span}; {now}", remedy)
+        return Problem(f"{error.verify_message}: issued by {issuer}{validity}; {now}", remedy)
     if error.verify_code in (WRONG_HOST, WRONG_ADDRESS):
         hosts = ", ".join(certificate.hosts) if certificate else "another host"
         remedy = "Check AZURE_RELAY_NAMESPACE. If it is right, something on the way answers in the relay's place."
@@ -326,7 +324,7 @@ async def listen(context: ProbeContext) -> str:
             pass
     except HybridConnectionError as error:
         raise relay_failure(error, LISTEN_REMEDIES) from None
-    served = f"; served meanwhile as by the listener: {channel.served}" if channel.served else ""
+    served = f"; senders served meanwhile: {channel.served}" if channel.served else ""
     return f"Listen is granted on {context.address.path}{served}"
 
 
