@@ -120,7 +120,7 @@ async def _watch(port: int, session: str, seen: dict[str, float]) -> None:
         origin=f"http://127.0.0.1:{port}",  # type: ignore[arg-type]
     ) as socket:
         async for text in socket:
-            mark = _mark(json.loads(text)["pieces"].get("relay", ""))
+            mark = _mark(json.loads(text)["fragments"].get("relay", ""))
             seen.setdefault(mark, time.perf_counter())
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from core.concerns import Severity, open_concerns
+from core.concerns import is_healthy, open_concerns
 from core.contract import GatewayAction, Reply
 from core.database import UNAVAILABLE
 from core.heartbeat import DAEMONS, check_daemon
@@ -55,12 +55,11 @@ def health(action: GatewayAction) -> Reply:
     except UNAVAILABLE as error:
         concerns = []
         checks["database"] = {"ok": False, "error": f"the concerns cannot be read ({type(error).__name__})"}
-    all_ok = all(check["ok"] for check in checks.values())
     return {
         "status": "ok",
         "action_id": action.action_id,
         "health": {
-            "healthy": all_ok and not any(concern.severity is Severity.PROBLEM for concern in concerns),
+            "healthy": all(check["ok"] for check in checks.values()) and is_healthy(concerns),
             "version": version(),
             "listener_uptime_seconds": int(time.monotonic() - _started),
             "checks": checks,

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.urls import reverse
 from django.utils import timezone
 
-from core.admin import page_of
+from core.admin import admin_url
 from core.concerns import COUNTED, LISTED, Concern, Occurrence, Severity, grouped
 from core.large_tables import counted
 from worklist.models import ItemAlarm, MppsException
@@ -31,7 +31,10 @@ def wrong_patient(now: datetime) -> Iterator[Concern]:
     words = "A machine may show the wrong woman: its report names {} and another patient"
     latest = tuple(
         Occurrence(
-            words.format(each.accession_number or "an item"), page_of(each), words.format("an item"), each.created_at
+            words.format(each.accession_number or "an item"),
+            admin_url(each),
+            words.format("an item"),
+            each.created_at,
         )
         for each in rows[:LISTED]
     )
@@ -55,7 +58,7 @@ def item_not_shown(now: datetime) -> Iterator[Concern]:
     latest = tuple(
         Occurrence(
             words.format(each.item.accession_number, each.attribute),
-            page_of(each.item),
+            admin_url(each.item),
             words.format("A woman", each.attribute),
             permission="worklist.view_worklistitem",
         )
@@ -88,7 +91,7 @@ def mpps_exceptions(now: datetime) -> Iterator[Concern]:
             permission="worklist.view_mppsexception",
             count=count,
             latest=tuple(
-                Occurrence(each.accession_number or "No number", page_of(each), "An examination", each.created_at)
+                Occurrence(each.accession_number or "No number", admin_url(each), "An examination", each.created_at)
                 for each in exceptions[:LISTED]
             ),
             link=_exceptions_page(reason),

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 
-from nonprod.modality_emulator import Modality
+from nonprod.modality_emulator import ModalityEmulator
 
 LOOPBACK = "127.0.0.1"
 
@@ -21,6 +21,6 @@ def add_modality_arguments(
     parser.add_argument("--calling", default="MAMMO1", help=calling)
 
 
-def modality_of(options: Mapping[str, Any]) -> Modality:
+def modality_of(options: Mapping[str, Any]) -> ModalityEmulator:
     """The modality that these arguments name."""
-    return Modality(options["host"], options["port"], options["called"], options["calling"])
+    return ModalityEmulator(options["host"], options["port"], options["called"], options["calling"])

@@ -27,7 +27,7 @@ OPERATOR = "RADIOGRAPHER^ROSE"
 PATIENCE = 10
 
 
-class NoAnswer(Exception):
+class RequestFailed(Exception):
     """The worklist server did not answer, or refused the request; the text says which.
 
     If it answered, `status` is its status and `comment` its Error Comment.
@@ -39,7 +39,7 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True)
-class Modality:
+class ModalityEmulator:
     """A modality and the worklist server that it queries."""
 
     host: str
@@ -49,30 +49,30 @@ class Modality:
     association: Association | None = field(default=None, repr=False, compare=False)
 
     def echo(self) -> None:
-        """Send a C-ECHO; raises NoAnswer unless it succeeds."""
+        """Send a C-ECHO; raises RequestFailed unless it succeeds."""
         with self._associated() as association:
             status = association.send_c_echo()
         if status.get("Status") != SUCCESS:
-            raise NoAnswer("C-ECHO failed", status.get("Status"))
+            raise RequestFailed("C-ECHO failed", status.get("Status"))
 
     def query(self, identifier: Dataset, *, implicit_only: bool = False) -> list[Dataset]:
-        """Return the identifiers of all pending responses; raises NoAnswer unless the last response is a success."""
+        """Return the identifiers of all pending responses; raises RequestFailed unless the final status is 0000."""
         found = []
         with self._associated(implicit_only=implicit_only) as association:
             for status, response in association.send_c_find(identifier, ModalityWorklistInformationFind):
                 if "Status" not in status:
-                    raise NoAnswer("the association broke before the C-FIND was answered")
+                    raise RequestFailed("the association broke before the C-FIND was answered")
                 if status.Status in (0xFF00, 0xFF01) and response is not None:
                     found.append(response)
                 elif status.Status != SUCCESS:
                     comment = str(status.get("ErrorComment", ""))
-                    raise NoAnswer(f"C-FIND ended with {status.Status:04X} {comment}", status.Status, comment)
+                    raise RequestFailed(f"C-FIND ended with {status.Status:04X} {comment}", status.Status, comment)
         return found
 
     def start(
         self, row: Dataset | None = None, *, at: datetime | None = None, operator: str = OPERATOR
     ) -> "PerformedStep":
-        """Send the N-CREATE for a worklist row, or for an unscheduled step; raises NoAnswer unless it succeeds."""
+        """Send the N-CREATE for a worklist row, or for an unscheduled step; raises RequestFailed unless it succeeds."""
         step = self.prepare(row, at=at, operator=operator)
         step.create()
         return step
@@ -84,7 +84,7 @@ class Modality:
         return PerformedStep(self, datasets.created(row or Dataset(), self.ae_title, at or _now()), operator)
 
     @contextmanager
-    def in_one_association(self) -> Iterator["Modality"]:
+    def in_one_association(self) -> Iterator["ModalityEmulator"]:
         """Yield this modality with one association for all its requests."""
         with self._associated() as association:
             yield replace(self, association=association)
@@ -94,7 +94,7 @@ class Modality:
         """Yield the open association, or a new one for this request."""
         if self.association is not None:
             if not self.association.is_established:
-                raise NoAnswer("the association is gone")
+                raise RequestFailed("the association is gone")
             yield self.association
             return
         association = self._associate(implicit_only)
@@ -111,34 +111,34 @@ class Modality:
         entity.connection_timeout = entity.acse_timeout = PATIENCE
         association = entity.associate(self.host, self.port, ae_title=self.called_ae_title)
         if not association.is_established:
-            raise NoAnswer(f"no association with {self.called_ae_title} at {self.host}:{self.port}")
+            raise RequestFailed(f"no association with {self.called_ae_title} at {self.host}:{self.port}")
         return association
 
     def request_step(self, name: str, send: Callable[[Association], Dataset]) -> None:
-        """Send one request of the MPPS SOP class; raises NoAnswer unless its status is 0000."""
+        """Send one request of the MPPS SOP class; raises RequestFailed unless its status is 0000."""
         with self._associated() as association:
             if ModalityPerformedProcedureStep not in {
                 context.abstract_syntax for context in association.accepted_contexts
             }:
-                raise NoAnswer(f"{self.called_ae_title} does not take performed procedure steps (MPPS)")
+                raise RequestFailed(f"{self.called_ae_title} does not take performed procedure steps (MPPS)")
             response = send(association)
             if "Status" not in response:
                 association.abort()  # send nothing more on it, even if its end has not been noticed yet
-                raise NoAnswer(f"the association broke before the {name} was answered")
+                raise RequestFailed(f"the association broke before the {name} was answered")
         if response.Status != SUCCESS:
             comment = str(response.get("ErrorComment", ""))
             text = f"{name} was answered with {response.Status:04X} {comment}".rstrip()
-            raise NoAnswer(text, response.Status, comment)
+            raise RequestFailed(text, response.Status, comment)
 
 
 @dataclass
 class PerformedStep:
     """A performed step, from its N-CREATE to its final N-SET.
 
-    Each request raises NoAnswer unless it succeeds, and may then be sent again.
+    Each request raises RequestFailed unless it succeeds, and may then be sent again.
     """
 
-    modality: Modality
+    modality: ModalityEmulator
     attributes: Dataset
     operator: str = OPERATOR
     uid: str = field(default_factory=generate_uid)

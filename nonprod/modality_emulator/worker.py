@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from core.contract import ItemStatus
 from core.correlation import correlated
 from core.database import borrowed_connection
-from nonprod.modality_emulator.modality import Modality, NoAnswer, PerformedStep
+from nonprod.modality_emulator.modality import ModalityEmulator, PerformedStep, RequestFailed
 from nonprod.modality_emulator.worklist_queries import step_query
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
@@ -46,7 +46,7 @@ class Task:
     """One test item: C-FIND, N-CREATE, exposures, N-SET."""
 
     item: WorklistItem
-    modality: Modality
+    modality: ModalityEmulator
     due: float
     step: PerformedStep | None = None
     is_created: bool = False
@@ -66,7 +66,7 @@ class Task:
             self.step = self.modality.prepare(self._row())
         try:
             self.step.create()
-        except NoAnswer as refusal:
+        except RequestFailed as refusal:
             if not (self.failures and refusal.status == DUPLICATE):  # only the answer was lost
                 raise
         self.is_created = True
@@ -80,7 +80,7 @@ class Task:
     def _row(self) -> Dataset:
         rows = self.modality.query(step_query(self.item.accession_number))
         if not rows:
-            raise NoAnswer("the item is not on the list")
+            raise RequestFailed("the item is not on the list")
         return rows[0]
 
 
@@ -88,7 +88,7 @@ class Task:
 class Worker:
     """Performs several test items at once in one thread; each turn sends the requests that are due."""
 
-    modality: Modality
+    modality: ModalityEmulator
     exposure_seconds: float = 2.0
     clock: Callable[[], float] = time.monotonic
     tasks: dict[UUID, Task] = field(default_factory=dict)
@@ -122,7 +122,7 @@ class Worker:
             if key not in self.tasks:
                 self.tasks[key] = Task(item, self._modality_of(item), self.clock())
 
-    def _modality_of(self, item: WorklistItem) -> Modality:
+    def _modality_of(self, item: WorklistItem) -> ModalityEmulator:
         """Return a modality with the item's station: another one may not receive the item."""
         return replace(self.modality, ae_title=item.station_ae_title or self.modality.ae_title)
 
@@ -130,7 +130,7 @@ class Worker:
         with correlated(task.item.correlation_id):
             try:
                 self._send(task)
-            except NoAnswer as answer:
+            except RequestFailed as answer:
                 self._note_failure(task, _problem(answer))
             except Exception as error:  # the outermost edge of this task: the others continue
                 logger.exception("test item failed", extra={"item": str(task.item.pk)})
@@ -158,6 +158,6 @@ class Worker:
             logger.warning("a test item's request failed and will be sent again", extra=extra)
 
 
-def _problem(answer: NoAnswer) -> str:
+def _problem(answer: RequestFailed) -> str:
     """Return the status without the Error Comment, which may contain patient data."""
     return str(answer) if answer.status is None else f"status {answer.status:04X}"

@@ -1,4 +1,4 @@
-"""Owns the gateway that the browser looks at: all its processes, on a database of its own, and who may log in there.
+"""Run the gateway that the browser opens: all its processes, with its own database and its own users.
 
 One for all the tests here. A database of its own, as the tests beside these empty theirs.
 """

@@ -55,7 +55,7 @@ def test_what_the_gateway_refuses_stands_at_the_clinic_and_on_the_live_page_with
     live = windows.open("clinic")
     clinic.send(FEATHERSTONE, "Failed")
     expect(clinic.row(FEATHERSTONE)).to_contain_text("birth_date")
-    expect(live.get_by_role("region", name="What needs attention")).to_contain_text("failed today")
+    expect(live.get_by_role("region", name="Needs attention")).to_contain_text("failed today")
 
 
 @pytest.mark.once

@@ -38,7 +38,7 @@ def test_a_killed_listener_is_told_of_with_what_to_do_until_it_runs_again(
     whole_gateway.processes["run_relay_listener"].stop(signal.SIGKILL)
     expect(relay).to_contain_text("Not running", timeout=UNTIL_DEAD_MS)
     expect(relay).to_contain_text("Support: start run_relay_listener")
-    expect(live.get_by_label("Summary")).to_contain_text("Something is wrong")
+    expect(live.get_by_label("Summary")).to_contain_text("Not working: 1 problem")
     whole_gateway.run_one("run_relay_listener")
     expect(relay).to_contain_text("Connected")
     assert is_the_same(live)
@@ -57,7 +57,7 @@ def test_without_the_web_server_the_page_says_since_when_it_is_old_and_comes_bac
     expect(banner).to_contain_text(since)
     assert "grayscale" in live.locator("#page").evaluate("page => getComputedStyle(page).filter")
     assert violations(live, axe) == []
-    expect(clinic.page.get_by_role("alert")).to_contain_text("cannot reach its server")
+    expect(clinic.page.get_by_role("alert")).to_contain_text("cannot connect to the server")
     whole_gateway.run_one("run_web")
     expect(banner).not_to_contain_text("Out of date")
     assert live.locator("#page").evaluate("page => getComputedStyle(page).filter") == "none"

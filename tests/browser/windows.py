@@ -1,4 +1,4 @@
-"""Owns the windows through which people look at the gateway: Debian's Chromium, driven by Playwright.
+"""Open browser windows on the gateway: Debian's Chromium, driven by Playwright.
 
 Whatever goes wrong in one is noted: an error on the console (a violation of the Content-Security-Policy is one), an
 exception, a request to another machine.

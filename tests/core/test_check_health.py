@@ -47,7 +47,14 @@ def web_server(settings: Any) -> Iterator[type[FakeWebServer]]:
         server.shutdown()
 
 
+@pytest.fixture
+def no_concerns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No concern is open."""
+    monkeypatch.setattr(concerns, "_registered", [])
+
+
 @pytest.mark.django_db
+@pytest.mark.usefixtures("no_concerns")
 class TestDaemons:
     def test_a_daemon_at_work_is_healthy(self, capsys: pytest.CaptureFixture[str]) -> None:
         beat("mwl_scp", "listening")

@@ -20,7 +20,7 @@ from tests.database import in_database_thread
 from tests.factories import payload
 from tests.processes import PATIENCE, Process, Start, free_ports
 from tests.users import client_of
-from tests.worklist.performed_step import reporting
+from tests.worklist.performed_step import reports
 from worklist.models import Delivery, WorklistItem
 
 NAME, NHS_NUMBER = "SECRETARY^ZOË", "9990123456"
@@ -133,6 +133,6 @@ def imaged(db: None) -> ReceivedAction:
     item = WorklistItem.objects.get()
     for _ in range(2):
         Delivery.objects.add([item.pk], "MAMMO1", timezone.now())
-    reporting.start("2.25.1", reporting.scheduled(item), PatientID=NHS_NUMBER)
-    reporting.change("2.25.1", reporting.end())
+    reports.create_step("2.25.1", reports.scheduled_step(item), PatientID=NHS_NUMBER)
+    reports.set_step("2.25.1", reports.final_change())
     return action

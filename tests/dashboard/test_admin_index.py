@@ -19,7 +19,7 @@ from tests.dashboard.records import (
 )
 from tests.factories import WorklistItemFactory
 from tests.users import client_of, page
-from tests.worklist.performed_step import reporting
+from tests.worklist.performed_step import reports
 from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db
@@ -31,8 +31,8 @@ NOTHING = "Nothing needs attention"
 @pytest.mark.parametrize("group", ["support", "clinic"])
 def test_shows_each_concern_with_its_latest_cases_and_links_that_work(group: str) -> None:
     item = WorklistItemFactory.create(accession_number="ACC1")
-    reporting.start("2.25.1", reporting.scheduled(item), PatientID="9990000099")
-    reporting.start("2.25.2")
+    reports.create_step("2.25.1", reports.scheduled_step(item), PatientID="9990000099")
+    reports.create_step("2.25.2")
     failed_action()
     item_not_shown()
     configure_modality()

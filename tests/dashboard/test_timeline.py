@@ -12,8 +12,8 @@ from tests.dashboard.conftest import NHS_NUMBER, send_twice
 from tests.dashboard.records import failed_action, wrong_patient_exception
 from tests.factories import item_of_an_action
 from tests.users import client_of, page
-from tests.worklist.performed_step import reporting
-from tests.worklist.performed_step.reporting import scheduled
+from tests.worklist.performed_step import reports
+from tests.worklist.performed_step.reports import scheduled_step
 from worklist.models import Delivery, MppsException, WorklistItem
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +53,7 @@ class TestEntries:
 
     def test_contain_the_exception_of_a_step_with_another_patient(self, imaged: ReceivedAction) -> None:
         item = WorklistItem.objects.get()
-        reporting.start("2.25.2", scheduled(item), PatientID="9990000018")
+        reports.create_step("2.25.2", scheduled_step(item), PatientID="9990000018")
         exception = MppsException.objects.get(reason="wrong_patient")
         assert any("Wrong patient" in entry.words and str(exception.pk) in entry.link for entry in timeline_of(item))
 
@@ -73,7 +73,7 @@ class TestPage:
         item = item_of_an_action(accession_number="ACC1", participant__name="SMITH^JANE")
         action = failed_action()
         Delivery.objects.add([item.pk], "MAMMO1", timezone.now())
-        reporting.start("2.25.1", reporting.scheduled(item))
+        reports.create_step("2.25.1", reports.scheduled_step(item))
         client = client_of(group)
         of_item, of_action = (
             reverse(f"{name}-timeline", args=[record.pk]) for name, record in (("item", item), ("action", action))

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from dicom.pynetdicom_internals import PYNETDICOM_VERSION
 from tests.dicom.requests import Unit, change, find
 from tests.dicom.serving import port_of, serving
-from tests.worklist.performed_step.full_reports import started
+from tests.worklist.performed_step.reports import creation
 from worklist.models import PerformedProcedureStep, WorklistItem
 
 UID = "1.2.3.4.5"
@@ -31,7 +31,7 @@ def impatient_server_unit(transactional_db: None, item: WorklistItem) -> Iterato
     """A modality with a step in progress, at a server that waits 0.2 seconds for a data set."""
     with serving(data_set_seconds=0.2) as running:
         unit = Unit(port_of(running))
-        assert unit.create(UID, started(item)).Status == 0x0000
+        assert unit.create(UID, creation(item)).Status == 0x0000
         yield unit
 
 

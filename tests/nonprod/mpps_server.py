@@ -13,7 +13,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
-from nonprod.modality_emulator import Modality
+from nonprod.modality_emulator import ModalityEmulator
 from tests.dicom.requests import CALLED, dataset
 
 BREAKS = -1
@@ -41,9 +41,9 @@ class MppsServer:
     asked: list[Dataset] = field(default_factory=list)
     associations: int = 0
 
-    def modality(self, ae_title: str = "MAMMO1") -> Modality:
+    def modality(self, ae_title: str = "MAMMO1") -> ModalityEmulator:
         """One that asks this server."""
-        return Modality("127.0.0.1", self.port, CALLED, ae_title)
+        return ModalityEmulator("127.0.0.1", self.port, CALLED, ae_title)
 
     def forget(self, *rows: Dataset) -> None:
         """Be as new, with these rows on the list."""

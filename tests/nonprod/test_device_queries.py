@@ -9,7 +9,7 @@ import pytest
 from django.core.management import call_command
 
 from nonprod.device_queries import DEVICE_QUERIES, DeviceQuery, QueryValues
-from nonprod.modality_emulator import Modality, broad_query
+from nonprod.modality_emulator import ModalityEmulator, broad_query
 from tests.dicom.requests import CALLED, illegal
 from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory
@@ -82,7 +82,9 @@ def port(scp_port: int, transactional_db: None) -> int:
 class TestDeviceQueries:
     @pytest.mark.parametrize("query", DEVICE_QUERIES, ids=lambda query: query.name)
     def test_each_is_answered_with_the_rows_of_its_button(self, query: DeviceQuery, port: int) -> None:
-        rows = Modality("127.0.0.1", port, CALLED).query(query.identifier(CONSOLE), implicit_only=query.implicit_only)
+        rows = ModalityEmulator("127.0.0.1", port, CALLED).query(
+            query.identifier(CONSOLE), implicit_only=query.implicit_only
+        )
         assert len(rows) == len(SHOWN[query.name])
         shown = {str(row.get("PatientID") or row.get("AccessionNumber") or "") for row in rows} - {""}
         assert shown <= SHOWN[query.name]

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from nonprod.modality_emulator import (
     REASONS,
     Dose,
-    NoAnswer,
+    RequestFailed,
     Series,
     UnknownReason,
     broad_query,
@@ -267,10 +267,10 @@ class TestAssociations:
         assert server.associations == 2
 
 
-class TestNoAnswer:
+class TestRequestFailed:
     def test_it_has_the_status_and_the_comment(self, server: MppsServer) -> None:
         server.answers, server.comment = [0x0110], "the database does not answer"
-        with pytest.raises(NoAnswer) as caught:
+        with pytest.raises(RequestFailed) as caught:
             server.modality().start(row())
         assert str(caught.value) == "N-CREATE was answered with 0110 the database does not answer"
         assert (caught.value.status, caught.value.comment) == (0x0110, "the database does not answer")
@@ -278,7 +278,7 @@ class TestNoAnswer:
     def test_an_n_set_says_so_too_and_can_be_sent_again(self, server: MppsServer) -> None:
         step = server.modality().start(row())
         server.answers = [0x0110]
-        with pytest.raises(NoAnswer, match="N-SET was answered with 0110"):
+        with pytest.raises(RequestFailed, match="N-SET was answered with 0110"):
             step.complete()
         step.complete()
         first, again = (told.attributes.PerformedSeriesSequence for told in server.told[1:])
@@ -286,18 +286,18 @@ class TestNoAnswer:
 
     def test_a_broken_association_is_told(self, server: MppsServer) -> None:
         server.answers = [BREAKS]
-        with pytest.raises(NoAnswer, match="broke before the N-CREATE was answered") as caught:
+        with pytest.raises(RequestFailed, match="broke before the N-CREATE was answered") as caught:
             server.modality().start(row())
         assert caught.value.status is None
 
     def test_a_server_without_mpps_is_told(self) -> None:
-        with mpps_server(takes_steps=False) as server, pytest.raises(NoAnswer, match="does not take"):
+        with mpps_server(takes_steps=False) as server, pytest.raises(RequestFailed, match="does not take"):
             server.modality().start(row())
 
     def test_an_association_that_is_gone_is_told(self, server: MppsServer) -> None:
         server.answers = [BREAKS]
         with server.modality().in_one_association() as modality:
-            with pytest.raises(NoAnswer, match="broke"):
+            with pytest.raises(RequestFailed, match="broke"):
                 modality.start(row())
-            with pytest.raises(NoAnswer, match="gone"):
+            with pytest.raises(RequestFailed, match="gone"):
                 modality.echo()

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from nonprod.modality_emulator import Modality, step_query
+from nonprod.modality_emulator import ModalityEmulator, step_query
 from nonprod.modality_emulator.worker import MOST_FAILURES, Worker, waiting_items
 from relay.models import ReceivedAction
 from tests.dicom.requests import CALLED
@@ -86,7 +86,7 @@ class TestStepQuery:
         code = {"procedure_code": "MAMMO", "procedure_coding_scheme": "LOCAL", "procedure_code_meaning": "Mammography"}
         item: WorklistItem = WorklistItemFactory.create(patient_name="O'BRIEN-ŁUKASZ^ZOË", **code)
         with serving() as gateway:
-            modality = Modality("127.0.0.1", port_of(gateway), CALLED)
+            modality = ModalityEmulator("127.0.0.1", port_of(gateway), CALLED)
             (found,) = modality.query(step_query(item.accession_number))
         attributes = modality.prepare(found).attributes
         (scheduled,) = attributes.ScheduledStepAttributesSequence
@@ -217,7 +217,7 @@ class TestWithTheGateway:
         item = item_of_action(station="MAMMO7")
         clock = Clock()
         with serving() as gateway:
-            worker = Worker(Modality("127.0.0.1", port_of(gateway), CALLED), exposure_seconds=2, clock=clock)
+            worker = Worker(ModalityEmulator("127.0.0.1", port_of(gateway), CALLED), exposure_seconds=2, clock=clock)
             worker.turn()
             item.refresh_from_db()
             assert item.status == "IN PROGRESS"

@@ -1,4 +1,4 @@
-"""A store that cannot take an action now: locked by somebody else, for longer than anyone waits."""
+"""The database cannot take an action now, as another transaction holds it locked for longer than anybody waits."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The listener as a process: how it ends, and what it says of itself meanwhile."""
+"""The listener as a process: how it stops, and what its heartbeat says."""
 
 import json
 import signal

@@ -12,7 +12,7 @@ from django.utils import timezone
 from core.contract import GatewayAction
 from core.health import health
 from tests.factories import WorklistItemFactory
-from tests.worklist.performed_step.test_exceptions import named, start
+from tests.worklist.performed_step.reports import create_step, scheduled_step
 from worklist.health import check_items
 from worklist.models import ItemAlarm, MppsException
 from worklist.performed_step.exceptions import dismiss
@@ -38,7 +38,7 @@ class TestHealth:
     def test_fails_for_a_wrong_patient_until_somebody_has_dealt_with_it(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        start(named(WorklistItemFactory.create()), PatientID="9990000099")
+        create_step("1.2.3.9", scheduled_step(WorklistItemFactory.create()), PatientID="9990000099")
         assert reported_check() == {"ok": False, "alarms": 0, "wrong_patient_alarms": 1}
         call_command("check_health", "database")
         assert "ALARM: Wrong patient (1). " in capsys.readouterr().out

@@ -14,7 +14,15 @@ from core.models import AuditLog
 from tests.dicom.requests import dataset
 from tests.factories import WorklistItemFactory
 from tests.users import client_of, page
-from tests.worklist.performed_step.test_exceptions import end, named, start, status_of
+from tests.worklist.performed_step.reports import (
+    by_number,
+    create_step,
+    final_change,
+    scheduled_step,
+    set_step,
+    unscheduled_step,
+)
+from tests.worklist.performed_step.test_exceptions import UID, status_of
 from tests.worklist.test_admin import detail
 from tests.worklist_fixtures import SHOWN
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
@@ -24,7 +32,7 @@ pytestmark = pytest.mark.django_db
 STEPS = reverse("admin:worklist_performedprocedurestep_changelist")
 EXCEPTIONS = reverse("admin:worklist_mppsexception_changelist")
 ALARM = "Wrong patient: 1 alarm."
-ANOTHER = {"PatientID": "9990000099", "PatientName": "KOWALSKA^ANNA", "PatientBirthDate": "19510203"}
+ANOTHER: dict[str, Any] = {"PatientID": "9990000099", "PatientName": "KOWALSKA^ANNA", "PatientBirthDate": "19510203"}
 
 
 def address(record: PerformedProcedureStep | MppsException) -> str:
@@ -53,17 +61,17 @@ def permit(group: str, *codenames: str) -> Client:
 @pytest.fixture
 def wrong_patient(item: WorklistItem) -> MppsException:
     """A machine has worked on ACC1 as another woman's."""
-    start(named(item), **ANOTHER)
+    create_step(UID, scheduled_step(item), **ANOTHER)
     return MppsException.objects.get()
 
 
 class TestAStep:
     def test_is_shown_with_what_came_of_it(self, support: Client, item: WorklistItem) -> None:
-        start(named(item))
+        create_step(UID, scheduled_step(item))
         reason: dict[str, Any] = {
             "PerformedProcedureStepDiscontinuationReasonCodeSequence": [dataset(CodeMeaning="Patient refused")]
         }
-        end(ItemStatus.DISCONTINUED, **reason, EntranceDoseInmGy="5.1")
+        set_step(UID, final_change(ItemStatus.DISCONTINUED, **reason, EntranceDoseInmGy="5.1"))
         for text in (page(support, STEPS), page(support, address(PerformedProcedureStep.objects.get()))):
             told = ("PPS1", "Discontinued", "MAMMO1", "23 Nov 2026 14:31", "23 Nov 2026 14:36", "Patient refused")
             assert [each for each in told if each not in text] == []
@@ -80,29 +88,29 @@ class TestAStep:
         ],
     )
     def test_shows_who_it_was_by_permission_only(self, item: WorklistItem, permission: str, seen: set[str]) -> None:
-        step = start(named(item), PatientID="9990000018", PatientName="KOWALSKA^ANNA")
-        end(ItemStatus.COMPLETED)
+        step = create_step(UID, scheduled_step(item), PatientID="9990000018", PatientName="KOWALSKA^ANNA")
+        set_step(UID, final_change(ItemStatus.COMPLETED))
         client = permit("support", permission)
         text = page(client, address(step))
         assert {each for each in ("9990000018", "ROSE", "KOWALSKA") if each in text} == seen
         assert [each for each in ("9990000018", "ROSE", "KOWALSKA") if each in page(client, STEPS)] == []
 
     def test_shows_a_clinic_the_patient_and_no_operator(self, clinic: Client, item: WorklistItem) -> None:
-        step = start(named(item), PatientID="9990000018")
-        end(ItemStatus.COMPLETED)
+        step = create_step(UID, scheduled_step(item), PatientID="9990000018")
+        set_step(UID, final_change(ItemStatus.COMPLETED))
         text = page(clinic, address(step))
         assert "9990000018" in text
         assert "ROSE" not in text
 
     @pytest.mark.parametrize("field", sorted(PerformedProcedureStep.personal_fields))
     def test_cannot_be_found_by_whose_it_is(self, clinic: Client, item: WorklistItem, field: str) -> None:
-        start(named(item), PatientID="9990000018")
+        create_step(UID, scheduled_step(item), PatientID="9990000018")
         assert clinic.get(STEPS, {f"{field}__startswith": "9"}).status_code == 400
         assert "PPS1" not in page(clinic, STEPS, q="9990000018")
 
     @pytest.mark.parametrize("searched", ["ACC1", "PPS1", "1.2.3.9"])
     def test_is_found_by_its_numbers(self, support: Client, item: WorklistItem, searched: str) -> None:
-        start(named(item))
+        create_step(UID, scheduled_step(item))
         assert "1 performed procedure step" in page(support, STEPS, q=searched)
 
     @pytest.mark.parametrize("model", ["performedprocedurestep", "mppsexception"])
@@ -118,19 +126,19 @@ class TestAStep:
 class TestTheItemsPage:
     def test_has_its_steps_and_its_exceptions(self, support: Client, item: WorklistItem) -> None:
         assert "Performed" in page(support, detail(item))
-        start(named(item))
-        end(ItemStatus.COMPLETED)
-        start(named(item), uid="1.2.3.10", **ANOTHER)
+        create_step(UID, scheduled_step(item))
+        set_step(UID, final_change(ItemStatus.COMPLETED))
+        create_step("1.2.3.10", scheduled_step(item), **ANOTHER)
         text = page(support, detail(item))
-        assert "COMPLETED, 23 Nov 2026 14:31 to 23 Nov 2026 14:36, MAMMO1, 2 images" in text
+        assert "COMPLETED, 23 Nov 2026 14:31 to 23 Nov 2026 14:36, MAMMO1, 4 images" in text
         assert "Wrong patient: the item is another woman&#x27;s (open)" in text
         assert address(MppsException.objects.get()) in text
         assert [shown for shown in SHOWN if shown in text] == []
 
     def test_puts_a_discontinued_one_back_on_the_list(self, clinic: Client, item: WorklistItem) -> None:
-        start(named(item))
+        create_step(UID, scheduled_step(item))
         assert put_back_page(item) not in page(clinic, detail(item))
-        end(ItemStatus.DISCONTINUED)
+        set_step(UID, final_change(ItemStatus.DISCONTINUED))
         assert put_back_page(item) in page(clinic, detail(item))
         assert "discontinued steps no longer count" in page(clinic, put_back_page(item))
         assert status_of(item) == ItemStatus.DISCONTINUED
@@ -141,15 +149,15 @@ class TestTheItemsPage:
         assert AuditLog.objects.filter(object_id=item.pk, actor="admin:clinic").count() == 1
 
     def test_says_why_one_cannot_be_put_back(self, clinic: Client, item: WorklistItem) -> None:
-        start(named(item))
-        end(ItemStatus.COMPLETED)
+        create_step(UID, scheduled_step(item))
+        set_step(UID, final_change(ItemStatus.COMPLETED))
         text = clinic.post(put_back_page(item), follow=True).content.decode()
         assert "ACC1: It is COMPLETED: only a discontinued item can be put back" in text
         assert status_of(item) == ItemStatus.COMPLETED
 
     def test_lets_nobody_put_back_without_permission(self, support: Client, item: WorklistItem) -> None:
-        start(named(item))
-        end(ItemStatus.DISCONTINUED)
+        create_step(UID, scheduled_step(item))
+        set_step(UID, final_change(ItemStatus.DISCONTINUED))
         assert put_back_page(item) not in page(support, detail(item))
         assert [support.get(put_back_page(item)).status_code, support.post(put_back_page(item)).status_code] == [
             403,
@@ -158,7 +166,7 @@ class TestTheItemsPage:
         assert status_of(item) == ItemStatus.DISCONTINUED
 
     def test_shows_no_steps_to_those_who_may_not_see_any(self, client: Client, item: WorklistItem) -> None:
-        start(named(item), **ANOTHER)
+        create_step(UID, scheduled_step(item), **ANOTHER)
         user = User.objects.create_user("visitor", is_staff=True)
         user.user_permissions.set(Permission.objects.filter(codename="view_worklistitem"))
         client.force_login(user)
@@ -168,9 +176,9 @@ class TestTheItemsPage:
 
 class TestTheListOfExceptions:
     def test_has_those_of_a_wrong_patient_first(self, support: Client, item: WorklistItem) -> None:
-        start(named(item), **ANOTHER)
-        start(named(), uid="1.2.3.10")
-        start(named(accession_number="GONE"), uid="1.2.3.11")
+        create_step(UID, scheduled_step(item), **ANOTHER)
+        create_step("1.2.3.10", unscheduled_step())
+        create_step("1.2.3.11", by_number("GONE"))
         text = page(support, EXCEPTIONS)
         reasons = ("Wrong patient: the item", "Unknown accession number: no", "Unscheduled: the machine")
         positions = [text.index(reason, text.index("<tbody>")) for reason in reasons]
@@ -178,7 +186,7 @@ class TestTheListOfExceptions:
         assert [shown for shown in (*SHOWN[:-2], "9990000099", "KOWALSKA") if shown in text] == []
 
     def test_has_the_open_ones_unless_others_are_asked_for(self, clinic: Client) -> None:
-        start(named())
+        create_step(UID, unscheduled_step())
         assert "1 MPPS exception" in page(clinic, EXCEPTIONS)
         assert "0 MPPS exceptions" in page(clinic, EXCEPTIONS, state="closed", _facets="True")
         clinic.post(way("dismiss"), {"note": "a phantom"})
@@ -192,7 +200,7 @@ class TestTheListOfExceptions:
         counts = []
         for number in range(2):
             for step in range(20):
-                start(named(), uid=f"1.2.{number}.{step}")
+                create_step(f"1.2.{number}.{step}", unscheduled_step())
             with CaptureQueriesContext(connection) as queries:
                 page(support, EXCEPTIONS)
             counts.append(len(queries))
@@ -220,13 +228,13 @@ class TestAnExceptionsPage:
         self, support: Client, item: WorklistItem
     ) -> None:
         WorklistItemFactory.create(accession_number="ACC2")
-        start(named(), PatientID="999 000 0018")
+        create_step(UID, unscheduled_step(), PatientID="999 000 0018")
         text = page(support, address(MppsException.objects.get()))
         assert detail(item) in text
         assert "ACC2" not in text
 
     def test_offers_the_ways_to_deal_with_it_to_those_who_may(self, item: WorklistItem) -> None:
-        start(named())
+        create_step(UID, unscheduled_step())
         ways = {name: way(name) for name in ("link", "put_back", "dismiss")}
         exception = MppsException.objects.get()
         text = page(client_of("clinic"), address(exception))
@@ -235,7 +243,7 @@ class TestAnExceptionsPage:
         assert [name for name, url in ways.items() if url in text] == []
 
     def test_offers_to_put_back_what_counts_for_an_item(self, clinic: Client, item: WorklistItem) -> None:
-        start(named(item), named(accession_number="GONE"))
+        create_step(UID, scheduled_step(item), by_number("GONE"))
         assert way("put_back") in page(clinic, address(MppsException.objects.get()))
 
     @pytest.mark.parametrize("nobody", ["x", "00000000-0000-0000-0000-000000000000"])
@@ -245,7 +253,7 @@ class TestAnExceptionsPage:
 
 class TestDealingWithAnException:
     def test_by_linking_it_to_an_item(self, clinic: Client, item: WorklistItem) -> None:
-        start(named(), PatientID="9990000018")
+        create_step(UID, unscheduled_step(), PatientID="9990000018")
         form = {"accession_number": "ACC1", "note": "typed by hand"}
         response = clinic.post(way("link"), form, follow=True)
         assert "Resolved: linked to an item." in response.content.decode()
@@ -262,7 +270,7 @@ class TestDealingWithAnException:
         } == {"admin:clinic"}
 
     def test_by_putting_the_item_back(self, clinic: Client, item: WorklistItem) -> None:
-        start(named(item), named(accession_number="GONE"))
+        create_step(UID, scheduled_step(item), by_number("GONE"))
         text = clinic.post(way("put_back"), {"note": "the wrong button"}, follow=True).content.decode()
         assert "Resolved: the item was put back on the list." in text
         assert status_of(item) == ItemStatus.SCHEDULED
@@ -352,5 +360,5 @@ class TestTheAlarm:
         assert ALARM not in page(client, reverse("admin:index"))
 
     def test_is_not_raised_by_other_exceptions(self, support: Client) -> None:
-        start(named())
+        create_step(UID, unscheduled_step())
         assert 'role="alert"' not in page(support, EXCEPTIONS)

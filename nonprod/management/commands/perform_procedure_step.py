@@ -19,10 +19,10 @@ from nonprod.management.arguments import add_modality_arguments, modality_of
 from nonprod.modality_emulator import (
     UNSPECIFIED,
     VIEWS,
-    Modality,
-    NoAnswer,
+    ModalityEmulator,
     PerformedStep,
     Reason,
+    RequestFailed,
     reason_named,
     step_query,
 )
@@ -52,12 +52,12 @@ class Command(BaseCommand):
             whole = modality.in_one_association() if options["one_association"] else nullcontext(modality)
             with stop_event() as stopping, whole as asking:
                 self._perform(asking, identifier, reason, options, stopping)
-        except (NoAnswer, ValueError) as error:
+        except (RequestFailed, ValueError) as error:
             raise CommandError(str(error), returncode=2) from None
 
     def _perform(
         self,
-        modality: Modality,
+        modality: ModalityEmulator,
         identifier: Dataset,
         reason: Reason | None,
         options: dict[str, Any],
@@ -72,10 +72,10 @@ class Command(BaseCommand):
             reason = reason or UNSPECIFIED
         self._end(step, reason)
 
-    def _start(self, modality: Modality, identifier: Dataset) -> PerformedStep:
+    def _start(self, modality: ModalityEmulator, identifier: Dataset) -> PerformedStep:
         rows = modality.query(identifier)
         if not rows:
-            raise NoAnswer(f"There is no such step on the list of {modality.ae_title}")
+            raise RequestFailed(f"There is no such step on the list of {modality.ae_title}")
         number = rows[0].get("AccessionNumber", "")
         self._say(f"C-FIND: 0000, {len(rows)} on the list; accession number {number} is next")
         step = modality.start(rows[0])

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from core.value_representations import parse_da
 from nonprod.device_queries import DEVICE_QUERIES, PRESETS, QueryValues
 from nonprod.management.arguments import add_modality_arguments, modality_of
-from nonprod.modality_emulator import Modality, NoAnswer, broad_query, worklist_table
+from nonprod.modality_emulator import ModalityEmulator, RequestFailed, broad_query, worklist_table
 
 
 class Command(BaseCommand):
@@ -41,10 +41,10 @@ class Command(BaseCommand):
             else:
                 station = "" if options["any_station"] else options["calling"]
                 self.stdout.write(worklist_table(modality.query(broad_query(station, day, options["modality"]))))
-        except (NoAnswer, ValueError) as error:
+        except (RequestFailed, ValueError) as error:
             raise CommandError(str(error)) from None
 
-    def _press(self, modality: Modality, options: dict[str, Any], day: date | None) -> None:
+    def _press(self, modality: ModalityEmulator, options: dict[str, Any], day: date | None) -> None:
         """One button, or each of them."""
         values = QueryValues(
             options["calling"],

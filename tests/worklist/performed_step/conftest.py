@@ -4,7 +4,7 @@ import pytest
 
 from tests.dicom.requests import Unit
 from tests.factories import create
-from tests.worklist.performed_step.full_reports import started
+from tests.worklist.performed_step.reports import creation
 from worklist.models import WorklistItem
 
 UID = "2.25.1001"
@@ -19,5 +19,5 @@ def item(unit: Unit) -> WorklistItem:
 @pytest.fixture
 def begun(unit: Unit, item: WorklistItem) -> str:
     """Begin a step for the item; return its SOP Instance UID."""
-    assert unit.create(UID, started(item)).Status == 0x0000
+    assert unit.create(UID, creation(item)).Status == 0x0000
     return UID

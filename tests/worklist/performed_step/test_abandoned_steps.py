@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tests.dicom.requests import PATIENCE, Unit
 from tests.factories import create as create_item
-from tests.worklist.performed_step.full_reports import started
+from tests.worklist.performed_step.reports import creation
 from tests.worklist_fixtures import LogLines
 from worklist.models import MppsException, PerformedProcedureStep
 from worklist.performed_step.abandoned_steps import AbandonedStepsCheck
@@ -30,7 +30,7 @@ def check() -> Iterator[AbandonedStepsCheck]:
 @pytest.fixture
 def _old_step(unit: Unit) -> None:
     """Begin a step more than a day ago."""
-    unit.create("2.25.1", started(create_item()))
+    unit.create("2.25.1", creation(create_item()))
     PerformedProcedureStep.objects.update(created_at=timezone.now() - timedelta(hours=25))
 
 

@@ -8,15 +8,15 @@ from django.utils import timezone
 from core.models import AuditLog
 from tests.dicom.requests import dataset
 from tests.factories import WorklistItemFactory
-from tests.worklist.performed_step.reporting import (
+from tests.worklist.performed_step.reports import (
     by_number,
-    change,
+    create_step,
     creation,
-    end,
-    scheduled,
+    final_change,
+    scheduled_step,
     sent_without_character_set,
     series,
-    start,
+    set_step,
 )
 from worklist.models import ItemChange, MppsException, PerformedProcedureStep, StepLink, WorklistItem
 from worklist.performed_step.abandoned_steps import ABANDONED_AFTER, flag_abandoned
@@ -52,120 +52,120 @@ def nothing_is_there() -> bool:
 
 class TestCreate:
     def test_keeps_the_step_with_who_has_sent_it(self, item: WorklistItem) -> None:
-        step = start("1.1", scheduled(item), PatientID=item.patient_id)
+        step = create_step("1.1", scheduled_step(item), PatientID=item.patient_id)
         assert (step.status, step.calling_ae_title, step.address) == ("IN PROGRESS", "MAMMO1", "127.0.0.1")
         assert (step.correlation_id, step.station_ae_title) == ("c0ffee", "MAMMO1")
         assert (step.start_date, step.start_time) == (date(2026, 11, 23), time(14, 31, 7))
         assert [each.pk for each in step.items.all()] == [item.pk]
 
     def test_again_is_known_and_changes_nothing(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
+        create_step("1.1", scheduled_step(item))
         before = PerformedProcedureStep.objects.values().get()
         with pytest.raises(DuplicateInstance):
-            start("1.1", by_number("A2"), PerformedStationAETitle="OTHER")
+            create_step("1.1", by_number("A2"), PerformedStationAETitle="OTHER")
         assert PerformedProcedureStep.objects.values().get() == before
         assert (ItemChange.objects.count(), MppsException.objects.count()) == (1, 0)
 
     def test_that_is_refused_leaves_nothing(self, item: WorklistItem) -> None:
         with pytest.raises(ReportRefused):
-            start("1.1", scheduled(item), PerformedProcedureStepStatus="COMPLETED")
+            create_step("1.1", scheduled_step(item), PerformedProcedureStepStatus="COMPLETED")
         assert nothing_is_there()
 
     def test_that_lacks_something_is_taken_and_flagged_without_its_values(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item), Modality=None, PerformedProcedureStepStartDate="SMITH")
+        create_step("1.1", scheduled_step(item), Modality=None, PerformedProcedureStepStartDate="SMITH")
         assert flagged(Reason.MISSING_ATTRIBUTES) == ["Modality, PerformedProcedureStepStartDate"]
 
     def test_that_lacks_something_is_refused_to_a_strict_modality_and_leaves_nothing(self, item: WorklistItem) -> None:
         with pytest.raises(ReportRefused):
-            start("1.1", scheduled(item), sender=STRICT, Modality=None)
+            create_step("1.1", scheduled_step(item), modality=STRICT, Modality=None)
         assert nothing_is_there()
 
 
 class TestSet:
     def test_one_that_is_not_there_is_unknown(self) -> None:
         with pytest.raises(NoSuchInstance):
-            change("1.1", end())
+            set_step("1.1", final_change())
 
     def test_on_the_way_keeps_it_in_progress(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
-        step = change("1.1", dataset(PerformedSeriesSequence=[series(2)]))
+        create_step("1.1", scheduled_step(item))
+        step = set_step("1.1", dataset(PerformedSeriesSequence=[series(images=2)]))
         assert (step.status, step.images, ItemChange.objects.count()) == ("IN PROGRESS", 2, 1)
 
     def test_with_nothing_is_refused_and_changes_nothing(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
+        create_step("1.1", scheduled_step(item))
         with pytest.raises(ReportRefused, match="PerformedProcedureStepStatus is missing"):
-            change("1.1", dataset())
+            set_step("1.1", dataset())
         assert ItemChange.objects.count() == 1
 
     def test_of_a_step_that_has_not_said_whose_it_is_is_held_back_when_it_is_another_womans(
         self, item: WorklistItem
     ) -> None:
-        start("1.1", scheduled(item))
-        change("1.1", end(PatientID="9990004444"))
+        create_step("1.1", scheduled_step(item))
+        set_step("1.1", final_change(PatientID="9990004444"))
         item.refresh_from_db()
         assert item.status == "SCHEDULED"
         assert MppsException.objects.alarms().get().item == item
 
     def test_of_a_step_that_has_said_whose_it_is_is_an_alarm_when_it_says_otherwise(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item), PatientID=item.patient_id)
-        change("1.1", end(PatientID="9990004444"))
+        create_step("1.1", scheduled_step(item), PatientID=item.patient_id)
+        set_step("1.1", final_change(PatientID="9990004444"))
         item.refresh_from_db()
         assert item.status == "COMPLETED"
         assert MppsException.objects.alarms().get().item == item
 
     @pytest.mark.parametrize("name", ["ZZ^B\\", "\\", "A\\\\B"])
     def test_ends_a_step_whatever_names_are_empty(self, item: WorklistItem, name: str) -> None:
-        start("1.1", scheduled(item), PerformedSeriesSequence=[series(OperatorsName=name)])
-        assert change("1.1", dataset(PerformedProcedureStepStatus="DISCONTINUED")).status == "DISCONTINUED"
+        create_step("1.1", scheduled_step(item), PerformedSeriesSequence=[series(OperatorsName=name)])
+        assert set_step("1.1", dataset(PerformedProcedureStepStatus="DISCONTINUED")).status == "DISCONTINUED"
 
     def test_reads_any_character_set_that_the_n_create_has_named(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item), SpecificCharacterSet="ISO_IR 192")
-        change("1.1", sent_without_character_set(dataset(PerformedProcedureStepDescription="Ü李")))
+        create_step("1.1", scheduled_step(item), SpecificCharacterSet="ISO_IR 192")
+        set_step("1.1", sent_without_character_set(dataset(PerformedProcedureStepDescription="Ü李")))
         assert "\\u00dc\\u674e" in PerformedProcedureStep.objects.get().data_set
 
     @pytest.mark.parametrize("last", ["COMPLETED", "DISCONTINUED"])
     def test_one_that_has_ended_is_final(self, item: WorklistItem, last: str) -> None:
-        start("1.1", scheduled(item))
-        before = change("1.1", end(last))
-        for received in (end(last), end("IN PROGRESS"), dataset()):
+        create_step("1.1", scheduled_step(item))
+        before = set_step("1.1", final_change(last))
+        for received in (final_change(last), final_change("IN PROGRESS"), dataset()):
             with pytest.raises(StepIsFinal):
-                change("1.1", received)
+                set_step("1.1", received)
         assert PerformedProcedureStep.objects.get().updated_at == before.updated_at
 
     def test_that_is_refused_changes_nothing(self, item: WorklistItem) -> None:
-        step = start("1.1", scheduled(item))
+        step = create_step("1.1", scheduled_step(item))
         with pytest.raises(ReportRefused):
-            change("1.1", end("FOO"))
+            set_step("1.1", final_change("FOO"))
         assert PerformedProcedureStep.objects.get().data_set == step.data_set
 
     def test_without_series_or_end_is_taken_and_flagged_with_the_moment_of_receipt(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
-        step = change("1.1", dataset(**{STATUS: "COMPLETED"}))
+        create_step("1.1", scheduled_step(item))
+        step = set_step("1.1", dataset(**{STATUS: "COMPLETED"}))
         assert step.end_date == timezone.localdate()
         assert flagged(Reason.MISSING_ATTRIBUTES) == [
             "PerformedProcedureStepEndDate, PerformedProcedureStepEndTime, PerformedSeriesSequence"
         ]
 
     def test_without_series_or_end_is_refused_to_a_strict_modality(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
+        create_step("1.1", scheduled_step(item))
         with pytest.raises(ReportRefused):
-            change("1.1", dataset(**{STATUS: "COMPLETED"}), STRICT)
+            set_step("1.1", dataset(**{STATUS: "COMPLETED"}), STRICT)
         assert PerformedProcedureStep.objects.get().status == "IN PROGRESS"
 
     def test_of_what_may_not_change_is_ignored_and_flagged(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item), PatientID="P1")
-        step = change("1.1", end(PatientName="SECRETARY^ZOE", PatientID="P2"))
+        create_step("1.1", scheduled_step(item), PatientID="P1")
+        step = set_step("1.1", final_change(PatientName="SECRETARY^ZOE", PatientID="P2"))
         assert (step.patient_id, "SECRETARY" in step.data_set) == ("P1", False)
         assert flagged(Reason.IGNORED_ATTRIBUTES) == ["PatientName, PatientID"]
 
     def test_of_text_is_in_the_character_set_of_the_n_create(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item), SpecificCharacterSet="ISO_IR 100")
-        step = change("1.1", end(PerformedProcedureStepDescription="Übersicht"))
+        create_step("1.1", scheduled_step(item), SpecificCharacterSet="ISO_IR 100")
+        step = set_step("1.1", final_change(PerformedProcedureStepDescription="Übersicht"))
         assert from_json(step.data_set).PerformedProcedureStepDescription == "Übersicht"
 
     def test_is_audited_and_nobodys_data_is_in_the_log(self, item: WorklistItem) -> None:
-        step = start("1.1", scheduled(item), PatientName="SECRETARY^ZOE", PatientID=item.patient_id)
-        change("1.1", end(PerformedSeriesSequence=[series(4, OperatorsName="ROSE^RADIOGRAPHER")]))
+        step = create_step("1.1", scheduled_step(item), PatientName="SECRETARY^ZOE", PatientID=item.patient_id)
+        set_step("1.1", final_change(PerformedSeriesSequence=[series(images=4, OperatorsName="ROSE^RADIOGRAPHER")]))
         rows = AuditLog.objects.filter(object_id=step.pk)
         assert sorted(rows.values_list("operation", "actor")) == [
             ("create", "modality:MAMMO1"),
@@ -181,7 +181,7 @@ class TestAStepWithoutAnEnd:
         PerformedProcedureStep.objects.update(created_at=timezone.now() - ABANDONED_AFTER - timedelta(minutes=1))
 
     def test_is_told_once_after_a_day_and_stays_in_progress(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
+        create_step("1.1", scheduled_step(item))
         assert flag_abandoned() == 0
         self.age()
         assert (flag_abandoned(), flag_abandoned()) == (1, 0)
@@ -189,21 +189,21 @@ class TestAStepWithoutAnEnd:
         assert item.status == "IN PROGRESS"
 
     def test_that_ends_after_all_needs_nobody(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
+        create_step("1.1", scheduled_step(item))
         self.age()
         flag_abandoned()
-        change("1.1", end())
+        set_step("1.1", final_change())
         assert list(MppsException.objects.values_list("reason", "resolution")) == [("abandoned", "settled")]
 
     def test_that_has_ended_is_none(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
-        change("1.1", end())
+        create_step("1.1", scheduled_step(item))
+        set_step("1.1", final_change())
         self.age()
         assert flag_abandoned() == 0
 
 
 def test_a_report_as_these_tests_make_it_lacks_nothing(item: WorklistItem) -> None:
-    start("1.1", scheduled(item), sender=STRICT)
-    change("1.1", end(), STRICT)
+    create_step("1.1", scheduled_step(item), modality=STRICT)
+    set_step("1.1", final_change(), STRICT)
     assert not MppsException.objects.exists()
-    assert creation(scheduled(item)) == creation(scheduled(item))
+    assert creation(scheduled_step(item)) == creation(scheduled_step(item))

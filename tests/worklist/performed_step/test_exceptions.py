@@ -1,67 +1,27 @@
 """A person resolves MPPS exceptions; the items change and the audit log names the person."""
 
-from typing import Any
-
 import pytest
 from django.db import transaction
-from pydicom.dataset import Dataset
 
 from core.contract import ItemStatus
 from core.models import AuditLog
-from tests.dicom.requests import dataset
 from tests.factories import WorklistItemFactory
-from worklist.models import ItemChange, MppsException, PerformedProcedureStep, WorklistItem
-from worklist.performed_step.create_and_set import (
-    ReportingModality,
-    create_performed_procedure_step,
-    set_performed_procedure_step,
+from tests.worklist.performed_step.reports import (
+    by_number,
+    create_step,
+    final_change,
+    scheduled_step,
+    set_step,
+    unscheduled_step,
 )
+from worklist.models import ItemChange, MppsException, WorklistItem
 from worklist.performed_step.exceptions import CannotResolve, dismiss, link_to_item, put_back, put_item_back
 from worklist.performed_step.item_status_update import recompute_status
 
 pytestmark = pytest.mark.django_db
 
 JANE = "admin:jane"
-MACHINE = ReportingModality("MAMMO1", "192.0.2.7")
 UID = "1.2.3.9"
-
-
-def named(item: WorklistItem | None = None, accession_number: str = "") -> Dataset:
-    """What the machine says that it works on: this item, this number, or nothing that the worklist knows."""
-    uid, number = (item.study_instance_uid, item.accession_number) if item else ("1.2.3.4", accession_number)
-    return dataset(StudyInstanceUID=uid, AccessionNumber=number)
-
-
-def start(*steps: Dataset, uid: str = UID, **changes: str) -> PerformedProcedureStep:
-    """Begin a step, as a modality does."""
-    values = {
-        "PatientID": "",
-        "PatientName": "",
-        "PerformedProcedureStepID": "PPS1",
-        "PerformedStationAETitle": "MAMMO1",
-        "PerformedProcedureStepStartDate": "20261123",
-        "PerformedProcedureStepStartTime": "143107",
-        "PerformedProcedureStepStatus": ItemStatus.IN_PROGRESS,
-        "Modality": "MG",
-    }
-    received = dataset(**{**values, **changes}, ScheduledStepAttributesSequence=list(steps))
-    with transaction.atomic():
-        create_performed_procedure_step(uid, received, MACHINE)
-    return PerformedProcedureStep.objects.get(sop_instance_uid=uid)
-
-
-def end(status: str, uid: str = UID, **changes: Any) -> None:
-    """End a step, as a modality does."""
-    image = dataset(ReferencedSOPClassUID="1.2", ReferencedSOPInstanceUID="1.2.3")
-    series = dataset(OperatorsName="RADIOGRAPHER^ROSE", ReferencedImageSequence=[image, image])
-    values = {
-        "PerformedProcedureStepStatus": status,
-        "PerformedProcedureStepEndDate": "20261123",
-        "PerformedProcedureStepEndTime": "143640",
-        "PerformedSeriesSequence": [series],
-    }
-    with transaction.atomic():
-        set_performed_procedure_step(uid, dataset(**{**values, **changes}), MACHINE)
 
 
 def manage_reports(item: WorklistItem, status: str) -> None:
@@ -101,9 +61,9 @@ def item() -> WorklistItem:
 class TestLinkingToAnItem:
     @pytest.mark.parametrize("state", [ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED, ItemStatus.DISCONTINUED])
     def test_makes_it_stand_as_the_step_does(self, item: WorklistItem, state: str) -> None:
-        start(named())
+        create_step(UID, unscheduled_step())
         if state != ItemStatus.IN_PROGRESS:
-            end(state)
+            set_step(UID, final_change(state))
         assert status_of(item) == ItemStatus.SCHEDULED
         exception = MppsException.objects.get()
         link_to_item(exception, item, JANE, "typed by hand")
@@ -113,13 +73,13 @@ class TestLinkingToAnItem:
         assert actors_of_changes(item) == actors_of_changes(exception) == [JANE]
 
     def test_lets_the_step_work_on_it_from_then_on(self, item: WorklistItem) -> None:
-        start(named())
+        create_step(UID, unscheduled_step())
         link_to_item(MppsException.objects.get(), item, JANE)
-        end(ItemStatus.COMPLETED)
+        set_step(UID, final_change(ItemStatus.COMPLETED))
         assert statuses_sent(item) == [ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED]
 
     def test_ends_the_alarm_of_a_wrong_patient(self, item: WorklistItem) -> None:
-        start(named(item), PatientID="9990000099")
+        create_step(UID, scheduled_step(item), PatientID="9990000099")
         assert MppsException.objects.alarms().count() == 1
         assert status_of(item) == ItemStatus.SCHEDULED
         link_to_item(MppsException.objects.get(), item, JANE)
@@ -128,14 +88,14 @@ class TestLinkingToAnItem:
 
     def test_tells_a_person_when_manage_had_discontinued_the_item(self, item: WorklistItem) -> None:
         manage_reports(item, ItemStatus.DISCONTINUED)
-        start(named())
+        create_step(UID, unscheduled_step())
         link_to_item(MppsException.objects.get(), item, JANE)
         assert [each.reason for each in MppsException.objects.open()] == ["contradicts_cloud"]
         assert status_of(item) == ItemStatus.DISCONTINUED
 
     def test_makes_a_step_count_again_that_was_put_back(self, item: WorklistItem) -> None:
-        start(named(item), named(accession_number="GONE"))
-        end(ItemStatus.DISCONTINUED)
+        create_step(UID, scheduled_step(item), by_number("GONE"))
+        set_step(UID, final_change(ItemStatus.DISCONTINUED))
         put_item_back(item, JANE)
         link_to_item(MppsException.objects.get(), item, JANE)
         assert status_of(item) == ItemStatus.DISCONTINUED
@@ -143,7 +103,7 @@ class TestLinkingToAnItem:
 
 class TestPuttingBack:
     def test_makes_the_step_not_count_for_its_item(self, item: WorklistItem) -> None:
-        start(named(item), named(accession_number="GONE"))
+        create_step(UID, scheduled_step(item), by_number("GONE"))
         exception = MppsException.objects.get()
         assert status_of(item) == ItemStatus.IN_PROGRESS
         put_back(exception, JANE, "the wrong button")
@@ -152,37 +112,40 @@ class TestPuttingBack:
         assert resolution() == ("put_back", JANE, "the wrong button")
 
     def test_of_an_item_that_manage_has_closed_is_not_possible_and_changes_nothing(self, item: WorklistItem) -> None:
-        start(named(item), PerformedStationAETitle="")
+        create_step(UID, scheduled_step(item), PerformedStationAETitle="")
         manage_reports(item, ItemStatus.COMPLETED)
         with pytest.raises(CannotResolve, match="Manage has closed ACC1: only Manage can send a new item"):
             put_back(MppsException.objects.get(), JANE)
         assert MppsException.objects.open().count() == 1
 
     def test_of_a_step_of_several_items_is_not_possible_where_none_is_meant(self, item: WorklistItem) -> None:
-        start(
-            named(item), named(WorklistItemFactory.create(patient_id=item.patient_id)), named(accession_number="GONE")
+        create_step(
+            UID,
+            scheduled_step(item),
+            scheduled_step(WorklistItemFactory.create(patient_id=item.patient_id)),
+            by_number("GONE"),
         )
         with pytest.raises(CannotResolve, match="Its step is linked with several items"):
             put_back(MppsException.objects.get(), JANE)
         assert status_of(item) == ItemStatus.IN_PROGRESS
 
     def test_of_a_step_without_an_item_is_not_possible(self) -> None:
-        start(named())
+        create_step(UID, unscheduled_step())
         with pytest.raises(CannotResolve, match="No step has taken it off the list"):
             put_back(MppsException.objects.get(), JANE)
         assert MppsException.objects.open().count() == 1
 
     def test_is_told_to_a_person_when_the_step_is_completed_afterwards(self, item: WorklistItem) -> None:
-        start(named(item), PerformedStationAETitle="")
+        create_step(UID, scheduled_step(item), PerformedStationAETitle="")
         put_back(MppsException.objects.get(), JANE)
-        end(ItemStatus.COMPLETED)
+        set_step(UID, final_change(ItemStatus.COMPLETED))
         assert [each.reason for each in MppsException.objects.open()] == ["done_after_put_back"]
         assert status_of(item) == ItemStatus.SCHEDULED
 
 
 class TestDismissing:
     def test_says_who_and_why_and_leaves_the_item_as_it_is(self, item: WorklistItem) -> None:
-        start(named(item), PatientID="9990000099")
+        create_step(UID, scheduled_step(item), PatientID="9990000099")
         exception = MppsException.objects.get()
         dismiss(exception, JANE, "a phantom was imaged")
         assert resolution() == ("dismissed", JANE, "a phantom was imaged")
@@ -192,7 +155,7 @@ class TestDismissing:
 
     @pytest.mark.parametrize("reason", ["", "  "])
     def test_takes_a_reason(self, reason: str) -> None:
-        start(named())
+        create_step(UID, unscheduled_step())
         with pytest.raises(CannotResolve, match="Give a reason"):
             dismiss(MppsException.objects.get(), JANE, reason)
         assert MppsException.objects.open().count() == 1
@@ -200,7 +163,7 @@ class TestDismissing:
 
 class TestWhatSomebodyHasDealtWith:
     def test_cannot_be_dealt_with_again(self, item: WorklistItem) -> None:
-        start(named())
+        create_step(UID, unscheduled_step())
         exception = MppsException.objects.get()
         dismiss(exception, JANE, "a phantom")
         stale = MppsException(**{field.attname: getattr(exception, field.attname) for field in exception._meta.fields})
@@ -215,34 +178,34 @@ class TestWhatSomebodyHasDealtWith:
 
 class TestPuttingAnItemBack:
     def test_brings_a_discontinued_one_onto_the_list_again(self, item: WorklistItem) -> None:
-        start(named(item))
-        end(ItemStatus.DISCONTINUED)
+        create_step(UID, scheduled_step(item))
+        set_step(UID, final_change(ItemStatus.DISCONTINUED))
         put_item_back(item, JANE)
         assert status_of(item) == ItemStatus.SCHEDULED
         assert statuses_sent(item) == [ItemStatus.IN_PROGRESS, ItemStatus.DISCONTINUED, ItemStatus.SCHEDULED]
         assert actors_of_changes(item)[-1] == JANE
 
     def test_leaves_it_as_another_step_has_it(self, item: WorklistItem) -> None:
-        start(named(item))
-        end(ItemStatus.DISCONTINUED)
-        start(named(item), uid="1.2.3.10")
+        create_step(UID, scheduled_step(item))
+        set_step(UID, final_change(ItemStatus.DISCONTINUED))
+        create_step("1.2.3.10", scheduled_step(item))
         with pytest.raises(CannotResolve, match="It is IN PROGRESS: only a discontinued item can be put back"):
             put_item_back(item, JANE)
-        end(ItemStatus.DISCONTINUED, uid="1.2.3.10")
+        set_step("1.2.3.10", final_change(ItemStatus.DISCONTINUED))
         assert status_of(item) == ItemStatus.DISCONTINUED
 
     @pytest.mark.parametrize("closed", [ItemStatus.COMPLETED, ItemStatus.DISCONTINUED])
     def test_that_manage_has_closed_is_not_possible(self, item: WorklistItem, closed: str) -> None:
-        start(named(item))
-        end(ItemStatus.DISCONTINUED)
+        create_step(UID, scheduled_step(item))
+        set_step(UID, final_change(ItemStatus.DISCONTINUED))
         manage_reports(item, closed)
         with pytest.raises(CannotResolve, match="Manage has closed ACC1"):
             put_item_back(item, JANE)
         assert status_of(item) == closed
 
     def test_that_is_completed_is_not_possible(self, item: WorklistItem) -> None:
-        start(named(item))
-        end(ItemStatus.COMPLETED)
+        create_step(UID, scheduled_step(item))
+        set_step(UID, final_change(ItemStatus.COMPLETED))
         with pytest.raises(CannotResolve, match="It is COMPLETED: only a discontinued item can be put back"):
             put_item_back(item, JANE)
         assert status_of(item) == ItemStatus.COMPLETED
@@ -251,19 +214,19 @@ class TestPuttingAnItemBack:
 class TestTheAuditLog:
     def test_says_which_item_was_linked_even_where_its_state_stays(self, item: WorklistItem) -> None:
         manage_reports(item, ItemStatus.COMPLETED)
-        start(named())
+        create_step(UID, unscheduled_step())
         link_to_item(MppsException.objects.get(), item, JANE)
         assert AuditLog.objects.get(actor=JANE, object_type="worklist.steplink").after["item_id"] == str(item.pk)
         assert MppsException.objects.get(reason="unscheduled").item == item
 
     def test_says_which_step_no_longer_counts(self, item: WorklistItem) -> None:
-        start(named(item))
-        end(ItemStatus.DISCONTINUED)
+        create_step(UID, scheduled_step(item))
+        set_step(UID, final_change(ItemStatus.DISCONTINUED))
         put_item_back(item, JANE)
         assert AuditLog.objects.get(actor=JANE, object_type="worklist.steplink").after == {"counts": "False"}
 
     def test_says_from_what_to_what_and_nobodys_data(self, item: WorklistItem) -> None:
-        start(named(item), PatientID="9990000099")
+        create_step(UID, scheduled_step(item), PatientID="9990000099")
         dismiss(MppsException.objects.get(), JANE, "a phantom")
         record = AuditLog.objects.get(actor=JANE)
         assert record.before["resolution"] == ""

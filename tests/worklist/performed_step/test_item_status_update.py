@@ -11,7 +11,7 @@ from core.models import AuditLog
 from nonprod.manage_emulator import item_status_action, update_status_action
 from tests.dicom.requests import dataset
 from tests.factories import WorklistItemFactory
-from tests.worklist.performed_step.reporting import change, end, scheduled, series, start
+from tests.worklist.performed_step.reports import create_step, final_change, scheduled_step, series, set_step
 from worklist.models import ItemChange, StepLink, WorklistItem
 from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.linking import lock_items
@@ -58,36 +58,36 @@ def told() -> list[tuple[str, str | None]]:
 class TestTheStateOfAnItem:
     def test_is_in_progress_until_every_step_has_ended(self, item: WorklistItem) -> None:
         for uid in ("1.1", "1.2"):
-            start(uid, scheduled(item))
-        change("1.2", end())
+            create_step(uid, scheduled_step(item))
+        set_step("1.2", final_change())
         assert answer()["worklist_status"] == "IN PROGRESS"
-        change("1.1", end())
+        set_step("1.1", final_change())
         assert answer()["worklist_status"] == "COMPLETED"
 
     def test_is_in_progress_again_when_more_is_done(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
-        change("1.1", end())
-        start("1.2", scheduled(item))
+        create_step("1.1", scheduled_step(item))
+        set_step("1.1", final_change())
+        create_step("1.2", scheduled_step(item))
         assert answer()["worklist_status"] == "IN PROGRESS"
-        change("1.2", end(ItemStatus.DISCONTINUED))
+        set_step("1.2", final_change(ItemStatus.DISCONTINUED))
         assert answer()["worklist_status"] == "COMPLETED"
 
     @pytest.mark.parametrize("order", list(itertools.permutations(["1.1", "1.2", "1.3"])))
     def test_is_the_same_in_whichever_order_its_steps_end(self, item: WorklistItem, order: tuple[str, ...]) -> None:
         ends = {"1.1": "COMPLETED", "1.2": "DISCONTINUED", "1.3": "DISCONTINUED"}
         for uid in ends:
-            start(uid, scheduled(item))
+            create_step(uid, scheduled_step(item))
         for uid in order:
-            change(uid, end(ends[uid]))
+            set_step(uid, final_change(ends[uid]))
         assert answer()["worklist_status"] == "COMPLETED"
 
     @pytest.mark.parametrize("word", ["COMPLETED", "DISCONTINUED"])
     @pytest.mark.parametrize("first", ["Manage", "the machine"])
     def test_is_the_clouds_last_word_whoever_was_first(self, item: WorklistItem, word: str, first: str) -> None:
-        start("1.1", scheduled(item))
+        create_step("1.1", scheduled_step(item))
         if first == "Manage":
             manage_says(word)
-        change("1.1", end(word))
+        set_step("1.1", final_change(word))
         if first != "Manage":
             manage_says(word)
         assert answer()["worklist_status"] == word
@@ -95,18 +95,18 @@ class TestTheStateOfAnItem:
     @pytest.mark.parametrize("word", ["COMPLETED", "DISCONTINUED"])
     def test_that_manage_has_closed_is_not_opened_by_a_step(self, item: WorklistItem, word: str) -> None:
         manage_says(word)
-        start("1.1", scheduled(item))
+        create_step("1.1", scheduled_step(item))
         assert answer()["worklist_status"] == word
 
     def test_that_a_machine_has_closed_is_not_changed_by_manage(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
-        change("1.1", end())
+        create_step("1.1", scheduled_step(item))
+        set_step("1.1", final_change())
         with pytest.raises(ActionRefused, match="from COMPLETED to DISCONTINUED"):
             manage_says("DISCONTINUED")
 
     def test_does_not_come_of_a_step_that_counts_no_longer(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
-        change("1.1", end(ItemStatus.DISCONTINUED))
+        create_step("1.1", scheduled_step(item))
+        set_step("1.1", final_change(ItemStatus.DISCONTINUED))
         StepLink.objects.update(counts=False)
         with transaction.atomic():
             (locked,) = lock_items([item.pk])
@@ -114,7 +114,7 @@ class TestTheStateOfAnItem:
         assert (answer()["worklist_status"], answer()["performed"]) == ("SCHEDULED", None)
 
     def test_is_audited_under_who_has_made_the_difference(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
+        create_step("1.1", scheduled_step(item))
         row = AuditLog.objects.filter(object_id=item.pk).get()
         assert (row.actor, row.before, row.after) == (
             "modality:MAMMO1",
@@ -129,18 +129,21 @@ class TestWhatWasPerformed:
         assert answer()["performed"] is None
 
     def test_is_told_when_it_begins(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
+        create_step("1.1", scheduled_step(item))
         assert answer()["performed"] == {**DONE, "status": "IN PROGRESS", "ended_at": None, "images": 0}
 
     def test_is_told_when_it_is_done(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
-        change("1.1", end())
+        create_step("1.1", scheduled_step(item))
+        set_step("1.1", final_change())
         assert answer()["performed"] == DONE
 
     def test_is_told_with_the_reason_when_it_is_broken_off(self, item: WorklistItem) -> None:
         reason = dataset(CodeValue="110505", CodingSchemeDesignator="DCM", CodeMeaning="Patient refused")
-        start("1.1", scheduled(item))
-        change("1.1", end(ItemStatus.DISCONTINUED, PerformedProcedureStepDiscontinuationReasonCodeSequence=[reason]))
+        create_step("1.1", scheduled_step(item))
+        set_step(
+            "1.1",
+            final_change(ItemStatus.DISCONTINUED, PerformedProcedureStepDiscontinuationReasonCodeSequence=[reason]),
+        )
         told_of = answer()["performed"]
         assert (told_of["status"], told_of["discontinuation_reason"]) == (
             "DISCONTINUED",
@@ -148,22 +151,22 @@ class TestWhatWasPerformed:
         )
 
     def test_of_several_steps_is_the_one_that_decides(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item), PerformedStationAETitle="FIRST")
-        change("1.1", end())
-        start("1.2", scheduled(item), PerformedStationAETitle="SECOND")
+        create_step("1.1", scheduled_step(item), PerformedStationAETitle="FIRST")
+        set_step("1.1", final_change())
+        create_step("1.2", scheduled_step(item), PerformedStationAETitle="SECOND")
         assert answer()["performed"]["station_ae_title"] == "SECOND"
-        change("1.2", end(ItemStatus.DISCONTINUED))
+        set_step("1.2", final_change(ItemStatus.DISCONTINUED))
         assert answer()["performed"]["station_ae_title"] == "FIRST"
 
     def test_has_a_start_that_is_null_where_the_machine_does_not_say(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item), PerformedProcedureStepStartDate="", PerformedProcedureStepStartTime="")
+        create_step("1.1", scheduled_step(item), PerformedProcedureStepStartDate="", PerformedProcedureStepStartTime="")
         assert answer()["performed"]["started_at"] is None
 
     def test_has_nobodys_data_in_it(self, item: WorklistItem) -> None:
         by_whom = [series(OperatorsName="SECRETARY^ZOE")]
-        start(
+        create_step(
             "1.1",
-            scheduled(item),
+            scheduled_step(item),
             PatientName=item.patient_name,
             PatientID=item.patient_id,
             PerformedSeriesSequence=by_whom,
@@ -174,13 +177,13 @@ class TestWhatWasPerformed:
 
 class TestTheOutbox:
     def test_has_a_row_for_each_change_of_state(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
-        change("1.1", end())
+        create_step("1.1", scheduled_step(item))
+        set_step("1.1", final_change())
         assert told() == [("IN PROGRESS", "IN PROGRESS"), ("COMPLETED", "COMPLETED")]
 
     def test_has_none_for_a_report_that_changes_no_state(self, item: WorklistItem) -> None:
-        start("1.1", scheduled(item))
-        change("1.1", dataset(PerformedProcedureStepStatus="IN PROGRESS"))
+        create_step("1.1", scheduled_step(item))
+        set_step("1.1", dataset(PerformedProcedureStepStatus="IN PROGRESS"))
         manage_says("IN PROGRESS")
         assert len(told()) == 1
 
@@ -191,12 +194,12 @@ class TestTheOutbox:
 
     def test_has_what_a_machine_does_of_an_item_that_manage_has_closed(self, item: WorklistItem) -> None:
         manage_says("DISCONTINUED")
-        start("1.1", scheduled(item))
-        change("1.1", end())
+        create_step("1.1", scheduled_step(item))
+        set_step("1.1", final_change())
         assert told() == [("DISCONTINUED", None), ("DISCONTINUED", "IN PROGRESS"), ("DISCONTINUED", "COMPLETED")]
 
     def test_has_nothing_of_what_was_undone(self, item: WorklistItem) -> None:
         with transaction.atomic():
-            start("1.1", scheduled(item))
+            create_step("1.1", scheduled_step(item))
             transaction.set_rollback(True)
         assert told() == []

@@ -26,13 +26,13 @@ from tests.dicom.requests import PATIENCE, Unit, ask_by_hand, change, create, da
 from tests.dicom.serving import port_of, serving
 from tests.factories import create as create_item
 from tests.worklist.performed_step.conftest import UID
-from tests.worklist.performed_step.full_reports import (
-    WAS_STOPPED,
-    ended,
-    of_item,
+from tests.worklist.performed_step.reports import (
+    EQUIPMENT_FAILURE,
+    creation,
+    final_change,
+    scheduled_step,
     series,
-    started,
-    unscheduled,
+    unscheduled_step,
     without,
 )
 from tests.worklist_fixtures import LogLines
@@ -75,7 +75,7 @@ class TestNCreate:
     @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
     def test_mp1_puts_the_item_in_progress(self, unit: Unit, item: WorklistItem, syntax: uid.UID) -> None:
         with unit.associated([syntax]) as association:
-            answer = create(association, UID, started(item))
+            answer = create(association, UID, creation(item))
         assert (answer.Status, answer.AffectedSOPInstanceUID) == (0x0000, UID)
         assert answer.CommandDataSetType == 0x0101
         assert state_of(item) == "IN PROGRESS"
@@ -90,7 +90,7 @@ class TestNCreate:
         self, unit: Unit, item: WorklistItem, begun: str
     ) -> None:
         another = create_item(accession_number="A002")
-        answer = unit.create(begun, started(another, PerformedProcedureStepID="PPS2"))
+        answer = unit.create(begun, creation(another, PerformedProcedureStepID="PPS2"))
         assert (answer.Status, answer.AffectedSOPInstanceUID) == (0x0111, begun)
         assert (state_of(item), state_of(another)) == ("IN PROGRESS", "SCHEDULED")
         assert step().performed_procedure_step_id == "PPS1"
@@ -101,7 +101,7 @@ class TestNCreate:
         def report(_: int) -> int:
             with unit.associated() as association:
                 together.wait(PATIENCE)
-                return int(create(association, UID, started(item)).Status)
+                return int(create(association, UID, creation(item)).Status)
 
         with ThreadPoolExecutor(10) as pool:
             answers = sorted(pool.map(report, range(10)))
@@ -112,40 +112,40 @@ class TestNCreate:
     def test_mp4_in_another_state_than_in_progress_is_refused(
         self, unit: Unit, item: WorklistItem, status: str
     ) -> None:
-        answer = unit.create(UID, started(item, PerformedProcedureStepStatus=status))
+        answer = unit.create(UID, creation(item, PerformedProcedureStepStatus=status))
         assert answer.Status == 0x0106
         assert answer.ErrorComment == "PerformedProcedureStepStatus has an invalid value"
         assert nothing_is_stored()
         assert state_of(item) == "SCHEDULED"
 
     def test_mp5_without_a_status_is_refused_and_says_what_is_missing(self, unit: Unit, item: WorklistItem) -> None:
-        answer = unit.create(UID, without(started(item), "PerformedProcedureStepStatus"))
+        answer = unit.create(UID, without(creation(item), "PerformedProcedureStepStatus"))
         assert (answer.Status, answer.AttributeIdentifierList) == (0x0120, 0x00400252)
         assert nothing_is_stored()
 
     def test_mp5_with_an_empty_status_is_refused(self, unit: Unit, item: WorklistItem) -> None:
-        assert unit.create(UID, started(item, PerformedProcedureStepStatus="")).Status == 0x0121
+        assert unit.create(UID, creation(item, PerformedProcedureStepStatus="")).Status == 0x0121
         assert nothing_is_stored()
 
     def test_mp5_without_the_steps_that_it_is_about_is_refused(self, unit: Unit, item: WorklistItem) -> None:
-        answer = unit.create(UID, without(started(item), "ScheduledStepAttributesSequence"))
+        answer = unit.create(UID, without(creation(item), "ScheduledStepAttributesSequence"))
         assert (answer.Status, answer.AttributeIdentifierList) == (0x0120, 0x00400270)
         assert nothing_is_stored()
 
     def test_mp6_that_names_nothing_is_stored_as_unscheduled(self, unit: Unit, item: WorklistItem) -> None:
-        assert unit.create(UID, started(unscheduled())).Status == 0x0000
+        assert unit.create(UID, creation(unscheduled_step())).Status == 0x0000
         assert reasons() == [Reason.UNSCHEDULED]
         assert state_of(item) == "SCHEDULED"
 
     def test_mp7_which_may_be_completed(self, unit: Unit, item: WorklistItem) -> None:
-        unit.create(UID, started(unscheduled()))
-        assert unit.set(UID, ended()).Status == 0x0000
+        unit.create(UID, creation(unscheduled_step()))
+        assert unit.set(UID, final_change()).Status == 0x0000
         assert step().status == "COMPLETED"
         assert state_of(item) == "SCHEDULED"
 
     def test_mp23_that_lacks_attributes_is_stored_and_flagged(self, unit: Unit, item: WorklistItem) -> None:
         lacking = ("PerformedStationAETitle", "PerformedProcedureStepID", "PerformedProcedureStepStartDate", "Modality")
-        assert unit.create(UID, without(started(item), *lacking)).Status == 0x0000
+        assert unit.create(UID, without(creation(item), *lacking)).Status == 0x0000
         (exception,) = MppsException.objects.all()
         assert exception.reason == Reason.MISSING_ATTRIBUTES
         assert set(exception.detail.split(", ")) == set(lacking)
@@ -153,13 +153,13 @@ class TestNCreate:
 
     def test_mp35_about_an_item_that_no_action_has_made(self, unit: Unit) -> None:
         item = create_item(correlation_id="")
-        assert unit.create(UID, started(item)).Status == 0x0000
-        assert unit.set(UID, ended()).Status == 0x0000
+        assert unit.create(UID, creation(item)).Status == 0x0000
+        assert unit.set(UID, final_change()).Status == 0x0000
         assert state_of(item) == "COMPLETED"
 
     def test_mp37_about_a_step_without_an_accession_number_is_stored(self, unit: Unit, item: WorklistItem) -> None:
-        named = without(of_item(item), "AccessionNumber", "RequestedProcedureID", "ScheduledProcedureStepID")
-        assert unit.create(UID, started(named)).Status == 0x0000
+        named = without(scheduled_step(item), "AccessionNumber", "RequestedProcedureID", "ScheduledProcedureStepID")
+        assert unit.create(UID, creation(named)).Status == 0x0000
         assert step().sop_instance_uid == UID
 
     def test_mp39_with_the_least_that_there_can_be(self, unit: Unit, item: WorklistItem) -> None:
@@ -190,24 +190,24 @@ class TestNSet:
 
     @pytest.mark.parametrize("status", ["COMPLETED", "DISCONTINUED"])
     def test_mp17_after_the_end_is_refused(self, unit: Unit, item: WorklistItem, begun: str, status: str) -> None:
-        answer = unit.set(begun, ended())
+        answer = unit.set(begun, final_change())
         assert (answer.Status, answer.AffectedSOPInstanceUID) == (0x0000, begun)
-        refused = unit.set(begun, ended(status))
+        refused = unit.set(begun, final_change(status))
         assert (refused.Status, refused.ErrorID, refused.ErrorComment) == (0x0110, 0xA710, IS_FINAL)
         assert state_of(item) == step().status == "COMPLETED"
 
     def test_mp18_of_a_uid_that_nobody_has_created_is_refused(self, unit: Unit) -> None:
-        answer = unit.set(UID, ended())
+        answer = unit.set(UID, final_change())
         assert (answer.Status, answer.AffectedSOPInstanceUID) == (0x0112, UID)
         assert nothing_is_stored()
 
     def test_mp19_with_a_status_that_there_is_not_is_refused(self, unit: Unit, item: WorklistItem, begun: str) -> None:
-        assert unit.set(begun, ended("FOO")).Status == 0x0106
+        assert unit.set(begun, final_change("FOO")).Status == 0x0106
         assert (state_of(item), step().series) == ("IN PROGRESS", 0)
 
     @pytest.mark.parametrize("status", ["completed", "COMPLETED "])
     def test_mp20_may_write_its_status_otherwise(self, unit: Unit, item: WorklistItem, begun: str, status: str) -> None:
-        assert unit.set(begun, ended(status)).Status == 0x0000
+        assert unit.set(begun, final_change(status)).Status == 0x0000
         assert state_of(item) == "COMPLETED"
 
     def test_mp21_that_ends_without_series_or_time_is_stored_and_flagged(
@@ -219,14 +219,16 @@ class TestNSet:
         assert step().ended_at is not None  # when it came
 
     def test_mp22_cannot_make_it_another_womans(self, unit: Unit, item: WorklistItem, begun: str) -> None:
-        assert unit.set(begun, ended(PatientName="JONES^ANN", PatientID="9990000018")).Status == 0x0000
+        assert unit.set(begun, final_change(PatientName="JONES^ANN", PatientID="9990000018")).Status == 0x0000
         assert (kept().PatientName, step().patient_id) == ("SMITH^JANE", item.patient_id)
         assert reasons() == [Reason.IGNORED_ATTRIBUTES, Reason.WRONG_PATIENT]
         assert state_of(item) == "COMPLETED"
 
     def test_mp28_is_read_in_the_character_set_of_the_n_create(self, unit: Unit, item: WorklistItem) -> None:
-        unit.create(UID, started(item, SpecificCharacterSet="ISO_IR 100"))
-        changes = ended(SpecificCharacterSet="ISO_IR 100", PerformedSeriesSequence=[series(SeriesDescription="Über")])
+        unit.create(UID, creation(item, SpecificCharacterSet="ISO_IR 100"))
+        changes = final_change(
+            SpecificCharacterSet="ISO_IR 100", PerformedSeriesSequence=[series(SeriesDescription="Über")]
+        )
         assert unit.set(UID, changes).Status == 0x0000
         assert kept().PerformedSeriesSequence[0].SeriesDescription == "Über"
 
@@ -239,7 +241,7 @@ class TestNSet:
     def test_mp30_may_bring_eight_series_and_the_dose(self, unit: Unit, begun: str) -> None:
         eight = [series(number, images=5) for number in range(8)]
         dose: dict[str, Any] = {"EntranceDose": 7, "ImageAndFluoroscopyAreaDoseProduct": "1.25"}
-        assert unit.set(begun, ended(PerformedSeriesSequence=eight, **dose)).Status == 0x0000
+        assert unit.set(begun, final_change(PerformedSeriesSequence=eight, **dose)).Status == 0x0000
         assert (step().series, step().images) == (8, 40)
         assert step().dose.splitlines() == ["ImageAndFluoroscopyAreaDoseProduct: 1.25", "EntranceDose: 7"]
 
@@ -266,7 +268,7 @@ class TestNSet:
             "PerformedProcedureStepStartTime": "150000",
             "SOPClassUID": ModalityPerformedProcedureStep,
         }
-        assert unit.set(begun, without(ended(**again), "PerformedSeriesSequence")).Status == 0x0000
+        assert unit.set(begun, without(final_change(**again), "PerformedSeriesSequence")).Status == 0x0000
         assert state_of(item) == "COMPLETED"
         assert step().start_date == date(2026, 11, 23)
 
@@ -293,15 +295,15 @@ class TestTheWorklist:
     ) -> None:
         asked = request(dataset(ScheduledProcedureStepStatus=""), AccessionNumber="")
         with unit.associated() as association:
-            create(association, UID, started(item))
+            create(association, UID, creation(item))
             (row,) = find(association, asked).rows
             assert step_of(row).ScheduledProcedureStepStatus == "STARTED"
-            change(association, UID, ended())
+            change(association, UID, final_change())
             assert find(association, asked).rows == []
             assert association.send_c_echo().Status == 0x0000
 
     def test_mp14_no_longer_shows_what_was_discontinued(self, unit: Unit, item: WorklistItem, begun: str) -> None:
-        why = ended("DISCONTINUED", PerformedProcedureStepDiscontinuationReasonCodeSequence=[WAS_STOPPED])
+        why = final_change("DISCONTINUED", PerformedProcedureStepDiscontinuationReasonCodeSequence=[EQUIPMENT_FAILURE])
         assert unit.set(begun, why).Status == 0x0000
         assert state_of(item) == "DISCONTINUED"
         assert step().discontinuation_reason == "Equipment failure (110501 DCM)"
@@ -314,9 +316,9 @@ class TestTheDatabase:
     ) -> None:
         with unit.associated() as association:
             with database_away():
-                answer = create(association, UID, started(item))
+                answer = create(association, UID, creation(item))
             assert (answer.Status, answer.ErrorComment) == (0x0110, "Database not available, try again")
-            assert create(association, UID, started(item)).Status == 0x0000
+            assert create(association, UID, creation(item)).Status == 0x0000
         assert state_of(item) == "IN PROGRESS"
 
     def test_mp31_that_is_away_is_0110_at_the_end_too(
@@ -324,9 +326,9 @@ class TestTheDatabase:
     ) -> None:
         with unit.associated() as association:
             with database_away():
-                answer = change(association, begun, ended())
+                answer = change(association, begun, final_change())
             assert (answer.Status, "ErrorID" in answer) == (0x0110, False)
-            assert change(association, begun, ended()).Status == 0x0000
+            assert change(association, begun, final_change()).Status == 0x0000
         assert state_of(item) == "COMPLETED"
 
     def test_mp32_has_what_was_reported_by_one_that_has_gone_before_its_answer(
@@ -335,16 +337,16 @@ class TestTheDatabase:
         with unit.associated() as association:
             context_id = association.accepted_contexts[-1].context_id
             assert context_id
-            association.dimse.send_msg(an_n_create(UID, encoded(started(item))), context_id)
+            association.dimse.send_msg(an_n_create(UID, encoded(creation(item))), context_id)
             log.wait_for("procedure step reported")
             association.abort()
-        assert unit.create(UID, started(item)).Status == 0x0111
+        assert unit.create(UID, creation(item)).Status == 0x0111
         assert state_of(item) == "IN PROGRESS"
 
     def test_gets_its_connections_back(
         self, unit: Unit, item: WorklistItem, begun: str, no_connection_left: Callable[[], bool]
     ) -> None:
-        unit.set(begun, ended())
+        unit.set(begun, final_change())
         assert no_connection_left()
 
 
@@ -377,7 +379,7 @@ class TestOtherRequests:
             for asked in self.requests():
                 assert ask_by_hand(association, asked).Status == 0x0211
             assert association.send_c_echo().Status == 0x0000
-            assert create(association, UID, started(item)).Status == 0x0000
+            assert create(association, UID, creation(item)).Status == 0x0000
 
     def test_of_another_class_in_this_context_are_0118(self, unit: Unit) -> None:
         asked = an_n_create(UID)
@@ -402,8 +404,8 @@ class TestTheUid:
             assert ask_by_hand(association, asked).Status == 0x0117
 
     def test_may_have_leading_zeros_as_some_machines_make_them(self, unit: Unit, item: WorklistItem) -> None:
-        assert unit.create("1.2.03.0045", started(item)).Status == 0x0000
-        assert unit.set("1.2.03.0045", ended()).Status == 0x0000
+        assert unit.create("1.2.03.0045", creation(item)).Status == 0x0000
+        assert unit.set("1.2.03.0045", final_change()).Status == 0x0000
         assert state_of(item) == "COMPLETED"
 
 
@@ -420,14 +422,14 @@ class TestBytes:
 
     def test_of_nul_in_a_text_cost_nothing(self, unit: Unit, item: WorklistItem) -> None:
         """PostgreSQL would refuse the row."""
-        odd = started(
-            item, of_item(item, AccessionNumber="A\0B"), PerformedProcedureStepID="P\0S", PerformedLocation="\0"
+        odd = creation(
+            item, scheduled_step(item, AccessionNumber="A\0B"), PerformedProcedureStepID="P\0S", PerformedLocation="\0"
         )
         assert unit.create(UID, odd).Status == 0x0000
         assert state_of(item) == "IN PROGRESS"
 
     def test_that_an_element_cannot_be_read_from_cost_this_element(self, unit: Unit, item: WorklistItem) -> None:
-        report = started(item)
+        report = creation(item)
         data = encoded(report) + b"\x54\x00\x00\x13DS\x02\x00xy"  # a number that is none
         with unit.associated([ExplicitVRLittleEndian]) as association:
             assert ask_by_hand(association, an_n_create(UID, data)).Status == 0x0000
@@ -440,9 +442,9 @@ class TestTheDoor:
         modality = Modality.objects.create(ae_title="MAMMO1")
         item = create_item()
         with serving() as running, Unit(port_of(running)).associated() as association:
-            assert create(association, UID, started(item)).Status == 0x0000
+            assert create(association, UID, creation(item)).Status == 0x0000
             Modality.objects.filter(pk=modality.pk).update(is_allowed=False)
-            for answer in (create(association, ANOTHER_UID, started(item)), change(association, UID, ended())):
+            for answer in (create(association, ANOTHER_UID, creation(item)), change(association, UID, final_change())):
                 assert (answer.Status, answer.ErrorComment) == (0x0124, "Refused: its modality is not allowed")
         assert state_of(item) == "IN PROGRESS"
 
@@ -451,8 +453,8 @@ class TestTheLine:
     def test_of_a_report_says_who_reported_and_what_became_of_it(
         self, unit: Unit, item: WorklistItem, log: LogLines
     ) -> None:
-        unit.create(UID, started(item))
-        unit.create(UID, started(item))
+        unit.create(UID, creation(item))
+        unit.create(UID, creation(item))
         for status in ("0000", "0111"):
             line = vars(log.wait_for("procedure step reported"))
             assert (line["operation"], line["calling_ae_title"], line["address"]) == ("N-CREATE", "MAMMO1", "127.0.0.1")
@@ -462,11 +464,11 @@ class TestTheLine:
     def test_has_nothing_that_tells_who_somebody_is(self, unit: Unit, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level("DEBUG", "worklist")
         item = create_item(patient_id="9990000018", patient_name="O'BRIEN^ZOE")
-        report = started(item, PatientName="O'BRIEN^ZOE", PatientBirthDate="19430607")
+        report = creation(item, PatientName="O'BRIEN^ZOE", PatientBirthDate="19430607")
         unit.create(UID, report)
-        unit.create(UID, started(item, PerformedProcedureStepStatus="9990000018"))
-        unit.create(ANOTHER_UID, started(item, PatientID="9990000026", PatientName="O'BRIEN^ZOE"))
-        unit.set(UID, ended(PatientName="O'BRIEN^ZOE", PerformedProcedureStepEndDate="O'BRIEN"))
+        unit.create(UID, creation(item, PerformedProcedureStepStatus="9990000018"))
+        unit.create(ANOTHER_UID, creation(item, PatientID="9990000026", PatientName="O'BRIEN^ZOE"))
+        unit.set(UID, final_change(PatientName="O'BRIEN^ZOE", PerformedProcedureStepEndDate="O'BRIEN"))
         written = " ".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
         assert "procedure step reported" in written
         assert not [value for value in ("BRIEN", "99900000", "19430607", "ROSE") if value in written]
@@ -475,12 +477,12 @@ class TestTheLine:
         self, unit: Unit, item: WorklistItem, caplog: pytest.LogCaptureFixture
     ) -> None:
         with broken_audit_log():
-            answer = unit.create(UID, started(item))
+            answer = unit.create(UID, creation(item))
         assert (answer.Status, answer.ErrorComment) == (0x0110, "Fault in the gateway, see its log")
         (fault,) = (record for record in caplog.records if record.levelname == "ERROR")
         assert fault.exc_info
         assert nothing_is_stored()
-        assert unit.create(UID, started(item)).Status == 0x0000
+        assert unit.create(UID, creation(item)).Status == 0x0000
 
 
 #: How a table that takes nothing is made, and undone.

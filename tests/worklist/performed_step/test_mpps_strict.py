@@ -9,7 +9,7 @@ from dicom.models import Modality
 from tests.dicom.requests import Unit, dataset
 from tests.dicom.serving import port_of, serving
 from tests.worklist.performed_step.conftest import UID
-from tests.worklist.performed_step.full_reports import ended, series, started, without
+from tests.worklist.performed_step.reports import creation, final_change, series, without
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
 
 MISSING, WITHOUT_VALUE, INVALID, UNKNOWN = 0x0120, 0x0121, 0x0106, 0x0105
@@ -31,23 +31,23 @@ def step() -> PerformedProcedureStep:
 class TestAStrictModality:
     def test_may_do_what_is_right(self, unit: Unit, item: WorklistItem, begun: str) -> None:
         assert unit.set(begun, dataset(PerformedSeriesSequence=[series()])).Status == 0x0000
-        assert unit.set(begun, ended()).Status == 0x0000
+        assert unit.set(begun, final_change()).Status == 0x0000
         item.refresh_from_db()
         assert item.status == "COMPLETED"
         assert not MppsException.objects.exists()
 
     def test_mp23_is_told_all_that_is_missing(self, unit: Unit, item: WorklistItem) -> None:
         lacking = ("PerformedStationAETitle", "PerformedProcedureStepID", "PerformedProcedureStepStartDate", "Modality")
-        answer = unit.create(UID, without(started(item), *lacking))
+        answer = unit.create(UID, without(creation(item), *lacking))
         assert answer.Status == MISSING
         assert set(answer.AttributeIdentifierList) == {tag_for_keyword(keyword) for keyword in lacking}
         assert not PerformedProcedureStep.objects.exists()
 
     def test_may_not_leave_a_value_empty(self, unit: Unit, item: WorklistItem) -> None:
-        assert unit.create(UID, started(item, Modality="")).Status == WITHOUT_VALUE
+        assert unit.create(UID, creation(item, Modality="")).Status == WITHOUT_VALUE
 
     def test_may_not_write_nonsense_for_a_date(self, unit: Unit, item: WorklistItem) -> None:
-        answer = unit.create(UID, started(item, PerformedProcedureStepStartDate="23.11.26"))
+        answer = unit.create(UID, creation(item, PerformedProcedureStepStartDate="23.11.26"))
         assert answer.Status == INVALID
         assert str(answer.ErrorComment).startswith("PerformedProcedureStepStartDate has an invalid value")
 
@@ -55,15 +55,15 @@ class TestAStrictModality:
         "lacking", ["PerformedProcedureStepEndDate", "PerformedProcedureStepEndTime", "PerformedSeriesSequence"]
     )
     def test_mp21_may_not_end_without_saying_when_or_with_what(self, unit: Unit, begun: str, lacking: str) -> None:
-        assert unit.set(begun, without(ended(), lacking)).Status == WITHOUT_VALUE
+        assert unit.set(begun, without(final_change(), lacking)).Status == WITHOUT_VALUE
         assert step().status == "IN PROGRESS"
 
     def test_mp22_may_not_set_who_she_is(self, unit: Unit, begun: str) -> None:
-        answer = unit.set(begun, ended(PatientName="JONES^ANN", PatientID="9990000018"))
+        answer = unit.set(begun, final_change(PatientName="JONES^ANN", PatientID="9990000018"))
         assert answer.Status == UNKNOWN
         assert list(answer.AttributeIdentifierList) == [0x00100010, 0x00100020]
         assert step().status == "IN PROGRESS"
 
     def test_mp22_may_not_set_what_was_not_created(self, unit: Unit, begun: str) -> None:
-        answer = unit.set(begun, ended(CommentsOnThePerformedProcedureStep="none"))
+        answer = unit.set(begun, final_change(CommentsOnThePerformedProcedureStep="none"))
         assert (answer.Status, answer.AttributeIdentifierList) == (UNKNOWN, 0x00400280)

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from core.contract import load_schema
 from tests.dicom.requests import dataset
-from tests.worklist.performed_step.reporting import by_number, creation, end, series
+from tests.worklist.performed_step.reports import by_number, creation, final_change, series
 from worklist.models import PerformedProcedureStep
 from worklist.performed_step.report import (
     FIXED,
@@ -115,12 +115,14 @@ class TestAnNSet:
         return creation(by_number("A1"), PatientName="SMITH^JANE")
 
     def test_replaces_what_it_brings_and_leaves_the_rest(self) -> None:
-        combined, ignored = apply_change(self.stored(), end(), strict=True)
+        combined, ignored = apply_change(self.stored(), final_change(), strict=True)
         assert (status_of(combined), combined.PerformedProcedureStepID, ignored) == ("COMPLETED", "PPS1", [])
 
     def test_replaces_a_sequence_whole(self) -> None:
-        first, _ = apply_change(self.stored(), dataset(PerformedSeriesSequence=[series(1)]), strict=True)
-        second, _ = apply_change(first, dataset(PerformedSeriesSequence=[series(2), series(3)]), strict=True)
+        first, _ = apply_change(self.stored(), dataset(PerformedSeriesSequence=[series(images=1)]), strict=True)
+        second, _ = apply_change(
+            first, dataset(PerformedSeriesSequence=[series(images=2), series(images=3)]), strict=True
+        )
         assert (fields_of(second)["series"], fields_of(second)["images"]) == (2, 5)
 
     def test_without_a_status_leaves_it(self) -> None:
@@ -137,36 +139,38 @@ class TestAnNSet:
     def test_changes_nothing_that_may_not_be_set_and_a_strict_modality_is_refused(self, keyword: str) -> None:
         stored = self.stored()
         before = stored.get(keyword)
-        combined, ignored = apply_change(stored, end(**{keyword: "OTHER"}), strict=False)
+        combined, ignored = apply_change(stored, final_change(**{keyword: "OTHER"}), strict=False)
         assert (combined.get(keyword), ignored) == (before, [keyword])
         with pytest.raises(ReportRefused) as refused:
-            apply_change(self.stored(), end(**{keyword: "OTHER"}), strict=True)
+            apply_change(self.stored(), final_change(**{keyword: "OTHER"}), strict=True)
         assert (refused.value.fault, refused.value.keywords) == (AttributeFault.UNKNOWN, (keyword,))
 
     def test_may_repeat_what_may_not_be_set(self) -> None:
-        _, ignored = apply_change(self.stored(), end(PatientName="SMITH^JANE"), strict=False)
+        _, ignored = apply_change(self.stored(), final_change(PatientName="SMITH^JANE"), strict=False)
         assert ignored == []
 
     def test_from_a_strict_modality_sets_only_what_was_created(self) -> None:
         with pytest.raises(ReportRefused) as refused:
-            apply_change(self.stored(), end(EntranceDoseInmGy="5"), strict=True)
+            apply_change(self.stored(), final_change(EntranceDoseInmGy="5"), strict=True)
         assert refused.value.keywords == ("EntranceDoseInmGy",)
-        combined, _ = apply_change(self.stored(), end(EntranceDoseInmGy="5"), strict=False)
+        combined, _ = apply_change(self.stored(), final_change(EntranceDoseInmGy="5"), strict=False)
         assert combined.EntranceDoseInmGy == 5
 
     def test_may_carry_the_uids_of_the_command(self) -> None:
-        combined, ignored = apply_change(self.stored(), end(SOPClassUID="1.2", SOPInstanceUID="1.3"), strict=True)
+        combined, ignored = apply_change(
+            self.stored(), final_change(SOPClassUID="1.2", SOPInstanceUID="1.3"), strict=True
+        )
         assert ("SOPClassUID" in combined, ignored) == (False, [])
 
     def test_leaves_the_stored_data_set_as_it_was(self) -> None:
         stored = self.stored()
-        apply_change(stored, end(), strict=False)
+        apply_change(stored, final_change(), strict=False)
         assert stored == self.stored()
 
 
 class TestTheEnd:
     def test_that_is_whole_is_taken(self) -> None:
-        assert accept_end(end(), strict=True) == []
+        assert accept_end(final_change(), strict=True) == []
 
     @pytest.mark.parametrize(
         ("lacking", "flagged"),
@@ -180,21 +184,21 @@ class TestTheEnd:
     def test_that_lacks_something_is_flagged_and_a_strict_modality_is_refused(
         self, status: str, lacking: dict[str, Any], flagged: list[str]
     ) -> None:
-        assert accept_end(end(status, **lacking), strict=False) == flagged
+        assert accept_end(final_change(status, **lacking), strict=False) == flagged
         with pytest.raises(ReportRefused) as refused:
-            accept_end(end(status, **lacking), strict=True)
+            accept_end(final_change(status, **lacking), strict=True)
         assert refused.value.fault is AttributeFault.WITHOUT_VALUE
 
     def test_is_no_matter_while_it_is_in_progress(self) -> None:
         assert accept_end(creation(), strict=True) == []
 
     def test_without_a_moment_is_the_moment_of_receipt(self) -> None:
-        report = with_end(end(PerformedProcedureStepEndDate=None, PerformedProcedureStepEndTime="99"), NOW)
+        report = with_end(final_change(PerformedProcedureStepEndDate=None, PerformedProcedureStepEndTime="99"), NOW)
         assert fields_of(report)["end_date"] == date(2026, 11, 24)
         assert fields_of(report)["end_time"] == time(9)
 
     def test_with_its_own_moment_keeps_it(self) -> None:
-        assert fields_of(with_end(end(), NOW))["end_time"] == time(14, 36, 40)
+        assert fields_of(with_end(final_change(), NOW))["end_time"] == time(14, 36, 40)
 
     def test_of_a_step_in_progress_is_not_made_up(self) -> None:
         assert fields_of(with_end(creation(), NOW))["end_date"] is None
@@ -207,14 +211,14 @@ class TestReading:
             by_number("A1"),
             PatientID="999 000 0018",
             EntranceDoseInmGy="5.1",
-            PerformedSeriesSequence=[series(2, OperatorsName="ROSE^RADIOGRAPHER"), series(3)],
+            PerformedSeriesSequence=[series(images=2), series(images=3)],
             PerformedProcedureStepDiscontinuationReasonCodeSequence=[reason],
         )
         fields = fields_of(report)
         assert (fields["series"], fields["images"], fields["dose"]) == (2, 5, "EntranceDoseInmGy: 5.1")
         assert fields["discontinuation_reason"] == "Equipment failure (110501 DCM)"
         assert (fields["start_date"], fields["start_time"]) == (date(2026, 11, 23), time(14, 31, 7))
-        assert (fields["patient_id"], fields["operators"]) == ("999 000 0018", "ROSE^RADIOGRAPHER")
+        assert (fields["patient_id"], fields["operators"]) == ("999 000 0018", "RADIOGRAPHER^ROSE")
 
     def test_of_a_report_of_nothing_finds_nothing(self) -> None:
         fields = fields_of(Dataset())

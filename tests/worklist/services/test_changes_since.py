@@ -19,7 +19,7 @@ from core.database import borrowed_connection
 from nonprod.manage_emulator import Poll, changes_since_action, poll, update_status_action
 from tests.dicom.requests import PATIENCE
 from tests.factories import WorklistItemFactory, item_of_an_action
-from tests.worklist.performed_step.reporting import by_number, change, end, scheduled, start
+from tests.worklist.performed_step.reports import by_number, create_step, final_change, scheduled_step, set_step
 from worklist.models import ItemChange, WorklistItem
 from worklist.services import ChangesSince, UpdateWorklistItemStatus
 from worklist.services.changes_since import PAGE
@@ -67,17 +67,17 @@ class TestAsking:
 
     def test_tells_what_a_machine_has_done(self) -> None:
         item = WorklistItemFactory.create(accession_number="A1")
-        start("1.1", scheduled(item))
+        create_step("1.1", scheduled_step(item))
         begun = ask()
-        change("1.1", end())
+        set_step("1.1", final_change())
         ended = ask(begun["cursor"])
         assert states(begun["changes"]) == [("A1", "IN PROGRESS")]
         assert states(ended["changes"]) == [("A1", "COMPLETED")]
         assert ended["changes"][0]["performed"]["images"] == 4
 
     def test_tells_of_a_woman_whose_report_came_before_her_item(self) -> None:
-        start("1.1", by_number("A1"))
-        change("1.1", end())
+        create_step("1.1", by_number("A1"))
+        set_step("1.1", final_change())
         before = ask()
         assert before["changes"] == []
         item_of_an_action(accession_number="A1")
@@ -306,7 +306,7 @@ class TestWhileOthersWrite:
 
         def step_comes() -> None:
             begin.wait(PATIENCE)
-            start("1.1", by_number("A1"))
+            create_step("1.1", by_number("A1"))
 
         with in_a_thread(step_comes):
             begin.wait(PATIENCE)
