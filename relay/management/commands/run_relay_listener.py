@@ -30,7 +30,7 @@ class Command(BaseCommand):
         asyncio.run(self.listen())
 
     def listener(self, on_status: Callable[[ListenerStatus], None]) -> Listener:
-        """Build the listener. A test overrides this."""
+        """Build the listener from the settings."""
         return configured_listener(on_status)
 
     async def listen(self) -> None:
