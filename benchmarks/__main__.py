@@ -1,7 +1,7 @@
-"""What does it cost? `make benchmark` measures, on a database of its own, and prints ratios side by side.
+"""Measure actions, queries and the live page on a temporary database, and print ratios side by side: `make benchmark`.
 
-Absolute numbers are of the machine at hand; the ratios say whether a cost grows with what it should not grow with.
-DATABASE_URL names another database than a temporary SQLite file; it must be empty.
+The absolute numbers are this machine's. The ratios show whether a cost grows with something it should not grow with.
+DATABASE_URL can name another database than the temporary SQLite file; it must be empty.
 """
 
 import json
@@ -18,23 +18,22 @@ if TYPE_CHECKING:
 
 ACTIONS = 10_000
 TODAY = date(2026, 11, 23)
-ROOM = 60  # women on one room's list of today
-CAP = 500  # rows of an answer, at most
+ROOM = 60  # items on one room's list for today
+CAP = 500  # the most items in one answer
 REPEATS = 15
 
 
 def main() -> None:
-    """Run every benchmark."""
     with with_a_database():
-        from benchmarks.live_page import look_on  # noqa: PLC0415
+        from benchmarks.live_page import measure_live_page  # noqa: PLC0415
 
-        look_on()
+        measure_live_page()
         execute_many_actions()
         query_small_and_large_tables()
 
 
 def execute_many_actions() -> None:
-    """Each a transaction of its own, durably committed: does the ten-thousandth cost what the first did?"""
+    """Execute ACTIONS actions, each in a durable transaction: does the last tenth cost as much as the first?"""
     from django.db import connection  # noqa: PLC0415
 
     from nonprod.manage_emulator import create_item_action  # noqa: PLC0415
@@ -46,23 +45,23 @@ def execute_many_actions() -> None:
     tenth = ACTIONS // 10
     tenths = [frames[start : start + tenth] for start in range(0, ACTIONS, tenth)]
     seconds = [timed(lambda part=part: [dispatch(frame, "benchmark") for frame in part]) for part in tenths]  # type: ignore[misc]
-    print_row("actions executed a second", f"{ACTIONS / sum(seconds):.0f}")
+    print_row("actions executed per second", f"{ACTIONS / sum(seconds):.0f}")
     print_row("last tenth ÷ first tenth", f"{seconds[-1] / seconds[0]:.2f}")
 
 
 def query_small_and_large_tables() -> None:
-    """The queries of a day out of a small and a large table: does the rest of the table cost anything?"""
+    """Query a day in a small and in a large table: does the rest of the table cost anything?"""
     fill_table()
     small = {what: median_of(query, found) for what, (query, found) in queries().items()}
     print_row(f"{SMALL} items become {LARGE}", f"{timed(multiply_table):.0f} s")
     large = {what: median_of(query, found) for what, (query, found) in queries().items()}
-    print(f"\n{'C-FIND out of a table, in ms':36} {SMALL:>10} {LARGE:>10} {'ratio':>7}")  # noqa: T201
+    print(f"\n{'C-FIND by size of the table, in ms':36} {SMALL:>10} {LARGE:>10} {'ratio':>7}")  # noqa: T201
     for what, took in small.items():
         print(f"{what:36} {took * 1000:10.1f} {large[what] * 1000:10.1f} {large[what] / took:7.2f}")  # noqa: T201
 
 
 def queries() -> dict[str, tuple["Dataset", int]]:
-    """What is asked, and how many items it finds, in the small table and in the large one."""
+    """Return each query by name, with the number of items it finds in both tables."""
     from nonprod.modality_emulator import broad_query  # noqa: PLC0415
 
     def patient_based(keyword: str, value: str) -> "Dataset":
@@ -82,7 +81,7 @@ def queries() -> dict[str, tuple["Dataset", int]]:
 
 
 def fill_table() -> None:
-    """ROOM items for today at each of two stations, of which the first are SMITHs, and the rest on other days."""
+    """Create ROOM items for today at each of two stations, the first station's all named SMITH, and the rest on other days."""
     from tests.factories import WorklistItemFactory  # noqa: PLC0415
     from worklist.models import WorklistItem  # noqa: PLC0415
 
@@ -103,9 +102,9 @@ def fill_table() -> None:
 
 
 def multiply_table() -> None:
-    """Every item so many times more, under other names: half on later days, half on earlier ones and done.
+    """Copy every item under other names until there are LARGE: half on later days, half completed on earlier ones.
 
-    In SQL, as a million takes Django minutes.
+    In SQL, because Django needs minutes for a million rows.
     """
     from django.db import connection  # noqa: PLC0415
 
@@ -144,12 +143,12 @@ def multiply_table() -> None:
 
 
 def median_of(query: "Dataset", expected: int) -> float:
-    """Seconds that a C-FIND takes, without the network."""
+    """Return the median seconds that a C-FIND takes, without the network."""
     return statistics.median(timed(lambda: answer(query, expected)) for _ in range(REPEATS))
 
 
 def answer(query: "Dataset", expected: int) -> None:
-    """What a C-FIND does."""
+    """Build the responses of a C-FIND."""
     from django.utils import timezone  # noqa: PLC0415
 
     from worklist.models import WorklistItem  # noqa: PLC0415

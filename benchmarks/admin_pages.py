@@ -1,7 +1,4 @@
-"""What do the admin's pages cost after years? Each page out of a thousand rows of each kind, and out of a million.
-
-`make benchmark` runs it with the others, `python -m benchmarks.admin_pages` alone.
-"""
+"""Measure the admin's pages with a thousand rows of each kind and with a million, and print the ratios."""
 
 import statistics
 from collections.abc import Iterator
@@ -24,7 +21,7 @@ RARE = 20
 
 
 def measure_admin_pages() -> None:
-    """Every page, out of the small tables and out of the large ones."""
+    """Time every page with the small tables and with the large ones."""
     from django.db import connection  # noqa: PLC0415
 
     fill_tables()
@@ -43,7 +40,6 @@ def measure_admin_pages() -> None:
 
 
 def somebody() -> "Client":
-    """A superuser, logged in: sees everything."""
     from django.contrib.auth.models import User  # noqa: PLC0415
     from django.test import Client  # noqa: PLC0415
 
@@ -53,12 +49,11 @@ def somebody() -> "Client":
 
 
 def median_of(client: "Client", address: str) -> float:
-    """Seconds that a page takes."""
+    """Return the seconds that a page takes."""
     return statistics.median(timed(lambda: show(client, address)) for _ in range(REPEATS))
 
 
 def show(client: "Client", address: str) -> None:
-    """A page that is there."""
     response = client.get(address)
     assert response.status_code in (200, 302), (address, response.status_code)  # noqa: S101
 
@@ -99,7 +94,7 @@ NARROWED = {
 
 
 def pages() -> Iterator[tuple[str, str]]:
-    """What is measured: the landing page, every list and its filters, and a record of each kind."""
+    """Return the addresses to measure: the start page, every list with its filters, and a record of each kind."""
     from django.urls import reverse  # noqa: PLC0415
 
     from core.models import AuditLog  # noqa: PLC0415
@@ -125,7 +120,7 @@ def pages() -> Iterator[tuple[str, str]]:
 
 
 def fill_tables() -> None:
-    """SMALL rows of each kind, of this hour; one in RARE of each is out of the ordinary."""
+    """Create SMALL rows of each kind in this hour; one in RARE of each is exceptional."""
     from django.utils import timezone  # noqa: PLC0415
 
     from core.models import AuditLog  # noqa: PLC0415
@@ -227,7 +222,7 @@ def fill_tables() -> None:
 
 
 def multiply_tables() -> None:
-    """Every row so many times more, each copy some hours earlier than the one before; the old is dealt with."""
+    """Copy every row until there are LARGE, each copy some hours older; old rows are resolved."""
     from core.models import AuditLog  # noqa: PLC0415
     from relay.models import ReceivedAction  # noqa: PLC0415
     from worklist import models  # noqa: PLC0415
@@ -246,7 +241,7 @@ def multiply_tables() -> None:
 
 
 def multiply(model: "type[Model]", *unique: str, **values: str) -> None:
-    """In SQL, as a million takes Django minutes. `unique` texts are made others; so are keys, alike in all tables."""
+    """Copy in SQL, because Django needs minutes for a million rows; `unique` texts and keys are changed."""
     from django.db import connection  # noqa: PLC0415
 
     on_sqlite = connection.vendor == "sqlite"
@@ -267,7 +262,7 @@ def multiply(model: "type[Model]", *unique: str, **values: str) -> None:
 
 
 def copied(field: "Field[Any, Any]", unique: tuple[str, ...], *, on_sqlite: bool) -> str:
-    """What the n-th copy has in a column."""
+    """Return the SQL for a column of the n-th copy."""
     column = str(field.column)
     target = field.target_field if field.is_relation else field  # type: ignore[attr-defined]
     kind = target.get_internal_type()

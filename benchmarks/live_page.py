@@ -1,6 +1,6 @@
-"""What does the live page cost with a hundred viewers? Latency of a change, and the database's queries, side by side.
+"""Measure the live page with one viewer and with a hundred: the latency of a change, and the queries per second.
 
-The viewers share one process with the server, and the machine with the writer: the latency is that of a busy machine.
+The viewers share a process with the server and the machine with the writer, so the latency is that of a busy machine.
 """
 
 import asyncio
@@ -16,24 +16,23 @@ from django.db import connection
 from django.db.backends.signals import connection_created
 from django.utils import timezone
 
-ITEMS, CHANGES_A_SECOND, SECONDS = 60, 20, 20
+ITEMS, CHANGES_PER_SECOND, SECONDS = 60, 20, 20
 FEW, MANY = 1, 100
 
 
-def look_on() -> None:
-    """With one viewer, and with many."""
+def measure_live_page() -> None:
     fill_day()
     connection_created.connect(_count_queries)
-    results = [asyncio.run(watched_by(viewers)) for viewers in (FEW, MANY)]
+    results = [asyncio.run(measure_with(viewers)) for viewers in (FEW, MANY)]
     connection_created.disconnect(_count_queries)
-    print(f"\n{'live page, ' + str(CHANGES_A_SECOND) + ' changes a second':36} {FEW:>10} {MANY:>10} viewers")  # noqa: T201
+    print(f"\n{'live page, ' + str(CHANGES_PER_SECOND) + ' changes per second':36} {FEW:>10} {MANY:>10} viewers")  # noqa: T201
     for name in results[0]:
         few, many = (result[name] for result in results)
         print(f"{name:36} {few:10.1f} {many:10.1f}")  # noqa: T201
 
 
 def fill_day() -> None:
-    """ITEMS women of today, and somebody who may see them."""
+    """Create ITEMS items for today, and a user who may see them."""
     from django.contrib.auth.models import User  # noqa: PLC0415
 
     from tests.factories import WorklistItemFactory  # noqa: PLC0415
@@ -53,8 +52,8 @@ def fill_day() -> None:
     User.objects.get_or_create(username="viewer", defaults={"is_superuser": True})
 
 
-async def watched_by(viewers: int) -> dict[str, float]:
-    """Some seconds with so many viewers: milliseconds until each change was on their pages, and queries a second."""
+async def measure_with(viewers: int) -> dict[str, float]:
+    """Return latencies in milliseconds and queries per second, measured over SECONDS with this many viewers."""
     session = await asyncio.to_thread(_session)
     async with _served() as port:
         arrivals: list[dict[str, float]] = [{} for _ in range(viewers)]
@@ -78,7 +77,7 @@ async def watched_by(viewers: int) -> dict[str, float]:
         "latency in ms, median": statistics.median(latencies),
         "latency in ms, 95 of 100": latencies[int(0.95 * len(latencies))],
         "latency in ms, longest": latencies[-1],
-        "the server's queries a second": queries,
+        "the server's queries per second": queries,
     }
 
 
@@ -110,7 +109,7 @@ async def _served() -> AsyncIterator[int]:
 
 
 async def _watch(port: int, session: str, seen: dict[str, float]) -> None:
-    """Note when the page first showed each mark: the writer's marks grow."""
+    """Record when the page first showed each mark; the writer's marks increase."""
     from websockets.asyncio.client import connect  # noqa: PLC0415
 
     headers = {"Cookie": f"sessionid={session}"}
@@ -129,7 +128,7 @@ def _mark(relay: str) -> str:
 
 
 def _change(first: int) -> dict[str, float]:
-    """CHANGES_A_SECOND for SECONDS: a woman goes on, and a mark that viewers see. Mark → when it was written."""
+    """CHANGES_PER_SECOND for SECONDS: a woman goes on, and a mark that viewers see. Mark → when it was written."""
     from core.models import Heartbeat  # noqa: PLC0415
     from worklist.models import WorklistItem  # noqa: PLC0415
 
@@ -137,8 +136,8 @@ def _change(first: int) -> dict[str, float]:
     now = timezone.now()
     states = ("IN PROGRESS", "COMPLETED", "SCHEDULED")
     begun = time.perf_counter()
-    for number in range(CHANGES_A_SECOND * SECONDS):
-        time.sleep(max(0.0, begun + number / CHANGES_A_SECOND - time.perf_counter()))
+    for number in range(CHANGES_PER_SECOND * SECONDS):
+        time.sleep(max(0.0, begun + number / CHANGES_PER_SECOND - time.perf_counter()))
         WorklistItem.objects.filter(accession_number=f"L{number % ITEMS:06}").update(status=states[number // ITEMS % 3])
         Heartbeat.objects.update_or_create(
             role="relay_listener",

@@ -1,4 +1,4 @@
-"""How it is measured: on a database of its own, in seconds of this machine, of which the ratios tell something."""
+"""Set up a temporary database, time functions and print results."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ SMALL, LARGE = 1_000, 1_000_000
 
 @contextmanager
 def with_a_database() -> Iterator[None]:
-    """Django, on a temporary SQLite file or on what DATABASE_URL names."""
+    """Set Django up on a temporary SQLite file, or on the database of DATABASE_URL."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("DATABASE_URL", f"sqlite:///{Path(folder) / 'benchmark.sqlite3'}")  # noqa: TID251
         os.environ["DJANGO_SETTINGS_MODULE"] = "gateway_project.settings.local"  # noqa: TID251
@@ -27,12 +27,11 @@ def with_a_database() -> Iterator[None]:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds that it took."""
+    """Return the seconds that a function takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def print_row(what: str, value: str) -> None:
-    """One line of the result."""
     print(f"{what:48} {value:>12}")  # noqa: T201
