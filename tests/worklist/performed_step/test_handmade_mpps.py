@@ -204,7 +204,7 @@ FINAL_CHANGE = """
 
 
 def by_dump2dcm(folder: Path, dump: str) -> bytes:
-    """Return a dump as a data set in Implicit VR Little Endian, with sequences of undefined length, without a header."""
+    """Return a dump as a data set in Implicit VR Little Endian, with sequences of undefined length, no header."""
     text, made = folder / "dump", folder / "data_set"
     text.write_text(dump, encoding="utf-8")
     command = ["dump2dcm", "--write-dataset", "--write-xfer-implicit", "--length-undefined", str(text), str(made)]
