@@ -69,8 +69,8 @@ class TestProblems:
         ("arguments", "problem"),
         [
             (["--accession", "NONE"], "There is no such step on the list of MAMMO1"),
-            (["--discontinue", "bad weather"], "no reason goes by 'bad weather': 110513 Discontinued"),
-            (["--discontinue", "equipment"], "2 reasons go by 'equipment': 110501 Equipment failure; 110516"),
+            (["--discontinue", "bad weather"], "no reason matches 'bad weather': 110513 Discontinued"),
+            (["--discontinue", "equipment"], "2 reasons match 'equipment': 110501 Equipment failure; 110516"),
             (["--date", "23.11.2026"], "date"),
             (["--port", "1"], f"no association with {CALLED} at 127.0.0.1:1"),
         ],

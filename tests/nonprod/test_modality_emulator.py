@@ -291,7 +291,7 @@ class TestRequestFailed:
         assert caught.value.status is None
 
     def test_a_server_without_mpps_is_told(self) -> None:
-        with mpps_server(takes_steps=False) as server, pytest.raises(RequestFailed, match="does not take"):
+        with mpps_server(takes_steps=False) as server, pytest.raises(RequestFailed, match="does not accept"):
             server.modality().start(row())
 
     def test_an_association_that_is_gone_is_told(self, server: MppsServer) -> None:
@@ -299,5 +299,5 @@ class TestRequestFailed:
         with server.modality().in_one_association() as modality:
             with pytest.raises(RequestFailed, match="broke"):
                 modality.start(row())
-            with pytest.raises(RequestFailed, match="gone"):
+            with pytest.raises(RequestFailed, match="has ended"):
                 modality.echo()

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from nonprod.modality_emulator import ModalityEmulator, step_query
-from nonprod.modality_emulator.worker import MOST_FAILURES, Worker, waiting_items
+from nonprod.modality_emulator.worker import MAX_FAILURES, Worker, waiting_items
 from relay.models import ReceivedAction
 from tests.dicom.requests import CALLED
 from tests.dicom.serving import port_of, serving
@@ -179,8 +179,8 @@ class TestFailures:
         played.server.answers = [0x0110] * 10
         assert played.turns(0.9) == [START]
         assert played.turns(0.1, 1.9) == [START] * 2
-        assert played.turns(0.1, 4, 8, 16, 32) == [START] * MOST_FAILURES
-        assert caplog.records[-1].getMessage() == "test item left: its request failed too often"
+        assert played.turns(0.1, 4, 8, 16, 32) == [START] * MAX_FAILURES
+        assert caplog.records[-1].getMessage() == "test item abandoned: its request failed too often"
         assert caplog.records[-1].__dict__["problem"] == "status 0110"
 
     def test_an_item_that_is_on_no_list_is_told(self, played: Played, caplog: pytest.LogCaptureFixture) -> None:
@@ -233,7 +233,7 @@ class TestRunModalityEmulator:
     def test_it_works_through_a_test_item_and_ends_with_0_on_sigterm(self, start: Start, played: Played) -> None:
         options = ["--port", str(played.server.port), "--called", CALLED, "--seconds", "0"]
         process = start("run_modality_emulator", *options)
-        process.wait_for("modality emulator working")
+        process.wait_for("modality emulator started")
         item_of_action()
         started = json.loads(process.wait_for("test item started"))
         completed = json.loads(process.wait_for("test item completed"))
