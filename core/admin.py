@@ -31,7 +31,7 @@ def actor_of(request: HttpRequest) -> str:
     return f"admin:{request.user.get_username()}"
 
 
-def page_of(record: Model) -> str:
+def admin_url(record: Model) -> str:
     """Return the address of a record's page in the admin."""
     return reverse(f"admin:{record._meta.app_label}_{record._meta.model_name}_change", args=[record.pk])
 
@@ -132,7 +132,7 @@ class RecordAdmin(AuditedAdmin):
         if len(request.GET) == 1 and set(request.GET) <= set(self.found_by) and self.has_view_permission(request):
             found = list(self.get_queryset(request).filter(**request.GET.dict()).order_by()[:2])
             if len(found) == 1:
-                return redirect(page_of(found[0]))
+                return redirect(admin_url(found[0]))
         return super().changelist_view(request, extra_context)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:

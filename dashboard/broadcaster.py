@@ -22,7 +22,7 @@ from django.db import DatabaseError, InterfaceError, connections, reset_queries
 from django.utils import timezone
 
 from dashboard.change_notifications import watch_database
-from dashboard.fragments import Page, changes_between, page_of
+from dashboard.fragments import Page, changes_between, render_page
 from dashboard.snapshot import Snapshot, take_snapshot
 from dashboard.viewer_permissions import ViewerPermissions, permissions_of_sessions
 
@@ -60,7 +60,7 @@ class Update:
         if self.snapshot is None:
             return NOTHING
         if permissions not in self.pages:
-            self.pages[permissions] = page_of(self.snapshot, permissions)
+            self.pages[permissions] = render_page(self.snapshot, permissions)
         return self.pages[permissions]
 
     def message_for(self, seen: Page, new: Page) -> str:

@@ -63,7 +63,7 @@ WORKLIST_WORDS = {
 
 
 @dataclass(frozen=True)
-class Daemon:
+class DaemonStatus:
     """A daemon's state. `since` is when the state began; without a living process, when the last one was alive."""
 
     severity: Severity
@@ -109,28 +109,28 @@ def heartbeats() -> list[Heartbeat]:
     return list(Heartbeat.objects.filter(role__in=(LISTENER, SERVER)).order_by("-beat_at"))
 
 
-def relay_listener(beats: Iterable[Heartbeat], now: datetime) -> Daemon:
+def relay_listener(beats: Iterable[Heartbeat], now: datetime) -> DaemonStatus:
     """Describe the connection to Manage."""
     return _daemon(LISTENER, RELAY_WORDS, ListenerState.OFFLINE, beats, now)
 
 
-def worklist_server(beats: Iterable[Heartbeat], now: datetime) -> Daemon:
+def worklist_server(beats: Iterable[Heartbeat], now: datetime) -> DaemonStatus:
     """Describe the worklist server."""
     return _daemon(SERVER, WORKLIST_WORDS, "", beats, now)
 
 
 def _daemon(
     role: str, words: Mapping[str, StateWords], unknown: str, beats: Iterable[Heartbeat], now: datetime
-) -> Daemon:
+) -> DaemonStatus:
     """Describe the best process of a role; a state without words is described as the state `unknown`."""
     ours = sorted((beat for beat in beats if beat.role == role), key=lambda beat: beat.beat_at, reverse=True)
     living = [beat for beat in ours if beat.beat_at >= now - STALE_AFTER]
     if not living:
         severity, shown, what_to_do = words[""]
-        return Daemon(severity, "", shown, what_to_do, ours[0].beat_at if ours else None)
+        return DaemonStatus(severity, "", shown, what_to_do, ours[0].beat_at if ours else None)
     best = next(filter(is_working, living), living[0])
     severity, shown, what_to_do = words.get(best.state, words[unknown])
-    return Daemon(severity, best.state, shown, what_to_do, best.state_since, len(living), best.details)
+    return DaemonStatus(severity, best.state, shown, what_to_do, best.state_since, len(living), best.details)
 
 
 def daemon_concerns(now: datetime) -> Iterator[Concern]:

@@ -44,7 +44,7 @@ def notices(snapshot: Snapshot, viewer: ViewerPermissions) -> list[Notice]:
     ]
 
 
-def page_of(snapshot: Snapshot, viewer: ViewerPermissions) -> Page:
+def render_page(snapshot: Snapshot, viewer: ViewerPermissions) -> Page:
     """Render every fragment with what this viewer may see and follow."""
     counts = {stage: sum(room.counts[stage] for room in snapshot.rooms) for stage in Stage}
     context = {

@@ -76,7 +76,7 @@ class Durations:
         return found
 
 
-class Outcome(NamedTuple):
+class ActionOutcome(NamedTuple):
     """The labels of `gateway_actions_total`."""
 
     action_type: str
@@ -87,7 +87,7 @@ class Outcome(NamedTuple):
 class ActionTotals:
     """Totals over all actions that were ever received."""
 
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    outcomes: Counter[ActionOutcome] = field(default_factory=Counter)
     durations: dict[str, Durations] = field(default_factory=lambda: defaultdict(Durations))
     resends: Counter[str] = field(default_factory=Counter)
 
@@ -101,17 +101,17 @@ def count_actions() -> ActionTotals:
     found = ActionTotals()
     rows = ReceivedAction.objects.order_by().values_list("action_type", "outcome", "is_final", "duration_ms")
     for action_type, outcome, is_final, duration, count in rows.annotate(found=Count("*")):
-        found.outcomes[Outcome(action_type, outcome)] += count
+        found.outcomes[ActionOutcome(action_type, outcome)] += count
         if is_final:
             found.durations[action_type].add(at_most(duration), count, duration * count)
     resends = Resend.objects.order_by()
     retried = resends.filter(answer=Resend.Answer.RETRIED).values_list("action__action_type").annotate(found=Count("*"))
     for action_type, count in retried:
-        found.outcomes[Outcome(action_type, ErrorCode.INTERNAL_ERROR.value)] += count
+        found.outcomes[ActionOutcome(action_type, ErrorCode.INTERNAL_ERROR.value)] += count
     # No action's row has these tries: a reprocessing overwrote the outcome, or failed temporarily itself.
     reprocessings = Reprocessing.objects.order_by().values_list("action__action_type", "outcome_before", "outcome")
     for action_type, before, outcome, count in reprocessings.annotate(found=Count("*")):
-        found.outcomes[Outcome(action_type, outcome if outcome in TEMPORARY_ERRORS else before)] += count
+        found.outcomes[ActionOutcome(action_type, outcome if outcome in TEMPORARY_ERRORS else before)] += count
     found.resends.update(dict(resends.values_list("answer").annotate(found=Count("*"))))
     return found
 

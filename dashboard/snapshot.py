@@ -6,7 +6,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from core.concerns import Concern, Severity, open_concerns, worst
-from dashboard.daemons import Daemon, LastAction, heartbeats, last_action, relay_listener, worklist_server
+from dashboard.daemons import DaemonStatus, LastAction, heartbeats, last_action, relay_listener, worklist_server
 from dashboard.modalities import ModalityActivity, known_modalities, modality_activity
 from dashboard.rooms import Room, todays_rooms
 
@@ -16,9 +16,9 @@ class Snapshot:
     """The gateway's state at one moment. `rooms` hold names, which only viewers who may see patients are shown."""
 
     taken_at: datetime
-    relay: Daemon
+    relay: DaemonStatus
     last_action: LastAction | None
-    worklist: Daemon
+    worklist: DaemonStatus
     rooms: tuple[Room, ...]
     modalities: tuple[ModalityActivity, ...]
     concerns: tuple[Concern, ...]

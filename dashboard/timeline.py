@@ -15,7 +15,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
-from core.admin import page_of
+from core.admin import admin_url
 from core.models import AuditLog
 from relay.models import ReceivedAction, Resend
 from worklist.models import PerformedProcedureStep, WorklistItem
@@ -59,11 +59,11 @@ def timeline_of(item: WorklistItem) -> list[Entry]:
 
 def timeline_of_action(action: ReceivedAction) -> list[Entry]:
     """Return everything that happened to the action's item; without an item, what arrived and how it was answered."""
-    item = item_of(action)
+    item = item_of_action(action)
     return timeline_of(item) if item else sorted(_of_actions([action]), key=lambda entry: entry.at)
 
 
-def item_of(action: ReceivedAction) -> WorklistItem | None:
+def item_of_action(action: ReceivedAction) -> WorklistItem | None:
     """Return the item with the action's accession number."""
     number = action.accession_number
     return WorklistItem.objects.filter(accession_number=number).first() if number else None
@@ -71,7 +71,7 @@ def item_of(action: ReceivedAction) -> WorklistItem | None:
 
 def _of_actions(actions: Iterable[ReceivedAction]) -> Iterator[Entry]:
     for action in actions:
-        link = page_of(action)
+        link = admin_url(action)
         sender = action.source_system or "an unnamed sender"
         yield Entry(
             action.received_at, f"{action.action_type} received from {sender}: {action.action_id}", link, sender
@@ -93,15 +93,15 @@ def _first_answer(action: ReceivedAction, *, retried: bool) -> Entry:
     outcome = before or action.outcome
     if retried:
         words = f"{action.action_type} failed; tried again since: {outcome}"
-        return Entry(action.received_at, words, page_of(action))
+        return Entry(action.received_at, words, admin_url(action))
     answered_at = action.received_at + timedelta(milliseconds=action.duration_ms)
     words = f"{action.action_type} answered: {outcome}, {action.duration_ms} ms"
-    return Entry(answered_at, words, page_of(action))
+    return Entry(answered_at, words, admin_url(action))
 
 
 def _of_writes(item: WorklistItem) -> Iterator[Entry]:
     """Yield who created or changed the item, from the audit log."""
-    link = page_of(item)
+    link = admin_url(item)
     for written in AuditLog.objects.filter(object_type=WorklistItem._meta.label_lower, object_id=item.pk):
         if written.operation == AuditLog.Operation.CREATE:
             yield Entry(written.created_at, f"Item created by {written.actor}", link, written.actor)
@@ -125,7 +125,7 @@ def _of_deliveries(item: WorklistItem) -> Iterator[Entry]:
             yield Entry(delivery.last_shown_at, f"Last sent to {delivery.ae_title}, {times}", link, delivery.ae_title)
     for alarm in item.alarms.all():
         words = f"Could not be sent: DICOM does not allow its {alarm.attribute}"
-        yield Entry(alarm.first_at, words, page_of(item))
+        yield Entry(alarm.first_at, words, admin_url(item))
 
 
 def _of_steps(item: WorklistItem) -> Iterator[Entry]:
@@ -133,14 +133,14 @@ def _of_steps(item: WorklistItem) -> Iterator[Entry]:
         step, counts = link.step, "" if link.counts else " (no longer counts)"
         where = step.station_ae_title or step.calling_ae_title
         clock = _clock(step.started_at)
-        yield Entry(step.created_at, f"MPPS started at {where}{clock}{counts}", page_of(step), where)
+        yield Entry(step.created_at, f"MPPS started at {where}{clock}{counts}", admin_url(step), where)
         # The step itself does not hold when its end was reported; the audit log does.
         written = AuditLog.objects.filter(object_type=PerformedProcedureStep._meta.label_lower, object_id=step.pk)
         for change in written.filter(operation=AuditLog.Operation.UPDATE):
             if status := change.after.get("status"):
                 words = [f"MPPS {status} at {where}{_clock(step.ended_at)}{counts}", f"{step.images} images"]
                 words += [step.discontinuation_reason] if step.discontinuation_reason else []
-                yield Entry(change.created_at, ", ".join(words), page_of(step), where)
+                yield Entry(change.created_at, ", ".join(words), admin_url(step), where)
 
 
 def _of_exceptions(item: WorklistItem) -> Iterator[Entry]:
@@ -152,18 +152,18 @@ def _of_exceptions(item: WorklistItem) -> Iterator[Entry]:
     }
     for exception in exceptions.values():
         label = exception.get_reason_display()
-        yield Entry(exception.created_at, f"MPPS exception: {label}", page_of(exception))
+        yield Entry(exception.created_at, f"MPPS exception: {label}", admin_url(exception))
         if exception.resolved_at:
             resolution, person = exception.get_resolution_display(), exception.resolved_by
             words = f"MPPS exception {resolution} by {person}: {label}"
-            yield Entry(exception.resolved_at, words, page_of(exception), person)
+            yield Entry(exception.resolved_at, words, admin_url(exception), person)
 
 
 def _of_outbox(item: WorklistItem) -> Iterator[Entry]:
     for change in item.changes.all():
         words = f"Change {change.number} for Manage: {change.status}"
         step = f", MPPS {change.performed['status']}" if change.performed else ""
-        yield Entry(change.at, f"{words}{step}", page_of(item))
+        yield Entry(change.at, f"{words}{step}", admin_url(item))
 
 
 def _clock(at: datetime | None) -> str:
@@ -183,7 +183,7 @@ def action_timeline(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Show everything that happened to an action and its item."""
     action = get_object_or_404(ReceivedAction, pk=pk)
     return _timeline_page(
-        request, f"Timeline of {action}: {action.outcome}", item_of(action), timeline_of_action(action)
+        request, f"Timeline of {action}: {action.outcome}", item_of_action(action), timeline_of_action(action)
     )
 
 

@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from core.database import UNAVAILABLE
-from dashboard.fragments import page_of, rooms_of
+from dashboard.fragments import render_page, rooms_of
 from dashboard.snapshot import take_snapshot
 from dashboard.viewer_permissions import ViewerPermissions
 
@@ -26,7 +26,7 @@ RELOAD_SECONDS = 10
 def live_page(request: HttpRequest) -> HttpResponse:
     """Show the gateway's state now."""
     snapshot = take_snapshot()
-    page = page_of(snapshot, ViewerPermissions.of(request.user))
+    page = render_page(snapshot, ViewerPermissions.of(request.user))
     fragments = {name: mark_safe(html) for name, html in page.items()}  # noqa: S308 - rendered from our templates
     context = {
         "fragments": fragments,

@@ -4,7 +4,7 @@ Each service has one table: its own rows, then those that every service shares (
 statuses. A handler catches everything at its outermost edge and asks `failure_response`, which also writes the log:
 
     except Exception as error:
-        response = failure_response(error, FAILURES, requestor)
+        response = failure_response(error, FIND_FAILURES, requestor)
 
 An exception must not get past the handler. pynetdicom would log its text, and a patient's data with it.
 """
@@ -28,7 +28,7 @@ class UnreadableDataSet(Exception):
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailureRow:
     """One row of a table: what a request ends with when one of these exceptions is raised.
 
     `level` is that of a log record about the failure; None where the handler's own line about the request says enough.
@@ -40,17 +40,19 @@ class Failure:
     with_traceback: bool = False
 
 
-def common_failures(*, database_away: int, refused: int, unreadable: int, internal_error: int) -> tuple[Failure, ...]:
+def common_failures(
+    *, database_unavailable: int, refused: int, unreadable: int, internal_error: int
+) -> tuple[FailureRow, ...]:
     """Return the rows that every service shares, with the statuses of one service. They catch every exception."""
     return (
-        Failure(
+        FailureRow(
             (ModalitiesUnknown, *UNAVAILABLE),
-            lambda _: failure(database_away, "Database not available, try again"),
+            lambda _: failure(database_unavailable, "Database not available, try again"),
             logging.ERROR,
         ),
-        Failure((RequestRefused,), lambda refusal: failure(refused, f"Refused: {refusal}"), logging.WARNING),
-        Failure((UnreadableDataSet,), lambda problem: failure(unreadable, str(problem))),
-        Failure(
+        FailureRow((RequestRefused,), lambda refusal: failure(refused, f"Refused: {refusal}"), logging.WARNING),
+        FailureRow((UnreadableDataSet,), lambda problem: failure(unreadable, str(problem))),
+        FailureRow(
             (Exception,),
             lambda _: failure(internal_error, "Fault in the gateway, see its log"),
             logging.ERROR,
@@ -59,7 +61,7 @@ def common_failures(*, database_away: int, refused: int, unreadable: int, intern
     )
 
 
-def failure_response(error: Exception, table: tuple[Failure, ...], requestor: Requestor) -> Dataset:
+def failure_response(error: Exception, table: tuple[FailureRow, ...], requestor: Requestor) -> Dataset:
     """Return the response of the first row that has the exception, and log the failure as the row says."""
     row = next(row for row in table if isinstance(error, row.exceptions))
     response = row.response(error)

@@ -12,10 +12,10 @@ PENDING_WITH_UNSUPPORTED_KEYS = 0xFF01
 CANCELLED = 0xFE00
 OUT_OF_RESOURCES = 0xA700
 IDENTIFIER_DOES_NOT_MATCH = 0xA900
-DATABASE_AWAY = 0xC001  # "unable to process": C001 to C003 are our own numbers
+DATABASE_UNAVAILABLE = 0xC001  # "unable to process": C001 to C003 are our own numbers
 INTERNAL_ERROR = 0xC002
-MAY_NOT_ASK = 0xC003
-CANNOT_BE_READ = 0xC310  # pynetdicom's number
+NOT_PERMITTED = 0xC003
+UNREADABLE_IDENTIFIER = 0xC310  # pynetdicom's number
 
 
 # N-CREATE and N-SET, which also have SUCCESS ----------------------------------------------------------

@@ -22,7 +22,7 @@ from honcho.printer import Message, Printer
 from core.database import borrowed_connection
 from core.heartbeat import check_daemon
 from nonprod.manage_emulator import echo_action, send_action
-from nonprod.modality_emulator import Modality, NoAnswer
+from nonprod.modality_emulator import ModalityEmulator, RequestFailed
 from relay.hybrid_connection.failures import HybridConnectionError
 
 #: The settings of the ports that processes listen on.
@@ -163,7 +163,7 @@ def wait_until_ready(stopping: threading.Event) -> None:
 def _answers(check: Callable[[], bool]) -> bool:
     try:
         return check()
-    except (HybridConnectionError, NoAnswer, OSError):
+    except (HybridConnectionError, RequestFailed, OSError):
         return False
 
 
@@ -175,9 +175,9 @@ def _relay_answers() -> bool:
     return bool(json.loads(asyncio.run(send_action(echo_action(), patience=5.0)))["status"] == "echo")
 
 
-def local_modality() -> Modality:
+def local_modality() -> ModalityEmulator:
     """Return a modality that queries the worklist on this machine."""
-    return Modality("127.0.0.1", settings.MWL_PORT, settings.MWL_AE_TITLE)
+    return ModalityEmulator("127.0.0.1", settings.MWL_PORT, settings.MWL_AE_TITLE)
 
 
 def _worklist_answers() -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from nonprod import manage_emulator
-from nonprod.modality_emulator import VIEWS, Modality, PerformedStep, broad_query, step_query, worklist_table
+from nonprod.modality_emulator import VIEWS, ModalityEmulator, PerformedStep, broad_query, step_query, worklist_table
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
 
@@ -25,7 +25,7 @@ class StepFailed(Exception):
 class MainJob:
     """Plays Manage and the modality against a running gateway. This process reads the gateway's database as well."""
 
-    modality: Modality
+    modality: ModalityEmulator
     action: dict[str, Any] = field(default_factory=lambda: manage_emulator.create_item_action(station_ae_title=STATION))
     first_reply: str = ""
     worklist: str = ""

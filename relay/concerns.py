@@ -6,7 +6,7 @@ from datetime import datetime
 from django.urls import reverse
 from django.utils import timezone
 
-from core.admin import page_of
+from core.admin import admin_url
 from core.concerns import LISTED, Concern, Occurrence, Severity, grouped
 from core.contract import ErrorCode
 from core.large_tables import midnight
@@ -39,7 +39,7 @@ def failed_actions(now: datetime) -> Iterator[Concern]:
             permission="relay.view_receivedaction",
             count=count,
             latest=tuple(
-                Occurrence(each.accession_number or str(each), page_of(each), str(each), each.received_at)
+                Occurrence(each.accession_number or str(each), admin_url(each), str(each), each.received_at)
                 for each in actions[:LISTED]
             ),
             link=reverse("admin:relay_receivedaction_changelist", query={"outcome": outcome, "day": "today"}),

@@ -1,14 +1,11 @@
-"""Record the actions that came through the relay.
-
-One row for each action, one for each time it was sent again, and one for each time a person had it executed again.
-"""
+"""Record received actions, each time one was sent again, and each time a person had one executed again."""
 
 from django.db import models
 
 from core.contract import ErrorCode
 from core.models import BaseModel
 
-#: The outcomes of actions that were not done.
+#: The outcomes of actions that were not executed.
 FAILURES = frozenset(code.value for code in ErrorCode)
 
 
@@ -16,30 +13,30 @@ class ReceivedAction(BaseModel):
     """One action with its reply. Written in the same transaction as the action's effects."""
 
     action_id = models.CharField(
-        max_length=100, unique=True, null=True, help_text="Empty where it was none by which it could be known again."
+        max_length=100, unique=True, null=True, help_text="Empty if the sender's action_id is missing or invalid."
     )
     action_type = models.CharField(max_length=64, blank=True)
     accession_number = models.CharField(max_length=16, blank=True, db_index=True)
     source_system = models.CharField(max_length=64, blank=True)
-    payload = models.TextField(help_text="The frame as it came.")
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 over the meaning of the payload.")
+    payload = models.TextField(help_text="The frame as received.")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the payload with its keys sorted.")
     connection = models.CharField(
-        max_length=200, help_text="Hybrid connection and rendezvous, or file and place in it."
+        max_length=200, help_text="The hybrid connection and rendezvous, or the file and the position in it."
     )
     correlation_id = models.CharField(max_length=64, db_index=True)
     received_at = models.DateTimeField(db_index=True)
-    outcome = models.CharField(max_length=40, help_text="The reply's status, or its code when it failed.")
-    reply = models.TextField(blank=True, help_text="The text that was answered, byte for byte.")
+    outcome = models.CharField(max_length=40, help_text="The reply's status, or its error code if the action failed.")
+    reply = models.TextField(blank=True, help_text="The reply as sent, byte for byte.")
     duration_ms = models.PositiveIntegerField(default=0)
-    is_final = models.BooleanField(default=False, help_text="The same action_id again gets this reply again.")
+    is_final = models.BooleanField(default=False, help_text="If the action is sent again, it gets this reply again.")
     times_received = models.PositiveIntegerField(default=1)
 
     class Meta:
         ordering = ("-received_at",)
         indexes = (
-            # All that metrics count, so that they read nothing else of a million rows.
+            # Covers what the metrics count: they read this index, not the rows of a large table.
             models.Index(fields=("action_type", "outcome", "is_final", "duration_ms"), name="action_for_metrics"),
-            # What the admin narrows its list by, in the order of the list.
+            # The filters of the admin's list, in the order of the list.
             models.Index(fields=("outcome", "received_at"), name="action_by_outcome"),
             models.Index(fields=("action_type", "received_at"), name="action_by_type"),
         )
@@ -53,13 +50,14 @@ class ReceivedAction(BaseModel):
 
     @property
     def failed(self) -> bool:
-        """Whether the action was refused or failed, and so was not done."""
+        """Whether the action was refused or failed, and so had no effect."""
         return self.outcome in FAILURES
 
     def claim(self) -> "ReceivedAction":
         """Insert this row, or find the row that already has its action_id; lock it until the transaction ends.
 
-        Two at the same instant: the unique action_id lets one insert; the other waits there for its commit.
+        If the same action_id arrives twice at the same moment, its unique index lets one transaction insert. The other
+        waits in the insert until the first has committed.
         """
         rows = ReceivedAction.objects
         rows.bulk_create([self], ignore_conflicts=True)
@@ -84,19 +82,19 @@ class ReceivedAction(BaseModel):
 
 
 class Resend(BaseModel):
-    """The same action_id again: a resend after a lost reply, or its misuse with a different payload."""
+    """The same action_id received again: sent again after a lost reply, or reused for a different payload."""
 
     class Answer(models.TextChoices):
-        REPEATED = "repeated", "the first reply again"
-        RETRIED = "retried", "tried again, as the first try had not ended"
-        REFUSED = "refused", "refused: another payload under the same action_id"
+        REPEATED = "repeated", "the first reply was repeated"
+        RETRIED = "retried", "executed again, because the first attempt failed in the gateway"
+        REFUSED = "refused", "refused: the payload differs from the first one"
 
     action = models.ForeignKey(ReceivedAction, on_delete=models.CASCADE, related_name="resends")
     received_at = models.DateTimeField()
     connection = models.CharField(max_length=200)
     correlation_id = models.CharField(max_length=64)
     answer = models.CharField(max_length=10, choices=Answer)
-    payload = models.TextField(blank=True, help_text="Kept only where it differs.")
+    payload = models.TextField(blank=True, help_text="Kept only if it differs from the first payload.")
     reply = models.TextField()
     duration_ms = models.PositiveIntegerField(default=0)
 
@@ -112,10 +110,10 @@ class Reprocessing(BaseModel):
 
     action = models.ForeignKey(ReceivedAction, on_delete=models.CASCADE, related_name="reprocessings")
     at = models.DateTimeField()
-    by = models.CharField(max_length=100, help_text="Who, as in the audit log.")
+    by = models.CharField(max_length=100, help_text="The person, named as in the audit log.")
     correlation_id = models.CharField(max_length=64, db_index=True)
     outcome_before = models.CharField(max_length=40)
-    reply_before = models.TextField(blank=True, help_text="What the sender had been answered, byte for byte.")
+    reply_before = models.TextField(blank=True, help_text="The earlier reply as sent, byte for byte.")
     outcome = models.CharField(max_length=40)
     reply = models.TextField()
     duration_ms = models.PositiveIntegerField(default=0)

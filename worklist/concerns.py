@@ -1,13 +1,18 @@
-"""Find what needs attention in the worklist: wrong patients, items that no machine can show, and MPPS exceptions."""
+"""Find what needs attention in the worklist: wrong patients, items that no machine can show, and MPPS exceptions.
+
+`check_items` reports the first two in the health reply as well, under the key that Manage knows.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
 
-from core.admin import page_of
+from core.admin import admin_url
 from core.concerns import COUNTED, LISTED, Concern, Occurrence, Severity, grouped
+from core.database import UNAVAILABLE
 from core.large_tables import counted
 from worklist.models import ItemAlarm, MppsException
 
@@ -31,7 +36,10 @@ def wrong_patient(now: datetime) -> Iterator[Concern]:
     words = "A machine may show the wrong woman: its report names {} and another patient"
     latest = tuple(
         Occurrence(
-            words.format(each.accession_number or "an item"), page_of(each), words.format("an item"), each.created_at
+            words.format(each.accession_number or "an item"),
+            admin_url(each),
+            words.format("an item"),
+            each.created_at,
         )
         for each in rows[:LISTED]
     )
@@ -55,7 +63,7 @@ def item_not_shown(now: datetime) -> Iterator[Concern]:
     latest = tuple(
         Occurrence(
             words.format(each.item.accession_number, each.attribute),
-            page_of(each.item),
+            admin_url(each.item),
             words.format("A woman", each.attribute),
             permission="worklist.view_worklistitem",
         )
@@ -88,7 +96,7 @@ def mpps_exceptions(now: datetime) -> Iterator[Concern]:
             permission="worklist.view_mppsexception",
             count=count,
             latest=tuple(
-                Occurrence(each.accession_number or "No number", page_of(each), "An examination", each.created_at)
+                Occurrence(each.accession_number or "No number", admin_url(each), "An examination", each.created_at)
                 for each in exceptions[:LISTED]
             ),
             link=_exceptions_page(reason),
@@ -97,3 +105,19 @@ def mpps_exceptions(now: datetime) -> Iterator[Concern]:
 
 def _exceptions_page(reason: MppsException.Reason) -> str:
     return reverse("admin:worklist_mppsexception_changelist", query={"reason__exact": reason.value})
+
+
+def check_items() -> dict[str, Any]:
+    """Check that no item of today or later fails to be shown and no wrong-patient alarm is open; count all alarms."""
+    try:
+        alarms = ItemAlarm.objects.of_open_items()
+        current = alarms.filter(item__scheduled_date__gte=timezone.localdate()).exists()
+        alarm_count = alarms.count()
+        wrong_patient_alarms = MppsException.objects.alarms().count()
+    except UNAVAILABLE as error:
+        return {"ok": False, "error": f"the alarms cannot be read ({type(error).__name__})"}
+    return {
+        "ok": not current and not wrong_patient_alarms,
+        "alarms": alarm_count,
+        "wrong_patient_alarms": wrong_patient_alarms,
+    }

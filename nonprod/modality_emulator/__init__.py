@@ -1,8 +1,17 @@
 """Emulate a mammography unit: query the worklist, perform its steps, and report them by MPPS."""
 
-from nonprod.modality_emulator.datasets import VIEWS, Dose, Series, exposed
-from nonprod.modality_emulator.modality import Modality, NoAnswer, PerformedStep
-from nonprod.modality_emulator.reasons import REASONS, UNSPECIFIED, Reason, UnknownReason, reason_named
+from nonprod.modality_emulator.datasets import (
+    REASONS,
+    UNSPECIFIED,
+    VIEWS,
+    Dose,
+    Reason,
+    Series,
+    UnknownReason,
+    exposed,
+    reason_named,
+)
+from nonprod.modality_emulator.modality import ModalityEmulator, PerformedStep, RequestFailed
 from nonprod.modality_emulator.worklist_queries import broad_query, step_query, worklist_table
 
 __all__ = [
@@ -10,10 +19,10 @@ __all__ = [
     "UNSPECIFIED",
     "VIEWS",
     "Dose",
-    "Modality",
-    "NoAnswer",
+    "ModalityEmulator",
     "PerformedStep",
     "Reason",
+    "RequestFailed",
     "Series",
     "UnknownReason",
     "broad_query",

@@ -6,39 +6,39 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from pydicom.dataset import Dataset
 
-from nonprod.modality_emulator import Modality, NoAnswer, PerformedStep, Series
+from nonprod.modality_emulator import ModalityEmulator, PerformedStep, RequestFailed, Series
 from nonprod.models import Examination
 
 Status = Examination.Status
 
 
-def examinations(unit: Modality) -> Any:
+def examinations(unit: ModalityEmulator) -> Any:
     """Return the unit's examinations, latest first."""
     return Examination.objects.filter(station_ae_title=unit.ae_title)
 
 
-def current_examination(unit: Modality) -> Examination | None:
+def current_examination(unit: ModalityEmulator) -> Examination | None:
     found: Examination | None = examinations(unit).filter(status=Status.IN_PROGRESS).first()
     return found
 
 
 def begin(step: PerformedStep) -> None:
-    """Save a step, then send its N-CREATE; raises NoAnswer if that fails or the unit has an open examination."""
+    """Save a step, then send its N-CREATE; raises RequestFailed if that fails or the unit has an open examination."""
     unit = step.modality.ae_title
     examination = Examination(uid=step.uid, station_ae_title=unit, attributes=step.attributes.to_json())
     try:
         with transaction.atomic():
             examination.save()
     except IntegrityError:
-        raise NoAnswer(f"{unit} has another examination open: finish that first") from None
+        raise RequestFailed(f"{unit} has another examination open: finish that first") from None
     try:
         step.create()
-    except NoAnswer:
+    except RequestFailed:
         examination.delete()
         raise
 
 
-def step_of(examination: Examination, unit: Modality) -> PerformedStep:
+def step_of(examination: Examination, unit: ModalityEmulator) -> PerformedStep:
     """Restore the step as it was last saved."""
     series = [Series(**{**one, "images": tuple(one["images"])}) for one in examination.series]
     return PerformedStep(unit, attributes_of(examination), uid=examination.uid, series=series)

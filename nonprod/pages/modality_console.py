@@ -20,7 +20,15 @@ from django.views.decorators.http import require_POST, require_safe
 from pydicom.dataset import Dataset
 
 from nonprod.local_gateway import local_modality
-from nonprod.modality_emulator import REASONS, VIEWS, Modality, NoAnswer, PerformedStep, reason_named, step_query
+from nonprod.modality_emulator import (
+    REASONS,
+    VIEWS,
+    ModalityEmulator,
+    PerformedStep,
+    RequestFailed,
+    reason_named,
+    step_query,
+)
 from nonprod.models import Examination
 from nonprod.pages.access import only_with_emulated_relay
 from nonprod.pages.examinations import attributes_of, begin, current_examination, examinations, save, step_of
@@ -114,7 +122,7 @@ def console(request: HttpRequest) -> HttpResponse:
     return render(request, "nonprod/modality.html", context)
 
 
-def _search_result(request: HttpRequest, unit: Modality) -> dict[str, Any]:
+def _search_result(request: HttpRequest, unit: ModalityEmulator) -> dict[str, Any]:
     search, text = SEARCHES.get(request.GET.get("ask", "")), request.GET.get("text", "").strip()
     if search is None:
         return {}
@@ -122,7 +130,7 @@ def _search_result(request: HttpRequest, unit: Modality) -> dict[str, Any]:
         return {"search": search, "problem": f"Enter a value: {search.field} is empty"}
     try:
         rows = unit.query(search.identifier(SearchInput(unit.ae_title, timezone.localdate(), text)))
-    except (NoAnswer, ValueError) as error:
+    except (RequestFailed, ValueError) as error:
         return {"search": search, "text": text, "problem": str(error)}
     return {
         "search": search,
@@ -208,7 +216,7 @@ def start(request: HttpRequest) -> HttpResponse:
     def begin_examination() -> None:
         rows = unit.query(step_query(number)) if number else []
         if not rows:
-            raise NoAnswer("The patient is not on the list any more: search again")
+            raise RequestFailed("The patient is not on the list any more: search again")
         begin(unit.prepare(rows[0]))
 
     if _attempt(request, begin_examination, "N-CREATE: 0000, IN PROGRESS"):
@@ -263,17 +271,17 @@ def _attempt(request: HttpRequest, act: Callable[[], None], success: str) -> boo
     """Send a request and show the server's answer on the next page; return whether it succeeded."""
     try:
         act()
-    except (NoAnswer, ValueError) as error:
+    except (RequestFailed, ValueError) as error:
         messages.error(request, str(error))
         return False
     messages.success(request, success)
     return True
 
 
-def _unit(values: Any) -> Modality:
+def _unit(values: Any) -> ModalityEmulator:
     name = values.get("unit")
     return replace(local_modality(), ae_title=name if name in UNITS else UNITS[0])
 
 
-def _redirect_to_console(unit: Modality, **query: str) -> HttpResponse:
+def _redirect_to_console(unit: ModalityEmulator, **query: str) -> HttpResponse:
     return redirect(f"{reverse('nonprod:modality')}?{urlencode({'unit': unit.ae_title, **query})}")

@@ -29,7 +29,7 @@ from .failures import HybridConnectionError, Pace
 from .http_request import Respond, not_found, serve_rendezvous_request, serve_request
 from .liveness import EchoOutcome, LivenessPolicy
 from .reconnection import ReconnectionPolicy
-from .rendezvous import Answer, RendezvousPolicy, serve_sender
+from .rendezvous import AnswerFrame, RendezvousPolicy, serve_sender
 from .rendezvous_limit import RendezvousLimit
 from .status import ListenerState, ListenerStatus
 from .tokens import TokenProvider
@@ -61,7 +61,7 @@ class Listener:
 
     address: HybridConnectionAddress
     tokens: TokenProvider
-    answer: Answer
+    answer: AnswerFrame
     respond: Respond = not_found
     reconnection: ReconnectionPolicy = field(default_factory=ReconnectionPolicy)
     liveness: LivenessPolicy = field(default_factory=LivenessPolicy)

@@ -15,7 +15,7 @@ from .websocket import ConnectionClosed, FrameLimit, Timeouts, aborted_on_failur
 logger = logging.getLogger(__name__)
 
 #: Handles one frame of a sender, and returns the text to reply with.
-Answer = Callable[[bytes, Accept], Awaitable[str]]
+AnswerFrame = Callable[[bytes, Accept], Awaitable[str]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RendezvousPolicy:
         return FrameLimit(self.frame_bytes, lambda _first: (self.oversize_reply,) if self.oversize_reply else ())
 
 
-async def serve_sender(accept: Accept, answer: Answer, limit: RendezvousLimit, policy: RendezvousPolicy) -> None:
+async def serve_sender(accept: Accept, answer: AnswerFrame, limit: RendezvousLimit, policy: RendezvousPolicy) -> None:
     """Join the sender, take one frame, send one reply and close; reject with 503 when the limit is reached.
 
     Never raises: a bad sender must not end the listener.

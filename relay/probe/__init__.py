@@ -1,1 +1,1 @@
-"""Says, step by step, whether this machine reaches its hybrid connection and, where it does not, what to do."""
+"""Find out, step by step, whether this machine can reach its hybrid connection and, if not, what to correct."""

@@ -1,202 +1,250 @@
-"""Check the network: DNS, TCP, the proxy, TLS, the clock.
+"""Connect to the relay in separate stages: TCP, the proxy's CONNECT, TLS, one HTTP request.
 
-RFC 9110 (CONNECT, 407), RFC 7617 (Basic). With a proxy, DNS and TCP concern the proxy, which looks up the relay.
+The listener does all this in one call (relay/hybrid_connection/websocket.py). Here each stage can be tried by itself,
+so that the one that fails can be named. RFC 9110 (CONNECT, 407), RFC 7617 (Basic), RFC 5280 (certificates).
 """
 
 import asyncio
-import ipaddress
-import socket
+import base64
+import io
 import ssl
-import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from http.client import HTTPException, HTTPMessage, parse_headers
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies
 
-from relay.hybrid_connection.failures import (
-    EXPIRED,
-    NOT_YET_VALID,
-    WRONG_ADDRESS,
-    WRONG_HOST,
-    clock_skew,
-    seconds_behind,
-)
-from relay.probe.certificates import presented, read_certificate, shown_time, today, trusted_here
-from relay.probe.report import NotNeeded, Problem, StepFailed
-from relay.probe.route import NoHttp, Proxy, ProxyRefused, Route, get, secured, tunnel
-from relay.probe.site import Site
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
-CONNECTING_SECONDS = 10.0
-BEHIND_A_PROXY = "In a network that only a proxy may leave, set HTTPS_PROXY."
+from relay.hybrid_connection.address import HybridConnectionAddress
+from relay.hybrid_connection.websocket import proxy_for, tls_context
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+#: Scheme of a proxy's URL → default port.
+PROXY_PORTS = {"http": 80, "https": 443}
+#: The `*_PROXY` variables in which websockets looks for the proxy of a wss:// address.
+PROXY_VARIABLES = ("wss", "socks", "https")
 
 
-async def look_up(site: Site) -> str:
-    """The addresses of whatever this machine connects to."""
-    host, port = site.route.first
+class InvalidProxyUrl(ValueError):
+    """HTTPS_PROXY cannot be used. The message quotes nothing of it, since any part may be a password."""
+
+
+class NotHttp(Exception):
+    """The other side sent something that is not HTTP, or nothing."""
+
+
+@dataclass(frozen=True)
+class ResponseHead:
+    """The status and headers of an HTTP response."""
+
+    status: int
+    headers: HTTPMessage
+
+
+class ProxyRefused(Exception):
+    """The proxy refused to connect to the relay. `auth_schemes` are those it accepts, such as `basic`."""
+
+    def __init__(self, head: ResponseHead) -> None:
+        super().__init__(f"{head.status}")
+        self.status = head.status
+        # RFC 9110 says Proxy-Authenticate; tinyproxy sends WWW-Authenticate.
+        names = "Proxy-Authenticate", "WWW-Authenticate"
+        challenges = [challenge for name in names for challenge in head.headers.get_all(name, [])]
+        self.auth_schemes = [challenge.split()[0].lower() for challenge in challenges if challenge.strip()]
+
+
+# The route ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """The proxy in HTTPS_PROXY; `tls` if the connection to the proxy itself uses TLS."""
+
+    host: str
+    port: int
+    tls: bool = False
+    user: str | None = None
+    password: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def authorization(self) -> str:
+        """The Proxy-Authorization header line (RFC 7617); empty without a user name."""
+        if self.user is None:
+            return ""
+        credentials = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        return f"Proxy-Authorization: Basic {credentials}\r\n"
+
+
+@dataclass(frozen=True)
+class Route:
+    """How this machine reaches the relay.
+
+    `plain` means without TLS, to an emulator. `bypasses_proxy` means that there is a proxy, but NO_PROXY excludes the
+    relay.
+    """
+
+    host: str
+    port: int
+    plain: bool = False
+    proxy: Proxy | None = None
+    bypasses_proxy: bool = False
+
+    @property
+    def target(self) -> str:
+        """The relay's host and port, as CONNECT and Host need them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def first_hop(self) -> tuple[str, int]:
+        """The host and port to which this machine itself connects."""
+        return (self.proxy.host, self.proxy.port) if self.proxy else (self.host, self.port)
+
+    @property
+    def first_hop_name(self) -> str:
+        return "the proxy" if self.proxy else "the relay"
+
+
+def route_to(address: HybridConnectionAddress) -> Route:
+    """Return the route that a listener takes to `address`; raise InvalidProxyUrl if HTTPS_PROXY cannot be used."""
+    url = proxy_for(address.listen_url)
+    bypasses_proxy = not address.plain and not url and any(name in getproxies() for name in PROXY_VARIABLES)
+    proxy = parse_proxy_url(url) if url else None
+    return Route(address.host.strip("[]"), address.port, address.plain, proxy, bypasses_proxy)
+
+
+def parse_proxy_url(url: str) -> Proxy:
+    """Parse a proxy's URL; raise InvalidProxyUrl if it cannot be used."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError):
-        raise StepFailed(unknown_name(site.route, host)) from None
-    site.addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    shown = f"{host} is {'an address already' if is_address(host) else ', '.join(site.addresses)}"
-    return shown + (f" (the proxy, which itself looks up {site.route.host})" if site.route.proxy else "")
-
-
-def is_address(host: str) -> bool:
-    """Whether there is nothing to look up."""
-    try:
-        return bool(ipaddress.ip_address(host))
+        parts = urlsplit(url)
     except ValueError:
-        return False
-
-
-def unknown_name(route: Route, host: str) -> Problem:
-    """A name that DNS does not have."""
-    setting = "HTTPS_PROXY" if route.proxy else "AZURE_RELAY_NAMESPACE"
-    remedy = f"Compare it with {setting}. If it is right, this machine's DNS server must know it: nslookup {host}."
-    remedy += "" if route.proxy else f" {BEHIND_A_PROXY}"
-    return Problem(f"the name of {route.whose}, {host}, is not known here", remedy)
-
-
-async def connect(site: Site) -> str:
-    """A TCP connection to at least one of the addresses."""
-    port = site.route.first[1]
-    refusals = await asyncio.gather(*(refusal_of(address, port) for address in site.addresses))
-    closed = {address: refusal for address, refusal in zip(site.addresses, refusals, strict=True) if refusal}
-    shown = ", ".join(f"{address}: {refusal}" for address, refusal in closed.items())
-    if len(closed) == len(site.addresses):
-        raise StepFailed(unreachable(site.route, shown))
-    answering = ", ".join(address for address in site.addresses if address not in closed)
-    return f"{site.route.whose} answers on port {port} of {answering}" + (f", and not on {shown}" if shown else "")
-
-
-async def refusal_of(address: str, port: int) -> str:
-    """Why an address does not answer; empty where it does."""
+        raise InvalidProxyUrl("HTTPS_PROXY cannot be read") from None
     try:
-        async with asyncio.timeout(CONNECTING_SECONDS):
-            _, writer = await asyncio.open_connection(address, port)
-    except TimeoutError:
-        return f"no answer in {CONNECTING_SECONDS:g} s"
-    except ConnectionRefusedError:
-        return "connection refused"
-    except OSError as error:
-        return f"no way there (error {error.errno})"
-    writer.transport.abort()
-    return ""
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidProxyUrl("the port in HTTPS_PROXY is not a number") from None
+    if parts.scheme not in PROXY_PORTS:
+        raise InvalidProxyUrl("HTTPS_PROXY does not begin with http:// or https://")
+    if not host or parts.path.strip("/") or parts.query or parts.fragment:
+        raise InvalidProxyUrl("HTTPS_PROXY is not just a host and a port")
+    if parts.username is not None and parts.password is None:
+        raise InvalidProxyUrl("HTTPS_PROXY has a user name without a password")
+    user = None if parts.username is None else unquote(parts.username)
+    default_port = PROXY_PORTS[parts.scheme]
+    return Proxy(host, port or default_port, parts.scheme == "https", user, unquote(parts.password or ""))
 
 
-def unreachable(route: Route, shown: str) -> Problem:
-    """Nothing answers."""
-    cause = f"{route.whose} does not answer on port {route.first[1]} ({shown})"
-    if route.proxy:
-        return Problem(cause, f"Is {route.proxy} in HTTPS_PROXY right, does the proxy run, may this machine reach it?")
-    port = "" if route.port == 443 else f"AZURE_RELAY_NAMESPACE names port {route.port}, where Azure has 443. "
-    remedy = "Every firewall on the way must let this machine out to *.servicebus.windows.net on port 443 (TCP)."
-    return Problem(cause, f"{port}{remedy} {BEHIND_A_PROXY}")
+# The stages -----------------------------------------------------------------------------------------------------------
 
 
-async def pass_proxy(site: Site) -> str:
-    """The proxy connects us to the relay."""
-    route, proxy = site.route, site.route.proxy
-    if proxy is None:
-        raise NotNeeded(why_no_proxy(route))
+@asynccontextmanager
+async def open_tunnel(route: Route) -> AsyncIterator[Streams]:
+    """Connect to the relay's port, through the proxy if there is one.
+
+    Raises ProxyRefused or NotHttp, according to the proxy's answer, and OSError.
+    """
+    proxy = route.proxy
+    reader, writer = await asyncio.open_connection(*route.first_hop, ssl=tls_context() if proxy and proxy.tls else None)
     try:
-        async with tunnel(route):
-            who = "" if proxy.user is None else f" as {proxy.user}"
-            return f"{proxy}{who} connects us to {route.target}"
-    except ProxyRefused as refused:
-        raise StepFailed(refusal_by_proxy(route, proxy, refused)) from None
-    except (NoHttp, OSError) as error:
-        cause = f"{proxy} does not answer as an HTTP proxy does ({type(error).__name__})"
-        remedy = "Is its port in HTTPS_PROXY right, and http:// or https:// as it wants? Ask whoever runs it."
-        raise StepFailed(Problem(cause, remedy)) from None
+        if proxy:
+            request_line = f"CONNECT {route.target} HTTP/1.1"
+            writer.write(f"{request_line}\r\nHost: {route.target}\r\n{proxy.authorization}\r\n".encode())
+            head = await read_response_head(reader)
+            if not 200 <= head.status < 300:
+                raise ProxyRefused(head)
+        yield reader, writer
+    finally:
+        writer.transport.abort()
 
 
-def why_no_proxy(route: Route) -> str:
-    """Why none is used."""
-    if route.plain:
-        return "none: an emulator on this machine is spoken to directly"
-    return f"none used: NO_PROXY excludes {route.host}" if route.bypassed else "none configured (HTTPS_PROXY)"
+@asynccontextmanager
+async def open_tls(route: Route, context: ssl.SSLContext | None = None) -> AsyncIterator[Streams]:
+    """Connect to the relay with TLS (without it on a plain route). Raises as open_tunnel does, and SSLError."""
+    async with open_tunnel(route) as (reader, writer):
+        if not route.plain:
+            await writer.start_tls(context or tls_context(), server_hostname=route.host)
+        yield reader, writer
 
 
-def refusal_by_proxy(route: Route, proxy: Proxy, refused: ProxyRefused) -> Problem:
-    """What a proxy's status means. 401 is what tinyproxy says of a wrong password."""
-    status = refused.status
-    if status in (401, 407):
-        return unauthenticated(proxy, refused)
-    if status >= 500:
-        cause = f"the proxy {proxy} works, but cannot reach the relay at {route.target} ({status})"
-        return Problem(cause, "Is AZURE_RELAY_NAMESPACE right? If so, ask whoever runs the proxy.")
-    cause = f"the proxy {proxy} does not let us through to {route.target} ({status})"
-    return Problem(
-        cause, f"It must allow CONNECT to *.servicebus.windows.net on port {route.port}: ask whoever runs it."
-    )
+async def get_response_head(route: Route) -> ResponseHead:
+    """Send the relay `GET /`, without credentials, and return the head of its response."""
+    async with open_tls(route) as (reader, writer):
+        writer.write(f"GET / HTTP/1.1\r\nHost: {route.target}\r\nConnection: close\r\n\r\n".encode())
+        return await read_response_head(reader)
 
 
-def unauthenticated(proxy: Proxy, refused: ProxyRefused) -> Problem:
-    """A proxy that does not take us for somebody it knows."""
-    if refused.offers and "basic" not in refused.offers:
-        cause = (
-            f"the proxy {proxy} takes no user name with password, but {', '.join(refused.offers)} ({refused.status})"
-        )
-        return Problem(cause, "Ask whoever runs it to allow Basic, or to let this machine through without.")
-    if proxy.user is None:
-        cause = f"the proxy {proxy} wants a user name and password, and HTTPS_PROXY has none ({refused.status})"
-        return Problem(cause, f"HTTPS_PROXY=http://user:password@{proxy}")
-    cause = f"the proxy {proxy} refuses the user name {proxy.user} with the password in HTTPS_PROXY ({refused.status})"
-    return Problem(
-        cause, "Compare both with what its owner gave you; special characters as %40 for @, %3A for :, %25 for %."
-    )
-
-
-async def shake_hands(site: Site) -> str:
-    """TLS, with a certificate that is trusted and the relay's own."""
-    route = site.route
-    if route.plain:
-        raise NotNeeded("none: plain ws://, to an emulator on this machine")
+async def read_response_head(reader: asyncio.StreamReader) -> ResponseHead:
+    """Read the head of an HTTP response; raise NotHttp if something else arrives."""
     try:
-        async with secured(route) as (_, writer):
-            tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
-            certificate = read_certificate(tls.getpeercert(binary_form=True) or b"")
-            return f"{tls.version()}; certificate by {certificate.issuer}, until {shown_time(certificate.ends)}"
-    except ssl.SSLCertVerificationError as error:
-        raise StepFailed(await untrusted(route, error)) from None
-    except (ProxyRefused, NoHttp, OSError) as error:
-        cause = f"the TLS handshake with {route.target} failed ({getattr(error, 'reason', '') or type(error).__name__})"
-        remedy = "Is that a relay's host and port? Does a proxy or firewall on the way break TLS open, or forbid it?"
-        raise StepFailed(Problem(cause, remedy)) from None
+        text = await reader.readuntil(b"\r\n\r\n")
+        line, _, rest = text.partition(b"\r\n")
+        version, status = line.split()[:2]
+        if not version.startswith(b"HTTP/"):
+            raise NotHttp
+        return ResponseHead(int(status), parse_headers(io.BytesIO(rest)))
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, HTTPException):
+        raise NotHttp from None
 
 
-async def untrusted(route: Route, error: ssl.SSLCertVerificationError) -> Problem:
-    """What is wrong with the certificate that was shown, and whose it is."""
-    certificate = await presented(route)
-    issuer = certificate.issuer if certificate else "an unknown authority"
-    if error.verify_code in (NOT_YET_VALID, EXPIRED):
-        span = f", good from {shown_time(certificate.begins)} to {shown_time(certificate.ends)}" if certificate else ""
-        cause = f"{error.verify_message}: it is by {issuer}{span}; this machine's clock says {today()}"
-        return Problem(cause, f"If the clock is wrong, set it. If it is right, {issuer} must renew the certificate.")
-    if error.verify_code in (WRONG_HOST, WRONG_ADDRESS):
-        names = ", ".join(certificate.names) if certificate else "another host"
-        cause = f"the certificate, by {issuer}, is not for {route.host} but for {names}"
-        return Problem(
-            cause, "Is AZURE_RELAY_NAMESPACE right? If so, something on the way answers in the relay's place."
-        )
-    cause = f"the certificate is by {issuer}, which is not trusted here ({error.verify_message}); {trusted_here()}"
-    remedy = (
-        f"If {issuer} is your own organisation's, or its proxy's: put that authority's root certificate (PEM) into a "
-        "file, and its path into SSL_CERT_FILE. If not: have *.servicebus.windows.net exempted from inspection."
-    )
-    return Problem(cause, remedy)
+# Certificates ---------------------------------------------------------------------------------------------------------
 
 
-async def compare_clocks(site: Site) -> str:
-    """This machine's clock against the service's."""
+@dataclass(frozen=True)
+class CertificateSummary:
+    """What the probe prints of a certificate. `hosts` is the subject if the certificate names no host."""
+
+    hosts: tuple[str, ...]
+    issuer: str
+    not_before: datetime
+    not_after: datetime
+
+
+def peer_certificate(writer: asyncio.StreamWriter) -> CertificateSummary:
+    """Summarise the certificate of the other end of a TLS connection; raise ValueError if it cannot be read."""
+    tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    certificate = x509.load_der_x509_certificate(tls.getpeercert(binary_form=True) or b"")
     try:
-        date = (await get(site.route)).headers.get("Date", "")
-    except (NoHttp, ProxyRefused, OSError) as error:
-        cause = f"{site.route.target} does not answer an HTTP request ({type(error).__name__})"
-        raise StepFailed(Problem(cause, "Is that a relay's host and port?"), goes_on=True) from None
-    now = time.time()
-    behind = seconds_behind(date, now)
-    if behind is None:
-        raise NotNeeded("the service does not tell the time")
-    if skew := clock_skew(date, now):
-        remedy = "Have it set by NTP (timedatectl, chronyc); a container or virtual machine has the clock of its host."
-        raise StepFailed(Problem(skew.removesuffix(": set it"), remedy), goes_on=True)
-    return f"this machine's is right to {max(1, round(abs(behind)))} s, by the service's"
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        hosts = [format_name(certificate.subject)]
+    else:
+        addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+        hosts = [*names.get_values_for_type(x509.DNSName), *addresses]
+    issuer = format_name(certificate.issuer)
+    return CertificateSummary(tuple(hosts), issuer, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+
+
+def format_name(name: x509.Name) -> str:
+    """Format a distinguished name as its common name and organisation, or in full if it has neither."""
+    oids = NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME
+    attributes = [attribute for oid in oids for attribute in name.get_attributes_for_oid(oid)]
+    return ", ".join(str(attribute.value) for attribute in attributes) or name.rfc4514_string()
+
+
+async def get_unverified_certificate(route: Route) -> CertificateSummary | None:
+    """Return the relay's certificate without verifying it; None if it cannot be had. Only the handshake is sent."""
+    unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
+    try:
+        async with open_tls(route, unverified) as (_, writer):
+            return peer_certificate(writer)
+    except (OSError, ValueError):
+        return None
+
+
+def describe_trusted_authorities() -> str:
+    """Say how many certificate authorities are trusted, and from which file they come.
+
+    The TLS library silently ignores an SSL_CERT_FILE that does not exist.
+    """
+    number = tls_context().cert_store_stats()["x509_ca"]
+    paths = ssl.get_default_verify_paths()
+    file = paths.cafile or f"no file: {paths.openssl_cafile_env}, if set, names a file that does not exist"
+    return f"trusted authorities: {number}, from {file}"

@@ -1,4 +1,8 @@
-"""Run the steps of a probe in order, and print their outcomes."""
+"""Run the steps of a probe in order, and format their outcomes for printing.
+
+A step that fails blocks the steps that need it, and those that need them; they are skipped, and the outcome names the
+step that failed. All other steps run, so that one probe finds as many faults as possible.
+"""
 
 import asyncio
 import logging
@@ -10,9 +14,9 @@ from typing import Generic, TypeVar
 
 logger = logging.getLogger(__name__)
 
-HELD, FAILED, LEFT_OUT = "✓", "✗", "–"
+PASSED, FAILED, SKIPPED = "✓", "✗", "–"
 WIDTH = 96
-S = TypeVar("S")
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
@@ -24,97 +28,98 @@ class Problem:
 
 
 class StepFailed(Exception):
-    """A step does not hold. With `goes_on`, the steps that need it can be tried all the same."""
+    """A step failed. With `blocks=False`, the steps that need it are run all the same."""
 
-    def __init__(self, *problems: Problem, goes_on: bool = False) -> None:
+    def __init__(self, *problems: Problem, blocks: bool = True) -> None:
         super().__init__("; ".join(problem.cause for problem in problems))
         self.problems = problems
-        self.goes_on = goes_on
+        self.blocks = blocks
 
 
 class NotNeeded(Exception):
-    """There is nothing to be tried here; the text says why. The steps that need it are tried."""
+    """A step does not apply here; the message says why. The steps that need it are run."""
 
 
 @dataclass(frozen=True)
-class Step(Generic[S]):
-    """One question. `take` says what was seen, or raises StepFailed or NotNeeded; `needs` are steps before it."""
+class Step(Generic[C]):
+    """One step of a probe.
+
+    `run` gets the context that all steps share. It returns what it found, or raises StepFailed or NotNeeded. `needs`
+    names earlier steps. `seconds` is the time limit.
+    """
 
     name: str
-    take: Callable[[S], Awaitable[str]]
+    run: Callable[[C], Awaitable[str]]
     needs: tuple[str, ...] = ()
     seconds: float = 20.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a step: its mark, its time in milliseconds where it was tried, what was seen or went wrong."""
+    """The outcome of a step. `milliseconds` is None if the step was not run."""
 
     name: str
     mark: str
-    seen: str = ""
+    finding: str = ""
     problems: Sequence[Problem] = field(default=())
-    ms: int | None = None
+    milliseconds: int | None = None
 
 
-async def take(steps: Sequence[Step[S]], subject: S) -> AsyncIterator[Outcome]:
-    """Each step's outcome in turn; a step of which another that it needs has failed is left out."""
-    broken: dict[str, str] = {}
+async def run_steps(steps: Sequence[Step[C]], context: C) -> AsyncIterator[Outcome]:
+    """Run the steps in order, and yield the outcome of each as soon as it is known."""
+    blocked_by: dict[str, str] = {}  # the step that failed, for itself and for each step that needs it
     for step in steps:
-        if cause := next((broken[name] for name in step.needs if name in broken), ""):
-            broken[step.name] = cause
-            yield Outcome(step.name, LEFT_OUT, f"not tried: {cause} has failed")
+        if failed := next((blocked_by[name] for name in step.needs if name in blocked_by), ""):
+            blocked_by[step.name] = failed
+            yield Outcome(step.name, SKIPPED, f"not tried: {failed} failed")
             continue
-        outcome, goes_on = await _take_one(step, subject)
-        if not goes_on:
-            broken[step.name] = step.name
-        yield outcome
+        started = time.perf_counter()
+        mark, finding, problems, blocks = await _run_step(step, context)
+        if blocks:
+            blocked_by[step.name] = step.name
+        yield Outcome(step.name, mark, finding, problems, round((time.perf_counter() - started) * 1000))
 
 
-async def _take_one(step: Step[S], subject: S) -> tuple[Outcome, bool]:
-    """One step's outcome, and whether those that need it can be tried."""
-    started = time.perf_counter()
-
-    def outcome(mark: str, seen: str = "", problems: Sequence[Problem] = ()) -> Outcome:
-        return Outcome(step.name, mark, seen, problems, round((time.perf_counter() - started) * 1000))
-
+async def _run_step(step: Step[C], context: C) -> tuple[str, str, Sequence[Problem], bool]:
+    """Return the step's mark, finding and problems, and whether it blocks the steps that need it."""
     try:
         async with asyncio.timeout(step.seconds):
-            return outcome(HELD, await step.take(subject)), True
+            return PASSED, await step.run(context), (), False
     except NotNeeded as reason:
-        return outcome(LEFT_OUT, str(reason)), True
+        return SKIPPED, str(reason), (), False
     except StepFailed as failure:
-        return outcome(FAILED, problems=failure.problems), failure.goes_on
+        return FAILED, "", failure.problems, failure.blocks
     except TimeoutError:
-        late = Problem(
-            f"no answer in {step.seconds:g} s", "Does a firewall or proxy on the way swallow the connection?"
-        )
-        return outcome(FAILED, problems=[late]), False
-    except Exception as error:  # the outermost edge of a step: the others still have something to say
+        remedy = "Check whether a firewall or proxy on the way drops the connection."
+        problem = Problem(f"no answer within {step.seconds:g} s", remedy)
+    except Exception as error:  # the outermost edge of a step: the others can still find something
         logger.exception("a step of the probe failed", extra={"step": step.name})
-        fault = Problem(f"a fault of the probe's own ({type(error).__name__})", "Send the traceback to its developers.")
-        return outcome(FAILED, problems=[fault]), False
+        problem = Problem(
+            f"internal error of the probe ({type(error).__name__})", "Send the traceback to its developers."
+        )
+    return FAILED, "", (problem,), True
 
 
-def lines(outcome: Outcome) -> list[str]:
-    """The outcome as it is printed: what to do stands below what is wrong."""
-    ms = "" if outcome.ms is None else f"{outcome.ms} ms"
-    head = f"{outcome.mark} {outcome.name:<10} {ms:>8}  "
-    texts = _wrapped(outcome.seen)
+def format_outcome(outcome: Outcome) -> list[str]:
+    """Return the lines to print, each remedy below its cause."""
+    duration = "" if outcome.milliseconds is None else f"{outcome.milliseconds} ms"
+    head = f"{outcome.mark} {outcome.name:<10} {duration:>8}  "
+    paragraphs = [outcome.finding]
     for problem in outcome.problems:
-        texts += [*_wrapped(problem.cause), *_wrapped(f"→ {problem.remedy}")]
-    return [(head if place == 0 else " " * len(head)) + text for place, text in enumerate(texts)]
+        paragraphs += [problem.cause, f"→ {problem.remedy}"]
+    texts = [
+        line
+        for paragraph in paragraphs
+        # Keep paths, names and settings whole, so that they can be copied.
+        for line in textwrap.wrap(paragraph, WIDTH, break_long_words=False, break_on_hyphens=False)
+    ]
+    return [(head if number == 0 else " " * len(head)) + text for number, text in enumerate(texts)]
 
 
-def _wrapped(text: str) -> list[str]:
-    """So that a path, a name or a setting stays in one piece to be copied."""
-    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
-
-
-def verdict(outcomes: Sequence[Outcome]) -> tuple[bool, str]:
-    """Whether everything holds that must, and the last line."""
+def summarise(outcomes: Sequence[Outcome]) -> tuple[bool, str]:
+    """Return whether no step failed, and the last line to print."""
     failed = [outcome.name for outcome in outcomes if outcome.mark == FAILED]
     if not failed:
-        return True, "Everything that the gateway needs on its way to the relay holds."
-    more = f" ({', '.join(failed[1:])}, too)" if failed[1:] else ""
-    return False, f"The gateway does not reach its relay like this. Mend first: {failed[0]}{more}; then run this again."
+        return True, "The gateway can reach its relay: every necessary step passed."
+    others = f" (also failed: {', '.join(failed[1:])})" if failed[1:] else ""
+    return False, f"The probe found a fault. Correct this first: {failed[0]}{others}. Then run the probe again."

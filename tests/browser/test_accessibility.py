@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from nonprod.modality_emulator import Modality, step_query
+from nonprod.modality_emulator import ModalityEmulator, step_query
 from tests.browser.axe import violations
 from tests.browser.people import BRIEN, FEATHERSTONE, GARCIA, NGUYEN, OKAFOR, SMITH, Clinic, start
 from tests.browser.windows import DESKTOP, PHONE, Windows
@@ -73,7 +73,7 @@ def busy_day(browser: Browser, whole_gateway: Gateway) -> Iterator[None]:
     clinic.row(GARCIA).get_by_role("button", name="Did not attend").click()
     clinic.send(FEATHERSTONE, "Failed")
     clinic.shows(SMITH, "Discontinued")
-    modality = Modality("127.0.0.1", whole_gateway.mwl_port, "GATEWAY_MWL", "MAMMO2")
+    modality = ModalityEmulator("127.0.0.1", whole_gateway.mwl_port, "GATEWAY_MWL", "MAMMO2")
     modality.start()
     (row, *_) = modality.query(step_query(ae_title="MAMMO2"))
     row.PatientID, row.PatientName = "9990000999", "SOMEBODY^ELSE"

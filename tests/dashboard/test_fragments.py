@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from dashboard.fragments import ROOM, changes_between, page_of, rooms_of
+from dashboard.fragments import ROOM, changes_between, render_page, rooms_of
 from dashboard.snapshot import take_snapshot
 from dashboard.viewer_permissions import PagePermission, ViewerPermissions
 from tests.dashboard.records import configure_modality, deliver, item_of_today, wrong_patient_exception
@@ -40,7 +40,7 @@ class TestPage:
         configure_modality()
         deliver(item_of_today(patient_name="SMITH^JANE", accession_number="ACC55"))
         snapshot = take_snapshot()
-        named, anonymous = ("".join(page_of(snapshot, standing).values()) for standing in (EVERYTHING, NOBODY))
+        named, anonymous = ("".join(render_page(snapshot, standing).values()) for standing in (EVERYTHING, NOBODY))
         assert "SMITH, JANE" in named
         assert "ACC55" in named
         for personal in ("SMITH", "JANE", "ACC55"):
@@ -49,48 +49,48 @@ class TestPage:
 
     def test_what_somebody_has_sent_as_a_name_is_text(self) -> None:
         item_of_today(patient_name="<script>alert(1)</script>")
-        page = "".join(page_of(take_snapshot(), EVERYTHING).values())
+        page = "".join(render_page(take_snapshot(), EVERYTHING).values())
         assert "<script>" not in page
         assert "&lt;script&gt;" in page
 
     def test_state_is_a_shape_and_a_word_too(self) -> None:
-        relay = page_of(take_snapshot(), NOBODY)["relay"]
+        relay = render_page(take_snapshot(), NOBODY)["relay"]
         assert "#icon-problem" in relay
         assert "Problem: " in relay
         assert "Not running" in relay
 
     def test_without_anybody_it_says_so(self) -> None:
-        page = page_of(take_snapshot(), EVERYTHING)
+        page = render_page(take_snapshot(), EVERYTHING)
         assert rooms_of(page) == (f"{ROOM}none",)
         assert "There is nobody on" in page[f"{ROOM}none"]
 
     def test_a_room_keeps_its_id_and_two_have_two(self) -> None:
         configure_modality("MAMMO1", room="Room 1")
         configure_modality("MAMMO2", room="Raum <2>")
-        first, second = (rooms_of(page_of(take_snapshot(), standing)) for standing in (EVERYTHING, NOBODY))
+        first, second = (rooms_of(render_page(take_snapshot(), standing)) for standing in (EVERYTHING, NOBODY))
         assert first == second
         assert len(set(first)) == 2
 
     def test_a_day_later_the_heading_is_another(self) -> None:
         today = take_snapshot()
         tomorrow = replace(today, taken_at=today.taken_at + timedelta(days=1))
-        changes = changes_between(page_of(today, NOBODY), page_of(tomorrow, NOBODY))
+        changes = changes_between(render_page(today, NOBODY), render_page(tomorrow, NOBODY))
         assert changes.fragments["day"].startswith("Today, ")
 
     def test_who_has_no_permission_is_told_no_number_and_given_no_link(self) -> None:
         item_of_today(patient_name="SMITH^JANE", accession_number="ACC55")
         wrong_patient_exception("ACC55")
-        page = "".join(page_of(take_snapshot(), NOBODY).values())
+        page = "".join(render_page(take_snapshot(), NOBODY).values())
         assert "its report names an item and another patient" in page
         assert [found for found in ("ACC55", "SMITH", "<a ") if found in page] == []
 
     @pytest.mark.parametrize(("viewer", "links"), [(EVERYTHING, 3), (EXCEPTIONS_ONLY, 1), (NOBODY, 0)])
     def test_a_link_is_there_for_those_who_may_follow_it(self, viewer: ViewerPermissions, links: int) -> None:
         wrong_patient_exception()
-        assert page_of(take_snapshot(), viewer)["attention"].count("<a ") == links
+        assert render_page(take_snapshot(), viewer)["attention"].count("<a ") == links
 
     def test_without_the_admin_a_number_is_text(self) -> None:
         item_of_today(accession_number="ACC55")
-        page = "".join(page_of(take_snapshot(), ViewerPermissions(frozenset(PagePermission))).values())
+        page = "".join(render_page(take_snapshot(), ViewerPermissions(frozenset(PagePermission))).values())
         assert "ACC55" in page
         assert "<a " not in page

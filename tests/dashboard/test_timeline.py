@@ -30,7 +30,7 @@ class TestEntries:
         for beginning in (
             f"worklist.create_item received from manage-breast-screening: {imaged.action_id}",
             "Item created by relay:manage-breast-screening",
-            "worklist.create_item received again: the first reply again",
+            "worklist.create_item received again: the first reply was repeated",
             "First sent to MAMMO1",
             "Last sent to MAMMO1, 2 times in total",
             "MPPS started at MAMMO1, 14:31:07 by its clock",

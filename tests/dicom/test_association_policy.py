@@ -24,7 +24,7 @@ from dicom.modality_directory import FRESH_SECONDS, PATIENCE_SECONDS, ModalityDi
 from dicom.modality_policy import UNKNOWN, ModalityPolicy
 from dicom.models import Modality
 from dicom.server import stop_server
-from nonprod.modality_emulator import Modality as Console
+from nonprod.modality_emulator import ModalityEmulator
 from tests.dicom.requests import CALLED, PATIENCE, Unit, dataset, find, request
 from tests.dicom.serving import all_ended, connected, port_of, rejection, serving, start
 from tests.factories import WorklistItemFactory
@@ -211,7 +211,7 @@ class TestOnTheWire:
     def test_a_half_sent_request_does_not_keep_others_out(self) -> None:
         with serving(max_associations=1) as running, connected(running) as half:
             half.sendall(b"\x01\x00\x00\x00\x01")
-            Console("127.0.0.1", port_of(running), CALLED).echo()
+            ModalityEmulator("127.0.0.1", port_of(running), CALLED).echo()
 
     def test_the_limit_holds_for_both_ports_together(self) -> None:
         with serving(max_associations=1) as first:

@@ -4,12 +4,12 @@ import pytest
 from django.db import InterfaceError, OperationalError
 
 from dicom.association_policy import ModalitiesUnknown, Requestor, RequestRefused
-from dicom.failures import Failure, UnreadableDataSet, common_failures, failure_response
+from dicom.failures import FailureRow, UnreadableDataSet, common_failures, failure_response
 from dicom.statuses import failure
 
 TABLE = (
-    Failure((KeyError,), lambda error: failure(0xA900, f"no {error}")),
-    *common_failures(database_away=0xC001, refused=0xC003, unreadable=0xC310, internal_error=0xC002),
+    FailureRow((KeyError,), lambda error: failure(0xA900, f"no {error}")),
+    *common_failures(database_unavailable=0xC001, refused=0xC003, unreadable=0xC310, internal_error=0xC002),
 )
 REQUESTOR = Requestor("MAMMO1", "GATEWAY", "192.0.2.7")
 

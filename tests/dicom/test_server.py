@@ -14,7 +14,7 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom.association_policy import AssociationPolicy, ServerConfig
 from dicom.server import STOP_SECONDS, PortUnavailable, stop_server
-from nonprod.modality_emulator import Modality, NoAnswer
+from nonprod.modality_emulator import ModalityEmulator, RequestFailed
 from tests.dicom.requests import CALLED, PATIENCE, Unit, dataset, find, request
 from tests.dicom.serving import all_ended, port_of, serving, start
 from tests.factories import WorklistItemFactory
@@ -26,10 +26,10 @@ pytestmark = pytest.mark.django_db(transaction=True)  # each association looks u
 
 class TestVerification:
     def test_a_c_echo_is_answered(self, scp: ThreadedAssociationServer) -> None:
-        Modality("127.0.0.1", port_of(scp), CALLED).echo()
+        ModalityEmulator("127.0.0.1", port_of(scp), CALLED).echo()
 
     def test_a_c_echo_is_logged(self, scp: ThreadedAssociationServer, log: LogLines) -> None:
-        Modality("127.0.0.1", port_of(scp), CALLED, "ROOM7").echo()
+        ModalityEmulator("127.0.0.1", port_of(scp), CALLED, "ROOM7").echo()
         assert vars(log.wait_for("association accepted"))["calling_ae_title"] == "ROOM7"
         assert vars(log.wait_for("echo answered"))["calling_ae_title"] == "ROOM7"
 
@@ -55,11 +55,11 @@ class TestTheLimitOfAssociations:
         with serving(max_associations=2) as running:
             unit = Unit(port_of(running))
             with unit.associated(), unit.associated():
-                with pytest.raises(NoAnswer):
-                    Modality("127.0.0.1", port_of(running), CALLED).echo()
+                with pytest.raises(RequestFailed):
+                    ModalityEmulator("127.0.0.1", port_of(running), CALLED).echo()
                 log.wait_for("association rejected")
             all_ended(running)
-            Modality("127.0.0.1", port_of(running), CALLED).echo()
+            ModalityEmulator("127.0.0.1", port_of(running), CALLED).echo()
 
 
 class TestOtherProtocols:
@@ -68,7 +68,7 @@ class TestOtherProtocols:
         for noise in (b"", b"\x00", b"GET / HTTP/1.1\r\n\r\n", b"\x01\x00\xff\xff\xff\xff", b"\xff" * 500) * 4:
             with socket.create_connection(address) as client:
                 client.sendall(noise)
-        Modality("127.0.0.1", port_of(scp), CALLED).echo()
+        ModalityEmulator("127.0.0.1", port_of(scp), CALLED).echo()
 
 
 class TestSockets:

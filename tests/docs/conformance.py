@@ -40,11 +40,11 @@ MEANINGS = {
     "many responses",
     statuses.IDENTIFIER_DOES_NOT_MATCH: "a key is invalid: not a date or a time, or more than one item in the step "
     "sequence",
-    statuses.DATABASE_AWAY: "the database is not available; the same query may be answered later",
+    statuses.DATABASE_UNAVAILABLE: "the database is not available; the same query may be answered later",
     statuses.INTERNAL_ERROR: "a fault of the gateway; see its log",
-    statuses.MAY_NOT_ASK: "the calling AE title is no longer permitted: its configuration changed after the "
+    statuses.NOT_PERMITTED: "the calling AE title is no longer permitted: its configuration changed after the "
     "association was accepted",
-    statuses.CANNOT_BE_READ: "the identifier cannot be read",
+    statuses.UNREADABLE_IDENTIFIER: "the identifier cannot be read",
 }
 #: Status → the fields that a failure has.
 FIELDS = {
@@ -52,10 +52,10 @@ FIELDS = {
     **dict.fromkeys(
         (
             statuses.OUT_OF_RESOURCES,
-            statuses.DATABASE_AWAY,
+            statuses.DATABASE_UNAVAILABLE,
             statuses.INTERNAL_ERROR,
-            statuses.MAY_NOT_ASK,
-            statuses.CANNOT_BE_READ,
+            statuses.NOT_PERMITTED,
+            statuses.UNREADABLE_IDENTIFIER,
         ),
         "Error Comment (0000,0902)",
     ),

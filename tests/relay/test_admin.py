@@ -36,7 +36,7 @@ class TestReceivedActionPage:
         assert "SMITH^JANE" in shown
         assert "&quot;status&quot;: &quot;created&quot;" in shown
         assert reverse("admin:worklist_worklistitem_changelist") + "?accession_number=ACC1" in shown
-        assert "the first reply again" in shown
+        assert "the first reply was repeated" in shown
 
     def test_a_resend_that_was_refused_shows_its_reply_and_to_clinic_its_payload(self, action: ReceivedAction) -> None:
         other = json.dumps({**json.loads(action.payload), "parameters": {"other": "JONES^ANN"}})

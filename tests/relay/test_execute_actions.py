@@ -75,9 +75,9 @@ class TestExecuteActions:
         [
             (b"\xff", "is not UTF-8"),
             ("[1,", "is not JSON"),
-            ('{"name": "SMITH"}', "does not hold a JSON list of actions"),
+            ('{"name": "SMITH"}', "does not contain a JSON list of actions"),
             ('[{"name": SMITH}]', "is not JSON"),
-            ("[" * 100_000 + "]" * 100_000, "nesting without end"),
+            ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
             ("[" + "9" * 5000 + "]", "number"),
         ],
     )

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 
 from nonprod.manage_emulator import item_status_action, poll, update_status_action
-from nonprod.modality_emulator import Modality, step_query
+from nonprod.modality_emulator import ModalityEmulator, step_query
 from relay.models import ReceivedAction
 from tests.factories import payload
 from tests.system.conftest import Gateway
@@ -74,7 +74,7 @@ class TestMainJob:
     def test_manage_learns_by_its_poll_what_the_machine_has_done(self, gateway: Gateway) -> None:
         gateway.run(*PARTS)
         gateway.reply(scheduled())
-        machine = Modality("127.0.0.1", gateway.mwl_port, settings.MWL_AE_TITLE)
+        machine = ModalityEmulator("127.0.0.1", gateway.mwl_port, settings.MWL_AE_TITLE)
         begun = machine.start(*machine.query(step_query("ACC1")))
         assert "ŁUKASZ" in gateway.findscu(*query())
         first = poll(lambda action: asyncio.run(gateway.send(action)))

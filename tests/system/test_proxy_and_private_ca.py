@@ -120,7 +120,7 @@ class TestOneThingIsWrong:
         output = without_secrets(probe)
         assert probe.exit_status() == 1
         assert [line.split("  ")[0] for line in probe.lines if line.startswith("✗")] == [WRONG[what][1]], output
-        assert "Mend first" in probe.lines[-1]
+        assert "Correct this first" in probe.lines[-1]
 
 
 class TestProbe:
@@ -130,8 +130,8 @@ class TestProbe:
         probe = run("probe_relay")
         output = without_secrets(probe)
         assert probe.exit_status() == 0, output
-        assert "answered, by a listener that runs already" in output
-        assert probe.lines[-1].startswith("Everything that the gateway needs")
+        assert "a running listener answered the echo" in output
+        assert probe.lines[-1].startswith("The gateway can reach its relay")
         assert '"status":"created"' in run("send_gateway_action").wait_for("status")
         assert listener.stop() == 0
         assert "offline" not in listener.output.partition("listener stopped")[0]

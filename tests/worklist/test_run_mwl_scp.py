@@ -17,9 +17,9 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from core.models import Heartbeat
-from dicom.models import Modality as ConfiguredModality
+from dicom.models import Modality
 from dicom.server import ACCEPTING_LOOP_SECONDS, is_accepting
-from nonprod.modality_emulator import Modality, NoAnswer
+from nonprod.modality_emulator import ModalityEmulator, RequestFailed
 from tests.dicom.requests import CALLED, Unit, find, request
 from tests.dicom.serving import serving
 from tests.factories import WorklistItemFactory
@@ -48,7 +48,7 @@ def scp_process(start: Start, port: int) -> Process:
 class TestRunMwlScp:
     def test_answers_and_stops_with_0(self, scp_process: Process, port: int) -> None:
         WorklistItemFactory.create(accession_number="ACC1")
-        Modality("127.0.0.1", port, CALLED).echo()
+        ModalityEmulator("127.0.0.1", port, CALLED).echo()
         assert Unit(port).ask(request(AccessionNumber="", PatientID="")).accession_numbers == ["ACC1"]
         assert scp_process.stop(signal.SIGTERM) == 0
         assert "worklist SCP stopped" in scp_process.output
@@ -120,8 +120,8 @@ class TestRunMwlScp:
 
     @pytest.mark.alone
     def test_applies_a_change_in_the_admin_within_five_seconds(self, scp_process: Process, port: int) -> None:
-        Modality("127.0.0.1", port, CALLED, "MAMMO1").echo()
-        ConfiguredModality.objects.create(ae_title="MAMMO1", is_allowed=False)
+        ModalityEmulator("127.0.0.1", port, CALLED, "MAMMO1").echo()
+        Modality.objects.create(ae_title="MAMMO1", is_allowed=False)
         deadline = time.monotonic() + 5
         while is_accepted(port) and time.monotonic() < deadline:
             pass
@@ -131,8 +131,8 @@ class TestRunMwlScp:
 def is_accepted(port: int) -> bool:
     """Return whether MAMMO1 gets an association."""
     try:
-        Modality("127.0.0.1", port, CALLED, "MAMMO1").echo()
-    except NoAnswer:
+        ModalityEmulator("127.0.0.1", port, CALLED, "MAMMO1").echo()
+    except RequestFailed:
         return False
     return True
 

@@ -10,7 +10,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from core.admin import page_of
+from core.admin import admin_url
 from worklist.models import MppsException, PerformedProcedureStep
 
 # Permissions beside Django's own for each model.
@@ -40,7 +40,7 @@ def as_lines(texts: Iterable[str]) -> SafeString:
 
 def link_to(record: Model, text: Any = "") -> SafeString:
     """A link to a record's page."""
-    return format_html('<a href="{}">{}</a>', page_of(record), text or record)
+    return format_html('<a href="{}">{}</a>', admin_url(record), text or record)
 
 
 def summary_of(step: PerformedProcedureStep) -> str:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.admin import RecordAdmin, Tool, actor_of, page_of
+from core.admin import RecordAdmin, Tool, actor_of, admin_url
 from core.audit import Auditor
 from core.contract import ItemStatus
 from core.large_tables import IndexedValuesFilter, on_a_day
@@ -296,7 +296,7 @@ class WorklistItemAdmin(RecordAdmin):
             messages.error(request, f"{item}: {reason}.")
         else:
             messages.success(request, f"{item} {outcome}.")
-        return redirect(page_of(item))
+        return redirect(admin_url(item))
 
     def _require(self, request: HttpRequest, permission: str) -> None:
         if not (self.has_view_permission(request) and request.user.has_perm(permission)):

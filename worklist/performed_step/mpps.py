@@ -13,7 +13,7 @@ from core.correlation import correlated, new_correlation_id
 from core.database import borrowed_connection
 from core.tracing import span
 from dicom import statuses
-from dicom.failures import Failure, UnreadableDataSet, common_failures, failure_response
+from dicom.failures import FailureRow, UnreadableDataSet, common_failures, failure_response
 from dicom.server import ServerContext, requestor_of
 from dicom.unreadable import UNREADABLE
 from worklist.performed_step.create_and_set import (
@@ -28,7 +28,7 @@ from worklist.performed_step.report import AttributeFault, ReportRefused
 
 logger = logging.getLogger(__name__)
 
-Response = tuple[Dataset, None]
+MppsResponse = tuple[Dataset, None]
 Operation = Callable[[str, Dataset, ReportingModality], None]
 
 STATUS_OF = {
@@ -38,27 +38,27 @@ STATUS_OF = {
     AttributeFault.UNKNOWN: statuses.NO_SUCH_ATTRIBUTE,
 }
 #: Faults whose responses have an Attribute Identifier List (PS3.7 sections C.5.12 and C.5.7).
-LISTED = frozenset({AttributeFault.MISSING, AttributeFault.UNKNOWN})
+LISTED_FAULTS = frozenset({AttributeFault.MISSING, AttributeFault.UNKNOWN})
 #: PostgreSQL's SQLSTATEs of a transaction that was aborted in favour of another one.
 DEADLOCK_OR_SERIALIZATION = frozenset({"40P01", "40001"})
 
 #: Exception → the response that reports it.
-FAILURES = (
-    Failure(
+MPPS_FAILURES = (
+    FailureRow(
         (ReportRefused,),
         lambda refusal: statuses.failure(
-            STATUS_OF[refusal.fault], str(refusal), attributes=refusal.tags if refusal.fault in LISTED else ()
+            STATUS_OF[refusal.fault], str(refusal), attributes=refusal.tags if refusal.fault in LISTED_FAULTS else ()
         ),
     ),
-    Failure(
+    FailureRow(
         (DuplicateInstance,),
         lambda _: statuses.failure(statuses.DUPLICATE_INSTANCE, "This SOP Instance UID exists already"),
     ),
-    Failure(
+    FailureRow(
         (NoSuchInstance,),
         lambda _: statuses.failure(statuses.NO_SUCH_INSTANCE, "This SOP Instance UID has not been created"),
     ),
-    Failure(
+    FailureRow(
         (StepIsFinal,),
         lambda _: statuses.failure(  # in the words of PS3.4 table F.7.2-2
             statuses.PROCESSING_FAILURE,
@@ -67,7 +67,7 @@ FAILURES = (
         ),
     ),
     *common_failures(
-        database_away=statuses.PROCESSING_FAILURE,
+        database_unavailable=statuses.PROCESSING_FAILURE,
         refused=statuses.NOT_AUTHORIZED,
         unreadable=statuses.PROCESSING_FAILURE,
         internal_error=statuses.PROCESSING_FAILURE,
@@ -75,13 +75,13 @@ FAILURES = (
 )
 
 
-def answer_create(event: Event, context: ServerContext) -> Response:
+def answer_create(event: Event, context: ServerContext) -> MppsResponse:
     """Answer an N-CREATE request: a modality has begun a step."""
     uid = event.request.AffectedSOPInstanceUID  # type: ignore[union-attr]
     return _answer(event, context, "N-CREATE", str(uid), create_performed_procedure_step), None
 
 
-def answer_set(event: Event, context: ServerContext) -> Response:
+def answer_set(event: Event, context: ServerContext) -> MppsResponse:
     """Answer an N-SET request: a modality continues or ends a step."""
     uid = event.request.RequestedSOPInstanceUID  # type: ignore[union-attr]
     return _answer(event, context, "N-SET", str(uid), set_performed_procedure_step), None
@@ -104,7 +104,7 @@ def _answer(event: Event, context: ServerContext, name: str, uid: str, operation
             status = Dataset()
             status.Status = statuses.SUCCESS
         except Exception as error:  # noqa: BLE001 - the outermost edge of a report
-            status = failure_response(error, FAILURES, requestor)
+            status = failure_response(error, MPPS_FAILURES, requestor)
         fields = {
             "operation": name,
             "calling_ae_title": requestor.calling_ae_title,

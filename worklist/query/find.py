@@ -27,7 +27,7 @@ from core.correlation import correlated, correlation_id, new_correlation_id
 from core.database import borrowed_connection
 from core.tracing import Span, span
 from dicom import statuses
-from dicom.failures import Failure, UnreadableDataSet, common_failures, failure_response
+from dicom.failures import FailureRow, UnreadableDataSet, common_failures, failure_response
 from dicom.server import ServerContext, requestor_of
 from dicom.unreadable import UNREADABLE
 from worklist.configuration import matching_options
@@ -41,15 +41,17 @@ logger = logging.getLogger(__name__)
 
 ROWS_BETWEEN_PAUSES = 10
 
-Response = tuple[int | Dataset, Dataset | None]
+FindResponse = tuple[int | Dataset, Dataset | None]
 
 #: Exception → the response that reports it.
-FAILURES = (
-    Failure((BadKey,), lambda key: statuses.failure(statuses.IDENTIFIER_DOES_NOT_MATCH, str(key), offending=key.tag)),
+FIND_FAILURES = (
+    FailureRow(
+        (BadKey,), lambda key: statuses.failure(statuses.IDENTIFIER_DOES_NOT_MATCH, str(key), offending=key.tag)
+    ),
     *common_failures(
-        database_away=statuses.DATABASE_AWAY,
-        refused=statuses.MAY_NOT_ASK,
-        unreadable=statuses.CANNOT_BE_READ,
+        database_unavailable=statuses.DATABASE_UNAVAILABLE,
+        refused=statuses.NOT_PERMITTED,
+        unreadable=statuses.UNREADABLE_IDENTIFIER,
         internal_error=statuses.INTERNAL_ERROR,
     ),
 )
@@ -63,14 +65,14 @@ class WorklistContext(ServerContext):
     last_query_at: datetime | None = None
 
 
-def answer_find(event: Event, context: WorklistContext) -> Iterator[Response]:
+def answer_find(event: Event, context: WorklistContext) -> Iterator[FindResponse]:
     """Yield every response except the final success, which pynetdicom sends at the end."""
     with correlated(new_correlation_id()), borrowed_connection(), span("C-FIND") as traced:
         query = _Query(event, context)
         try:
             yield from query.responses()
         except Exception as error:  # noqa: BLE001 - the outermost edge of a query
-            yield query.fail(failure_response(error, FAILURES, query.requestor))
+            yield query.fail(failure_response(error, FIND_FAILURES, query.requestor))
         finally:
             query.log(traced)
 
@@ -96,7 +98,7 @@ class _Query:
             correlation_id=correlation_id(),
         )
 
-    def responses(self) -> Iterator[Response]:
+    def responses(self) -> Iterator[FindResponse]:
         """Yield a pending response for each item that matches, then the final one unless it is the success."""
         self.context.policy.check_request(self.requestor)
         request, keys = self._read()
@@ -128,7 +130,7 @@ class _Query:
         if self._wait_until_sent():
             self._end("answered", statuses.SUCCESS)
 
-    def fail(self, status: Dataset) -> Response:
+    def fail(self, status: Dataset) -> FindResponse:
         """Record the failure and return its final response."""
         self._end("failed", status.Status, status.ErrorComment)
         return status, None

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
 from django.utils import timezone
 
-from dashboard.timeline import Entry, item_of, timeline_of, timeline_of_action
+from dashboard.timeline import Entry, item_of_action, timeline_of, timeline_of_action
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         if action := find_action(id):
             heading = f"{action.action_type} {action.action_id}: {action.outcome}"
             if action.accession_number:
-                item = item_of(action)
+                item = item_of_action(action)
                 heading += f"\nItem {action.accession_number}: {item.status if item else 'not found'}"
             self._print(heading, timeline_of_action(action))
         elif item := WorklistItem.objects.filter(Q(accession_number=id) | Q(correlation_id=id)).first():

@@ -15,7 +15,7 @@ from rich.table import Table
 from nonprod.local_gateway import NotReady, local_modality, wait_until_ready
 from nonprod.main_job import MainJob, StepFailed
 from nonprod.manage_emulator import PollRefused
-from nonprod.modality_emulator import NoAnswer
+from nonprod.modality_emulator import RequestFailed
 from relay.hybrid_connection.failures import HybridConnectionError
 
 
@@ -50,7 +50,7 @@ class Command(BaseCommand):
             started = time.monotonic()
             try:
                 step()
-            except (StepFailed, NoAnswer, PollRefused, HybridConnectionError) as error:
+            except (StepFailed, RequestFailed, PollRefused, HybridConnectionError) as error:
                 raise CommandError(f"✗ {sentence}: {error}") from None
             self.stdout.write(f"✓ {sentence} ({(time.monotonic() - started) * 1000:.0f} ms)")
         self.stdout.write(f"\nWhat the modality showed:\n\n{job.worklist}")

@@ -1,8 +1,8 @@
-"""Executes actions that were handed over as a file, for a site whose relay is away.
+"""Execute actions from a file, for a clinic that cannot reach the relay.
 
-They go through the same dispatcher, with the same once-only rule. FILE holds a JSON list of actions, `-` is standard
-input. Prints one reply a line, in the order of the file, and exits 1 if any of them failed. Safe to run again with the
-same file.
+FILE contains a JSON list of actions; `-` reads standard input. The dispatcher executes them by the same once-only rule
+as actions from the relay, so it is safe to run the same file again. Prints one reply a line, in the order of the file.
+Exits with 1 if an action failed.
 """
 
 import json
@@ -18,7 +18,8 @@ from django.db import connection
 
 from relay.configuration import configured_dispatcher
 
-BETWEEN = re.compile(r"[\s,]*")
+#: What separates the members of a list.
+SEPARATOR = re.compile(r"[\s,]*")
 
 
 class Command(BaseCommand):
@@ -27,17 +28,15 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """FILE."""
         parser.add_argument("file", metavar="FILE")
 
     def handle(self, *args: Any, file: str, **options: Any) -> None:
-        """Execute each action in turn."""
         frames = read_frames(file)
         dispatch = configured_dispatcher().dispatch
         failed = 0
-        connection.ensure_connection()  # one for all: each dispatch closes only what it opened itself
-        for place, frame in enumerate(frames, 1):
-            reply = dispatch(frame, f"file:{Path(file).name}#{place}")
+        connection.ensure_connection()  # each dispatch closes only a connection that it opened itself
+        for position, frame in enumerate(frames, 1):
+            reply = dispatch(frame, f"file:{Path(file).name}#{position}")
             self.stdout.write(reply)
             failed += json.loads(reply)["status"] == "error"
         if failed:
@@ -45,28 +44,33 @@ class Command(BaseCommand):
 
 
 def read_frames(file: str) -> list[str]:
-    """Each member of the JSON list in a file, as it stands there; CommandError says what is wrong with the file."""
+    """Read each member of the JSON list in a file, byte for byte; raise CommandError if the file has none.
+
+    The error never quotes the file, which contains patient data.
+    """
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
         is_list = isinstance(json.loads(text), list)
     except OSError as error:
-        raise CommandError(f"{file} cannot be read: {error.strerror}") from None
+        raise CommandError(f"Cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise CommandError(f"{file} is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise CommandError(f"{file} is not JSON: {error.msg} in line {error.lineno}") from None
+        raise CommandError(f"{file} is not JSON: {error.msg} on line {error.lineno}") from None
     except (ValueError, RecursionError) as error:
-        raise CommandError(f"{file} has a number or a nesting without end ({type(error).__name__})") from None
+        raise CommandError(
+            f"{file} contains too long a number or is nested too deeply ({type(error).__name__})"
+        ) from None
     if not is_list:
-        raise CommandError(f"{file} does not hold a JSON list of actions")
+        raise CommandError(f"{file} does not contain a JSON list of actions")
     return list(members(text))
 
 
 def members(text: str) -> Iterator[str]:
-    """The texts of the members of a JSON list that is known to be well formed."""
+    """Yield the text of each member of a JSON list, which must be well formed."""
     decoder = json.JSONDecoder()
-    start = BETWEEN.match(text, text.index("[") + 1).end()  # type: ignore[union-attr]
+    start = SEPARATOR.match(text, text.index("[") + 1).end()  # type: ignore[union-attr]
     while text[start] != "]":
         _, end = decoder.raw_decode(text, start)
         yield text[start:end]
-        start = BETWEEN.match(text, end).end()  # type: ignore[union-attr]
+        start = SEPARATOR.match(text, end).end()  # type: ignore[union-attr]

@@ -1,7 +1,8 @@
-"""Says, step by step, whether this machine reaches its hybrid connection and, where it does not, what to do.
+"""Check, step by step, whether this machine can reach its hybrid connection and, if not, say what to correct.
 
-✓ holds, ✗ does not; what has neither mark was not tried, or is not needed. Exits 0 only if all holds that must.
-Prints no key, token or password. The listener may go on running: run it where the listener runs, with its settings.
+✓ means passed, ✗ failed; a step with neither was not tried or is not needed. The exit code is 0 if every
+necessary step passed. Prints no key, token or password. Run it where the listener runs, with its settings; the
+listener may keep running.
 """
 
 import asyncio
@@ -11,31 +12,27 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from relay.probe.report import Outcome, lines, take, verdict
-from relay.probe.site import Site
-from relay.probe.steps import STEPS
+from relay.probe.report import Outcome, format_outcome, run_steps, summarise
+from relay.probe.steps import STEPS, ProbeContext
 
 
 class Command(BaseCommand):
-    """`python manage.py probe_relay`"""
-
     help = __doc__
     requires_system_checks = ()  # they are the first step
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Take all steps once."""
         logging.disable(logging.INFO)  # the report says it all
-        good, sentence = verdict(asyncio.run(self.probe()))
-        self.stdout.write(sentence)
-        if not good:
+        passed, summary = summarise(asyncio.run(self.probe()))
+        self.stdout.write(summary)
+        if not passed:
             sys.exit(1)
 
     async def probe(self) -> list[Outcome]:
-        """Print each outcome as soon as it is there."""
+        """Run all steps, and print each outcome as soon as it is known."""
         outcomes = []
-        async for outcome in take(STEPS, Site()):
+        async for outcome in run_steps(STEPS, ProbeContext()):
             outcomes.append(outcome)
-            for line in lines(outcome):
+            for line in format_outcome(outcome):
                 self.stdout.write(line)
             self.stdout.flush()
         return outcomes

@@ -1,7 +1,7 @@
-"""Holds the hybrid connection and executes the actions that come through it, until SIGTERM or SIGINT.
+"""Listen on the hybrid connection and execute the actions it receives, until SIGTERM or SIGINT.
 
-The first signal lets the senders in hand finish, a second one does not. SIGHUP replaces the control channel by a new
-one without a gap.
+The first signal lets the connected senders finish; a second one stops at once. SIGHUP replaces the control channel by a
+new one without a gap.
 """
 
 import asyncio
@@ -27,15 +27,14 @@ class Command(BaseCommand):
     help = __doc__
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run until told to stop."""
         asyncio.run(self.listen())
 
     def listener(self, on_status: Callable[[ListenerStatus], None]) -> Listener:
-        """The listener to run."""
+        """Build the listener from the settings."""
         return configured_listener(on_status)
 
     async def listen(self) -> None:
-        """Wire the listener to the signals, and its status to the heartbeat."""
+        """Run the listener: signals stop it, and the heartbeat reports its status."""
         heartbeat = HeartbeatWriter("relay_listener", ListenerState.CONNECTING, watchdog=True).start()
         listener = self.listener(lambda status: heartbeat.set_state(status.state, **details_of(status)))
         signals = Signals.of_loop(reload=listener.replace_channel)

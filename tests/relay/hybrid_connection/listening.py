@@ -9,7 +9,7 @@ from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.control_protocol import Accept
 from relay.hybrid_connection.listener import Listener
 from relay.hybrid_connection.reconnection import ReconnectionPolicy
-from relay.hybrid_connection.rendezvous import Answer
+from relay.hybrid_connection.rendezvous import AnswerFrame
 from relay.hybrid_connection.status import ListenerStatus
 from relay.hybrid_connection.websocket import ClientConnection, open_websocket, token_header
 from tests.conftest import KEYS
@@ -19,12 +19,12 @@ PATIENCE = 20.0
 
 
 async def upper(frame: bytes, accept: Accept) -> str:
-    """Answer with the frame in capitals."""
+    """AnswerFrame with the frame in capitals."""
     return frame.decode().upper()
 
 
 async def give_back(frame: bytes, accept: Accept) -> str:
-    """Answer with the frame itself."""
+    """AnswerFrame with the frame itself."""
     return frame.decode()
 
 
@@ -85,7 +85,7 @@ class Statuses:
 
 @asynccontextmanager
 async def listening(
-    address: HybridConnectionAddress, answer: Answer = upper, **options: Any
+    address: HybridConnectionAddress, answer: AnswerFrame = upper, **options: Any
 ) -> AsyncIterator[tuple[Listener, Statuses]]:
     """Run a listener that is online until the block ends; its orderly stop is part of every test."""
     statuses, stopping = options.pop("statuses", Statuses()), asyncio.Event()

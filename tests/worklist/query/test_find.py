@@ -16,7 +16,7 @@ from pynetdicom.sop_class import ModalityWorklistInformationFind  # type: ignore
 from pytest_django import Settings
 
 from core.contract import ItemStatus
-from nonprod.modality_emulator import Modality, NoAnswer, broad_query
+from nonprod.modality_emulator import ModalityEmulator, RequestFailed, broad_query
 from tests.dicom.requests import CALLED, Unit, dataset, find, request, step_of
 from tests.factories import WorklistItemFactory, create
 from tests.worklist_fixtures import LogLines
@@ -50,7 +50,7 @@ class TestQueriesOfModalities:
         create(accession_number="TOMORROW", scheduled_date=date(2026, 3, 11))
         create(accession_number="OTHER", scheduled_date=date(2026, 3, 10), station_ae_title="MAMMO2")
         create(accession_number="CT", scheduled_date=date(2026, 3, 10), modality="CT")
-        modality = Modality("127.0.0.1", unit.port, CALLED, "MAMMO1")
+        modality = ModalityEmulator("127.0.0.1", unit.port, CALLED, "MAMMO1")
         rows = modality.query(broad_query("MAMMO1", date(2026, 3, 10)))
         assert [row.AccessionNumber for row in rows] == ["MINE"]
 
@@ -268,12 +268,12 @@ class TestTheRecord:
 
 class TestTheEmulatedModality:
     def test_reports_a_failure_status(self, unit: Unit) -> None:
-        modality = Modality("127.0.0.1", unit.port, CALLED)
-        with pytest.raises(NoAnswer, match="C-FIND ended with A900 PatientBirthDate is not a date"):
+        modality = ModalityEmulator("127.0.0.1", unit.port, CALLED)
+        with pytest.raises(RequestFailed, match="C-FIND ended with A900 PatientBirthDate is not a date"):
             modality.query(request(PatientBirthDate="never"))
 
     def test_reports_that_nobody_listens(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-        with pytest.raises(NoAnswer, match=f"no association with {CALLED} at 127.0.0.1:{port}"):
-            Modality("127.0.0.1", port, CALLED).echo()
+        with pytest.raises(RequestFailed, match=f"no association with {CALLED} at 127.0.0.1:{port}"):
+            ModalityEmulator("127.0.0.1", port, CALLED).echo()

@@ -1,4 +1,4 @@
-"""Who comes to a probe's channel by chance is served as by the listener, and nothing of it is lost."""
+"""A sender that arrives on a probe's channel is served as by the listener, and no action is lost."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from relay.hybrid_connection.failures import HybridConnectionError
 from relay.hybrid_connection.listener import Listener
 from relay.hybrid_connection.sender import send
 from relay.models import ReceivedAction
-from relay.probe.visit import visiting
+from relay.probe.temporary_channel import temporary_channel
 from tests.conftest import KEYS, PATH
 from tests.database import in_database_thread
 from tests.factories import payload
@@ -25,36 +25,35 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def listener(emulator: RelayEmulator, settings: Settings) -> Listener:
-    """The gateway's own, which does not run."""
+    """Return the gateway's own listener, not running."""
     settings.AZURE_RELAY_NAMESPACE = emulator.namespace
     return configured_listener(lambda _status: None)
 
 
-async def sent(address: HybridConnectionAddress, action: dict[str, Any]) -> dict[str, Any]:
-    """The reply to an action of Manage's."""
+async def send_action(address: HybridConnectionAddress, action: dict[str, Any]) -> dict[str, Any]:
     reply: dict[str, Any] = json.loads(await send(address, KEYS, json.dumps(action)))
     return reply
 
 
-class TestVisiting:
-    async def test_an_action_that_comes_in_is_executed_here_and_counted(
+class TestTemporaryChannel:
+    async def test_an_action_that_arrives_is_executed_and_counted(
         self, listener: Listener, address: HybridConnectionAddress
     ) -> None:
         action = payload()
-        async with visiting(listener) as visit:
-            assert (await sent(address, action))["status"] == "created"
-        assert visit.served == 1
+        async with temporary_channel(listener) as channel:
+            assert (await send_action(address, action))["status"] == "created"
+        assert channel.served == 1
         assert await in_database_thread(ReceivedAction.objects.count) == 1
 
-    async def test_one_that_is_in_hand_gets_its_reply_though_the_probe_is_done(
+    async def test_an_action_under_way_gets_its_reply_after_the_block_has_ended(
         self, listener: Listener, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
-        async with visiting(listener):
-            sending = asyncio.create_task(sent(address, payload()))
+        async with temporary_channel(listener):
+            sending = asyncio.create_task(send_action(address, payload()))
             await emulator.until(lambda: emulator.counts["accepted"] == 1)
         assert (await sending)["status"] == "created"
 
-    async def test_an_http_request_is_answered_too(
+    async def test_an_http_request_is_answered_as_well(
         self, listener: Listener, address: HybridConnectionAddress, emulator: RelayEmulator
     ) -> None:
         token = KEYS.token(address.audience).value
@@ -63,18 +62,18 @@ class TestVisiting:
             data=json.dumps(payload()).encode(),
             headers={"ServiceBusAuthorization": token},
         )
-        async with visiting(listener) as visit:
+        async with temporary_channel(listener) as channel:
             reply = await asyncio.to_thread(lambda: urllib.request.urlopen(request).read())
         assert json.loads(reply)["status"] == "created"
-        assert visit.served == 1
+        assert channel.served == 1
 
-    async def test_the_channel_is_gone_afterwards(self, listener: Listener, emulator: RelayEmulator) -> None:
-        async with visiting(listener):
+    async def test_the_channel_is_closed_afterwards(self, listener: Listener, emulator: RelayEmulator) -> None:
+        async with temporary_channel(listener):
             assert len(emulator.channels[PATH]) == 1
         await emulator.until(lambda: emulator.channels[PATH] == [])
 
-    async def test_one_that_is_refused_is_told(self, listener: Listener, emulator: RelayEmulator) -> None:
+    async def test_a_refused_channel_raises(self, listener: Listener, emulator: RelayEmulator) -> None:
         emulator.policies = {}
         with pytest.raises(HybridConnectionError, match="401"):
-            async with visiting(listener):
+            async with temporary_channel(listener):
                 pass
