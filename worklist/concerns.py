@@ -1,13 +1,18 @@
-"""Find what needs attention in the worklist: wrong patients, items that no machine can show, and MPPS exceptions."""
+"""Find what needs attention in the worklist: wrong patients, items that no machine can show, and MPPS exceptions.
+
+`check_items` reports the first two in the health reply as well, under the key that Manage knows.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
 
 from core.admin import admin_url
 from core.concerns import COUNTED, LISTED, Concern, Occurrence, Severity, grouped
+from core.database import UNAVAILABLE
 from core.large_tables import counted
 from worklist.models import ItemAlarm, MppsException
 
@@ -100,3 +105,19 @@ def mpps_exceptions(now: datetime) -> Iterator[Concern]:
 
 def _exceptions_page(reason: MppsException.Reason) -> str:
     return reverse("admin:worklist_mppsexception_changelist", query={"reason__exact": reason.value})
+
+
+def check_items() -> dict[str, Any]:
+    """Check that no item of today or later fails to be shown and no wrong-patient alarm is open; count all alarms."""
+    try:
+        alarms = ItemAlarm.objects.of_open_items()
+        current = alarms.filter(item__scheduled_date__gte=timezone.localdate()).exists()
+        alarm_count = alarms.count()
+        wrong_patient_alarms = MppsException.objects.alarms().count()
+    except UNAVAILABLE as error:
+        return {"ok": False, "error": f"the alarms cannot be read ({type(error).__name__})"}
+    return {
+        "ok": not current and not wrong_patient_alarms,
+        "alarms": alarm_count,
+        "wrong_patient_alarms": wrong_patient_alarms,
+    }

@@ -13,7 +13,7 @@ from core.contract import GatewayAction
 from core.health import health
 from tests.factories import WorklistItemFactory
 from tests.worklist.performed_step.reports import create_step, scheduled_step
-from worklist.health import check_items
+from worklist.concerns import check_items
 from worklist.models import ItemAlarm, MppsException
 from worklist.performed_step.exceptions import dismiss
 
