@@ -36,11 +36,13 @@ def respond(request: Request, hybrid_connection: str, dispatch: Dispatch, connec
     """Respond to a request; `hybrid_connection` is the path that its target must begin with."""
     match request.method.upper(), _below(hybrid_connection, request.target):
         case "POST", "":
-            return _answered(dispatch(request.body or b"", connection, request.correlation_id))
+            reply = dispatch(request.body or b"", connection, request.correlation_id)
         case "GET", "health":
-            return _answered(dispatch(HEALTH, connection, request.correlation_id))
+            reply = dispatch(HEALTH, connection, request.correlation_id)
         case _:
             return json_response(404, "Not Found: POST an action here, or GET health")
+    code = json.loads(reply).get("code", "")
+    return json_response(STATUSES.get(code, 200), code or "OK", reply)
 
 
 def _below(hybrid_connection: str, target: str) -> str | None:
@@ -48,8 +50,3 @@ def _below(hybrid_connection: str, target: str) -> str | None:
     path, base = unquote(urlsplit(target).path).strip("/"), hybrid_connection.strip("/")
     is_below = f"{path}/".lower().startswith(f"{base}/".lower())
     return path[len(base) :].strip("/") if is_below else None
-
-
-def _answered(reply: str) -> Response:
-    code = json.loads(reply).get("code", "")
-    return json_response(STATUSES.get(code, 200), code or "OK", reply)

@@ -9,7 +9,7 @@ from django.urls import reverse
 from relay.configuration import configured_dispatcher
 from relay.models import ReceivedAction
 from tests.factories import payload
-from tests.users import client_of
+from tests.users import client_of, page
 
 pytestmark = pytest.mark.django_db
 
@@ -23,16 +23,14 @@ def action() -> ReceivedAction:
     return ReceivedAction.objects.get()
 
 
-def page_of(client: Client, action: ReceivedAction) -> str:
+def action_page(client: Client, action: ReceivedAction) -> str:
     """Return the text of the action's page."""
-    response = client.get(reverse("admin:relay_receivedaction_change", args=[action.pk]))
-    assert response.status_code == 200
-    return response.content.decode()
+    return page(client, reverse("admin:relay_receivedaction_change", args=[action.pk]))
 
 
 class TestReceivedActionPage:
     def test_clinic_sees_payload_reply_timing_item_and_resends(self, action: ReceivedAction) -> None:
-        shown = page_of(client_of("clinic"), action)
+        shown = action_page(client_of("clinic"), action)
         assert "SMITH^JANE" in shown
         assert "&quot;status&quot;: &quot;created&quot;" in shown
         assert reverse("admin:worklist_worklistitem_changelist") + "?accession_number=ACC1" in shown
@@ -41,19 +39,19 @@ class TestReceivedActionPage:
     def test_a_refused_resend_shows_its_reply_and_to_the_clinic_also_its_payload(self, action: ReceivedAction) -> None:
         other = json.dumps({**json.loads(action.payload), "parameters": {"other": "JONES^ANN"}})
         configured_dispatcher().dispatch(other, "test#2")
-        assert "JONES^ANN" in page_of(client_of("clinic"), action)
-        shown = page_of(client_of("support"), action)
+        assert "JONES^ANN" in action_page(client_of("clinic"), action)
+        shown = action_page(client_of("support"), action)
         assert "JONES^ANN" not in shown
         assert "action_id_reused" in shown
 
     def test_support_does_not_see_an_unsupported_action_type(self) -> None:
         configured_dispatcher().dispatch(json.dumps({"action_id": "a1", "action_type": "SMITH^JANE"}), "test#1")
-        shown = page_of(client_of("support"), ReceivedAction.objects.get())
+        shown = action_page(client_of("support"), ReceivedAction.objects.get())
         assert "SMITH" not in shown
         assert "Unsupported action: …" in shown
 
     def test_support_sees_everything_except_the_payload(self, action: ReceivedAction) -> None:
-        shown = page_of(client_of("support"), action)
+        shown = action_page(client_of("support"), action)
         assert "SMITH" not in shown
         assert "9990000018" not in shown
         assert "&quot;status&quot;: &quot;created&quot;" in shown
@@ -61,12 +59,12 @@ class TestReceivedActionPage:
     def test_support_does_not_see_a_value_quoted_by_a_refusal(self) -> None:
         frame = json.dumps(payload(participant__birth_date="19701345"))
         configured_dispatcher().dispatch(frame, "test#1")
-        shown = page_of(client_of("support"), ReceivedAction.objects.get())
+        shown = action_page(client_of("support"), ReceivedAction.objects.get())
         assert "19701345" not in shown
         assert "is not a date (YYYYMMDD)" in shown
 
     def test_nobody_can_change_or_delete_an_action(self, action: ReceivedAction, admin_client: Client) -> None:
-        shown = page_of(admin_client, action)
+        shown = action_page(admin_client, action)
         assert 'name="_save"' not in shown
         assert "deletelink" not in shown
         url = reverse("admin:relay_receivedaction_delete", args=[action.pk])
