@@ -104,11 +104,6 @@ def poll(ask: Callable[[dict[str, Any]], str], cursor: str = "") -> Poll:
     return Poll(changes, cursor)
 
 
-def to_lines(changes: list[dict[str, Any]]) -> str:
-    """Format changes as JSON, one on each line."""
-    return "\n".join(json.dumps(change, ensure_ascii=False) for change in changes)
-
-
 def is_confirmed(reply: str) -> bool:
     """Check whether Manage regards the action as done."""
     return json.loads(reply).get("status") in CONFIRMED

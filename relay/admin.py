@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +29,7 @@ QUOTED = re.compile(r"'[^']*'|(?<=Unsupported action: ).*", re.DOTALL)
 
 
 class ResendInline(admin.StackedInline):  # type: ignore[type-arg]
-    """List each time the action was sent again."""
+    """List the times that Manage sent the action again."""
 
     model = Resend
     readonly_fields = ("received_at", "answer", "duration_ms", "correlation_id", "reply_as_text", "payload_as_text")
@@ -45,9 +44,9 @@ class ResendInline(admin.StackedInline):  # type: ignore[type-arg]
         hidden = set() if request.user.has_perm(VIEW_PAYLOAD) else {"payload_as_text"}
         return [name for name in self.readonly_fields if name not in hidden]
 
-    @admin.display(description="payload, where it differs")
+    @admin.display(description="payload, if different")
     def payload_as_text(self, resend: Resend) -> SafeString | str:
-        """Indent the frame that was refused."""
+        """Indent the payload of a refused resend."""
         return _preformatted(json.loads(resend.payload)) if resend.payload else "-"
 
     @admin.display(description="reply")
@@ -57,7 +56,7 @@ class ResendInline(admin.StackedInline):  # type: ignore[type-arg]
 
 
 class ReprocessingInline(admin.StackedInline):  # type: ignore[type-arg]
-    """List each time a person had the action executed again."""
+    """List the times that a person had the action executed again."""
 
     model = Reprocessing
     fields = readonly_fields = (
@@ -96,7 +95,7 @@ class ResultFilter(admin.SimpleListFilter):
 
 @admin.register(ReceivedAction)
 class ReceivedActionAdmin(RecordAdmin):
-    """List received actions with their replies. Nobody can change or delete one."""
+    """Show received actions with their replies, read only."""
 
     guarded_fields = dict.fromkeys(("payload_as_text", "payload", "fingerprint", "reply", "resends"), VIEW_PAYLOAD)
 
@@ -138,7 +137,6 @@ class ReceivedActionAdmin(RecordAdmin):
 
     @admin.display(description="payload")
     def payload_as_text(self, action: ReceivedAction) -> SafeString:
-        """Indent the frame."""
         return _preformatted(json.loads(action.payload))
 
     @admin.display(description="reply")
@@ -147,16 +145,13 @@ class ReceivedActionAdmin(RecordAdmin):
         return _reply(action.reply) if action.reply else "-"
 
     def record_tools(self, request: HttpRequest, record: Any) -> list[Tool]:
-        """Offer the timeline and, if the action failed, its execution again."""
-        return list(self._tools(request, record))
-
-    def _tools(self, request: HttpRequest, action: ReceivedAction) -> Iterator[Tool]:
-        yield reverse("action-timeline", args=[action.pk]), "Timeline"
-        if self.has_reprocess_permission(request) and not why_not(action):
-            yield reverse("admin:relay_receivedaction_reprocess", args=[action.pk]), "Execute again"
+        """Offer the timeline and, if the action failed, a button to execute it again."""
+        tools = [(reverse("action-timeline", args=[record.pk]), "Timeline")]
+        if self.has_reprocess_permission(request) and not why_not(record):
+            tools.append((reverse("admin:relay_receivedaction_reprocess", args=[record.pk]), "Execute again"))
+        return tools
 
     def has_reprocess_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may have actions executed again."""
         return self.has_view_permission(request) and bool(request.user.has_perm(REPROCESS))
 
     @admin.action(description="Execute failed actions again", permissions=["reprocess"])

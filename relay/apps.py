@@ -1,4 +1,4 @@
-"""Register the relay's system checks, the relay listener, and what the relay knows of that needs attention."""
+"""Register the relay's system checks, daemon and concerns."""
 
 from django.apps import AppConfig
 

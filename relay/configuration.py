@@ -54,7 +54,7 @@ def configured_listener(on_status: Callable[[ListenerStatus], None]) -> Listener
     address = configured_address()
     origin = f"{address.namespace}/{address.path}"
     dispatch = configured_dispatcher().dispatch
-    # One more than may be served, so that the listener's own echo always finds a thread.
+    # One thread more than there can be senders, for the listener's own echo.
     threads = ThreadPoolExecutor(settings.RELAY_MAX_RENDEZVOUS + 1, thread_name_prefix="action")
 
     async def answer(frame: bytes, accept: Accept) -> str:
@@ -84,5 +84,5 @@ def configured_listener(on_status: Callable[[ListenerStatus], None]) -> Listener
 
 
 def echo_text(nonce: str) -> str:
-    """Return the echo action that the listener sends through the relay to itself, or to another listener."""
+    """Return the echo action that proves the relay: it may come back to this listener or to another one."""
     return json.dumps({"action_type": "echo", "source_system": "gateway-listener", "nonce": nonce})

@@ -46,9 +46,9 @@ UNSUPPORTED = "unsupported"
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply as text, with its outcome.
+    """A reply as text, with its outcome: the reply's status or, if it is a failure, its error code.
 
-    The status, or the code of a failure. `how` it came about goes into the log.
+    `how` says what the dispatcher did to get it, and is logged: executed, repeated, refused or probed.
     """
 
     text: str
@@ -140,7 +140,7 @@ class Dispatcher:
             with borrowed_connection():
                 return Answer.from_reply(self.probes[action.action_type](action), "probed")
         if "action_id" not in action.payload:
-            # Refused by validation, unless the action may come without an id; nothing could be recorded under it.
+            # Validation refuses it, unless its type needs no id. It cannot be recorded without one.
             return Answer.from_reply(self._validated_handler(action)(action), "executed")
         return self._answer_once(action, received)
 

@@ -1,6 +1,6 @@
 """Answer HTTP requests that come through the relay: POST an action, or GET health.
 
-An action is executed as over a WebSocket and gets the same reply. A failure also has a fitting HTTP status.
+An action is executed as over a WebSocket and gets the same reply. Each error code has an HTTP status.
 """
 
 import json
@@ -36,20 +36,17 @@ def respond(request: Request, hybrid_connection: str, dispatch: Dispatch, connec
     """Respond to a request; `hybrid_connection` is the path that its target must begin with."""
     match request.method.upper(), _below(hybrid_connection, request.target):
         case "POST", "":
-            return _answered(dispatch(request.body or b"", connection, request.correlation_id))
+            reply = dispatch(request.body or b"", connection, request.correlation_id)
         case "GET", "health":
-            return _answered(dispatch(HEALTH, connection, request.correlation_id))
+            reply = dispatch(HEALTH, connection, request.correlation_id)
         case _:
             return json_response(404, "Not Found: POST an action here, or GET health")
+    code = json.loads(reply).get("code", "")
+    return json_response(STATUSES.get(code, 200), code or "OK", reply)
 
 
 def _below(hybrid_connection: str, target: str) -> str | None:
-    """Return what follows the hybrid connection's path in a request's target; None if the target is elsewhere."""
+    """Return the rest of the target's path below the hybrid connection; None if the target is not below it."""
     path, base = unquote(urlsplit(target).path).strip("/"), hybrid_connection.strip("/")
     is_below = f"{path}/".lower().startswith(f"{base}/".lower())
     return path[len(base) :].strip("/") if is_below else None
-
-
-def _answered(reply: str) -> Response:
-    code = json.loads(reply).get("code", "")
-    return json_response(STATUSES.get(code, 200), code or "OK", reply)

@@ -1,7 +1,7 @@
 """Execute a failed action again on behalf of a person (ADR 11), by the same once-only rules as a resend.
 
-A refusal is final for Manage's resends, because nothing has changed for Manage. A person here may know that something
-has. A completed action keeps its reply byte for byte and is never executed again.
+If Manage sends a refused action again, it gets the same refusal again. A person can have it executed again after the
+cause is mended, for example when the missing item has arrived. An action that succeeded is never executed again.
 """
 
 import logging
@@ -29,7 +29,7 @@ def execute_again(dispatcher: Dispatcher, key: UUID, actor: str) -> Reprocessing
     """Execute a failed action from its stored payload, in one transaction with the record of it.
 
     Raises CannotReprocess. The row is locked first: if two people, or a person and a resend, act at the same moment,
-    the second finds what the first has done. The reply becomes the action's reply, unless the gateway itself was at
+    the second finds the result of the first. The new reply becomes the action's reply, unless the gateway itself was at
     fault.
     """
     started = time.monotonic()
@@ -62,7 +62,7 @@ def execute_again(dispatcher: Dispatcher, key: UUID, actor: str) -> Reprocessing
 def why_not(row: ReceivedAction) -> str:
     """Return why an action cannot be executed again; empty if it can."""
     if not row.failed:
-        return "It is already done, and nothing is done twice"
+        return "It is already done, and an action is never executed twice"
     if row.action_id is None:
         return "It has no action_id, so it could not be recognised if it came again"
     return ""

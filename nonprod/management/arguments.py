@@ -1,4 +1,4 @@
-"""Owns how a command is told which worklist server to ask, and as which modality."""
+"""Define the arguments with which a command chooses a worklist server and the AE title that it calls from."""
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
@@ -14,13 +14,12 @@ LOOPBACK = "127.0.0.1"
 def add_modality_arguments(
     parser: ArgumentParser, host: str = LOOPBACK, calling: str = "AE title of the modality"
 ) -> None:
-    """--host, --port, --called and --calling; `calling` is what is said of the last."""
-    parser.add_argument("--host", default=host)
+    """Add --host, --port, --called and --calling; `calling` is the help text of --calling."""
+    parser.add_argument("--host", default=host, help="address of the worklist server")
     parser.add_argument("--port", type=int, default=settings.MWL_PORT)
     parser.add_argument("--called", default=settings.MWL_AE_TITLE, help="AE title of the worklist server")
     parser.add_argument("--calling", default="MAMMO1", help=calling)
 
 
 def modality_of(options: Mapping[str, Any]) -> ModalityEmulator:
-    """The modality that these arguments name."""
     return ModalityEmulator(options["host"], options["port"], options["called"], options["calling"])

@@ -4,20 +4,17 @@ They have all attributes of types 1 and 2 of PS3.4 table F.7.2-1, as the model m
 may set only attributes that the N-CREATE has, so values known later are sent zero-length first.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from secrets import randbelow
-from typing import Any
 
 from pydicom.charset import convert_encodings
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, generate_uid
-
-from nonprod.modality_emulator.reasons import Reason
 
 IN_PROGRESS, COMPLETED, DISCONTINUED = "IN PROGRESS", "COMPLETED", "DISCONTINUED"
 UNICODE = "ISO_IR 192"
@@ -35,8 +32,6 @@ SCHEDULED_AT_STEP = (
     "ScheduledProcedureStepDescription",
     "ScheduledProtocolCodeSequence",
 )
-#: Type 3: copied only if the row has it.
-SCHEDULED_IF_THERE = ("RequestedProcedureCodeSequence",)
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "ReferencedPatientSequence")
 #: Zero-length until a later N-SET.
 SET_LATER = (
@@ -90,116 +85,69 @@ class Dose:
 
 def created(row: Dataset, ae_title: str, at: datetime) -> Dataset:
     """Return the Attribute List of the N-CREATE; the step is unscheduled if the worklist row is empty."""
-    step = _step_of(row)
+    step = (row.get("ScheduledProcedureStepSequence") or [Dataset()])[0]
+    scheduled = Dataset()
+    for keyword in SCHEDULED_AT_ROOT:
+        _copy(row, keyword, scheduled)
+    for keyword in SCHEDULED_AT_STEP:
+        _copy(step, keyword, scheduled)
+    if row.get("RequestedProcedureCodeSequence"):  # type 3: only if the row has it
+        _copy(row, "RequestedProcedureCodeSequence", scheduled)
+    scheduled.StudyInstanceUID = scheduled.StudyInstanceUID or generate_uid()
+
     made = Dataset()
-    made.ScheduledStepAttributesSequence = [_scheduled(row, step)]
+    made.ScheduledStepAttributesSequence = [scheduled]
     for keyword in PATIENT:
         _copy(row, keyword, made)
     for keyword in (*EMPTY, *SET_LATER):
         _set_empty(made, keyword)
     made.PerformedProcedureStepID = f"P{at:%y%m%d%H%M%S}{randbelow(1000):03}"
     made.PerformedStationAETitle = ae_title
-    made.PerformedProcedureStepStartDate, made.PerformedProcedureStepStartTime = _date_and_time(at)
+    made.PerformedProcedureStepStartDate, made.PerformedProcedureStepStartTime = f"{at:%Y%m%d}", f"{at:%H%M%S}"
     made.PerformedProcedureStepStatus = IN_PROGRESS
     _copy(step, "ScheduledProcedureStepDescription", made, "PerformedProcedureStepDescription")
     _copy(row, "RequestedProcedureDescription", made, "PerformedProcedureTypeDescription")
     _copy(row, "RequestedProcedureCodeSequence", made, "ProcedureCodeSequence")
     _copy(row, "RequestedProcedureID", made, "StudyID")
     made.Modality = step.get("Modality") or "MG"
-    return written_in(made, character_sets(row))
+    _set_character_sets(made, character_sets(row))
+    return made
 
 
-def progressed(series: Iterable[Series], operator: str, terms: list[str]) -> Dataset:
-    """Return the Modification List of an intermediate N-SET: all series so far, as an N-SET replaces the sequence."""
-    return _set(IN_PROGRESS, series, operator, terms)
+def modified(status: str, series: Iterable[Series], operator: str, terms: list[str]) -> Dataset:
+    """Return the Modification List of an N-SET: the status and all series so far, as an N-SET replaces the sequence.
 
-
-def completed(
-    series: Sequence[Series], operator: str, terms: list[str], at: datetime, dose: Dose | None = None
-) -> Dataset:
-    """Return the Modification List of the N-SET that completes a step."""
-    return _ended(COMPLETED, series, operator, terms, at, dose)
-
-
-def discontinued(  # noqa: PLR0913, PLR0917 - all that ends a step
-    reason: Reason,
-    series: Sequence[Series],
-    operator: str,
-    terms: list[str],
-    at: datetime,
-    dose: Dose | None = None,
-) -> Dataset:
-    """Return the Modification List of the N-SET that discontinues a step.
-
-    It has at least one series, without images if none were taken (table F.7.2-1, note 2).
+    `terms` are the defined terms of the N-CREATE's character sets.
     """
-    listed = series or [Series("None", "None", ())]
-    made = _ended(DISCONTINUED, listed, operator, terms, at, dose)
-    made.PerformedProcedureStepDiscontinuationReasonCodeSequence = [reason.item()]
-    return made
-
-
-def _ended(  # noqa: PLR0913, PLR0917 - see `discontinued`
-    status: str, series: Sequence[Series], operator: str, terms: list[str], at: datetime, dose: Dose | None
-) -> Dataset:
-    made = _set(status, series, operator, terms)
-    made.PerformedProcedureStepEndDate, made.PerformedProcedureStepEndTime = _date_and_time(at)
-    _add_dose(made, series, dose)
-    return made
-
-
-def _set(status: str, series: Iterable[Series], operator: str, terms: list[str]) -> Dataset:
     made = Dataset()
     made.PerformedProcedureStepStatus = status
-    made.PerformedSeriesSequence = [_series(one, operator) for one in series]
-    return written_in(made, terms)
-
-
-def _series(series: Series, operator: str) -> Dataset:
-    """Return the item of a series; all its attributes are of type 1 or 2."""
-    made = Dataset()
-    made.OperatorsName = operator
-    made.SeriesDescription, made.ProtocolName = series.description, series.protocol
-    made.SeriesInstanceUID = series.uid
-    made.ReferencedImageSequence = [_reference(image) for image in series.images]
-    for keyword in ("PerformingPhysicianName", "RetrieveAETitle", "ReferencedNonImageCompositeSOPInstanceSequence"):
-        _set_empty(made, keyword)
+    made.PerformedSeriesSequence = []
+    for one in series:  # all attributes of its item are of type 1 or 2
+        item = Dataset()
+        item.OperatorsName = operator
+        item.SeriesDescription, item.ProtocolName = one.description, one.protocol
+        item.SeriesInstanceUID = one.uid
+        item.ReferencedImageSequence = []
+        for uid in one.images:
+            image = Dataset()
+            image.ReferencedSOPClassUID = DigitalMammographyXRayImageStorageForPresentation
+            image.ReferencedSOPInstanceUID = uid
+            item.ReferencedImageSequence.append(image)
+        for keyword in ("PerformingPhysicianName", "RetrieveAETitle", "ReferencedNonImageCompositeSOPInstanceSequence"):
+            _set_empty(item, keyword)
+        made.PerformedSeriesSequence.append(item)
+    _set_character_sets(made, terms)
     return made
 
 
-def _reference(image: str) -> Dataset:
-    made = Dataset()
-    made.ReferencedSOPClassUID = DigitalMammographyXRayImageStorageForPresentation
-    made.ReferencedSOPInstanceUID = image
-    return made
-
-
-def _add_dose(made: Dataset, series: Sequence[Series], dose: Dose | None) -> None:
-    exposures = sum(len(one.images) for one in series)
+def add_end(changes: Dataset, at: datetime, exposures: int, dose: Dose | None) -> None:
+    """Add to the Modification List what a final N-SET reports as well: the time and the dose."""
     dose = dose or Dose.of(exposures)
-    made.TotalNumberOfExposures = exposures
-    made.EntranceDose = round(dose.entrance_mgy / 100)  # whole dGy; the attribute for mammography is the one in mGy
-    made.EntranceDoseInmGy = f"{dose.entrance_mgy:.4g}"
-    made.ImageAndFluoroscopyAreaDoseProduct = f"{dose.area_product:.4g}"
-
-
-def _step_of(row: Dataset) -> Dataset:
-    steps = row.get("ScheduledProcedureStepSequence")
-    return steps[0] if steps else Dataset()
-
-
-def _scheduled(row: Dataset, step: Dataset) -> Dataset:
-    """Return the item that refers to the scheduled step; without a Study Instance UID, the device makes one."""
-    item = Dataset()
-    for keyword in SCHEDULED_AT_ROOT:
-        _copy(row, keyword, item)
-    for keyword in SCHEDULED_AT_STEP:
-        _copy(step, keyword, item)
-    for keyword in SCHEDULED_IF_THERE:
-        if row.get(keyword):
-            _copy(row, keyword, item)
-    item.StudyInstanceUID = item.StudyInstanceUID or generate_uid()
-    return item
+    changes.PerformedProcedureStepEndDate, changes.PerformedProcedureStepEndTime = f"{at:%Y%m%d}", f"{at:%H%M%S}"
+    changes.TotalNumberOfExposures = exposures
+    changes.EntranceDose = round(dose.entrance_mgy / 100)  # whole dGy; the attribute for mammography is the one in mGy
+    changes.EntranceDoseInmGy = f"{dose.entrance_mgy:.4g}"
+    changes.ImageAndFluoroscopyAreaDoseProduct = f"{dose.area_product:.4g}"
 
 
 def _copy(source: Dataset, keyword: str, target: Dataset, target_keyword: str = "") -> None:
@@ -215,8 +163,56 @@ def _set_empty(target: Dataset, keyword: str) -> None:
     setattr(target, keyword, [] if dictionary_VR(keyword) == "SQ" else None)
 
 
-def _date_and_time(at: datetime) -> tuple[str, str]:
-    return f"{at:%Y%m%d}", f"{at:%H%M%S}"
+# Reasons for discontinuation (PS3.16 CID 9300) ------------------------------------------------------------------------
+
+
+class UnknownReason(ValueError):
+    """No reason or several reasons match; the text lists them."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A coded reason."""
+
+    code: str
+    meaning: str
+
+    def item(self) -> Dataset:
+        """Return the reason as the item of a code sequence."""
+        item = Dataset()
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = self.code, "DCM", self.meaning
+        return item
+
+
+UNSPECIFIED = Reason("110513", "Discontinued for unspecified reason")
+REASONS = (
+    UNSPECIFIED,
+    Reason("110500", "Doctor canceled procedure"),
+    Reason("110501", "Equipment failure"),
+    Reason("110502", "Incorrect procedure ordered"),
+    Reason("110504", "Patient died"),
+    Reason("110505", "Patient refused to continue procedure"),
+    Reason("110506", "Patient taken for treatment or surgery"),
+    Reason("110507", "Patient did not arrive"),
+    Reason("110508", "Patient pregnant"),
+    Reason("110509", "Change of procedure for correct charging"),
+    Reason("110510", "Duplicate order"),
+    Reason("110511", "Nursing unit cancel"),
+    Reason("110512", "Incorrect side ordered"),
+    Reason("110514", "Incorrect worklist entry selected"),
+    Reason("110515", "Patient condition prevented continuing"),
+    Reason("110516", "Equipment change"),
+)
+
+
+def reason_named(text: str) -> Reason:
+    """Return the reason with this code, or the only one whose meaning contains the text; raises UnknownReason."""
+    words = text.strip().lower()
+    found = [reason for reason in REASONS if words and (words == reason.code or words in reason.meaning.lower())]
+    if len(found) != 1:
+        problem = f"{len(found)} reasons match {text!r}" if found else f"no reason matches {text!r}"
+        raise UnknownReason(f"{problem}: {'; '.join(f'{one.code} {one.meaning}' for one in found or REASONS)}")
+    return found[0]
 
 
 # Character sets -------------------------------------------------------------------------------------------------------
@@ -228,36 +224,28 @@ def character_sets(row: Dataset) -> list[str]:
     return [str(term) for term in (value if isinstance(value, MultiValue | tuple) else [value])]
 
 
-def written_in(made: Dataset, terms: list[str]) -> Dataset:
+def _set_character_sets(made: Dataset, terms: list[str]) -> None:
     """Set the worklist row's character sets, or Unicode if they cannot encode a text.
 
     An N-SET may differ from its N-CREATE: its character sets do not replace the others (PS3.4 section F.7.2.2.3).
     """
-    chosen = terms if all(_holds(terms, text) for text in texts_of(made)) else [UNICODE]
+    texts = [
+        component
+        for element in made.iterall()
+        if element.VR in ("LO", "LT", "PN", "SH", "ST") and element.value
+        # Each component may use another of the character sets (PS3.5 section 6.1.2.5.3).
+        for component in str(element.value).replace("=", "^").split("^")
+        if not component.isascii()
+    ]
+    encodings = convert_encodings(terms) if terms and texts else []
+    chosen = terms if all(any(_can_encode(name, text) for name in encodings) for text in texts) else [UNICODE]
     if chosen:
         made.SpecificCharacterSet = chosen if len(chosen) > 1 else chosen[0]
-    return made
 
 
-def _holds(terms: list[str], text: str) -> bool:
-    return text.isascii() or (bool(terms) and any(_can_be_encoded(text, name) for name in convert_encodings(terms)))
-
-
-def _can_be_encoded(text: str, encoding: str) -> bool:
+def _can_encode(encoding: str, text: str) -> bool:
     try:
         text.encode(encoding)
     except (UnicodeError, LookupError):
         return False
     return True
-
-
-def texts_of(made: Dataset) -> Iterator[str]:
-    """Yield each component of each text value, including those in sequences."""
-    for element in made.iterall():
-        if element.VR in ("LO", "LT", "PN", "SH", "ST") and element.value:
-            yield from _components(element.value)
-
-
-def _components(value: Any) -> list[str]:
-    """Split a value: each component may use another character set (PS3.5 section 6.1.2.5.3)."""
-    return str(value).replace("=", "^").split("^")

@@ -1,6 +1,6 @@
-"""The unit as an SCU: C-ECHO, the worklist query, and the performed step.
+"""Act as a mammography unit: an SCU of Verification, Modality Worklist and Modality Performed Procedure Step.
 
-PS3.4 Annex K (Modality Worklist) and section F.7 (Modality Performed Procedure Step), as SCU.
+See PS3.4 Annex A, Annex K and section F.7.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,12 +19,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from nonprod.modality_emulator import datasets
-from nonprod.modality_emulator.datasets import VIEWS, Dose, Series, exposed
-from nonprod.modality_emulator.reasons import UNSPECIFIED, Reason
+from nonprod.modality_emulator.datasets import UNSPECIFIED, VIEWS, Dose, Reason, Series, exposed
 
 SUCCESS = 0x0000
 OPERATOR = "RADIOGRAPHER^ROSE"
-PATIENCE = 10
+TIMEOUT = 10
 
 
 class RequestFailed(Exception):
@@ -94,7 +93,7 @@ class ModalityEmulator:
         """Yield the open association, or a new one for this request."""
         if self.association is not None:
             if not self.association.is_established:
-                raise RequestFailed("the association is gone")
+                raise RequestFailed("the association has ended")
             yield self.association
             return
         association = self._associate(implicit_only)
@@ -108,7 +107,7 @@ class ModalityEmulator:
         syntaxes = [ImplicitVRLittleEndian] if implicit_only else DEFAULT_TRANSFER_SYNTAXES
         for sop_class in (ModalityWorklistInformationFind, ModalityPerformedProcedureStep, Verification):
             entity.add_requested_context(sop_class, syntaxes)
-        entity.connection_timeout = entity.acse_timeout = PATIENCE
+        entity.connection_timeout = entity.acse_timeout = TIMEOUT
         association = entity.associate(self.host, self.port, ae_title=self.called_ae_title)
         if not association.is_established:
             raise RequestFailed(f"no association with {self.called_ae_title} at {self.host}:{self.port}")
@@ -120,7 +119,7 @@ class ModalityEmulator:
             if ModalityPerformedProcedureStep not in {
                 context.abstract_syntax for context in association.accepted_contexts
             }:
-                raise RequestFailed(f"{self.called_ae_title} does not take performed procedure steps (MPPS)")
+                raise RequestFailed(f"{self.called_ae_title} does not accept performed procedure steps (MPPS)")
             response = send(association)
             if "Status" not in response:
                 association.abort()  # send nothing more on it, even if its end has not been noticed yet
@@ -145,46 +144,54 @@ class PerformedStep:
     series: list[Series] = field(default_factory=list)
 
     def create(self) -> None:
-        """N-CREATE: IN PROGRESS."""
+        """Send the N-CREATE: IN PROGRESS."""
         self.modality.request_step(
             "N-CREATE",
             lambda association: association.send_n_create(self.attributes, ModalityPerformedProcedureStep, self.uid)[0],
         )
 
     def expose(self, *views: str) -> None:
-        """Make a series with an image for each view, such as `R CC`; the next N-SET tells of it."""
+        """Make a series with one image for each view, such as `R CC`; the next N-SET reports it."""
         self.series += map(exposed, views)
 
     def progress(self) -> None:
-        """N-SET on the way: IN PROGRESS, with the series so far."""
-        self._set(datasets.progressed(self.series, self.operator, self._terms))
+        """Send an N-SET: still IN PROGRESS, with the series so far."""
+        self._send_n_set(self._modified(datasets.IN_PROGRESS))
 
     def complete(
         self, series: Sequence[Series] | None = None, *, dose: Dose | None = None, at: datetime | None = None
     ) -> None:
-        """N-SET: COMPLETED, with these series, or those so far; where there are none, the four views of screening."""
+        """Send the N-SET with COMPLETED and the series; if there are none, take the four screening views first."""
         if series is not None:
             self.series = list(series)
         elif not self.series:
             self.expose(*VIEWS)
-        self._set(datasets.completed(self.series, self.operator, self._terms, at or _now(), dose))
+        changes = self._modified(datasets.COMPLETED)
+        datasets.add_end(changes, at or _now(), self.images, dose)
+        self._send_n_set(changes)
 
     def discontinue(
         self, reason: Reason = UNSPECIFIED, *, dose: Dose | None = None, at: datetime | None = None
     ) -> None:
-        """N-SET: DISCONTINUED, with the reason and the series so far."""
-        self._set(datasets.discontinued(reason, self.series, self.operator, self._terms, at or _now(), dose))
+        """Send the N-SET with DISCONTINUED, the reason and the series so far."""
+        changes = self._modified(datasets.DISCONTINUED)
+        datasets.add_end(changes, at or _now(), self.images, dose)
+        changes.PerformedProcedureStepDiscontinuationReasonCodeSequence = [reason.item()]
+        self._send_n_set(changes)
 
     @property
     def images(self) -> int:
         """The number of images so far."""
         return sum(len(one.images) for one in self.series)
 
-    @property
-    def _terms(self) -> list[str]:
-        return datasets.character_sets(self.attributes)
+    def _modified(self, status: str) -> Dataset:
+        series = self.series
+        if status == datasets.DISCONTINUED and not series:
+            # At least one series, without images if none were taken (PS3.4 table F.7.2-1, note 2).
+            series = [Series("None", "None", ())]
+        return datasets.modified(status, series, self.operator, datasets.character_sets(self.attributes))
 
-    def _set(self, changes: Dataset) -> None:
+    def _send_n_set(self, changes: Dataset) -> None:
         self.modality.request_step(
             "N-SET",
             lambda association: association.send_n_set(changes, ModalityPerformedProcedureStep, self.uid)[0],

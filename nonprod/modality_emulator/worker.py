@@ -1,7 +1,7 @@
 """Perform the steps of test items (`worklist.create_test_item`) within seconds.
 
 The worker finds new test items in the gateway's database; everything else it does over DICOM like any modality. It
-retries a failed request a few times with growing pauses, then leaves the item. Its log contains no names.
+retries a failed request a few times with growing pauses, then gives up. Its log contains no names.
 """
 
 import logging
@@ -13,7 +13,6 @@ from uuid import UUID
 
 from django.db import DatabaseError
 from django.utils import timezone
-from pydicom.dataset import Dataset
 
 from core.contract import ItemStatus
 from core.correlation import correlated
@@ -28,7 +27,7 @@ logger = logging.getLogger(__name__)
 ACTION_TYPE, OUTCOME = "worklist.create_test_item", "created"
 #: Older ones are left over from an earlier run.
 RECEIVED_WITHIN = timedelta(hours=1)
-MOST_FAILURES = 5
+MAX_FAILURES = 5
 DUPLICATE = 0x0111
 
 
@@ -63,11 +62,15 @@ class Task:
     def begin(self) -> None:
         """Find the item on the worklist, unless it has been found, and send the N-CREATE."""
         if self.step is None:
-            self.step = self.modality.prepare(self._row())
+            rows = self.modality.query(step_query(self.item.accession_number))
+            if not rows:
+                raise RequestFailed("the item is not on the list")
+            self.step = self.modality.prepare(rows[0])
         try:
             self.step.create()
         except RequestFailed as refusal:
-            if not (self.failures and refusal.status == DUPLICATE):  # only the answer was lost
+            # A duplicate on a retry means that the first N-CREATE succeeded, and only its answer was lost.
+            if not (self.failures and refusal.status == DUPLICATE):
                 raise
         self.is_created = True
 
@@ -76,12 +79,6 @@ class Task:
         assert self.step is not None  # noqa: S101
         self.step.complete()
         self.is_over = True
-
-    def _row(self) -> Dataset:
-        rows = self.modality.query(step_query(self.item.accession_number))
-        if not rows:
-            raise RequestFailed("the item is not on the list")
-        return rows[0]
 
 
 @dataclass
@@ -96,18 +93,18 @@ class Worker:
 
     def turn(self) -> None:
         """Look for new items, and continue each item that is due."""
-        self._take_up()
+        self._find_new_items()
         for task in list(self.tasks.values()):
             if not task.is_over and task.due <= self.clock():
-                self._go_on(task)
+                self._continue(task)
 
     def finish(self) -> None:
         """Complete the steps that have started, so that none is left in progress."""
         for task in self.tasks.values():
             if task.is_created and not task.is_over:
-                self._go_on(task)
+                self._continue(task)
 
-    def _take_up(self) -> None:
+    def _find_new_items(self) -> None:
         try:
             with borrowed_connection():
                 waiting = {item.pk: item for item in waiting_items()}
@@ -120,44 +117,36 @@ class Worker:
         self.tasks = {key: task for key, task in self.tasks.items() if key in waiting or not task.is_over}
         for key, item in waiting.items():
             if key not in self.tasks:
-                self.tasks[key] = Task(item, self._modality_of(item), self.clock())
+                # Query as the item's own station: the gateway may not show the item to another.
+                modality = replace(self.modality, ae_title=item.station_ae_title or self.modality.ae_title)
+                self.tasks[key] = Task(item, modality, self.clock())
 
-    def _modality_of(self, item: WorklistItem) -> ModalityEmulator:
-        """Return a modality with the item's station: another one may not receive the item."""
-        return replace(self.modality, ae_title=item.station_ae_title or self.modality.ae_title)
-
-    def _go_on(self, task: Task) -> None:
+    def _continue(self, task: Task) -> None:
+        """Send the task's next request, and log the result."""
         with correlated(task.item.correlation_id):
+            extra = {"item": str(task.item.pk), "calling_ae_title": task.modality.ae_title}
             try:
-                self._send(task)
-            except RequestFailed as answer:
-                self._note_failure(task, _problem(answer))
+                if task.is_created:
+                    task.end()
+                    logger.info("test item completed", extra=extra)
+                else:
+                    task.begin()
+                    task.due = self.clock() + self.exposure_seconds
+                    logger.info("test item started", extra=extra)
+            except RequestFailed as failure:
+                # The status only: the Error Comment may contain patient data.
+                self._retry_later(task, str(failure) if failure.status is None else f"status {failure.status:04X}")
             except Exception as error:  # the outermost edge of this task: the others continue
                 logger.exception("test item failed", extra={"item": str(task.item.pk)})
-                self._note_failure(task, type(error).__name__)
+                self._retry_later(task, type(error).__name__)
 
-    def _send(self, task: Task) -> None:
-        extra = {"item": str(task.item.pk), "calling_ae_title": task.modality.ae_title}
-        if task.is_created:
-            task.end()
-            logger.info("test item completed", extra=extra)
-        else:
-            task.begin()
-            task.due = self.clock() + self.exposure_seconds
-            logger.info("test item started", extra=extra)
-
-    def _note_failure(self, task: Task, problem: str) -> None:
+    def _retry_later(self, task: Task, problem: str) -> None:
         """Schedule a retry after 1, 2, 4, 8 seconds, then give up."""
         task.due = self.clock() + 2**task.failures
         task.failures += 1
-        task.is_over = task.failures >= MOST_FAILURES
+        task.is_over = task.failures >= MAX_FAILURES
         extra = {"item": str(task.item.pk), "request": task.request, "problem": problem, "failures": task.failures}
         if task.is_over:
-            logger.error("test item left: its request failed too often", extra=extra)
+            logger.error("test item abandoned: its request failed too often", extra=extra)
         else:
             logger.warning("a test item's request failed and will be sent again", extra=extra)
-
-
-def _problem(answer: RequestFailed) -> str:
-    """Return the status without the Error Comment, which may contain patient data."""
-    return str(answer) if answer.status is None else f"status {answer.status:04X}"

@@ -1,4 +1,4 @@
-"""Fixtures of the emulators' tests."""
+"""Fixtures for the tests of the emulators."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from tests.nonprod.mpps_server import MppsServer, mpps_server
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[MppsServer]:
-    """A server for all tests of a module: to end one takes half a second."""
+def module_server() -> Iterator[MppsServer]:
+    """Run one server for all tests of a module, as shutting one down takes half a second."""
     with mpps_server() as server:
         yield server

@@ -1,4 +1,4 @@
-"""A server of worklist and MPPS that keeps what it is told and answers what a test wants: pynetdicom's own."""
+"""Run a worklist and MPPS server (pynetdicom's) that records requests and answers with the statuses a test chooses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from nonprod.modality_emulator import ModalityEmulator
 from tests.dicom.requests import CALLED, dataset
 
-BREAKS = -1
+ABORTS = -1
 
 
 @dataclass
-class Told:
+class ReceivedRequest:
     """One request of the MPPS SOP class."""
 
     request: str
@@ -31,92 +31,90 @@ class Told:
 
 @dataclass
 class MppsServer:
-    """Rows to be found, by accession number where one is asked for; the answers that come before 0000."""
+    """The worklist rows, the requests received, and the statuses to answer with before 0000."""
 
     port: int = 0
     rows: list[Dataset] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     comment: str = ""
-    asked: list[Dataset] = field(default_factory=list)
+    identifiers: list[Dataset] = field(default_factory=list)
     associations: int = 0
 
     def modality(self, ae_title: str = "MAMMO1") -> ModalityEmulator:
-        """One that asks this server."""
+        """Return a modality that queries this server."""
         return ModalityEmulator("127.0.0.1", self.port, CALLED, ae_title)
 
-    def forget(self, *rows: Dataset) -> None:
-        """Be as new, with these rows on the list."""
-        self.rows, self.told, self.answers, self.asked = list(rows), [], [], []
+    def reset(self, *rows: Dataset) -> None:
+        """Forget all requests, and put these rows on the worklist."""
+        self.rows, self.received, self.answers, self.identifiers = list(rows), [], [], []
         self.comment, self.associations = "", 0
 
     @property
     def requests(self) -> list[str]:
-        """N-CREATE, N-SET and the status in each, in their order."""
-        return [f"{one.request} {one.attributes.PerformedProcedureStepStatus}" for one in self.told]
+        """Each N-CREATE and N-SET with its status, in order."""
+        return [f"{one.request} {one.attributes.PerformedProcedureStepStatus}" for one in self.received]
 
     def find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
-        """Answer a query."""
-        self.asked.append(event.identifier)
+        """Answer a C-FIND; of its keys, only the accession number is matched."""
+        self.identifiers.append(event.identifier)
         wanted = event.identifier.get("AccessionNumber")
         for row in self.rows:
             if not wanted or row.AccessionNumber == wanted:
                 yield 0xFF00, row
 
     def create(self, event: evt.Event) -> tuple[Dataset, None]:
-        """Answer an N-CREATE: 0111 where it came before."""
+        """Answer an N-CREATE; a known UID is a duplicate (0111)."""
         uid = event.request.AffectedSOPInstanceUID  # type: ignore[union-attr]
-        is_known = str(uid) in {one.uid for one in self.told}
-        self._note("N-CREATE", str(uid), event.attribute_list, event)
+        is_known = str(uid) in {one.uid for one in self.received}
+        self._record("N-CREATE", str(uid), event.attribute_list, event)
         return self._answer(event, 0x0111 if is_known else 0x0000), None
 
     def set(self, event: evt.Event) -> tuple[Dataset, None]:
-        """Answer an N-SET."""
         uid = event.request.RequestedSOPInstanceUID  # type: ignore[union-attr]
-        self._note("N-SET", str(uid), event.modification_list, event)
+        self._record("N-SET", str(uid), event.modification_list, event)
         return self._answer(event, 0x0000), None
 
-    def _note(self, request: str, uid: str, attributes: Dataset, event: evt.Event) -> None:
+    def _record(self, request: str, uid: str, attributes: Dataset, event: evt.Event) -> None:
         attributes.decode()
-        self.told.append(Told(request, uid, attributes, str(event.assoc.requestor.ae_title).strip()))
+        self.received.append(ReceivedRequest(request, uid, attributes, str(event.assoc.requestor.ae_title).strip()))
 
     def _answer(self, event: evt.Event, otherwise: int) -> Dataset:
         status = self.answers.pop(0) if self.answers else otherwise
-        if status == BREAKS:
+        if status == ABORTS:
             event.assoc.abort()
         return dataset(Status=max(status, 0), **({"ErrorComment": self.comment} if self.comment else {}))
 
-    def count(self, event: evt.Event) -> None:
-        """One association more."""
+    def count_association(self, event: evt.Event) -> None:
         self.associations += 1
 
 
 @contextmanager
-def mpps_server(*rows: Dataset, takes_steps: bool = True) -> Iterator[MppsServer]:
-    """A running one, on a free port."""
-    played = MppsServer(rows=list(rows))
+def mpps_server(*rows: Dataset, accepts_mpps: bool = True) -> Iterator[MppsServer]:
+    """Run a server on a free port."""
+    server_state = MppsServer(rows=list(rows))
     entity = AE(ae_title=CALLED)
-    classes = [ModalityWorklistInformationFind, Verification, *([ModalityPerformedProcedureStep] * takes_steps)]
+    classes = [ModalityWorklistInformationFind, Verification, *([ModalityPerformedProcedureStep] * accepts_mpps)]
     for sop_class in classes:
         entity.add_supported_context(sop_class)
     handlers: list[Any] = [
         (evt.EVT_C_ECHO, lambda _: 0x0000),
-        (evt.EVT_C_FIND, played.find),
-        (evt.EVT_N_CREATE, played.create),
-        (evt.EVT_N_SET, played.set),
-        (evt.EVT_ACCEPTED, played.count),
+        (evt.EVT_C_FIND, server_state.find),
+        (evt.EVT_N_CREATE, server_state.create),
+        (evt.EVT_N_SET, server_state.set),
+        (evt.EVT_ACCEPTED, server_state.count_association),
     ]
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     assert server
-    played.port = int(server.server_address[1])
+    server_state.port = int(server.server_address[1])
     try:
-        yield played
+        yield server_state
     finally:
         server.shutdown()
 
 
 def row(**changes: Any) -> Dataset:
-    """A worklist row as this gateway would send it."""
+    """Build a worklist row as the gateway sends it."""
     code = dataset(CodeValue="MAMMO", CodingSchemeDesignator="LOCAL", CodeMeaning="Mammography")
     step = dataset(
         ScheduledStationAETitle="MAMMO1",

@@ -1,4 +1,4 @@
-"""What real devices ask, and what their consoles would show: every button, against a running worklist server."""
+"""Every query of a real device, against a running worklist server."""
 
 from collections.abc import Iterator
 from datetime import date, time
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 DAY = date(2026, 3, 10)
 CONSOLE = QueryValues("MAMMO1", DAY, "MG", "MINE", "SMITH*")
 MINE, OTHER_ROOM, CT, TOMORROW = "MINE", "ROOM2", "CT", "TOMORROW"
-#: Button → whose rows it shows.
+#: The accession numbers that each button lists.
 SHOWN = {
     "ge-this-scanner": {MINE, TOMORROW},
     "ge-this-modality": {MINE, OTHER_ROOM, TOMORROW},
@@ -38,7 +38,7 @@ SHOWN = {
 }
 
 
-def test_the_broad_query_leaves_empty_what_it_asks_of_any() -> None:
+def test_the_broad_query_leaves_keys_empty_that_match_any() -> None:
     step = broad_query("MAMMO1", DAY).ScheduledProcedureStepSequence[0]
     assert (step.ScheduledStationAETitle, step.ScheduledProcedureStepStartDate, step.Modality) == (
         "MAMMO1",
@@ -52,21 +52,21 @@ def test_the_broad_query_leaves_empty_what_it_asks_of_any() -> None:
 
 @pytest.fixture(scope="module")
 def scp_port(django_db_setup: None) -> Iterator[int]:
-    """Of a worklist server."""
+    """Run a worklist server; yield its port."""
     with serving() as server:
         yield port_of(server)
 
 
 @pytest.fixture
 def port(scp_port: int, transactional_db: None) -> int:
-    """Of a worklist server with four women on its list."""
-    women: dict[str, dict[str, Any]] = {
+    """Return the port of a worklist server with four items."""
+    items: dict[str, dict[str, Any]] = {
         MINE: {},
         OTHER_ROOM: {"station_ae_title": "MAMMO2"},
         CT: {"modality": "CT"},
         TOMORROW: {"scheduled_date": date(2026, 3, 11)},
     }
-    for name, changes in women.items():
+    for name, changes in items.items():
         WorklistItemFactory.create(
             **{
                 "accession_number": name,
@@ -81,7 +81,7 @@ def port(scp_port: int, transactional_db: None) -> int:
 
 class TestDeviceQueries:
     @pytest.mark.parametrize("query", DEVICE_QUERIES, ids=lambda query: query.name)
-    def test_each_is_answered_with_the_rows_of_its_button(self, query: DeviceQuery, port: int) -> None:
+    def test_each_query_finds_the_rows_of_its_button(self, query: DeviceQuery, port: int) -> None:
         rows = ModalityEmulator("127.0.0.1", port, CALLED).query(
             query.identifier(CONSOLE), implicit_only=query.implicit_only
         )
@@ -90,28 +90,28 @@ class TestDeviceQueries:
         assert shown <= SHOWN[query.name]
         assert [keyword for row in rows for keyword in illegal(row)] == []
 
-    def test_each_has_a_name_of_its_own(self) -> None:
+    def test_each_query_has_its_own_name(self) -> None:
         assert {query.name for query in DEVICE_QUERIES} == SHOWN.keys()
         assert len(DEVICE_QUERIES) == len(SHOWN)
 
 
 class TestQueryWorklist:
     def output(self, port: int, *arguments: str) -> str:
-        """What the command prints."""
+        """Run the command; return its output."""
         output = StringIO()
         call_command("query_worklist", "--port", str(port), "--date", "20260310", *arguments, stdout=output)
         return output.getvalue()
 
-    def test_shows_what_one_button_would(self, port: int) -> None:
+    def test_a_preset_prints_the_rows_of_one_button(self, port: int) -> None:
         text = self.output(port, "--preset", "ge-this-scanner")
         assert "GE, button This Scanner" in text
         assert "MINE" in text
         assert "ROOM2" not in text
         assert "2 on the list" in text
 
-    def test_presses_every_button(self, port: int) -> None:
+    def test_all_presets_can_be_sent(self, port: int) -> None:
         text = self.output(port, "--preset", "all", "--accession", "MINE")
         assert text.count("on the list") == len(DEVICE_QUERIES)
 
-    def test_asks_for_its_own_list_without_a_preset(self, port: int) -> None:
+    def test_without_a_preset_the_modalitys_own_worklist_is_queried(self, port: int) -> None:
         assert "1 on the list" in self.output(port)

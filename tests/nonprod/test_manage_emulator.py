@@ -1,4 +1,4 @@
-"""Manage's poll: page by page, each change once, from where it was."""
+"""Manage's poll reads each change once, page by page."""
 
 import json
 from typing import Any
@@ -10,21 +10,20 @@ from nonprod.manage_emulator import Poll, PollRefused, changes_since_action, pol
 
 
 class Pages:
-    """A gateway of which only the replies to changes_since are played."""
+    """A gateway that only replies to changes_since."""
 
     def __init__(self, *replies: dict[str, Any]) -> None:
         self._replies = list(replies)
-        self.asked: list[str | None] = []
+        self.cursors: list[str | None] = []
 
     def __call__(self, action: dict[str, Any]) -> str:
-        """The next reply."""
         validate(action)
-        self.asked.append(action["parameters"].get("cursor"))
+        self.cursors.append(action["parameters"].get("cursor"))
         return json.dumps(self._replies.pop(0))
 
 
 def page(*changes: str, cursor: str, more: bool) -> dict[str, Any]:
-    """One reply."""
+    """Build a reply."""
     return {
         "status": "ok",
         "changes": [{"accession_number": number} for number in changes],
@@ -33,23 +32,23 @@ def page(*changes: str, cursor: str, more: bool) -> dict[str, Any]:
     }
 
 
-def test_it_asks_until_there_is_no_more_each_time_behind_the_last() -> None:
+def test_a_poll_reads_pages_until_there_are_no_more() -> None:
     pages = Pages(page("A1", "A2", cursor="c1", more=True), page("A3", cursor="c2", more=False))
     polled = poll(pages)
     assert [change["accession_number"] for change in polled.changes] == ["A1", "A2", "A3"]
-    assert (polled.cursor, pages.asked) == ("c2", [None, "c1"])
+    assert (polled.cursor, pages.cursors) == ("c2", [None, "c1"])
 
 
-def test_it_begins_where_it_was() -> None:
+def test_a_poll_starts_at_the_cursor() -> None:
     pages = Pages(page(cursor="c2", more=False))
-    assert (poll(pages, "c2"), pages.asked) == (Poll([], "c2"), ["c2"])
+    assert (poll(pages, "c2"), pages.cursors) == (Poll([], "c2"), ["c2"])
 
 
-def test_it_says_why_it_was_refused() -> None:
+def test_a_refusal_has_the_code_and_message() -> None:
     with pytest.raises(PollRefused, match="invalid_action: begin again"):
         poll(Pages({"status": "error", "code": "invalid_action", "message": "begin again"}), "x")
 
 
-def test_the_question_has_a_cursor_only_where_there_is_one() -> None:
+def test_the_action_has_a_cursor_only_if_there_is_one() -> None:
     assert changes_since_action()["parameters"] == {}
     assert changes_since_action("c1")["parameters"] == {"cursor": "c1"}

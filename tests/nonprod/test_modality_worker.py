@@ -1,4 +1,4 @@
-"""What the modality emulator does by itself with the items of `worklist.create_test_item`."""
+"""The worker that performs the items of `worklist.create_test_item`."""
 
 import json
 import logging
@@ -9,12 +9,12 @@ import pytest
 from django.utils import timezone
 
 from nonprod.modality_emulator import ModalityEmulator, step_query
-from nonprod.modality_emulator.worker import MOST_FAILURES, Worker, waiting_items
+from nonprod.modality_emulator.worker import MAX_FAILURES, Worker, waiting_items
 from relay.models import ReceivedAction
 from tests.dicom.requests import CALLED
 from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory
-from tests.nonprod.mpps_server import BREAKS, MppsServer, row
+from tests.nonprod.mpps_server import ABORTS, MppsServer, row
 from tests.processes import Start
 from worklist.models import PerformedProcedureStep, WorklistItem
 
@@ -32,7 +32,7 @@ def item_of_action(
     status: str = "SCHEDULED",
     station: str = "",
 ) -> WorklistItem:
-    """An item, and the action that made it."""
+    """Create an item and the action that created it."""
     ReceivedAction.objects.create(
         action_id=accession_number,
         action_type=action_type,
@@ -48,7 +48,7 @@ def item_of_action(
 
 @dataclass
 class Clock:
-    """Time as the test has it."""
+    """A clock that the test sets."""
 
     now: float = 100.0
 
@@ -57,15 +57,15 @@ class Clock:
 
 
 @dataclass
-class Played:
-    """The emulator's worker at a server, by the clock of the test."""
+class WorkerRun:
+    """A worker with its server and its clock."""
 
     server: MppsServer
     clock: Clock
     worker: Worker
 
     def turns(self, *pauses: float) -> list[str]:
-        """A turn, and one more after each pause; what the server was told until then."""
+        """Run one turn, and another after each pause; return the requests that the server has received."""
         self.worker.turn()
         for pause in pauses:
             self.clock.now += pause
@@ -74,15 +74,15 @@ class Played:
 
 
 @pytest.fixture
-def played(running: MppsServer) -> Played:
-    """One with a woman on its list."""
-    running.forget(row())
+def run(module_server: MppsServer) -> WorkerRun:
+    """Return a worker whose server has one row on its worklist."""
+    module_server.reset(row())
     clock = Clock()
-    return Played(running, clock, Worker(running.modality(), exposure_seconds=2, clock=clock))
+    return WorkerRun(module_server, clock, Worker(module_server.modality(), exposure_seconds=2, clock=clock))
 
 
 class TestStepQuery:
-    def test_the_gateways_own_row_has_all_that_the_n_create_says_of_it(self) -> None:
+    def test_the_gateways_row_has_everything_that_the_n_create_copies(self) -> None:
         code = {"procedure_code": "MAMMO", "procedure_coding_scheme": "LOCAL", "procedure_code_meaning": "Mammography"}
         item: WorklistItem = WorklistItemFactory.create(patient_name="O'BRIEN-ŁUKASZ^ZOË", **code)
         with serving() as gateway:
@@ -100,7 +100,7 @@ class TestStepQuery:
 
 
 class TestWaitingItems:
-    def test_are_those_of_new_test_actions_that_are_still_scheduled(self) -> None:
+    def test_scheduled_items_of_recent_test_actions_are_waiting(self) -> None:
         wanted = item_of_action("WANTED")
         item_of_action("REAL", action_type="worklist.create_item")
         item_of_action("KNOWN", outcome="exists")
@@ -110,110 +110,108 @@ class TestWaitingItems:
 
 
 class TestWorker:
-    def test_a_test_item_is_begun_at_once_and_ended_after_the_exposure(self, played: Played) -> None:
+    def test_a_test_item_is_started_at_once_and_completed_after_the_exposure(self, run: WorkerRun) -> None:
         item_of_action()
-        assert played.turns() == [START]
-        assert played.turns(1.9) == [START]
-        assert played.turns(0.1) == [START, END]
-        assert len({told.uid for told in played.server.told}) == 1
+        assert run.turns() == [START]
+        assert run.turns(1.9) == [START]
+        assert run.turns(0.1) == [START, END]
+        assert len({request.uid for request in run.server.received}) == 1
 
-    def test_it_asks_for_it_by_its_accession_number(self, played: Played) -> None:
+    def test_the_query_is_by_accession_number(self, run: WorkerRun) -> None:
         item_of_action()
-        played.turns()
-        (asked,) = played.server.asked
+        run.turns()
+        (asked,) = run.server.identifiers
         assert asked.AccessionNumber == "ACC1"
         assert not asked.ScheduledProcedureStepSequence[0].ScheduledStationAETitle
 
-    def test_it_is_done_once_even_where_the_item_stays_scheduled(self, played: Played) -> None:
+    def test_an_item_that_stays_scheduled_is_performed_once(self, run: WorkerRun) -> None:
         item_of_action()
-        assert played.turns(2, 1, 1, 100) == [START, END]
+        assert run.turns(2, 1, 1, 100) == [START, END]
 
-    def test_several_are_done_at_the_same_time(self, played: Played) -> None:
-        played.server.rows = [row(AccessionNumber=number) for number in ("ACC1", "ACC2")]
+    def test_several_items_are_performed_at_once(self, run: WorkerRun) -> None:
+        run.server.rows = [row(AccessionNumber=number) for number in ("ACC1", "ACC2")]
         item_of_action("ACC1")
         item_of_action("ACC2")
-        assert played.turns(2) == [START, START, END, END]
+        assert run.turns(2) == [START, START, END, END]
 
-    def test_an_item_is_done_by_its_own_station(self, played: Played) -> None:
+    def test_an_item_is_performed_by_its_station(self, run: WorkerRun) -> None:
         item_of_action(station="MAMMO7")
-        played.turns(2)
-        assert {told.calling_ae_title for told in played.server.told} == {"MAMMO7"}
-        assert played.server.told[0].attributes.PerformedStationAETitle == "MAMMO7"
+        run.turns(2)
+        assert {request.calling_ae_title for request in run.server.received} == {"MAMMO7"}
+        assert run.server.received[0].attributes.PerformedStationAETitle == "MAMMO7"
 
-    def test_other_items_are_left_alone(self, played: Played) -> None:
+    def test_other_items_are_left_alone(self, run: WorkerRun) -> None:
         item_of_action(action_type="worklist.create_item")
-        assert played.turns(2) == []
-        assert played.server.associations == 0
+        assert run.turns(2) == []
+        assert run.server.associations == 0
 
-    def test_done_ones_are_forgotten(self, played: Played) -> None:
+    def test_completed_items_are_forgotten(self, run: WorkerRun) -> None:
         item_of_action()
-        played.turns(2)
+        run.turns(2)
         WorklistItem.objects.update(status="COMPLETED")
-        played.turns()
-        assert played.worker.tasks == {}
+        run.turns()
+        assert run.worker.tasks == {}
 
-    def test_at_the_end_what_has_begun_is_completed(self, played: Played) -> None:
+    def test_finish_completes_started_steps(self, run: WorkerRun) -> None:
         item_of_action()
-        played.turns()
-        played.worker.finish()
-        played.worker.finish()
-        assert played.server.requests == [START, END]
+        run.turns()
+        run.worker.finish()
+        run.worker.finish()
+        assert run.server.requests == [START, END]
 
 
 class TestFailures:
-    def test_a_request_that_fails_is_sent_again_as_the_same_step(self, played: Played) -> None:
+    def test_a_failed_request_is_sent_again_for_the_same_step(self, run: WorkerRun) -> None:
         item_of_action()
-        played.server.answers = [0x0110, 0x0000, 0x0110]
-        assert played.turns(1, 2, 2) == [START, START, END, END]
-        assert len({told.uid for told in played.server.told}) == 1
+        run.server.answers = [0x0110, 0x0000, 0x0110]
+        assert run.turns(1, 2, 2) == [START, START, END, END]
+        assert len({request.uid for request in run.server.received}) == 1
 
-    def test_a_step_that_was_begun_though_the_answer_was_lost_goes_on(self, played: Played) -> None:
+    def test_a_step_continues_if_only_the_answer_was_lost(self, run: WorkerRun) -> None:
         item_of_action()
-        played.server.answers = [BREAKS, 0x0111]
-        assert played.turns(1, 2) == [START, START, END]
+        run.server.answers = [ABORTS, 0x0111]
+        assert run.turns(1, 2) == [START, START, END]
 
-    def test_it_is_tried_more_and_more_slowly_and_then_left(
-        self, played: Played, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_retries_slow_down_and_then_stop(self, run: WorkerRun, caplog: pytest.LogCaptureFixture) -> None:
         item_of_action()
-        played.server.answers = [0x0110] * 10
-        assert played.turns(0.9) == [START]
-        assert played.turns(0.1, 1.9) == [START] * 2
-        assert played.turns(0.1, 4, 8, 16, 32) == [START] * MOST_FAILURES
-        assert caplog.records[-1].getMessage() == "test item left: its request failed too often"
+        run.server.answers = [0x0110] * 10
+        assert run.turns(0.9) == [START]
+        assert run.turns(0.1, 1.9) == [START] * 2
+        assert run.turns(0.1, 4, 8, 16, 32) == [START] * MAX_FAILURES
+        assert caplog.records[-1].getMessage() == "test item abandoned: its request failed too often"
         assert caplog.records[-1].__dict__["problem"] == "status 0110"
 
-    def test_an_item_that_is_on_no_list_is_told(self, played: Played, caplog: pytest.LogCaptureFixture) -> None:
+    def test_an_item_that_is_on_no_worklist_is_logged(self, run: WorkerRun, caplog: pytest.LogCaptureFixture) -> None:
         item_of_action("ELSEWHERE")
-        assert played.turns() == []
+        assert run.turns() == []
         assert caplog.records[-1].__dict__["problem"] == "the item is not on the list"
         assert caplog.records[-1].__dict__["request"] == "C-FIND"
 
-    def test_one_that_fails_does_not_keep_the_others(self, played: Played) -> None:
+    def test_a_failing_item_does_not_stop_the_others(self, run: WorkerRun) -> None:
         item_of_action("ELSEWHERE")
         item_of_action("ACC1")
-        assert played.turns(2) == [START, END]
+        assert run.turns(2) == [START, END]
 
-    def test_a_fault_of_the_emulator_is_logged_and_ends_nothing(
-        self, played: Played, caplog: pytest.LogCaptureFixture
+    def test_an_unexpected_error_is_logged_and_the_worker_continues(
+        self, run: WorkerRun, caplog: pytest.LogCaptureFixture
     ) -> None:
         item_of_action()
-        played.worker.modality = played.server.modality("MORE_THAN_SIXTEEN")
-        assert played.turns() == []
+        run.worker.modality = run.server.modality("MORE_THAN_SIXTEEN")
+        assert run.turns() == []
         assert "test item failed" in caplog.messages
 
-    def test_nobody_is_in_the_log(self, played: Played, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_log_has_no_patient_data(self, run: WorkerRun, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG, "nonprod")
         item_of_action()
-        played.server.answers, played.server.comment = [0x0110], "SMITH^JANE"
-        played.turns(1, 2)
+        run.server.answers, run.server.comment = [0x0110], "SMITH^JANE"
+        run.turns(1, 2)
         ours = [str(vars(record)) for record in caplog.records if record.name.startswith("nonprod")]
         assert len(ours) == 3
         assert [line for line in ours if "SMITH" in line or "99900" in line or "1970" in line] == []
 
 
 class TestWithTheGateway:
-    def test_an_item_of_an_action_is_completed_over_the_gateways_own_sockets(self) -> None:
+    def test_a_test_item_is_completed_over_dicom(self) -> None:
         item = item_of_action(station="MAMMO7")
         clock = Clock()
         with serving() as gateway:
@@ -230,14 +228,14 @@ class TestWithTheGateway:
 
 
 class TestRunModalityEmulator:
-    def test_it_works_through_a_test_item_and_ends_with_0_on_sigterm(self, start: Start, played: Played) -> None:
-        options = ["--port", str(played.server.port), "--called", CALLED, "--seconds", "0"]
+    def test_a_test_item_is_completed_and_sigterm_exits_with_0(self, start: Start, run: WorkerRun) -> None:
+        options = ["--port", str(run.server.port), "--called", CALLED, "--seconds", "0"]
         process = start("run_modality_emulator", *options)
-        process.wait_for("modality emulator working")
+        process.wait_for("modality emulator started")
         item_of_action()
         started = json.loads(process.wait_for("test item started"))
         completed = json.loads(process.wait_for("test item completed"))
         assert started["correlation_id"] == completed["correlation_id"] != ""
-        assert played.server.requests == [START, END]
+        assert run.server.requests == [START, END]
         assert process.stop() == 0
         assert "modality emulator stopped" in process.output

@@ -1,4 +1,4 @@
-"""The emulator as a program."""
+"""`run_relay_emulator`: its namespace, TLS and configuration file."""
 
 import json
 import ssl
@@ -16,20 +16,20 @@ CONFIG = '[policies.p]\nkey = "no-secret"\n[hybrid_connections.one]\n[hybrid_con
 
 
 def state_at(url: str, context: ssl.SSLContext | None = None) -> dict[str, Any]:
-    """What the emulator says of itself."""
+    """Return the emulator's state."""
     with urllib.request.urlopen(f"{url}/$emulator", timeout=10, context=context) as response:
         state: dict[str, Any] = json.load(response)
     return state
 
 
 class TestRunRelayEmulator:
-    def test_it_plays_the_hybrid_connection_of_the_settings(self, start: Start) -> None:
+    def test_the_hybrid_connection_of_the_settings_is_emulated(self, start: Start) -> None:
         process = start("run_relay_emulator", "--port", "0")
         namespace = process.wait_for_field("relay emulator listening", "namespace")
         assert state_at(f"http://{namespace}")["listeners"] == {"test-gateway": 0}
         assert process.stop() == 0
 
-    def test_a_file_says_what_else_there_is_and_tls_is_trusted_by_the_printed_file(
+    def test_a_file_defines_the_namespace_and_the_printed_certificate_is_trusted(
         self, start: Start, tmp_path: Path
     ) -> None:
         (tmp_path / "config.toml").write_text(CONFIG)
@@ -40,7 +40,7 @@ class TestRunRelayEmulator:
         state = state_at(f"https://{namespace}", ssl.create_default_context(cafile=printed))
         assert state["listeners"] == {"one": 0, "two": 0}
 
-    def test_a_file_that_is_no_good_is_one_sentence_and_exit_2(self, start: Start, tmp_path: Path) -> None:
+    def test_an_invalid_file_is_one_line_and_exit_status_2(self, start: Start, tmp_path: Path) -> None:
         (tmp_path / "config.toml").write_text("x = 1")
         process = start("run_relay_emulator", "--config", str(tmp_path / "config.toml"))
         assert process.exit_status() == 2

@@ -1,4 +1,4 @@
-"""Fixtures for what goes out to a relay: no proxy of the machine's own, and authorities to trust."""
+"""Fixtures for connections to a relay: no proxy settings, and certificate authorities to trust."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,21 +13,21 @@ Trust = Callable[[trustme.CA], None]
 
 
 @pytest.fixture
-def no_proxy_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the environment in which the tests run."""
+def no_proxy_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the proxy settings of the machine that runs the tests."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Trust]:
-    """Names an authority in SSL_CERT_FILE."""
+    """Return a function that makes the relay's clients trust an authority (SSL_CERT_FILE)."""
 
-    def name(authority: trustme.CA) -> None:
+    def trust_authority(authority: trustme.CA) -> None:
         file = tmp_path / "authority.pem"
         authority.cert_pem.write_to_path(str(file))
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
         tls_context.cache_clear()
 
-    yield name
+    yield trust_authority
     tls_context.cache_clear()

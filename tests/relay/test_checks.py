@@ -1,4 +1,4 @@
-"""Settings with which the listener would never come online are told before it tries."""
+"""The system checks of the relay's settings."""
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -16,7 +16,7 @@ GOOD = {
 
 
 def ids_with(settings: Settings, **changes: object) -> list[str | None]:
-    """The ids of what is complained of."""
+    """Run the checks with these settings, and return the ids of the errors."""
     for name, value in {**GOOD, **changes}.items():
         setattr(settings, name, value)
     messages = check_relay_settings()
@@ -26,7 +26,7 @@ def ids_with(settings: Settings, **changes: object) -> list[str | None]:
 
 class TestCheckRelaySettings:
     @pytest.mark.parametrize("key", [{}, {"AZURE_RELAY_KEY_NAME": "", "AZURE_RELAY_SHARED_ACCESS_KEY": ""}])
-    def test_a_key_or_entra_id_is_fine(self, settings: Settings, key: dict[str, str]) -> None:
+    def test_a_shared_access_key_or_entra_id_is_accepted(self, settings: Settings, key: dict[str, str]) -> None:
         assert ids_with(settings, **key) == []
 
     @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ class TestCheckRelaySettings:
             ("AZURE_RELAY_SHARED_ACCESS_KEY", "", "relay.E004"),
         ],
     )
-    def test_each_wrong_setting_has_its_id(
+    def test_each_invalid_setting_has_its_own_id(
         self, settings: Settings, name: str, value: str | int, expected: str
     ) -> None:
         assert ids_with(settings, **{name: value}) == [expected]
@@ -50,6 +50,6 @@ class TestCheckRelaySettings:
         changes = {"AZURE_RELAY_PLAIN_WEBSOCKET": True, "AZURE_RELAY_NAMESPACE": "127.0.0.1:9350"}
         assert ids_with(settings, **changes) == ["relay.E005"]
 
-    def test_no_message_has_the_key_in_it(self, settings: Settings) -> None:
+    def test_no_message_contains_the_key(self, settings: Settings) -> None:
         ids_with(settings, AZURE_RELAY_SHARED_ACCESS_KEY="hunter2", AZURE_RELAY_KEY_NAME="")
         assert "hunter2" not in str(check_relay_settings())

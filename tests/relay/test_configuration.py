@@ -1,4 +1,4 @@
-"""How the settings become the relay's objects."""
+"""Address, tokens and dispatcher are built from the settings."""
 
 from pytest_django.fixtures import Settings
 
@@ -8,17 +8,17 @@ from relay.hybrid_connection.tokens import EntraId, SharedAccessKey
 
 
 class TestConfiguration:
-    def test_the_address_is_that_of_the_settings(self, settings: Settings) -> None:
+    def test_the_address_comes_from_the_settings(self, settings: Settings) -> None:
         settings.AZURE_RELAY_NAMESPACE = "hospital.servicebus.windows.net:8443"
         settings.AZURE_RELAY_PLAIN_WEBSOCKET = False
         address = configured_address()
         assert (address.namespace, address.path) == ("hospital.servicebus.windows.net:8443", "test-gateway")
 
-    def test_a_key_signs_and_without_one_entra_id_is_asked(self, settings: Settings) -> None:
+    def test_tokens_are_signed_with_the_key_or_else_come_from_entra_id(self, settings: Settings) -> None:
         assert configured_tokens() == SharedAccessKey("test-policy", "test-key-0123456789")
         settings.AZURE_RELAY_SHARED_ACCESS_KEY = settings.AZURE_RELAY_KEY_NAME = ""
         assert isinstance(configured_tokens(), EntraId)
 
-    def test_the_tables_are_those_of_gateway_actions(self) -> None:
+    def test_the_handlers_come_from_the_gateway_actions_module(self) -> None:
         assert "worklist.create_item" in configured_dispatcher().actions
         assert set(configured_dispatcher().probes) == set(PROBES)

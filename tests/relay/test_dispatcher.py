@@ -1,4 +1,4 @@
-"""What happens to one frame."""
+"""Every frame is executed once, recorded and answered."""
 
 import json
 import threading
@@ -18,8 +18,8 @@ T = TypeVar("T")
 REPLY_SCHEMA = Draft202012Validator(load_schema("gateway_reply"))
 
 
-class Handlers:
-    """Handlers for the tests; each call is counted, and leaves a row, so that what is rolled back shows."""
+class CountingHandler:
+    """A handler that counts its calls. Each call inserts a row, which a rollback removes."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -37,33 +37,32 @@ class Gateway:
     """A dispatcher with one action, `do`, and the echo probe."""
 
     def __init__(self) -> None:
-        self.handler = Handlers()
+        self.handler = CountingHandler()
         self.dispatcher = Dispatcher({"do": self.handler}, {"echo": echo})
 
     def text(self, frame: str | bytes | dict[str, Any]) -> str:
-        """The reply's text to a frame."""
+        """Return the text of the reply to a frame."""
         return self.dispatcher.dispatch(json.dumps(frame) if isinstance(frame, dict) else frame, "test#1")
 
     def reply(self, frame: str | bytes | dict[str, Any]) -> dict[str, Any]:
-        """The reply to a frame; every one keeps the schema."""
+        """Return the reply to a frame, after checking it against the schema."""
         reply: dict[str, Any] = json.loads(self.text(frame))
         REPLY_SCHEMA.validate(reply)
         return reply
 
     @property
     def effects(self) -> int:
-        """How many effects are in the database."""
+        """Count the rows that the handler inserted."""
         return ReceivedAction.objects.filter(action_id__startswith="effect").count()
 
 
 @pytest.fixture
 def gateway() -> Gateway:
-    """A dispatcher to send frames to."""
     return Gateway()
 
 
 def row(action_id: str = "a1") -> ReceivedAction:
-    """The row of an action."""
+    """Return the row of an action."""
     return ReceivedAction.objects.get(action_id=action_id)
 
 
@@ -71,8 +70,8 @@ DO = {"action_id": "a1", "action_type": "do"}
 
 
 @pytest.mark.django_db
-class TestOnce:
-    def test_an_action_is_executed_and_its_row_tells_all(self, gateway: Gateway) -> None:
+class TestOnceOnly:
+    def test_an_action_is_executed_and_recorded(self, gateway: Gateway) -> None:
         action = {**DO, "source_system": "manage", "parameters": {"worklist_item": {"accession_number": " ACC1 "}}}
         text = gateway.text(action)
         found = row()
@@ -81,12 +80,12 @@ class TestOnce:
         assert (json.loads(found.payload), found.connection) == (action, "test#1")
         assert found.correlation_id
 
-    def test_the_payload_is_kept_as_it_came(self, gateway: Gateway) -> None:
+    def test_the_payload_is_stored_as_received(self, gateway: Gateway) -> None:
         frame = '{ "action_type":"do",\n"action_id" : "a1", "x": 1.50, "name": "\\u0141" }'
         gateway.text(frame)
         assert row().payload == frame
 
-    def test_the_same_again_gets_the_same_bytes_and_has_no_second_effect(self, gateway: Gateway) -> None:
+    def test_a_repeated_action_gets_the_same_bytes_and_has_no_second_effect(self, gateway: Gateway) -> None:
         first = gateway.text(DO)
         assert gateway.text({"action_type": "do", "action_id": "a1"}) == first
         assert (gateway.handler.calls, gateway.effects, row().times_received) == (1, 1, 2)
@@ -97,7 +96,7 @@ class TestOnce:
         resend = Resend.objects.get()
         assert (resend.action, resend.answer, resend.reply, resend.payload) == (row(), "repeated", first, "")
 
-    def test_the_same_id_with_another_payload_is_refused_and_recorded(self, gateway: Gateway) -> None:
+    def test_an_action_id_with_a_different_payload_is_refused_and_recorded(self, gateway: Gateway) -> None:
         gateway.text(DO)
         reply = gateway.reply({**DO, "parameters": {"other": 1}})
         assert (reply["code"], reply["action_id"]) == ("action_id_reused", "a1")
@@ -105,7 +104,7 @@ class TestOnce:
         resend = Resend.objects.get()
         assert (resend.answer, json.loads(resend.payload)["parameters"]) == ("refused", {"other": 1})
 
-    def test_a_refusal_is_final_and_its_effects_are_undone(self, gateway: Gateway) -> None:
+    def test_a_refusal_is_final_and_the_handlers_effects_are_rolled_back(self, gateway: Gateway) -> None:
         gateway.handler.fails_with = ActionRefused(ErrorCode.ACCESSION_CONFLICT, "No.")
         first = gateway.text(DO)
         assert json.loads(first)["code"] == "accession_conflict"
@@ -114,7 +113,7 @@ class TestOnce:
         assert gateway.text(DO) == first
         assert gateway.handler.calls == 1
 
-    def test_a_bug_is_answered_without_its_words_and_may_be_tried_again(self, gateway: Gateway) -> None:
+    def test_an_exception_is_not_quoted_in_the_reply_and_the_action_can_be_retried(self, gateway: Gateway) -> None:
         gateway.handler.fails_with = RuntimeError("SMITH^JANE")
         reply = gateway.reply(DO)
         assert reply["code"] == "internal_error"
@@ -126,7 +125,7 @@ class TestOnce:
         assert (gateway.effects, row().is_final, row().outcome) == (1, True, "created")
         assert Resend.objects.get().answer == "retried"
 
-    def test_a_store_that_cannot_take_it_leaves_nothing_and_may_be_tried_again(self, gateway: Gateway) -> None:
+    def test_an_unavailable_database_records_nothing_and_the_action_can_be_retried(self, gateway: Gateway) -> None:
         gateway.handler.fails_with = OperationalError("database is locked")
         reply = gateway.reply(DO)
         assert (reply["code"], reply["action_id"]) == ("temporarily_unavailable", "a1")
@@ -164,50 +163,48 @@ class TestRefused:
     def test_every_failure_has_its_code(self, gateway: Gateway, frame: str | bytes, code: str) -> None:
         assert gateway.reply(frame)["code"] == code
 
-    def test_an_unknown_action_type_is_named(self, gateway: Gateway) -> None:
+    def test_the_reply_names_an_unknown_action_type(self, gateway: Gateway) -> None:
         reply = gateway.reply({"action_id": "a1", "action_type": "worklist.delete_everything"})
         assert reply["message"] == "Unsupported action: worklist.delete_everything"
 
     @pytest.mark.parametrize("action_type", ["x\x00y", "x" * 5000, ""])
-    def test_a_strange_action_type_is_recorded_all_the_same(self, gateway: Gateway, action_type: str) -> None:
+    def test_an_unusual_action_type_is_recorded_as_unsupported(self, gateway: Gateway, action_type: str) -> None:
         reply = gateway.reply({"action_id": "a1", "action_type": action_type})
         assert reply["code"] == "unsupported_action"
         assert (row().outcome, row().action_type) == ("unsupported_action", "unsupported")
 
     @pytest.mark.parametrize("action_id", ["", "x" * 101, 7, None, "a\x00b", {"a": 1}])
-    def test_an_unusable_action_id_is_refused_and_leaves_a_row_without_one(
-        self, gateway: Gateway, action_id: object
-    ) -> None:
+    def test_an_invalid_action_id_is_refused_and_recorded_without_it(self, gateway: Gateway, action_id: object) -> None:
         reply = gateway.reply({"action_type": "do", "action_id": action_id})
         assert reply["code"] == "invalid_action"
         assert "action_id" not in reply
         found = ReceivedAction.objects.get()
         assert (found.action_id, found.outcome) == (None, "invalid_action")
 
-    def test_two_without_a_usable_id_are_two_rows(self, gateway: Gateway) -> None:
+    def test_two_actions_without_a_valid_id_are_two_rows(self, gateway: Gateway) -> None:
         for _ in range(2):
             gateway.reply({"action_type": "do", "action_id": ""})
         assert ReceivedAction.objects.count() == 2
 
-    def test_a_refused_action_leaves_a_row_and_gets_the_same_reply_again(self, gateway: Gateway) -> None:
+    def test_a_refused_action_is_recorded_and_gets_the_same_reply_again(self, gateway: Gateway) -> None:
         wrong = {"action_id": "a1", "action_type": "worklist.create_item"}
         assert gateway.text(wrong) == gateway.text(wrong)
         assert (row().outcome, row().times_received) == ("invalid_action", 2)
 
 
 class TestProbes:
-    def test_an_echo_is_answered_with_the_action_as_received(self, gateway: Gateway) -> None:
+    def test_an_echo_returns_the_action_as_received(self, gateway: Gateway) -> None:
         action = {"action_type": "echo", "timestamp": "now", "x": {"ł": [1, 2.5, None]}}
         assert gateway.reply(action) == {"status": "echo", "payload": action}
 
-    def test_an_echo_touches_no_table(self, gateway: Gateway) -> None:
+    def test_an_echo_makes_no_query(self, gateway: Gateway) -> None:
         # No database mark: pytest-django fails this test at the first query.
         assert gateway.reply({"action_type": "echo", "action_id": "e1"})["status"] == "echo"
 
 
 @pytest.mark.django_db(transaction=True)
-class TestAtTheSameInstant:
-    def test_one_executes_and_all_get_its_reply(self) -> None:
+class TestConcurrency:
+    def test_one_thread_executes_the_action_and_all_get_its_reply(self) -> None:
         gateway, count = Gateway(), 8
         replies = at_once(count, lambda: gateway.text(DO))
         assert len(set(replies)) == 1
@@ -219,7 +216,7 @@ class TestAtTheSameInstant:
         replies = at_once(8, lambda: gateway.reply({**DO, "action_id": f"n{next(ids)}"})["status"])
         assert replies == ["created"] * 8
 
-    def test_no_thread_keeps_its_connection(self) -> None:
+    def test_every_thread_closes_its_connection(self) -> None:
         gateway, left = Gateway(), []
 
         def work() -> str:
@@ -232,7 +229,7 @@ class TestAtTheSameInstant:
 
 
 def at_once(count: int, work: Callable[[], T]) -> list[T]:
-    """What so many threads get that begin together."""
+    """Run the work in several threads that start together, and return the results."""
     barrier, results = threading.Barrier(count), list[T]()
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""Actions that were handed over as a file."""
+"""The execute_actions command executes the actions in a file."""
 
 import json
 import os
@@ -20,17 +20,17 @@ from worklist.models import WorklistItem
 
 
 def execute(path: Path) -> tuple[list[dict[str, Any]], str]:
-    """The replies, and what the command complained of."""
-    output, complaint = StringIO(), ""
+    """Run the command, and return the replies and the error message (empty if none)."""
+    output, message = StringIO(), ""
     try:
         call_command("execute_actions", str(path), stdout=output)
     except CommandError as error:
-        complaint = str(error)
-    return [json.loads(line) for line in output.getvalue().splitlines()], complaint
+        message = str(error)
+    return [json.loads(line) for line in output.getvalue().splitlines()], message
 
 
 def file_with(folder: Path, content: str | bytes) -> Path:
-    """A file."""
+    """Write a file of actions into the folder."""
     path = folder / "actions.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
@@ -38,40 +38,40 @@ def file_with(folder: Path, content: str | bytes) -> Path:
 
 @pytest.mark.django_db
 class TestExecuteActions:
-    def test_each_action_is_executed_and_answered_in_its_line(self, tmp_path: Path) -> None:
+    def test_each_action_is_executed_and_answered_on_its_own_line(self, tmp_path: Path) -> None:
         actions = [payload(), payload(), {"action_type": "echo"}]
-        replies, complaint = execute(file_with(tmp_path, json.dumps(actions)))
+        replies, message = execute(file_with(tmp_path, json.dumps(actions)))
         assert [reply["status"] for reply in replies] == ["created", "created", "echo"]
-        assert complaint == ""
+        assert message == ""
         assert WorklistItem.objects.count() == 2
 
-    def test_the_file_may_be_executed_again(self, tmp_path: Path) -> None:
+    def test_a_file_can_be_executed_again_without_further_effects(self, tmp_path: Path) -> None:
         file = file_with(tmp_path, json.dumps([payload(), payload()]))
         assert execute(file) == execute(file)
         assert (WorklistItem.objects.count(), AuditLog.objects.count()) == (2, 2)
 
-    def test_a_wrong_one_does_not_stop_the_others_and_is_counted(self, tmp_path: Path) -> None:
+    def test_an_action_that_fails_is_counted_and_does_not_stop_the_others(self, tmp_path: Path) -> None:
         file = file_with(tmp_path, json.dumps([payload(), {"action_type": "nonsense"}, 5, payload()]))
-        replies, complaint = execute(file)
+        replies, message = execute(file)
         assert [reply.get("code", "fine") for reply in replies] == [
             "fine",
             "unsupported_action",
             "invalid_json",
             "fine",
         ]
-        assert complaint == "2 of 4 actions failed"
+        assert message == "2 of 4 actions failed"
 
-    def test_the_row_says_where_in_which_file_it_stood(self, tmp_path: Path) -> None:
+    def test_the_row_names_the_file_and_the_position_in_it(self, tmp_path: Path) -> None:
         execute(file_with(tmp_path, json.dumps([{"action_type": "echo"}, payload()])))
         assert ReceivedAction.objects.get().connection == "file:actions.json#2"
 
-    def test_the_payload_is_kept_as_it_stands_in_the_file(self, tmp_path: Path) -> None:
+    def test_the_payload_is_stored_as_written_in_the_file(self, tmp_path: Path) -> None:
         member = '{ "action_id":"1", "action_type" : "x", "n": 1.50 }'
         execute(file_with(tmp_path, f"\n[ {member} ,{member}]\n"))
         assert ReceivedAction.objects.get().payload == member
 
     @pytest.mark.parametrize(
-        ("content", "complaint"),
+        ("content", "fault"),
         [
             (b"\xff", "is not UTF-8"),
             ("[1,", "is not JSON"),
@@ -81,31 +81,31 @@ class TestExecuteActions:
             ("[" + "9" * 5000 + "]", "number"),
         ],
     )
-    def test_a_file_that_is_no_list_says_why_and_quotes_nothing(
-        self, tmp_path: Path, content: str | bytes, complaint: str
+    def test_the_message_explains_why_a_file_is_not_a_list_and_does_not_quote_it(
+        self, tmp_path: Path, content: str | bytes, fault: str
     ) -> None:
-        replies, said = execute(file_with(tmp_path, content))
+        replies, message = execute(file_with(tmp_path, content))
         assert replies == []
-        assert complaint in said
-        assert "SMITH" not in said
+        assert fault in message
+        assert "SMITH" not in message
 
-    def test_a_byte_order_mark_does_not_matter(self, tmp_path: Path) -> None:
+    def test_a_byte_order_mark_is_ignored(self, tmp_path: Path) -> None:
         replies, _ = execute(file_with(tmp_path, b"\xef\xbb\xbf" + json.dumps([payload()]).encode()))
         assert replies[0]["status"] == "created"
 
-    def test_a_file_that_is_not_there_says_so(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_reported(self, tmp_path: Path) -> None:
         assert "No such file" in execute(tmp_path / "missing.json")[1]
 
 
 class TestMembers:
     @pytest.mark.parametrize("text", ["[]", " [ ] ", '[1, "a,]", {"b": [2]}]', "[[],[[]]]", "[\n1\t,\r2 ]"])
-    def test_the_texts_of_the_members_are_those_of_the_list(self, text: str) -> None:
+    def test_yields_the_text_of_each_member_of_the_list(self, text: str) -> None:
         assert [json.loads(member) for member in members(text)] == json.loads(text)
 
 
 @pytest.mark.django_db(transaction=True)
 class TestStandardOutput:
-    def test_it_has_the_replies_and_nothing_else(self, tmp_path: Path) -> None:
+    def test_contains_the_replies_and_nothing_else(self, tmp_path: Path) -> None:
         file = file_with(tmp_path, json.dumps([payload(), payload()]))
         environment = {**os.environ, "DATABASE_URL": database_url(), "LOG_LEVEL": "DEBUG"}
         command = [sys.executable, "manage.py", "execute_actions", str(file)]

@@ -1,8 +1,8 @@
-"""Whatever the relay does while actions come: none is lost after `created`, none is done twice.
+"""Whatever faults the relay has, every action is executed once and answered.
 
-The listener has the real dispatcher and the real database. Ten senders send one action after another, half of them as
-Manage does and half over HTTP: an action that fails at the sender is sent again, under the same id, until it has its
-reply. Each fault is proven to have struck.
+The listener uses the real dispatcher and the real database. Ten senders send one action after another, half of them
+over WebSockets, as Manage does, and half over HTTP. A sender that gets no reply sends the action again, under the same
+action_id. Each test waits until its fault has taken effect.
 """
 
 import asyncio
@@ -39,64 +39,63 @@ BEFORE = AFTER = 20
 
 
 @dataclass(frozen=True)
-class Play:
-    """Faults that are injected one after the other, and what is true once they have struck."""
+class Scenario:
+    """Faults that are injected one after the other, and the condition that holds once they have taken effect."""
 
     faults: tuple[dict[str, Any], ...]
-    has_struck: Callable[[RelayEmulator, Listener], bool]
+    took_effect: Callable[[RelayEmulator, Listener], bool]
 
 
 def reconnected(emulator: RelayEmulator, listener: Listener) -> bool:
-    """The listener has another channel than at first."""
+    """Whether the listener has replaced its first channel."""
     return listener.status.reconnects > 0
 
 
 def used_up(emulator: RelayEmulator, listener: Listener) -> bool:
-    """Every fault that was stored has been had."""
+    """Whether the emulator has used every fault it was given."""
     return not emulator.state()["faults"]
 
 
-def both(emulator: RelayEmulator, listener: Listener) -> bool:
-    """Either, and the other."""
+def recovered(emulator: RelayEmulator, listener: Listener) -> bool:
+    """Whether the listener has reconnected and every fault is used up."""
     return reconnected(emulator, listener) and used_up(emulator, listener)
 
 
-def broken_off(emulator: RelayEmulator, listener: Listener) -> bool:
-    """It strikes what is open at that instant; there may be nothing."""
+def immediately(emulator: RelayEmulator, listener: Listener) -> bool:
+    """Return True: the fault breaks what is open at that moment, which may be nothing."""
     return True
 
 
-def play(has_struck: Callable[[RelayEmulator, Listener], bool], *faults: dict[str, Any]) -> Play:
-    """A play of these faults."""
-    return Play(faults, has_struck)
+def scenario(took_effect: Callable[[RelayEmulator, Listener], bool], *faults: dict[str, Any]) -> Scenario:
+    return Scenario(faults, took_effect)
 
 
 DROP = {"fault": "drop"}
-PLAYS = {
-    "drop without a word": play(reconnected, DROP),
-    "drop with a close frame": play(reconnected, {"fault": "drop", "code": 1000}),
-    "1011": play(reconnected, {"fault": "drop", "code": 1011}),
-    "1001": play(reconnected, {"fault": "drop", "code": 1001}),
-    "rendezvous dropped": play(broken_off, {"fault": "drop", "where": "rendezvous"}),
-    "half-open": play(reconnected, {"fault": "half_open"}),
-    "half-open rendezvous": play(broken_off, {"fault": "half_open", "where": "rendezvous"}),
-    "zombie": play(reconnected, {"fault": "zombie"}),
-    "zombie that is not chosen": play(reconnected, {"fault": "zombie", "routed": False}),
-    "refused with 401": play(both, {"fault": "refuse", "action": "listen", "status": 401, "times": 2}, DROP),
-    "refused with 503": play(both, {"fault": "refuse", "action": "listen", "status": 503, "times": 2}, DROP),
-    "senders refused": play(used_up, {"fault": "refuse", "action": "connect", "status": 500, "times": 5}),
-    "requests refused": play(used_up, {"fault": "refuse", "action": "request", "status": 500, "times": 5}),
-    "rendezvous refused": play(used_up, {"fault": "refuse", "action": "accept", "status": 403, "times": 5}),
-    "late listeners": play(both, {"fault": "delay", "action": "listen", "seconds": 0.3}, DROP),
-    "late senders": play(used_up, {"fault": "delay", "action": "connect", "seconds": 0.3, "times": 5}),
-    "late requests": play(used_up, {"fault": "delay", "action": "request", "seconds": 0.3, "times": 5}),
-    "late rendezvous": play(used_up, {"fault": "delay", "action": "accept", "seconds": 0.3, "times": 5}),
-    "late accepts": play(used_up, {"fault": "delay", "action": "dispatch", "seconds": 0.3, "times": 5}),
-    "accepts twice": play(used_up, {"fault": "duplicate_accept", "times": 10}),
-    "cut in a message": play(reconnected, {"fault": "cut_mid_frame"}),
-    "cut in replies": play(used_up, {"fault": "cut_mid_frame", "where": "rendezvous", "times": 5}),
-    "token ended": play(reconnected, {"fault": "expire_tokens"}),
-    "clock that jumps": play(
+SCENARIOS = {
+    "drop without a close frame": scenario(reconnected, DROP),
+    "drop with a close frame": scenario(reconnected, {"fault": "drop", "code": 1000}),
+    "1011": scenario(reconnected, {"fault": "drop", "code": 1011}),
+    "1001": scenario(reconnected, {"fault": "drop", "code": 1001}),
+    "rendezvous dropped": scenario(immediately, {"fault": "drop", "where": "rendezvous"}),
+    "half-open": scenario(reconnected, {"fault": "half_open"}),
+    "half-open rendezvous": scenario(immediately, {"fault": "half_open", "where": "rendezvous"}),
+    "zombie": scenario(reconnected, {"fault": "zombie"}),
+    "zombie that is not chosen": scenario(reconnected, {"fault": "zombie", "routed": False}),
+    "refused with 401": scenario(recovered, {"fault": "refuse", "action": "listen", "status": 401, "times": 2}, DROP),
+    "refused with 503": scenario(recovered, {"fault": "refuse", "action": "listen", "status": 503, "times": 2}, DROP),
+    "senders refused": scenario(used_up, {"fault": "refuse", "action": "connect", "status": 500, "times": 5}),
+    "requests refused": scenario(used_up, {"fault": "refuse", "action": "request", "status": 500, "times": 5}),
+    "rendezvous refused": scenario(used_up, {"fault": "refuse", "action": "accept", "status": 403, "times": 5}),
+    "late listeners": scenario(recovered, {"fault": "delay", "action": "listen", "seconds": 0.3}, DROP),
+    "late senders": scenario(used_up, {"fault": "delay", "action": "connect", "seconds": 0.3, "times": 5}),
+    "late requests": scenario(used_up, {"fault": "delay", "action": "request", "seconds": 0.3, "times": 5}),
+    "late rendezvous": scenario(used_up, {"fault": "delay", "action": "accept", "seconds": 0.3, "times": 5}),
+    "late accepts": scenario(used_up, {"fault": "delay", "action": "dispatch", "seconds": 0.3, "times": 5}),
+    "accepts twice": scenario(used_up, {"fault": "duplicate_accept", "times": 10}),
+    "cut in a message": scenario(reconnected, {"fault": "cut_mid_frame"}),
+    "cut in replies": scenario(used_up, {"fault": "cut_mid_frame", "where": "rendezvous", "times": 5}),
+    "token ended": scenario(reconnected, {"fault": "expire_tokens"}),
+    "clock that jumps": scenario(
         reconnected, {"fault": "clock_skew", "seconds": 7200}, DROP, {"fault": "clock_skew", "seconds": 0}
     ),
 }
@@ -104,7 +103,7 @@ PLAYS = {
 
 @asynccontextmanager
 async def gateway(settings: Settings) -> AsyncIterator[tuple[RelayEmulator, Listener]]:
-    """An emulator and the gateway's own listener on it, both quick to notice."""
+    """Run an emulator with the gateway's own listener, both with short timeouts."""
     timeouts = Timeouts(rendezvous=1.0, request=2.0)
     async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}, timeouts=timeouts) as emulator:
         settings.AZURE_RELAY_NAMESPACE = emulator.namespace
@@ -117,20 +116,20 @@ async def gateway(settings: Settings) -> AsyncIterator[tuple[RelayEmulator, List
         await running
 
 
-class CouldNotBeSent(Exception):
-    """The sender has no reply."""
+class NoReply(Exception):
+    """The sender got no reply."""
 
 
 async def send_as_manage(address: HybridConnectionAddress, text: str) -> str:
-    """One WebSocket, one text, one reply."""
+    """Send one action over a WebSocket, and return the reply."""
     try:
         return await send(address, KEYS, text, patience=2.0)
     except HybridConnectionError:
-        raise CouldNotBeSent from None
+        raise NoReply from None
 
 
 async def send_over_http(address: HybridConnectionAddress, text: str) -> str:
-    """One POST."""
+    """POST one action, and return the reply."""
 
     def post() -> str:
         connection = HTTPConnection(address.namespace, timeout=5)
@@ -140,66 +139,66 @@ async def send_over_http(address: HybridConnectionAddress, text: str) -> str:
             response = connection.getresponse()
             body = response.read().decode()
         except (OSError, HTTPException):
-            raise CouldNotBeSent from None
+            raise NoReply from None
         finally:
             connection.close()
         if response.status != 200:
-            raise CouldNotBeSent
+            raise NoReply
         return body
 
     return await asyncio.to_thread(post)
 
 
 class Senders:
-    """Send actions, and keep the replies."""
+    """Send actions, and count the replies."""
 
     def __init__(self, address: HybridConnectionAddress) -> None:
         self.address = address
         self.replies = 0
-        self.enough = False
-        self.warm, self.warm_again = asyncio.Event(), asyncio.Event()
+        self.stopped = False
+        self.enough_before, self.enough_after = asyncio.Event(), asyncio.Event()
 
-    async def pump(self, number: int) -> None:
-        """One action after another, each until it has its reply."""
-        way = (send_as_manage, send_over_http)[number % 2]
-        while not self.enough:
+    async def send_until_stopped(self, number: int) -> None:
+        """Send one action after another, each until it gets its reply."""
+        send_once = (send_as_manage, send_over_http)[number % 2]
+        while not self.stopped:
             action = payload()
             action["parameters"]["worklist_item"]["accession_number"] = action["action_id"][:16]
-            reply = await self._send(way, json.dumps(action))
+            reply = await self._send(send_once, json.dumps(action))
             assert json.loads(reply) == {"status": "created", "action_id": action["action_id"]}
             self.replies += 1
             if self.replies == BEFORE:
-                self.warm.set()
+                self.enough_before.set()
             if self.replies >= BEFORE + AFTER:
-                self.warm_again.set()
+                self.enough_after.set()
 
-    async def _send(self, way: Callable[..., Any], text: str) -> str:
+    async def _send(self, send_once: Callable[..., Any], text: str) -> str:
         while True:
             try:
-                return str(await way(self.address, text))
-            except CouldNotBeSent:
-                await asyncio.sleep(0.01)  # not in the way of those who mend it
+                return str(await send_once(self.address, text))
+            except NoReply:
+                await asyncio.sleep(0.01)  # leave the processor to the listener and the emulator
 
 
 class TestFaults:
-    @pytest.mark.parametrize("name", PLAYS)
-    async def test_every_action_is_done_once_and_answered(self, settings: Settings, name: str) -> None:
-        play = PLAYS[name]
+    @pytest.mark.parametrize("name", SCENARIOS)
+    async def test_every_action_is_executed_once_and_answered(self, settings: Settings, name: str) -> None:
+        scenario = SCENARIOS[name]
         async with gateway(settings) as (emulator, listener):
             senders = Senders(listener.address)
-            pumps = [asyncio.create_task(senders.pump(number)) for number in range(SENDERS)]
+            sending = [asyncio.create_task(senders.send_until_stopped(number)) for number in range(SENDERS)]
             async with asyncio.timeout(60):
-                await senders.warm.wait()
-                for fault in play.faults:
+                await senders.enough_before.wait()
+                for fault in scenario.faults:
                     await emulator.inject(fault)
-                await emulator.until(lambda: play.has_struck(emulator, listener))
-                await senders.warm_again.wait()
-                senders.enough = True
-                await asyncio.gather(*pumps)
-        assert await in_database_thread(done) == ({"created": senders.replies}, senders.replies)
+                await emulator.until(lambda: scenario.took_effect(emulator, listener))
+                await senders.enough_after.wait()
+                senders.stopped = True
+                await asyncio.gather(*sending)
+        assert await in_database_thread(outcomes_and_items) == ({"created": senders.replies}, senders.replies)
 
 
-def done() -> tuple[dict[str, int], int]:
-    """How many actions had which outcome, and how many items there are."""
+def outcomes_and_items() -> tuple[dict[str, int], int]:
+    """Count the actions of each outcome, and the items."""
     outcomes = Counter(ReceivedAction.objects.values_list("outcome", flat=True))
     return dict(outcomes), WorklistItem.objects.count()

@@ -1,4 +1,4 @@
-"""What is served over HTTP through the relay."""
+"""Actions and health are served over HTTP through the relay."""
 
 import json
 from typing import Any
@@ -10,30 +10,30 @@ from relay.http import STATUSES, respond
 from relay.hybrid_connection.control_protocol import Request, Response
 
 
-def ask(
+def respond_to(
     method: str, target: str, reply: dict[str, Any] | None = None, body: bytes = b"{}"
 ) -> tuple[Response, list[Any]]:
-    """The response, and what was dispatched for it."""
+    """Return the response to a request, and the arguments of each call of dispatch."""
     dispatched: list[Any] = []
 
     def dispatch(frame: str | bytes, connection: str, correlation: str) -> str:
         dispatched.append((frame, connection, correlation))
         return json.dumps(reply or {"status": "created"})
 
-    request = Request("r1", "r1", "wss://x", method, target, {}, body)
-    return respond(request, "leeds/van-3", dispatch, "ns/leeds/van-3#r1"), dispatched
+    received = Request("r1", "r1", "wss://x", method, target, {}, body)
+    return respond(received, "leeds/van-3", dispatch, "ns/leeds/van-3#r1"), dispatched
 
 
 class TestRespond:
     @pytest.mark.parametrize("target", ["/leeds/van-3", "/leeds/van-3/", "/LEEDS/van-3?x=1", "/leeds%2Fvan-3"])
     def test_a_post_executes_the_body_as_an_action(self, target: str) -> None:
-        response, dispatched = ask("POST", target, body=b'{"action_id":"a"}')
+        response, dispatched = respond_to("POST", target, body=b'{"action_id":"a"}')
         assert dispatched == [(b'{"action_id":"a"}', "ns/leeds/van-3#r1", "r1")]
         assert (response.status, json.loads(response.body)) == (200, {"status": "created"})
         assert response.headers["Content-Type"] == "application/json"
 
-    def test_get_health_asks_the_health_probe(self) -> None:
-        response, dispatched = ask("GET", "/leeds/van-3/health", {"status": "ok"})
+    def test_get_health_dispatches_the_health_action(self) -> None:
+        response, dispatched = respond_to("GET", "/leeds/van-3/health", {"status": "ok"})
         assert json.loads(dispatched[0][0]) == {"action_type": "health"}
         assert (response.status, json.loads(response.body)) == (200, {"status": "ok"})
 
@@ -48,8 +48,8 @@ class TestRespond:
             ("GET", ""),
         ],
     )
-    def test_everything_else_is_404_in_json_and_executes_nothing(self, method: str, target: str) -> None:
-        response, dispatched = ask(method, target)
+    def test_any_other_request_gets_404_in_json_and_executes_nothing(self, method: str, target: str) -> None:
+        response, dispatched = respond_to(method, target)
         assert (response.status, dispatched) == (404, [])
         assert json.loads(response.body)["status"] == "error"
 
@@ -62,11 +62,11 @@ class TestRespond:
             ("temporarily_unavailable", 503),
         ],
     )
-    def test_a_failure_has_a_fitting_status_and_the_same_reply(self, code: str, status: int) -> None:
+    def test_a_failure_has_its_http_status_and_the_same_reply(self, code: str, status: int) -> None:
         reply = {"status": "error", "code": code, "message": "m"}
-        response, _ = ask("POST", "/leeds/van-3", reply)
+        response, _ = respond_to("POST", "/leeds/van-3", reply)
         assert (response.status, response.description, json.loads(response.body)) == (status, code, reply)
 
-    def test_every_code_of_the_contract_has_a_status_and_none_that_the_relay_forbids(self) -> None:
+    def test_every_error_code_has_a_status_that_the_relay_does_not_use_itself(self) -> None:
         assert set(STATUSES) == set(ErrorCode)
         assert not {502, 504} & set(STATUSES.values())

@@ -1,4 +1,4 @@
-"""Who may see what of the worklist in the admin, and that nobody can change it there."""
+"""Show the worklist in the admin, each user what they may see; nobody can change it."""
 
 from datetime import date, time, timedelta
 
@@ -22,17 +22,17 @@ LIST = reverse("admin:worklist_worklistitem_changelist")
 
 
 def detail(item: WorklistItem) -> str:
-    """The address of an item's page."""
+    """Return the URL of an item's page."""
     return reverse("admin:worklist_worklistitem_change", args=[item.pk])
 
 
 class TestSupport:
-    def test_sees_items_on_the_list_but_nobodys_data(self, support: Client, item: WorklistItem) -> None:
+    def test_sees_items_on_the_list_without_personal_data(self, support: Client, item: WorklistItem) -> None:
         text = page(support, LIST)
         assert "ACC1" in text
         assert [shown for shown in SHOWN if shown in text] == []
 
-    def test_sees_an_item_but_nobodys_data(self, support: Client, item: WorklistItem) -> None:
+    def test_sees_an_item_without_personal_data(self, support: Client, item: WorklistItem) -> None:
         text = page(support, detail(item))
         assert "ACC1" in text
         assert item.study_instance_uid in text
@@ -40,23 +40,25 @@ class TestSupport:
 
     @pytest.mark.parametrize("field", sorted(WorklistItem.personal_fields))
     @pytest.mark.parametrize("lookup", ["", "__startswith", "__gte", "__isnull", "__regex"])
-    def test_cannot_guess_data_by_lookups(self, support: Client, item: WorklistItem, field: str, lookup: str) -> None:
+    def test_cannot_guess_personal_data_by_lookups(
+        self, support: Client, item: WorklistItem, field: str, lookup: str
+    ) -> None:
         assert support.get(LIST, {f"{field}{lookup}": "1"}).status_code == 400
 
     @pytest.mark.parametrize("searched", ["O'BRIEN-ŁUKASZ^ZOË", "9990000018", "Long Lane"])
-    def test_cannot_search_for_a_person(self, support: Client, item: WorklistItem, searched: str) -> None:
+    def test_cannot_search_for_a_patient(self, support: Client, item: WorklistItem, searched: str) -> None:
         assert "ACC1" not in page(support, LIST, q=searched)
 
     @pytest.mark.parametrize("column", range(1, 8))
-    def test_cannot_order_by_what_is_hidden(self, support: Client, column: int) -> None:
-        """Who stands first would tell of her name: here all that may be seen goes one way, and the name the other."""
-        make_two_women()
+    def test_cannot_order_by_hidden_fields(self, support: Client, column: int) -> None:
+        """The order would reveal names: here all visible fields order one way, and the name the other."""
+        create_two_patients()
         text = page(support, LIST, o=f"-{column}")
         assert text.index(">M2</a>") < text.index(">M1</a>")
 
 
-def make_two_women() -> None:
-    """The second comes first by everything but her name and number, downwards."""
+def create_two_patients() -> None:
+    """Create two items; the second comes first in descending order of everything except name and number."""
     for number, status, name in ((1, "COMPLETED", "ZZZ"), (2, "SCHEDULED", "AAA")):
         same = dict.fromkeys(("accession_number", "station_ae_title", "modality"), f"M{number}")
         start = {"scheduled_date": date(2026, 11, number), "scheduled_time": time(number)}
@@ -64,22 +66,22 @@ def make_two_women() -> None:
 
 
 class TestClinic:
-    def test_sees_who_is_on_the_list(self, clinic: Client, item: WorklistItem) -> None:
+    def test_sees_the_patients_on_the_list(self, clinic: Client, item: WorklistItem) -> None:
         text = page(clinic, LIST)
         assert "ŁUKASZ" in text
         assert "9990000018" in text
 
-    def test_sees_everything_of_an_item(self, clinic: Client, item: WorklistItem) -> None:
+    def test_sees_all_fields_of_an_item(self, clinic: Client, item: WorklistItem) -> None:
         text = page(clinic, detail(item))
         assert [shown for shown in SHOWN if shown not in text and shown != "patient_name"] == []
 
     def test_may_order_by_name(self, clinic: Client) -> None:
-        make_two_women()
+        create_two_patients()
         text = page(clinic, LIST, o="6")
         assert text.index(">M2</a>") < text.index(">M1</a>")
 
-    def test_cannot_put_a_name_into_an_address_either(self, clinic: Client, item: WorklistItem) -> None:
-        """It would stand in every proxy's log."""
+    def test_cannot_put_a_name_into_a_url_either(self, clinic: Client, item: WorklistItem) -> None:
+        """Every proxy would log it."""
         assert clinic.get(LIST, {"patient_name__startswith": "O'BRIEN"}).status_code == 400
 
 
@@ -169,7 +171,7 @@ class TestFindingAnItem:
     def test_by_date(self, support: Client, item: WorklistItem, query: dict[str, str], found: bool) -> None:
         assert ("ACC1" in page(support, LIST, **query)) is found
 
-    def test_by_today_on_the_clinics_clock(self, support: Client) -> None:
+    def test_by_today_in_local_time(self, support: Client) -> None:
         WorklistItemFactory.create(accession_number="ACC1", scheduled_date=timezone.localdate())
         WorklistItemFactory.create(accession_number="ACC2", scheduled_date=timezone.localdate() - timedelta(days=1))
         shown = {day: page(support, LIST, day=day) for day in ("today", "yesterday", "week")}
@@ -179,15 +181,15 @@ class TestFindingAnItem:
             "week": (True, True),
         }
 
-    def test_by_its_number_leads_to_it_at_once(self, support: Client, item: WorklistItem) -> None:
+    def test_by_its_accession_number_leads_straight_to_it(self, support: Client, item: WorklistItem) -> None:
         response = support.get(LIST, {"accession_number": "ACC1"})
         assert response.headers["Location"] == detail(item)
         assert "0 worklist items" in page(support, LIST, accession_number="ACC9")
 
-    def test_by_search_in_small_letters(self, support: Client, item: WorklistItem) -> None:
+    def test_by_search_in_lower_case(self, support: Client, item: WorklistItem) -> None:
         assert "1 worklist item" in page(support, LIST, q=" acc1 ")
 
-    def test_leads_to_the_queries_that_showed_it(self, support: Client, item: WorklistItem) -> None:
+    def test_leads_to_the_queries_that_returned_it(self, support: Client, item: WorklistItem) -> None:
         asked = WorklistQuery.objects.create(asked_at=timezone.now(), calling_ae_title="MAMMO7", correlation_id="c1")
         WorklistQuery.objects.create(asked_at=timezone.now(), calling_ae_title="MAMMO8", correlation_id="c2")
         asked.items.add(item)
@@ -196,7 +198,7 @@ class TestFindingAnItem:
         assert "1 worklist query" in page(support, address)
         assert "0 worklist queries" in page(support, address.split("?", maxsplit=1)[0], item="nonsense")
 
-    def test_leads_to_what_the_audit_log_has_of_it(self, support: Client, item: WorklistItem) -> None:
+    def test_leads_to_its_audit_log(self, support: Client, item: WorklistItem) -> None:
         Auditor("test").update(item, status="COMPLETED")
         history = reverse("admin:worklist_worklistitem_history", args=[item.pk])
         assert history in page(support, detail(item))

@@ -35,7 +35,7 @@ class TestHealth:
             ItemAlarm.objects.add({item.pk: "PatientName"}, timezone.now())
         assert reported_check() == {"ok": ok, "alarms": 2, "wrong_patient_alarms": 0}
 
-    def test_fails_for_a_wrong_patient_until_somebody_has_dealt_with_it(
+    def test_fails_for_a_wrong_patient_until_the_exception_is_resolved(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         create_step("1.2.3.9", scheduled_step(WorklistItemFactory.create()), PatientID="9990000099")

@@ -1,4 +1,4 @@
-"""A day's list as a file for a spreadsheet."""
+"""Export the list of a day as a CSV file."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ EXPORT = reverse("admin:worklist_worklistitem_export")
 
 
 def exported(client: Client, day: str = "2026-11-23") -> list[list[str]]:
-    """The rows of the file."""
+    """Export a day; return the rows of the file."""
     response = client.post(EXPORT, {"day": day})
     assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert response.headers["Content-Disposition"] == f'attachment; filename="worklist-{day}.csv"'
@@ -30,7 +30,7 @@ def exported(client: Client, day: str = "2026-11-23") -> list[list[str]]:
 
 
 def permit(*codenames: str) -> Client:
-    """Somebody who may see items, and this."""
+    """Log in a user with permission to see items, and with these permissions."""
     user = User.objects.create_user("somebody", is_staff=True)
     permitted = Permission.objects.filter(codename__in=("view_worklistitem", *codenames))
     user.user_permissions.set(permitted.filter(content_type__app_label="worklist"))
@@ -40,17 +40,17 @@ def permit(*codenames: str) -> Client:
 
 
 class TestTheFile:
-    def test_has_the_items_of_the_day_in_the_order_of_the_clinic(self, clinic: Client, item: WorklistItem) -> None:
+    def test_has_the_items_of_the_day_in_order_of_time(self, clinic: Client, item: WorklistItem) -> None:
         WorklistItemFactory.create(accession_number="ACC0", scheduled_time="09:00")
         WorklistItemFactory.create(accession_number="ACC2", scheduled_date="2026-11-24")
         rows = exported(clinic)
         assert [row[0] for row in rows] == ["Accession Number", "ACC0", "ACC1"]
         assert "O'BRIEN-ŁUKASZ^ZOË" in rows[2]
 
-    def test_begins_with_the_mark_by_which_excel_knows_utf_8(self, clinic: Client) -> None:
+    def test_begins_with_a_byte_order_mark_for_excel(self, clinic: Client) -> None:
         assert clinic.post(EXPORT, {"day": "2026-11-23"}).content.startswith(b"\xef\xbb\xbf")
 
-    def test_has_nobody_in_it_for_those_who_may_not_see_patients(self, item: WorklistItem) -> None:
+    def test_has_no_personal_data_without_permission_to_see_it(self, item: WorklistItem) -> None:
         rows = exported(permit("export_worklist"))
         assert rows[1][0] == "ACC1"
         text = "\n".join(",".join(row) for row in rows)
@@ -60,10 +60,10 @@ class TestTheFile:
         "value",
         ["=1+1", "+44", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20A1"],
     )
-    def test_has_no_formula_in_it(self, value: str) -> None:
+    def test_has_no_formulas(self, value: str) -> None:
         assert cell(value) == f"'{value}"
 
-    def test_has_none_where_the_separator_is_a_semicolon(self, clinic: Client) -> None:
+    def test_has_no_formulas_if_read_with_semicolons(self, clinic: Client) -> None:
         WorklistItemFactory.create(patient_comments="x;=1\n=2")
         text = clinic.post(EXPORT, {"day": "2026-11-23"}).content.decode("utf-8-sig")
         cells = [value for row in csv.reader(io.StringIO(text), delimiter=";") for value in row]
@@ -80,7 +80,7 @@ class TestTheFile:
 
 
 class TestExporting:
-    def test_is_audited_under_the_persons_name_without_anybody_in_it(self, clinic: Client, item: WorklistItem) -> None:
+    def test_is_audited_without_personal_data(self, clinic: Client, item: WorklistItem) -> None:
         exported(clinic)
         note = AuditLog.objects.get()
         assert (note.actor, note.operation, note.object_type, note.object_id) == (
@@ -91,15 +91,15 @@ class TestExporting:
         )
         assert note.after == {"day": "2026-11-23", "rows": 1, "with_persons": True}
 
-    def test_is_asked_for_on_a_page_and_not_done_by_a_link(self, clinic: Client, item: WorklistItem) -> None:
+    def test_needs_a_form_and_is_not_done_by_a_link(self, clinic: Client, item: WorklistItem) -> None:
         assert EXPORT in page(clinic, LIST)
         assert 'type="date"' in page(clinic, EXPORT, day="2026-11-23")
         assert AuditLog.objects.count() == 0
 
-    def test_of_no_day_is_asked_again(self, clinic: Client) -> None:
+    def test_with_an_invalid_day_is_refused(self, clinic: Client) -> None:
         assert "Enter a valid date" in clinic.post(EXPORT, {"day": "soon"}).content.decode()
 
-    def test_is_for_those_with_the_permission(self, item: WorklistItem) -> None:
+    def test_needs_permission(self, item: WorklistItem) -> None:
         for client in (client_of("support"), permit("view_patient_data")):
             assert EXPORT not in page(client, LIST)
             assert client.post(EXPORT, {"day": "2026-11-23"}).status_code == 403

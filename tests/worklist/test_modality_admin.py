@@ -1,4 +1,4 @@
-"""Who may configure a modality in the admin, what is taken, and that each change is on record."""
+"""Configure modalities in the admin: permissions, validation and the audit log."""
 
 from datetime import timedelta
 from typing import Any
@@ -24,7 +24,7 @@ FORM = {"ae_title": "MAMMO1", "name": "Left", "room": "Van 3", "is_allowed": "on
 
 @pytest.fixture
 def engineer() -> Client:
-    """One of the staff with the permission to change modalities."""
+    """Log in a user with permission to change modalities."""
     user = User.objects.create_user("engineer", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__endswith="_modality"))
     client = Client()
@@ -33,12 +33,12 @@ def engineer() -> Client:
 
 
 def change_page(modality: Modality) -> str:
-    """The address of a modality's page."""
+    """Return the URL of a modality's page."""
     return reverse("admin:dicom_modality_change", args=[modality.pk])
 
 
 def refusal(client: Client, **changes: str) -> str:
-    """The page that says why a form was not taken."""
+    """Post a form that must be refused; return the page."""
     response = client.post(ADD, {**FORM, **changes})
     assert response.status_code == 200
     assert not Modality.objects.exists()
@@ -46,7 +46,7 @@ def refusal(client: Client, **changes: str) -> str:
 
 
 class TestAModality:
-    def test_is_added_and_the_audit_log_says_by_whom(self, engineer: Client) -> None:
+    def test_is_added_and_audited(self, engineer: Client) -> None:
         assert engineer.post(ADD, FORM).status_code == 302
         modality = Modality.objects.get()
         assert (modality.ae_title, modality.room, modality.expected_address) == ("MAMMO1", "Van 3", "192.0.2.7")
@@ -54,7 +54,7 @@ class TestAModality:
         assert (record.actor, record.operation, record.object_id) == ("admin:engineer", "create", modality.pk)
         assert record.after["ae_title"] == "MAMMO1"
 
-    def test_is_changed_and_the_audit_log_says_from_what_to_what(self, admin_client: Client) -> None:
+    def test_is_changed_and_audited_with_old_and_new_values(self, admin_client: Client) -> None:
         modality = Modality.objects.create(ae_title="MAMMO1", name="Left", room="Van 3")
         form = {"ae_title": "MAMMO1", "name": "Left", "room": "Van 3", "max_rows": "40"}
         assert admin_client.post(change_page(modality), form).status_code == 302
@@ -65,19 +65,19 @@ class TestAModality:
         assert record.before == {"is_allowed": "True", "max_rows": "None"}
         assert record.after == {"is_allowed": "False", "max_rows": "40"}
 
-    def test_that_is_saved_as_it_is_leaves_no_record(self, admin_client: Client) -> None:
+    def test_that_is_saved_unchanged_leaves_no_change_in_the_audit_log(self, admin_client: Client) -> None:
         modality = Modality.objects.create(ae_title="MAMMO1")
         form = {"ae_title": "MAMMO1", "name": "", "room": "", "is_allowed": "on"}
         assert admin_client.post(change_page(modality), form).status_code == 302
         assert all(record.before == record.after for record in AuditLog.objects.all())
 
-    def test_is_held_to_every_rule_of_mpps_if_it_is_set_so(self, engineer: Client) -> None:
+    def test_can_be_made_strict(self, engineer: Client) -> None:
         engineer.post(ADD, {**FORM, "is_strict": "on"})
         assert Modality.objects.get().is_strict
         assert "Strict MPPS" in page(engineer, LIST)
 
     @pytest.mark.parametrize(
-        ("field", "value", "told"),
+        ("field", "value", "message"),
         [
             ("ae_title", "", "required"),
             ("ae_title", "MAMMO\\1", "no backslash"),
@@ -88,22 +88,22 @@ class TestAModality:
             ("character_set", "KLINGON", "not one of the available choices"),
         ],
     )
-    def test_is_refused_with_what_is_wrong_about_it(self, engineer: Client, field: str, value: str, told: str) -> None:
-        assert told in refusal(engineer, **{field: value})
+    def test_is_refused_with_the_reason(self, engineer: Client, field: str, value: str, message: str) -> None:
+        assert message in refusal(engineer, **{field: value})
 
-    def test_is_there_once(self, engineer: Client) -> None:
+    def test_is_refused_if_its_ae_title_exists(self, engineer: Client) -> None:
         Modality.objects.create(ae_title="MAMMO1")
         assert "already exists" in engineer.post(ADD, FORM).content.decode()
 
-    def test_that_is_the_first_shuts_out_the_others_and_that_is_said(
+    def test_that_is_the_first_causes_a_warning_that_others_are_now_rejected(
         self, engineer: Client, settings: Settings
     ) -> None:
         settings.MWL_UNKNOWN_AE_TITLES = "reject-once-configured"
-        told = "the gateway rejects machines that are not on this list"
-        assert told in engineer.post(ADD, FORM, follow=True).content.decode()
-        assert told not in engineer.post(ADD, {**FORM, "ae_title": "MAMMO2"}, follow=True).content.decode()
+        warning = "the gateway rejects machines that are not on this list"
+        assert warning in engineer.post(ADD, FORM, follow=True).content.decode()
+        assert warning not in engineer.post(ADD, {**FORM, "ae_title": "MAMMO2"}, follow=True).content.decode()
 
-    def test_is_not_deleted(self, admin_client: Client) -> None:
+    def test_cannot_be_deleted(self, admin_client: Client) -> None:
         modality = Modality.objects.create(ae_title="MAMMO1")
         address = reverse("admin:dicom_modality_delete", args=[modality.pk])
         assert admin_client.post(address, {"post": "yes"}).status_code == 403
@@ -121,12 +121,12 @@ class TestTheList:
         assert "Van 3" in text
         assert f"{timezone.localtime(now - timedelta(days=1)):%H:%M}" in text
 
-    def test_says_where_there_is_none(self, engineer: Client) -> None:
+    def test_says_that_a_modality_has_no_query(self, engineer: Client) -> None:
         Modality.objects.create(ae_title="MAMMO1")
         assert "none kept" in page(engineer, LIST)
 
     @pytest.mark.parametrize(("query", "found"), [({"is_allowed__exact": "0"}, False), ({"q": "Van"}, True)])
-    def test_can_be_narrowed(self, engineer: Client, query: dict[str, str], found: bool) -> None:
+    def test_can_be_filtered(self, engineer: Client, query: dict[str, str], found: bool) -> None:
         Modality.objects.create(ae_title="MAMMO1", room="Van 3")
         assert ("MAMMO1</a>" in page(engineer, LIST, **query)) is found
 

@@ -1,4 +1,4 @@
-"""What monitors are told while the database is away."""
+"""Readiness, metrics and status while the database is away."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,7 +15,7 @@ Away = Callable[[], AbstractContextManager[None]]
 
 
 class TestWithoutDatabase:
-    def test_readyz_waits_for_it_once(self, client: Client, database_away: Away) -> None:
+    def test_readyz_checks_the_database_only_once(self, client: Client, database_away: Away) -> None:
         with database_away():
             status, checks = ask(client)
         assert (status, checks["database"]["ok"]) == (503, False)
@@ -23,14 +23,14 @@ class TestWithoutDatabase:
             "not checked, as the database does not answer"
         }
 
-    def test_metrics_say_so_and_no_more(self, client: Client, database_away: Away) -> None:
+    def test_metrics_have_only_database_up_0(self, client: Client, database_away: Away) -> None:
         registry.cache_clear()
         with database_away():
             text = client.get("/metrics").content.decode()
         assert "gateway_database_up 0.0" in text
         assert "gateway_actions_total" not in text
 
-    def test_status_says_so(self, database_away: Away, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_status_reports_the_problem(self, database_away: Away, capsys: pytest.CaptureFixture[str]) -> None:
         with database_away(), pytest.raises(SystemExit) as end:
             call_command("status", skip_checks=True)
         assert end.value.code == 1

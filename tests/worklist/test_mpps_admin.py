@@ -1,4 +1,4 @@
-"""Who sees what modalities have reported of their work, and who deals with what is unclear of it, in the admin."""
+"""Show performed procedure steps in the admin, and resolve MPPS exceptions there."""
 
 from typing import Any
 
@@ -35,23 +35,23 @@ ALARM = "Wrong patient: 1 alarm."
 ANOTHER: dict[str, Any] = {"PatientID": "9990000099", "PatientName": "KOWALSKA^ANNA", "PatientBirthDate": "19510203"}
 
 
-def address(record: PerformedProcedureStep | MppsException) -> str:
-    """The address of a record's page."""
+def url_of(record: PerformedProcedureStep | MppsException) -> str:
+    """Return the URL of a record's page."""
     return reverse(f"admin:worklist_{record._meta.model_name}_change", args=[record.pk])
 
 
-def way(name: str) -> str:
-    """The address at which the only exception is dealt with so."""
+def resolve_url(name: str) -> str:
+    """Return the URL that resolves the only exception in this way."""
     return reverse(f"admin:worklist_mppsexception_{name}", args=[MppsException.objects.get().pk])
 
 
-def put_back_page(item: WorklistItem) -> str:
-    """The address at which an item is put back."""
+def put_back_url(item: WorklistItem) -> str:
+    """Return the URL that puts an item back."""
     return reverse("admin:worklist_worklistitem_put_back", args=[item.pk])
 
 
 def permit(group: str, *codenames: str) -> Client:
-    """Somebody of a group who may do more than that."""
+    """Log in a user of a group with more permissions."""
     client = client_of(group)
     permissions = Permission.objects.filter(content_type__app_label="worklist", codename__in=codenames)
     User.objects.get(username=group).user_permissions.set(permissions)
@@ -60,21 +60,21 @@ def permit(group: str, *codenames: str) -> Client:
 
 @pytest.fixture
 def wrong_patient(item: WorklistItem) -> MppsException:
-    """A machine has worked on ACC1 as another woman's."""
+    """Report a step for ACC1 with another patient."""
     create_step(UID, scheduled_step(item), **ANOTHER)
     return MppsException.objects.get()
 
 
 class TestAStep:
-    def test_is_shown_with_what_came_of_it(self, support: Client, item: WorklistItem) -> None:
+    def test_is_shown_with_its_outcome(self, support: Client, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item))
         reason: dict[str, Any] = {
             "PerformedProcedureStepDiscontinuationReasonCodeSequence": [dataset(CodeMeaning="Patient refused")]
         }
         set_step(UID, final_change(ItemStatus.DISCONTINUED, **reason, EntranceDoseInmGy="5.1"))
-        for text in (page(support, STEPS), page(support, address(PerformedProcedureStep.objects.get()))):
-            told = ("PPS1", "Discontinued", "MAMMO1", "23 Nov 2026 14:31", "23 Nov 2026 14:36", "Patient refused")
-            assert [each for each in told if each not in text] == []
+        for text in (page(support, STEPS), page(support, url_of(PerformedProcedureStep.objects.get()))):
+            shown = ("PPS1", "Discontinued", "MAMMO1", "23 Nov 2026 14:31", "23 Nov 2026 14:36", "Patient refused")
+            assert [each for each in shown if each not in text] == []
             assert detail(item) in text
         assert "EntranceDoseInmGy: 5.1" in text
 
@@ -87,44 +87,44 @@ class TestAStep:
             ("view_delivery", set()),
         ],
     )
-    def test_shows_who_it_was_by_permission_only(self, item: WorklistItem, permission: str, seen: set[str]) -> None:
+    def test_shows_personal_data_only_with_permission(
+        self, item: WorklistItem, permission: str, seen: set[str]
+    ) -> None:
         step = create_step(UID, scheduled_step(item), PatientID="9990000018", PatientName="KOWALSKA^ANNA")
         set_step(UID, final_change(ItemStatus.COMPLETED))
         client = permit("support", permission)
-        text = page(client, address(step))
+        text = page(client, url_of(step))
         assert {each for each in ("9990000018", "ROSE", "KOWALSKA") if each in text} == seen
         assert [each for each in ("9990000018", "ROSE", "KOWALSKA") if each in page(client, STEPS)] == []
 
-    def test_shows_a_clinic_the_patient_and_no_operator(self, clinic: Client, item: WorklistItem) -> None:
+    def test_shows_the_clinic_the_patient_but_no_operator(self, clinic: Client, item: WorklistItem) -> None:
         step = create_step(UID, scheduled_step(item), PatientID="9990000018")
         set_step(UID, final_change(ItemStatus.COMPLETED))
-        text = page(clinic, address(step))
+        text = page(clinic, url_of(step))
         assert "9990000018" in text
         assert "ROSE" not in text
 
     @pytest.mark.parametrize("field", sorted(PerformedProcedureStep.personal_fields))
-    def test_cannot_be_found_by_whose_it_is(self, clinic: Client, item: WorklistItem, field: str) -> None:
+    def test_cannot_be_found_by_personal_data(self, clinic: Client, item: WorklistItem, field: str) -> None:
         create_step(UID, scheduled_step(item), PatientID="9990000018")
         assert clinic.get(STEPS, {f"{field}__startswith": "9"}).status_code == 400
         assert "PPS1" not in page(clinic, STEPS, q="9990000018")
 
     @pytest.mark.parametrize("searched", ["ACC1", "PPS1", "1.2.3.9"])
-    def test_is_found_by_its_numbers(self, support: Client, item: WorklistItem, searched: str) -> None:
+    def test_is_found_by_its_identifiers(self, support: Client, item: WorklistItem, searched: str) -> None:
         create_step(UID, scheduled_step(item))
         assert "1 performed procedure step" in page(support, STEPS, q=searched)
 
     @pytest.mark.parametrize("model", ["performedprocedurestep", "mppsexception"])
-    def test_is_added_and_changed_by_nobody(
-        self, admin_client: Client, wrong_patient: MppsException, model: str
-    ) -> None:
+    def test_cannot_be_added_or_changed(self, admin_client: Client, wrong_patient: MppsException, model: str) -> None:
         record = wrong_patient if model == "mppsexception" else wrong_patient.step
         assert admin_client.get(reverse(f"admin:worklist_{model}_add")).status_code == 403
-        assert admin_client.post(address(record), {"resolution": "dismissed", "status": "COMPLETED"}).status_code == 403
+        assert admin_client.post(url_of(record), {"resolution": "dismissed", "status": "COMPLETED"}).status_code == 403
         assert admin_client.post(reverse(f"admin:worklist_{model}_delete", args=[record.pk])).status_code == 403
 
 
 class TestTheItemsPage:
-    def test_has_its_steps_and_its_exceptions(self, support: Client, item: WorklistItem) -> None:
+    def test_has_its_steps_and_exceptions(self, support: Client, item: WorklistItem) -> None:
         assert "Performed" in page(support, detail(item))
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.COMPLETED))
@@ -132,40 +132,40 @@ class TestTheItemsPage:
         text = page(support, detail(item))
         assert "COMPLETED, 23 Nov 2026 14:31 to 23 Nov 2026 14:36, MAMMO1, 4 images" in text
         assert "Wrong patient: the item is another woman&#x27;s (open)" in text
-        assert address(MppsException.objects.get()) in text
+        assert url_of(MppsException.objects.get()) in text
         assert [shown for shown in SHOWN if shown in text] == []
 
-    def test_puts_a_discontinued_one_back_on_the_list(self, clinic: Client, item: WorklistItem) -> None:
+    def test_puts_a_discontinued_item_back_on_the_list(self, clinic: Client, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item))
-        assert put_back_page(item) not in page(clinic, detail(item))
+        assert put_back_url(item) not in page(clinic, detail(item))
         set_step(UID, final_change(ItemStatus.DISCONTINUED))
-        assert put_back_page(item) in page(clinic, detail(item))
-        assert "discontinued steps no longer count" in page(clinic, put_back_page(item))
+        assert put_back_url(item) in page(clinic, detail(item))
+        assert "discontinued steps no longer count" in page(clinic, put_back_url(item))
         assert status_of(item) == ItemStatus.DISCONTINUED
-        text = clinic.post(put_back_page(item), follow=True).content.decode()
+        text = clinic.post(put_back_url(item), follow=True).content.decode()
         assert "ACC1 is back on the list." in text
         assert "does not count: the item was put back on the list" in text
         assert status_of(item) == ItemStatus.SCHEDULED
         assert AuditLog.objects.filter(object_id=item.pk, actor="admin:clinic").count() == 1
 
-    def test_says_why_one_cannot_be_put_back(self, clinic: Client, item: WorklistItem) -> None:
+    def test_says_why_an_item_cannot_be_put_back(self, clinic: Client, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.COMPLETED))
-        text = clinic.post(put_back_page(item), follow=True).content.decode()
+        text = clinic.post(put_back_url(item), follow=True).content.decode()
         assert "ACC1: It is COMPLETED: only a discontinued item can be put back" in text
         assert status_of(item) == ItemStatus.COMPLETED
 
-    def test_lets_nobody_put_back_without_permission(self, support: Client, item: WorklistItem) -> None:
+    def test_needs_permission_to_put_an_item_back(self, support: Client, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.DISCONTINUED))
-        assert put_back_page(item) not in page(support, detail(item))
-        assert [support.get(put_back_page(item)).status_code, support.post(put_back_page(item)).status_code] == [
+        assert put_back_url(item) not in page(support, detail(item))
+        assert [support.get(put_back_url(item)).status_code, support.post(put_back_url(item)).status_code] == [
             403,
             403,
         ]
         assert status_of(item) == ItemStatus.DISCONTINUED
 
-    def test_shows_no_steps_to_those_who_may_not_see_any(self, client: Client, item: WorklistItem) -> None:
+    def test_shows_no_steps_without_permission(self, client: Client, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item), **ANOTHER)
         user = User.objects.create_user("visitor", is_staff=True)
         user.user_permissions.set(Permission.objects.filter(codename="view_worklistitem"))
@@ -175,7 +175,7 @@ class TestTheItemsPage:
 
 
 class TestTheListOfExceptions:
-    def test_has_those_of_a_wrong_patient_first(self, support: Client, item: WorklistItem) -> None:
+    def test_has_wrong_patients_first(self, support: Client, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item), **ANOTHER)
         create_step("1.2.3.10", unscheduled_step())
         create_step("1.2.3.11", by_number("GONE"))
@@ -185,18 +185,18 @@ class TestTheListOfExceptions:
         assert positions == sorted(positions)
         assert [shown for shown in (*SHOWN[:-2], "9990000099", "KOWALSKA") if shown in text] == []
 
-    def test_has_the_open_ones_unless_others_are_asked_for(self, clinic: Client) -> None:
+    def test_has_only_open_ones_by_default(self, clinic: Client) -> None:
         create_step(UID, unscheduled_step())
         assert "1 MPPS exception" in page(clinic, EXCEPTIONS)
         assert "0 MPPS exceptions" in page(clinic, EXCEPTIONS, state="closed", _facets="True")
-        clinic.post(way("dismiss"), {"note": "a phantom"})
+        clinic.post(resolve_url("dismiss"), {"note": "a phantom"})
         assert "0 MPPS exceptions" in page(clinic, EXCEPTIONS)
         for state in ("closed", "all"):
             text = page(clinic, EXCEPTIONS, state=state)
             assert "1 MPPS exception" in text
             assert "admin:clinic" in text
 
-    def test_does_not_cost_more_with_more_rows(self, support: Client) -> None:
+    def test_needs_the_same_queries_for_more_rows(self, support: Client) -> None:
         counts = []
         for number in range(2):
             for step in range(20):
@@ -208,54 +208,52 @@ class TestTheListOfExceptions:
 
 
 class TestAnExceptionsPage:
-    def test_has_what_the_machine_said_beside_the_item(self, support: Client, wrong_patient: MppsException) -> None:
-        text = page(support, address(wrong_patient))
+    def test_compares_the_report_with_the_item(self, support: Client, wrong_patient: MppsException) -> None:
+        text = page(support, url_of(wrong_patient))
         assert detail(WorklistItem.objects.get()) in text
-        assert address(wrong_patient.step) in text
+        assert url_of(wrong_patient.step) in text
         assert text.count("<td>ACC1</td>") == 2
         assert [shown for shown in (*SHOWN[:-2], "9990000099", "KOWALSKA") if shown in text] == []
 
-    def test_shows_both_women_to_those_who_may_see_them(self, clinic: Client, wrong_patient: MppsException) -> None:
-        text = page(clinic, address(wrong_patient))
-        for title, said, has in (
+    def test_shows_both_patients_with_permission(self, clinic: Client, wrong_patient: MppsException) -> None:
+        text = page(clinic, url_of(wrong_patient))
+        for title, reported, scheduled in (
             ("NHS number", "9990000099", "9990000018"),
             ("Name", "KOWALSKA^ANNA", "O&#x27;BRIEN-ŁUKASZ^ZOË"),
             ("Birth date", "19510203", "19430607"),
         ):
-            assert f"<th>{title}</th><td>{said}</td><td>{has}</td><td><strong>differs</strong></td>" in text
+            assert f"<th>{title}</th><td>{reported}</td><td>{scheduled}</td><td><strong>differs</strong></td>" in text
 
-    def test_names_the_items_with_the_nhs_number_that_the_machine_gave(
-        self, support: Client, item: WorklistItem
-    ) -> None:
+    def test_links_to_items_with_the_reported_nhs_number(self, support: Client, item: WorklistItem) -> None:
         WorklistItemFactory.create(accession_number="ACC2")
         create_step(UID, unscheduled_step(), PatientID="999 000 0018")
-        text = page(support, address(MppsException.objects.get()))
+        text = page(support, url_of(MppsException.objects.get()))
         assert detail(item) in text
         assert "ACC2" not in text
 
-    def test_offers_the_ways_to_deal_with_it_to_those_who_may(self, item: WorklistItem) -> None:
+    def test_offers_the_possible_resolutions_with_permission(self, item: WorklistItem) -> None:
         create_step(UID, unscheduled_step())
-        ways = {name: way(name) for name in ("link", "put_back", "dismiss")}
+        ways = {name: resolve_url(name) for name in ("link", "put_back", "dismiss")}
         exception = MppsException.objects.get()
-        text = page(client_of("clinic"), address(exception))
+        text = page(client_of("clinic"), url_of(exception))
         assert [name for name, url in ways.items() if url in text] == ["link", "dismiss"]
-        text = page(client_of("support"), address(exception))
+        text = page(client_of("support"), url_of(exception))
         assert [name for name, url in ways.items() if url in text] == []
 
-    def test_offers_to_put_back_what_counts_for_an_item(self, clinic: Client, item: WorklistItem) -> None:
+    def test_offers_to_put_back_an_item_if_the_step_counts(self, clinic: Client, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item), by_number("GONE"))
-        assert way("put_back") in page(clinic, address(MppsException.objects.get()))
+        assert resolve_url("put_back") in page(clinic, url_of(MppsException.objects.get()))
 
     @pytest.mark.parametrize("nobody", ["x", "00000000-0000-0000-0000-000000000000"])
-    def test_of_one_that_is_not_there_is_not_found(self, clinic: Client, nobody: str) -> None:
+    def test_of_an_unknown_exception_is_not_found(self, clinic: Client, nobody: str) -> None:
         assert clinic.get(f"{EXCEPTIONS}{nobody}/dismiss/").status_code in (302, 404)
 
 
-class TestDealingWithAnException:
+class TestResolvingAnException:
     def test_by_linking_it_to_an_item(self, clinic: Client, item: WorklistItem) -> None:
         create_step(UID, unscheduled_step(), PatientID="9990000018")
         form = {"accession_number": "ACC1", "note": "typed by hand"}
-        response = clinic.post(way("link"), form, follow=True)
+        response = clinic.post(resolve_url("link"), form, follow=True)
         assert "Resolved: linked to an item." in response.content.decode()
         exception = MppsException.objects.get()
         assert (exception.resolution, exception.resolved_by, exception.note) == (
@@ -264,26 +262,26 @@ class TestDealingWithAnException:
             "typed by hand",
         )
         assert status_of(item) == ItemStatus.IN_PROGRESS
-        assert response.redirect_chain == [(address(exception), 302)]
+        assert response.redirect_chain == [(url_of(exception), 302)]
         assert {
             each.actor for each in AuditLog.objects.filter(object_id__in=[exception.pk, item.pk], operation="update")
         } == {"admin:clinic"}
 
     def test_by_putting_the_item_back(self, clinic: Client, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item), by_number("GONE"))
-        text = clinic.post(way("put_back"), {"note": "the wrong button"}, follow=True).content.decode()
+        text = clinic.post(resolve_url("put_back"), {"note": "the wrong button"}, follow=True).content.decode()
         assert "Resolved: the item was put back on the list." in text
         assert status_of(item) == ItemStatus.SCHEDULED
 
     def test_by_dismissing_it(self, clinic: Client, wrong_patient: MppsException, item: WorklistItem) -> None:
-        text = clinic.post(way("dismiss"), {"note": "a phantom"}, follow=True).content.decode()
+        text = clinic.post(resolve_url("dismiss"), {"note": "a phantom"}, follow=True).content.decode()
         assert "Resolved: dismissed." in text
         assert "a phantom" in text
-        assert way("dismiss") not in text
+        assert resolve_url("dismiss") not in text
         assert status_of(item) == ItemStatus.SCHEDULED
 
     @pytest.mark.parametrize(
-        ("name", "form", "told"),
+        ("name", "form", "message"),
         [
             ("dismiss", {"note": " "}, "This field is required"),
             ("dismiss", {"note": "it was 999 000 0018"}, "look like an NHS number"),
@@ -297,46 +295,49 @@ class TestDealingWithAnException:
             ),
         ],
     )
-    def test_is_refused_with_what_is_wrong_about_it(
-        self, clinic: Client, wrong_patient: MppsException, name: str, form: dict[str, str], told: str
+    def test_is_refused_with_the_reason(
+        self, clinic: Client, wrong_patient: MppsException, name: str, form: dict[str, str], message: str
     ) -> None:
-        response = clinic.post(way(name), form)
+        response = clinic.post(resolve_url(name), form)
         assert response.status_code == 200
-        assert told in response.content.decode()
+        assert message in response.content.decode()
         assert MppsException.objects.open().count() == 1
 
-    def test_links_to_another_woman_when_told_so(
+    def test_links_to_another_patient_after_confirmation(
         self, clinic: Client, wrong_patient: MppsException, item: WorklistItem
     ) -> None:
-        clinic.post(way("link"), {"accession_number": "ACC1", "another_patient": "on"})
+        clinic.post(resolve_url("link"), {"accession_number": "ACC1", "another_patient": "on"})
         assert status_of(item) == ItemStatus.IN_PROGRESS
 
-    def test_is_not_possible_twice_and_says_so(self, clinic: Client, wrong_patient: MppsException) -> None:
-        clinic.post(way("dismiss"), {"note": "first"})
-        text = clinic.post(way("dismiss"), {"note": "second"}, follow=True).content.decode()
+    def test_is_not_possible_twice(self, clinic: Client, wrong_patient: MppsException) -> None:
+        clinic.post(resolve_url("dismiss"), {"note": "first"})
+        text = clinic.post(resolve_url("dismiss"), {"note": "second"}, follow=True).content.decode()
         assert "Nothing has changed. Somebody has already resolved it." in text
         assert MppsException.objects.get().note == "first"
 
     @pytest.mark.parametrize("name", ["link", "put_back", "dismiss"])
-    def test_takes_the_permission(self, support: Client, wrong_patient: MppsException, name: str) -> None:
+    def test_needs_permission(self, support: Client, wrong_patient: MppsException, name: str) -> None:
         form = {"accession_number": "ACC1", "another_patient": "on", "note": "x"}
-        assert [support.get(way(name)).status_code, support.post(way(name), form).status_code] == [403, 403]
+        assert [support.get(resolve_url(name)).status_code, support.post(resolve_url(name), form).status_code] == [
+            403,
+            403,
+        ]
         assert MppsException.objects.open().count() == 1
 
-    def test_takes_a_token_against_forgery(self, wrong_patient: MppsException) -> None:
+    def test_needs_a_csrf_token(self, wrong_patient: MppsException) -> None:
         client_of("clinic")
         strict = Client(enforce_csrf_checks=True)
         strict.force_login(User.objects.get(username="clinic"))
-        assert strict.post(way("dismiss"), {"note": "x"}).status_code == 403
+        assert strict.post(resolve_url("dismiss"), {"note": "x"}).status_code == 403
         assert MppsException.objects.open().count() == 1
 
     @pytest.mark.parametrize("name", ["link", "put_back", "dismiss"])
-    def test_changes_nothing_by_being_looked_at(self, clinic: Client, wrong_patient: MppsException, name: str) -> None:
-        assert "csrfmiddlewaretoken" in page(clinic, way(name))
+    def test_is_not_done_by_get(self, clinic: Client, wrong_patient: MppsException, name: str) -> None:
+        assert "csrfmiddlewaretoken" in page(clinic, resolve_url(name))
         assert MppsException.objects.open().count() == 1
 
-    def test_shows_nobodys_data_to_one_who_may_resolve_but_not_see_it(self, wrong_patient: MppsException) -> None:
-        text = page(permit("support", "resolve_mppsexception"), way("link"))
+    def test_shows_no_personal_data_without_permission_to_see_it(self, wrong_patient: MppsException) -> None:
+        text = page(permit("support", "resolve_mppsexception"), resolve_url("link"))
         assert [shown for shown in (*SHOWN[:-2], "9990000099", "KOWALSKA") if shown in text] == []
 
 
@@ -344,18 +345,20 @@ class TestTheAlarm:
     @pytest.mark.parametrize(
         "where", ["index", "app_list", "worklist_mppsexception_changelist", "worklist_delivery_changelist"]
     )
-    def test_stands_on_the_pages_until_somebody_has_dealt_with_it(
+    def test_is_on_the_pages_until_the_exception_is_resolved(
         self, clinic: Client, wrong_patient: MppsException, where: str
     ) -> None:
         url = reverse(f"admin:{where}", args=["worklist"] if where == "app_list" else [])
         assert ALARM in page(clinic, url)
-        clinic.post(way("dismiss"), {"note": "a phantom"})
+        clinic.post(resolve_url("dismiss"), {"note": "a phantom"})
         assert 'role="alert"' not in page(clinic, url)
 
-    def test_stands_on_the_items_page(self, support: Client, wrong_patient: MppsException, item: WorklistItem) -> None:
+    def test_is_on_the_page_of_the_item(
+        self, support: Client, wrong_patient: MppsException, item: WorklistItem
+    ) -> None:
         assert ALARM in page(support, detail(item))
 
-    def test_is_for_those_who_may_see_exceptions(self, client: Client, wrong_patient: MppsException) -> None:
+    def test_needs_permission_to_see_exceptions(self, client: Client, wrong_patient: MppsException) -> None:
         client.force_login(User.objects.create_user("visitor", is_staff=True))
         assert ALARM not in page(client, reverse("admin:index"))
 

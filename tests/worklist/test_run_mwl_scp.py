@@ -1,4 +1,4 @@
-"""The worklist server as a process: it starts, answers, says where it listens, and stops when it is told to."""
+"""The worklist server as a process: start, listen, answer, stop."""
 
 import json
 import signal
@@ -33,13 +33,13 @@ EVERYTHING = request(QueryRetrieveLevel="SCHEDULED")
 
 @pytest.fixture
 def port() -> int:
-    """A port that nobody listens on."""
+    """Return a free port."""
     return free_ports(1)[0]
 
 
 @pytest.fixture
 def scp_process(start: Start, port: int) -> Process:
-    """The worklist server, listening."""
+    """Start the worklist server and wait until it listens."""
     process = start("run_mwl_scp", MWL_PORT=str(port), MWL_MAX_ROWS="5000")
     process.wait_for('"listening"')
     return process
@@ -54,16 +54,16 @@ class TestRunMwlScp:
         assert "worklist SCP stopped" in scp_process.output
         assert is_free(port)
 
-    def test_stops_with_0_at_ctrl_c(self, scp_process: Process, port: int) -> None:
+    def test_stops_with_0_on_ctrl_c(self, scp_process: Process, port: int) -> None:
         assert scp_process.stop(signal.SIGINT) == 0
         assert is_free(port)
 
-    def test_says_where_it_listens(self, start: Start, port: int) -> None:
+    def test_logs_where_it_listens(self, start: Start, port: int) -> None:
         process = start("run_mwl_scp", MWL_PORT=str(port))
         line = json.loads(process.wait_for('"listening"'))
         assert (line["host"], line["port"], line["ae_title"]) == ("127.0.0.1", port, CALLED)
 
-    def test_beats_while_it_lives(self, scp_process: Process) -> None:
+    def test_writes_heartbeats_until_it_stops(self, scp_process: Process) -> None:
         beats = Heartbeat.objects.filter(role="mwl_scp", state="listening")
         deadline = time.monotonic() + PATIENCE
         while not beats.exists() and time.monotonic() < deadline:
@@ -72,7 +72,7 @@ class TestRunMwlScp:
         scp_process.stop()
         assert not beats.exists()
 
-    def test_says_which_port_is_taken_and_which_setting_changes_it(self, start: Start) -> None:
+    def test_reports_a_port_in_use_and_its_setting(self, start: Start) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             process = start("run_mwl_scp", MWL_PORT=str(port))
@@ -80,12 +80,12 @@ class TestRunMwlScp:
         assert f"The worklist cannot listen on 127.0.0.1:{port} (Address already in use)" in process.output
         assert "MWL_PORT" in process.output
 
-    def test_does_not_start_with_a_setting_that_is_wrong(self, start: Start) -> None:
+    def test_does_not_start_with_an_invalid_setting(self, start: Start) -> None:
         process = start("run_mwl_scp", MWL_MAX_ROWS="10")
         assert process.exit_status() != 0
         assert "worklist.E003" in process.output
 
-    def test_says_which_tls_port_is_taken_and_lets_the_other_go(
+    def test_reports_a_tls_port_in_use_and_releases_the_other_port(
         self, start: Start, port: int, tls_files: dict[str, str]
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -96,7 +96,7 @@ class TestRunMwlScp:
         assert "MWL_TLS_PORT" in process.output
         assert is_free(port)
 
-    def test_may_have_tls_alone(self, start: Start, port: int, tls_files: dict[str, str]) -> None:
+    def test_can_listen_with_tls_only(self, start: Start, port: int, tls_files: dict[str, str]) -> None:
         process = start("run_mwl_scp", MWL_PORT="0", MWL_TLS_PORT=str(port), **tls_files)
         line = json.loads(process.wait_for('"listening"'))
         assert (line["port"], line["tls"]) == (port, True)
@@ -108,9 +108,7 @@ class TestRunMwlScp:
         assert association.send_c_echo().Status == 0x0000
         association.release()
 
-    def test_says_in_its_heartbeat_how_many_are_there_and_when_it_was_last_asked(
-        self, scp_process: Process, port: int
-    ) -> None:
+    def test_has_associations_and_last_query_in_its_heartbeat(self, scp_process: Process, port: int) -> None:
         with Unit(port).associated() as association:
             find(association, EVERYTHING)
             deadline = time.monotonic() + PATIENCE
@@ -121,17 +119,17 @@ class TestRunMwlScp:
         assert datetime.fromisoformat(details["last_query_at"]) <= timezone.now()
 
     @pytest.mark.alone
-    def test_takes_a_change_in_the_admin_within_five_seconds(self, scp_process: Process, port: int) -> None:
+    def test_applies_a_change_in_the_admin_within_five_seconds(self, scp_process: Process, port: int) -> None:
         ModalityEmulator("127.0.0.1", port, CALLED, "MAMMO1").echo()
         Modality.objects.create(ae_title="MAMMO1", is_allowed=False)
         deadline = time.monotonic() + 5
-        while is_let_in(port) and time.monotonic() < deadline:
+        while is_accepted(port) and time.monotonic() < deadline:
             pass
-        assert not is_let_in(port)
+        assert not is_accepted(port)
 
 
-def is_let_in(port: int) -> bool:
-    """Whether MAMMO1 gets an association."""
+def is_accepted(port: int) -> bool:
+    """Return whether MAMMO1 gets an association."""
     try:
         ModalityEmulator("127.0.0.1", port, CALLED, "MAMMO1").echo()
     except RequestFailed:
@@ -140,21 +138,21 @@ def is_let_in(port: int) -> bool:
 
 
 def _details() -> dict[str, Any]:
-    """Of the heartbeat, if it is there."""
+    """Return the details of the heartbeat, if there is one."""
     beat = Heartbeat.objects.filter(role="mwl_scp").first()
     return beat.details if beat else {}
 
 
 class TestTheAcceptingLoop:
-    def test_is_what_the_heartbeat_lives_by(self) -> None:
+    def test_decides_whether_heartbeats_are_written(self) -> None:
         with serving() as running:
             assert is_accepting(running)
             running.last_accepting_at -= ACCEPTING_LOOP_SECONDS + 1
             assert not is_accepting(running)
 
 
-class TestBeingToldToStopInTheMiddleOfAnAnswer:
-    def test_k18_it_stops_soon(self, scp_process: Process, port: int) -> None:
+class TestSigtermDuringAnAssociation:
+    def test_k18_stops_within_ten_seconds_in_the_middle_of_an_answer(self, scp_process: Process, port: int) -> None:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(2000))
         with Unit(port).associated() as association:
             answer = association.send_c_find(EVERYTHING, ModalityWorklistInformationFind)
@@ -162,14 +160,14 @@ class TestBeingToldToStopInTheMiddleOfAnAnswer:
             assert_stops_soon(scp_process, port)
             assert sum(1 for _ in answer) < 2000
 
-    def test_k18_though_somebody_has_only_begun_to_speak(self, scp_process: Process, port: int) -> None:
+    def test_k18_stops_within_ten_seconds_despite_an_unfinished_request(self, scp_process: Process, port: int) -> None:
         with socket.create_connection(("127.0.0.1", port)) as silent, Unit(port).associated():
             silent.sendall(b"\x01\x00\x00\x00\x01")
             assert_stops_soon(scp_process, port)
 
 
 def assert_stops_soon(process: Process, port: int) -> None:
-    """SIGTERM, exit 0 within ten seconds, and the port is free."""
+    """Send SIGTERM; check for exit status 0 within ten seconds and a free port."""
     started = time.monotonic()
     assert process.stop(signal.SIGTERM) == 0
     assert time.monotonic() - started < 10

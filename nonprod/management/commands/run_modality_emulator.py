@@ -1,4 +1,4 @@
-"""Plays the mammography unit until SIGTERM or SIGINT: performs the steps of `worklist.create_test_item` by itself."""
+"""Emulate a mammography unit: perform the test items of `worklist.create_test_item` until SIGTERM or SIGINT."""
 
 import logging
 from argparse import ArgumentParser
@@ -14,7 +14,7 @@ from nonprod.modality_emulator.worker import Worker
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-#: Where a server that listens on all addresses of this machine is found.
+#: A server that listens on all addresses is reached on loopback.
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - nothing listens here
 
 
@@ -24,17 +24,15 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Whom to ask, and how long an exposure takes."""
         host = LOOPBACK if settings.MWL_HOST == ANY_ADDRESS else settings.MWL_HOST
-        add_modality_arguments(parser, host, "AE title where the item names none")
-        parser.add_argument("--seconds", type=float, default=2.0, help="between N-CREATE and N-SET")
+        add_modality_arguments(parser, host, "AE title for items without a station")
+        parser.add_argument("--seconds", type=float, default=2.0, help="time between N-CREATE and N-SET (default: 2)")
 
     def handle(self, *args: Any, seconds: float, **options: Any) -> None:
-        """Work until told to stop."""
         modality = modality_of(options)
         worker = Worker(modality, seconds)
         with stop_event() as stopping:
-            logger.info("modality emulator working", extra={"host": modality.host, "port": modality.port})
+            logger.info("modality emulator started", extra={"host": modality.host, "port": modality.port})
             while not stopping.is_set():
                 worker.turn()
                 stopping.wait(POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Plays Azure Relay on loopback until SIGTERM or SIGINT, with the hybrid connection of the settings or a file."""
+"""Emulate Azure Relay on loopback, with the hybrid connection of the settings or a file; stops at SIGTERM or SIGINT."""
 
 import asyncio
 import logging
@@ -26,14 +26,15 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Where it listens, and what is in its namespace."""
-        parser.add_argument("--port", type=int, default=settings.RELAY_EMULATOR_PORT, help="0: a free one")
-        parser.add_argument("--tls", action="store_true", help="speak TLS, with a certificate made for this run")
-        parser.add_argument("--ca-file", type=Path, default=CA_FILE, help="where to write what clients must trust")
+        parser.add_argument("--port", type=int, default=settings.RELAY_EMULATOR_PORT, help="0 for a free port")
+        parser.add_argument("--tls", action="store_true", help="use TLS, with a certificate made for this run")
+        parser.add_argument(
+            "--ca-file", type=Path, default=CA_FILE, help="file for the certificate that clients must trust"
+        )
         parser.add_argument("--config", type=Path, help="a TOML file; nonprod/relay_emulator/README.md describes it")
 
     def handle(self, *args: Any, port: int, tls: bool, ca_file: Path, config: Path | None, **options: Any) -> None:
-        """Serve until told to stop; exit 2 when the port is taken, or the file is no good."""
+        """Serve until a signal; exit 2 if the port is taken or the file is invalid."""
         try:
             namespace = load(config) if config else namespace_of_settings()
         except BadConfiguration as error:
@@ -45,10 +46,10 @@ class Command(BaseCommand):
             asyncio.run(serve(emulator))
         except OSError as error:
             problem = f"The relay emulator cannot listen on 127.0.0.1:{port} ({error.strerror}); "
-            raise CommandError(f"{problem}another port goes in RELAY_EMULATOR_PORT", returncode=2) from None
+            raise CommandError(f"{problem}set RELAY_EMULATOR_PORT to another port", returncode=2) from None
 
     def make_context(self, ca_file: Path) -> ssl.SSLContext:
-        """What TLS needs; says how clients come to trust it."""
+        """Make a certificate, write it to the file, and print how clients trust it."""
         certificate = make_certificate()
         certificate.write_authority(ca_file)
         self.stdout.write(f"The certificate to trust is in {ca_file}. For the listener and its senders:")
@@ -58,13 +59,12 @@ class Command(BaseCommand):
 
 
 def namespace_of_settings() -> Namespace:
-    """The one hybrid connection that the gateway's settings name, with their policy."""
+    """Return the hybrid connection and shared access policy of the gateway's settings."""
     policies = {settings.AZURE_RELAY_KEY_NAME: SharedAccessPolicy(settings.AZURE_RELAY_SHARED_ACCESS_KEY)}
     return Namespace((HybridConnection(settings.AZURE_RELAY_HYBRID_CONNECTION),), policies)
 
 
 async def serve(emulator: RelayEmulator) -> None:
-    """The emulator, until SIGTERM or SIGINT."""
     stopping = Signals.of_loop().stopping
     async with emulator:
         logger.info("relay emulator listening", extra={"namespace": emulator.namespace})

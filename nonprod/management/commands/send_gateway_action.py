@@ -1,7 +1,7 @@
-"""Sends one action through the relay, as Manage does, and prints the reply.
+"""Send one action through the relay, as Manage does, and print the reply.
 
-Without a FILE it makes a worklist.create_item for an appointment now, with a new accession number. FILE holds an action
-as JSON; `-` is standard input. Exits 1 unless Manage would count the action as confirmed.
+Without FILE, sends a worklist.create_item for an appointment now, with a new accession number. FILE contains an action
+as JSON; `-` reads standard input. Exits 1 unless Manage would record the action as confirmed.
 """
 
 import asyncio
@@ -23,7 +23,6 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """What to send."""
         parser.add_argument("file", nargs="?", metavar="FILE")
         parser.add_argument(
             "--type",
@@ -33,12 +32,11 @@ class Command(BaseCommand):
         parser.add_argument("--accession", default="", help="accession number")
         parser.add_argument("--name", default=manage_emulator.NAME, help="FAMILY^GIVEN")
         parser.add_argument("--nhs-number", default="9990000018")
-        parser.add_argument("--station", default="", help="AE title of the modality; any when empty")
-        parser.add_argument("--status", default="", help="with --type worklist.update_status")
-        parser.add_argument("--cursor", default="", help="with --type worklist.changes_since: of the last reply")
+        parser.add_argument("--station", default="", help="AE title of the modality (default: any)")
+        parser.add_argument("--status", default="", help="with --type worklist.update_status: the new status")
+        parser.add_argument("--cursor", default="", help="with --type worklist.changes_since: the last cursor")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Send it."""
         try:
             reply = asyncio.run(manage_emulator.send_action(_action(options)))
         except HybridConnectionError as error:

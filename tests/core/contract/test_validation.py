@@ -17,8 +17,8 @@ from tests.factories import payload
 ITEM = "parameters.worklist_item"
 
 
-def complaint_about(action: dict[str, Any]) -> str:
-    """The message with which an action is refused as invalid."""
+def message_about(action: dict[str, Any]) -> str:
+    """Validate an invalid action, and return the message of its refusal."""
     with pytest.raises(ActionRefused) as refused:
         contract.validate(action)
     assert refused.value.code is ErrorCode.INVALID_ACTION
@@ -31,7 +31,7 @@ class TestValidate:
         contract.validate(example)
 
     @pytest.mark.parametrize(
-        ("path", "value", "complaint"),
+        ("path", "value", "message"),
         [
             ("participant__birth_date", "19701345", "participant.birth_date: '19701345' is not a date (YYYYMMDD)"),
             ("participant__birth_date", "SMITH^JANE", "participant.birth_date: '…' is not a date (YYYYMMDD)"),
@@ -62,8 +62,8 @@ class TestValidate:
             ("study_instance_uid", "1.02", "study_instance_uid: is not DICOM UI"),
         ],
     )
-    def test_the_message_names_the_path_and_the_rule(self, path: str, value: Any, complaint: str) -> None:
-        assert complaint_about(payload_with(path, value)).startswith(f"{ITEM}.{complaint}")
+    def test_the_message_names_the_path_and_the_rule(self, path: str, value: Any, message: str) -> None:
+        assert message_about(payload_with(path, value)).startswith(f"{ITEM}.{message}")
 
     @pytest.mark.parametrize("sex", ["F", "M", "O", "X", "f", "", None, "Female"])
     def test_any_value_of_sex_is_accepted(self, sex: str | None) -> None:
@@ -83,10 +83,10 @@ class TestValidate:
         today = timezone.localdate()
         contract.validate(payload(participant__birth_date=f"{today:%Y%m%d}"))
         tomorrow = f"{today.year + 1}0101"
-        assert complaint_about(payload(participant__birth_date=tomorrow)).endswith("is in the future")
+        assert message_about(payload(participant__birth_date=tomorrow)).endswith("is in the future")
 
     def test_the_message_lists_everything_that_is_wrong(self) -> None:
-        message = complaint_about(payload(participant__name=None, scheduled__time="x", scheduled__date=None))
+        message = message_about(payload(participant__name=None, scheduled__time="x", scheduled__date=None))
         assert [part.split(":")[0].removeprefix(f"{ITEM}.") for part in message.split("; ")] == [
             "participant.name",
             "scheduled.date",
@@ -97,7 +97,7 @@ class TestValidate:
         action = payload(
             participant__name="SMITH\\JANE", participant__nhs_number="9990000018\n", scheduled__time="SMITH"
         )
-        message = complaint_about(action)
+        message = message_about(action)
         assert "SMITH" not in message
         assert "9990000018" not in message
 
@@ -106,10 +106,10 @@ class TestValidate:
 
     @pytest.mark.parametrize("action_id", ["", "x" * 101, 5, None, "a\nb", {}])
     def test_an_action_id_is_a_text_of_one_to_a_hundred_characters(self, action_id: Any) -> None:
-        assert complaint_about({**payload(), "action_id": action_id}).startswith("action_id:")
+        assert message_about({**payload(), "action_id": action_id}).startswith("action_id:")
 
-    def test_an_action_without_parameters_or_id_says_what_is_missing(self) -> None:
-        message = complaint_about({"action_type": "worklist.create_item"})
+    def test_the_message_lists_missing_parameters_and_a_missing_action_id(self) -> None:
+        message = message_about({"action_type": "worklist.create_item"})
         assert message == "action_id: is required; parameters: is required"
 
     @pytest.mark.parametrize("parameters", [{}, {"parameters": {}}, {"parameters": {"cursor": "Y2hhbmdl"}}])
@@ -121,20 +121,20 @@ class TestValidate:
         contract.validate(changes_since(nothing))
 
     @pytest.mark.parametrize(
-        ("cursor", "complaint"),
+        ("cursor", "message"),
         [
             ("x" * 201, "has 201 characters, at most 200 are allowed"),
             (5, "is not of type string"),
             ({}, "is not of type string"),
         ],
     )
-    def test_a_cursor_is_a_text_of_at_most_200_characters(self, cursor: Any, complaint: str) -> None:
-        assert complaint_about(changes_since(cursor)) == f"parameters.cursor: {complaint}"
+    def test_a_cursor_is_a_text_of_at_most_200_characters(self, cursor: Any, message: str) -> None:
+        assert message_about(changes_since(cursor)) == f"parameters.cursor: {message}"
 
     @pytest.mark.parametrize("parameters", [None, [], "x"])
     def test_the_parameters_of_changes_since_are_an_object(self, parameters: Any) -> None:
         action = {"action_type": "worklist.changes_since", "parameters": parameters}
-        assert complaint_about(action).startswith("parameters: ")
+        assert message_about(action).startswith("parameters: ")
 
     def test_echo_and_health_need_no_action_id(self) -> None:
         contract.validate({"action_type": "echo"})
@@ -148,31 +148,31 @@ class TestValidate:
 
     @pytest.mark.parametrize("version", [0, -1, "1", True, None, 1.5])
     def test_a_schema_version_that_is_not_a_whole_number_from_one_is_invalid(self, version: Any) -> None:
-        assert complaint_about({**payload(), "schema_version": version}).startswith("schema_version:")
+        assert message_about({**payload(), "schema_version": version}).startswith("schema_version:")
 
     @pytest.mark.parametrize("status", ["COMPLETED", "completed", "In Progress"])
     def test_a_status_is_accepted_in_any_case(self, status: str) -> None:
-        contract.validate(update(status))
+        contract.validate(update_status(status))
 
     def test_the_message_about_an_unknown_status_lists_the_known_ones(self) -> None:
-        assert complaint_about(update("DONE")) == (
+        assert message_about(update_status("DONE")) == (
             f"{ITEM}.status: is not one of SCHEDULED, IN PROGRESS, COMPLETED, DISCONTINUED, in any case"
         )
 
 
 def payload_with(path: str, value: Any) -> dict[str, Any]:
-    """A create_item with one value changed, or taken out by None."""
+    """Build a create_item action with one value changed; None removes it."""
     return payload(**{path: value})
 
 
-def update(status: str) -> dict[str, Any]:
-    """An update_status."""
+def update_status(status: str) -> dict[str, Any]:
+    """Build an update_status action."""
     item = {"accession_number": "A1", "status": status}
     return {"action_id": "1", "action_type": "worklist.update_status", "parameters": {"worklist_item": item}}
 
 
 def changes_since(cursor: Any) -> dict[str, Any]:
-    """A changes_since."""
+    """Build a changes_since action."""
     return {"action_type": "worklist.changes_since", "parameters": {"cursor": cursor}}
 
 
@@ -185,25 +185,25 @@ class TestSchemas:
         assert schema["description"]
 
     def test_every_property_of_an_action_is_described(self) -> None:
-        def bare(schema: Any, path: str) -> list[str]:
+        def undescribed(schema: Any, path: str) -> list[str]:
             found = []
             for name, value in schema.get("properties", {}).items():
                 if path and not (
                     {"title", "description", "$ref", "const", "enum"} & value.keys() or "properties" in value
                 ):
                     found.append(f"{path}.{name}")
-                found += bare(value, f"{path}.{name}")
+                found += undescribed(value, f"{path}.{name}")
             return found
 
         schema = contract.load_schema("gateway_action")
-        assert [name for definition, body in schema["$defs"].items() for name in bare(body, definition)] == []
+        assert [name for definition, body in schema["$defs"].items() for name in undescribed(body, definition)] == []
 
     @pytest.mark.parametrize("example", contract.load_schema("gateway_reply")["examples"])
     def test_every_example_of_a_reply_is_valid(self, example: dict[str, Any]) -> None:
         Draft202012Validator(contract.load_schema("gateway_reply")).validate(example)
 
     @pytest.mark.parametrize(
-        ("place", "value"),
+        ("path", "value"),
         [
             (("changes", 0, "worklist_status"), "DONE"),
             (("changes", 0, "performed", "status"), "SCHEDULED"),
@@ -215,25 +215,25 @@ class TestSchemas:
             (("more",), None),
         ],
     )
-    def test_a_reply_of_changes_with_one_thing_wrong_is_not_valid(self, place: tuple[Any, ...], value: Any) -> None:
+    def test_a_reply_to_changes_since_with_an_invalid_value_fails(self, path: tuple[Any, ...], value: Any) -> None:
         schema = contract.load_schema("gateway_reply")
         reply = copy.deepcopy(next(example for example in schema["examples"] if example.get("changes")))
-        *parents, last = place
+        *parents, last = path
         reduce(getitem, parents, reply)[last] = value
         assert not Draft202012Validator(schema).is_valid(reply)
 
-    def test_a_reply_has_500_changes_at_most(self) -> None:
+    def test_a_reply_has_at_most_500_changes(self) -> None:
         schema = contract.load_schema("gateway_reply")
         reply = next(example for example in schema["examples"] if example.get("changes"))
         full = {**reply, "changes": reply["changes"][:1] * 500}
         assert Draft202012Validator(schema).is_valid(full)
         assert not Draft202012Validator(schema).is_valid({**full, "changes": reply["changes"][:1] * 501})
 
-    def test_the_action_types_of_the_schema_are_those_of_the_code(self) -> None:
+    def test_the_action_types_of_the_schema_match_the_code(self) -> None:
         examples = contract.load_schema("gateway_action")["properties"]["action_type"]["examples"]
         assert examples == list(ActionType)
 
-    def test_the_item_statuses_of_the_schema_are_those_of_the_code(self) -> None:
+    def test_the_item_statuses_of_the_schema_match_the_code(self) -> None:
         assert contract.load_schema("gateway_reply")["$defs"]["worklist_status"]["enum"] == list(ItemStatus)
 
     def test_every_error_code_is_in_the_reply_schema(self) -> None:
@@ -263,5 +263,5 @@ class TestSchemas:
         schema = Draft202012Validator(contract.load_schema("gateway_action"))
         assert schema.is_valid(payload())
         assert not schema.is_valid(payload(**{path: value}))
-        assert not schema.is_valid(update("BANANA"))
-        assert schema.is_valid(update("in progress"))
+        assert not schema.is_valid(update_status("BANANA"))
+        assert schema.is_valid(update_status("in progress"))

@@ -124,7 +124,7 @@ class TestExaminations:
 
     def test_an_unknown_reason_is_an_error(self, browser: Browser) -> None:
         self.start(browser)
-        assert "no reason goes by" in browser.press("modality/discontinue", unit="MAMMO1", reason="rain")
+        assert "no reason matches" in browser.press("modality/discontinue", unit="MAMMO1", reason="rain")
         assert self.step().status == "IN PROGRESS"
 
     def test_finished_examinations_are_listed(self, browser: Browser) -> None:

@@ -10,7 +10,7 @@ from tests.conftest import KEYS, PATH
 from tests.relay.conftest import Trust
 from tests.relay.hybrid_connection.listening import offline_reason
 
-pytestmark = pytest.mark.usefixtures("no_proxy_of_ours")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 
 async def reason(authority: trustme.CA, name: str = "localhost", begins: int = -10, ends: int = 10) -> str:

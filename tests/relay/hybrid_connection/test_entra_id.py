@@ -15,7 +15,7 @@ from tests.processes import free_ports
 from tests.relay.conftest import Trust
 from tests.tinyproxy import USER, TinyProxy
 
-pytestmark = pytest.mark.usefixtures("no_proxy_of_ours")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 
 class ManagedIdentity(BaseHTTPRequestHandler):

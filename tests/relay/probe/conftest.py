@@ -49,7 +49,7 @@ async def relay_with(certificate: Certificate, settings: Settings) -> AsyncItera
 
 
 @pytest.fixture
-async def relay(no_proxy_of_ours: None, trust: Trust, settings: Settings) -> AsyncIterator[RelayEmulator]:
+async def relay(no_proxy_settings: None, trust: Trust, settings: Settings) -> AsyncIterator[RelayEmulator]:
     """Run a relay emulator with TLS whose authority is trusted; the settings point to it, without a proxy."""
     certificate = make_certificate()
     trust(certificate.authority)

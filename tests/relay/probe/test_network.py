@@ -17,7 +17,7 @@ from relay.probe.network import (
     route_to,
 )
 
-pytestmark = pytest.mark.usefixtures("no_proxy_of_ours")
+pytestmark = pytest.mark.usefixtures("no_proxy_settings")
 
 
 @pytest.fixture

@@ -232,7 +232,7 @@ class TestProxy:
         assert report.finding("proxy") == "not used: NO_PROXY excludes localhost"
 
 
-@pytest.mark.usefixtures("no_proxy_of_ours")
+@pytest.mark.usefixtures("no_proxy_settings")
 class TestTls:
     async def test_a_private_authority_that_is_not_trusted(
         self, relay: RelayEmulator, settings: Settings, trust: Trust

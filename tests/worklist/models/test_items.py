@@ -1,4 +1,4 @@
-"""What the database refuses, and that a query in SQL finds what the pure matcher finds."""
+"""Store items under constraints, and match them in SQL exactly as in Python."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,8 +28,8 @@ from worklist.query.person_names import NamePattern, search_form, search_pattern
 pytestmark = pytest.mark.django_db
 
 
-def refused(**values: Any) -> None:
-    """The database does not take an item with these values."""
+def assert_refused(**values: Any) -> None:
+    """Check that the database refuses an item with these values."""
     with pytest.raises(DatabaseError), transaction.atomic():
         WorklistItemFactory.create(**values)
 
@@ -38,47 +38,47 @@ class TestConstraints:
     @pytest.mark.parametrize("field", sorted(set(FIELD_LENGTHS) - {"status", "study_instance_uid"}))
     def test_no_text_is_longer_than_its_vr_allows(self, field: str) -> None:
         assert WorklistItemFactory.create(**{field: "É" * FIELD_LENGTHS[field]})
-        refused(**{field: "É" * (FIELD_LENGTHS[field] + 1)})
+        assert_refused(**{field: "É" * (FIELD_LENGTHS[field] + 1)})
 
-    def test_nor_is_a_uid(self) -> None:
-        refused(study_instance_uid="1" * 65)
+    def test_no_uid_is_longer_than_64_characters(self) -> None:
+        assert_refused(study_instance_uid="1" * 65)
 
     @pytest.mark.parametrize("field", NEVER_EMPTY)
-    def test_what_a_modality_cannot_do_without_is_not_empty(self, field: str) -> None:
-        refused(**{field: ""})
-        refused(**{field: None})
+    def test_no_required_field_is_empty(self, field: str) -> None:
+        assert_refused(**{field: ""})
+        assert_refused(**{field: None})
 
     @pytest.mark.parametrize("field", sorted(set(COMPARED_AS_TEXT) - {"patient_sex"}))  # which is one character
     @pytest.mark.parametrize("padded", [" 1", "1 "])
-    def test_no_text_that_is_compared_has_spaces_around_it(self, field: str, padded: str) -> None:
-        refused(**{field: padded})
+    def test_no_matched_text_has_spaces_around_it(self, field: str, padded: str) -> None:
+        assert_refused(**{field: padded})
 
     @pytest.mark.parametrize("status", ["", "STARTED", "scheduled", "ARRIVED"])
-    def test_there_are_four_statuses(self, status: str) -> None:
-        refused(status=status)
+    def test_no_other_status_is_stored(self, status: str) -> None:
+        assert_refused(status=status)
 
-    def test_an_accession_number_is_there_once(self) -> None:
+    def test_no_accession_number_is_stored_twice(self) -> None:
         WorklistItemFactory.create(accession_number="ACC1")
-        refused(accession_number="ACC1")
+        assert_refused(accession_number="ACC1")
         assert WorklistItemFactory.create(accession_number="acc1")
 
     @pytest.mark.parametrize("field", ["patient_birth_date", "scheduled_date", "scheduled_time"])
-    def test_dates_and_times_are_there(self, field: str) -> None:
-        refused(**{field: None})
+    def test_no_date_or_time_is_null(self, field: str) -> None:
+        assert_refused(**{field: None})
 
-    def test_an_update_is_held_against_them_too(self) -> None:
+    def test_updates_are_checked_too(self) -> None:
         item = WorklistItemFactory.create()
         with pytest.raises(IntegrityError), transaction.atomic():
             WorklistItem.objects.filter(pk=item.pk).update(status="LOST")
 
 
 class TestAnItem:
-    def test_is_called_by_its_accession_number_and_not_by_its_name(self) -> None:
+    def test_is_displayed_by_its_accession_number_without_the_name(self) -> None:
         item = WorklistItemFactory.create(accession_number="ACC1")
         assert str(item) == "ACC1"
         assert "SMITH" not in repr(item)
 
-    def test_keeps_every_name_and_moment_as_it_came(self) -> None:
+    def test_stores_names_and_times_unchanged(self) -> None:
         values = {"patient_name": "LEE^ANN=李^安", "scheduled_time": time(9, 5, 0, 250000)}
         item = WorklistItemFactory.create(**values)
         item.refresh_from_db()
@@ -86,7 +86,7 @@ class TestAnItem:
 
 
 def accession_numbers(identifier: Dataset) -> list[str]:
-    """Of the items that a request finds."""
+    """Return the accession numbers of the items that a request finds."""
     return [item.accession_number for item in WorklistItem.objects.matching(parse_matching_keys(identifier))]
 
 
@@ -98,7 +98,7 @@ class TestOpenItems:
 
 
 class TestMatchingItems:
-    def test_come_by_date_time_and_accession_number(self) -> None:
+    def test_are_ordered_by_date_time_and_accession_number(self) -> None:
         for number, day, at in (("D", 11, 9), ("C", 10, 10), ("B", 10, 9), ("A", 10, 10), ("E", 9, 23)):
             moment = {"scheduled_date": date(2026, 3, day), "scheduled_time": time(at)}
             WorklistItemFactory.create(accession_number=number, **moment)
@@ -115,35 +115,35 @@ class TestMatchingItems:
             ("ARRIVED", []),
         ],
     )
-    def test_are_open_unless_a_status_is_asked_for(self, status: str | None, found: list[str]) -> None:
+    def test_are_open_unless_a_status_is_a_matching_key(self, status: str | None, found: list[str]) -> None:
         for stored in ItemStatus:
             WorklistItemFactory.create(status=stored)
         keys = parse_matching_keys(request(dataset(ScheduledProcedureStepStatus=status)))
         assert sorted(item.status for item in WorklistItem.objects.matching(keys)) == found
 
-    def test_without_a_station_are_found_by_any(self) -> None:
+    def test_without_a_station_match_every_station(self) -> None:
         WorklistItemFactory.create(accession_number="A", station_ae_title="")
         WorklistItemFactory.create(accession_number="B", station_ae_title="HOLOGIC2")
         assert accession_numbers(request(dataset(ScheduledStationAETitle="HOLOGIC1"))) == ["A"]
 
-    def test_may_lie_on_any_of_several_days(self) -> None:
+    def test_may_match_one_of_several_days(self) -> None:
         for day in (9, 10, 11, 12):
             WorklistItemFactory.create(accession_number=f"A{day}", scheduled_date=date(2026, 3, day))
         keys = dataset(ScheduledProcedureStepStartDate=["20260309", "20260311-"])
         assert accession_numbers(request(keys)) == ["A9", "A11", "A12"]
 
-    def test_may_lie_on_the_last_day_of_a_period(self) -> None:
+    def test_may_match_the_last_day_of_a_range(self) -> None:
         WorklistItemFactory.create(accession_number="A", scheduled_date=date(2026, 3, 11), scheduled_time=time(9))
         keys = {"ScheduledProcedureStepStartDate": "20260310-20260311", "ScheduledProcedureStepStartTime": "22-10"}
         assert accession_numbers(request(dataset(**keys))) == ["A"]
 
-    def test_may_be_asked_for_with_a_nul(self) -> None:
+    def test_do_not_match_a_key_with_a_nul(self) -> None:
         """PostgreSQL would refuse the whole query."""
         WorklistItemFactory.create(patient_id="12")
         assert accession_numbers(request(PatientID="1\x002")) == []
         assert accession_numbers(request(AccessionNumber=["A\x00"])) == []
 
-    def test_may_be_asked_for_with_every_percent_sign_and_quote(self) -> None:
+    def test_match_percent_signs_and_quotes_literally(self) -> None:
         WorklistItemFactory.create(accession_number="A%'\"_")
         assert accession_numbers(request(AccessionNumber="A%'\"_")) == ["A%'\"_"]
         assert accession_numbers(request(AccessionNumber="%")) == []
@@ -154,26 +154,26 @@ class TestMatchingItems:
             assert len(accession_numbers(request())) == 5
 
 
-class TestWhatNamesAreLookedUpBy:
-    def test_is_made_when_an_item_is_saved_one_by_one_or_in_bulk(self) -> None:
+class TestTheSearchFormOfNames:
+    def test_is_stored_with_items_saved_singly_or_in_bulk(self) -> None:
         WorklistItemFactory.create(patient_name="MÜLLER^ŁUCJA", performing_physician_name="HOUSE^GREG")
         WorklistItem.objects.bulk_create([WorklistItemFactory.build(patient_name="GROß=李")])
         found = WorklistItem.objects.values_list("patient_name_search", "performing_physician_name_search")
         assert set(found) == {("muller^lucja", "house^greg"), ("gross", "")}
 
-    def test_is_made_when_it_comes_from_the_cloud(self) -> None:
+    def test_is_stored_with_items_from_manage(self) -> None:
         assert Auditor("relay:manage").create_unless_known(WorklistItemFactory.build(patient_name="O'BRIEN^ZOË"))
         assert WorklistItem.objects.get().patient_name_search == "o'brien^zoe"
 
-    def test_goes_with_the_name_when_that_changes(self) -> None:
+    def test_changes_with_the_name(self) -> None:
         item = WorklistItemFactory.create(patient_name="SMITH^JANE")
         Auditor("admin:jane").update(item, patient_name="BROWN^JANE")
         assert WorklistItem.objects.get().patient_name_search == "brown^jane"
 
-    def test_stands_in_no_audit_log(self) -> None:
+    def test_is_not_in_the_audit_log(self) -> None:
         assert not {name for name in WorklistItemFactory.build().impersonal_values() if "search" in name}
 
-    def test_is_made_for_the_items_that_were_there_before(self) -> None:
+    def test_is_added_to_existing_items_by_the_migration(self) -> None:
         WorklistItemFactory.create_batch(3, patient_name="MÜLLER", performing_physician_name="HOUSE^GREG")
         QuerySet.update(WorklistItem.objects.all(), patient_name_search="", performing_physician_name_search="")
         import_module("worklist.migrations.0006_fill_search_columns").forwards(apps, connection.schema_editor())
@@ -186,8 +186,8 @@ class TestWhatNamesAreLookedUpBy:
 
 
 class TestAnAnswerOfManyPages:
-    def test_is_whole_and_in_order(self) -> None:
-        """All of one time, so that every page ends between two of them."""
+    def test_is_complete_and_in_order(self) -> None:
+        """All items have the same time, so that every page ends between two of them."""
         WorklistItem.objects.bulk_create(
             WorklistItemFactory.build(accession_number=f"A{number * 7919 % 1201:05}") for number in range(2 * PAGE + 1)
         )
@@ -195,7 +195,7 @@ class TestAnAnswerOfManyPages:
         assert found == sorted(found)
         assert len(found) == 2 * PAGE + 1
 
-    def test_goes_on_while_items_leave_the_list(self) -> None:
+    def test_continues_while_items_leave_the_list(self) -> None:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(PAGE + 5))
         answer = WorklistItem.objects.matching(MatchingKeys())
         first = next(answer)
@@ -230,30 +230,32 @@ INDEXED = {
 
 class TestTheCost:
     @pytest.mark.parametrize("asked", INDEXED.values(), ids=INDEXED.keys())
-    def test_follows_the_answer_and_not_the_table_as_an_index_leads_to_it(self, asked: Dataset) -> None:
+    def test_does_not_grow_with_the_table_as_an_index_is_used(self, asked: Dataset) -> None:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(20))
         plan = _plan(WorklistItem.objects.narrowed(parse_matching_keys(asked))[:PAGE])
-        self.leads_by_an_index(plan)
+        self.assert_uses_an_index(plan)
 
     @pytest.mark.parametrize("policy", [ModalityPolicy(hides_in_progress=True), ModalityPolicy(own_list_only=True)])
-    def test_whatever_the_asker_may_see(self, policy: ModalityPolicy) -> None:
+    def test_does_not_grow_with_the_table_under_a_policy(self, policy: ModalityPolicy) -> None:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(20))
-        self.leads_by_an_index(_plan(WorklistItem.objects.narrowed(apply_policy(MatchingKeys(), policy, "A"))[:PAGE]))
+        self.assert_uses_an_index(
+            _plan(WorklistItem.objects.narrowed(apply_policy(MatchingKeys(), policy, "A"))[:PAGE])
+        )
 
-    def test_nor_do_years_of_items_that_are_done(self) -> None:
-        """The open ones have an index of their own, in the order of the list, and stand together in that by status."""
+    def test_does_not_grow_with_years_of_final_items(self) -> None:
+        """Open items have an index in the order of the list, and are adjacent in the index by status."""
         plan = _plan(WorklistItem.objects.narrowed(MatchingKeys())[:PAGE])
         assert "open_item_in_order" in plan or "USING INDEX item_by_status (status=?)" in plan
 
-    def leads_by_an_index(self, plan: str) -> None:
-        """No table is read as a whole."""
+    def assert_uses_an_index(self, plan: str) -> None:
+        """Check that no table is read as a whole."""
         assert "index" in plan.lower()
         assert "Seq Scan" not in plan
         assert "SCAN worklist_worklistitem\n" not in plan + "\n"
 
 
 def _plan(rows: QuerySet[WorklistItem]) -> str:
-    """How the database would go about it; PostgreSQL takes a table so small as a whole, unless it is told not to."""
+    """Return the query plan. PostgreSQL would read a small table as a whole, so that is switched off."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
@@ -293,19 +295,19 @@ ITEMS = st.fixed_dictionaries(
 
 
 def ranges(single: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """A value, or a range of two of them, closed or open."""
+    """Return a value, or a range of two values, closed or open."""
     return single | st.builds("{}-{}".format, single | st.just(""), single | st.just("")).filter(
         lambda text: text != "-"
     )
 
 
 def several(single: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
-    """Nothing, a value or a list of them."""
+    """Return nothing, a value or a list of values."""
     return st.just("") | single | st.lists(single, min_size=2, max_size=3)
 
 
 def wild(single: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """A value, or one with wild cards."""
+    """Return a value with or without wild cards."""
     some = st.sampled_from(["*", "?", "A*", "?*", "*B*", "S*", "%", "_", "SMITH^*", "=李*", "m?ller*", "[A]*", "gro?"])
     return single | some | st.builds("{}{}{}".format, single, st.sampled_from("*?"), single | st.just("*"))
 
@@ -341,20 +343,20 @@ MANY_KEYS = st.fixed_dictionaries(
 
 
 def asked_for(keys: dict[str, Any]) -> Dataset:
-    """A request with these keys, each at its place."""
+    """Return a request with these keys, in the root or in the step."""
     of_the_step = {keyword: value for keyword, value in keys.items() if keyword in OF_THE_STEP}
     return request(dataset(**of_the_step), **{name: value for name, value in keys.items() if name in OF_THE_ROOT})
 
 
 @contextmanager
-def undone() -> Iterator[None]:
-    """Nothing of what is written inside stays."""
+def rolled_back() -> Iterator[None]:
+    """Roll back everything written inside the block."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
 
 
-SITES = st.builds(MatchingOptions, folds_accents=st.booleans(), procedure_id_finds_accession=st.booleans())
+OPTIONS = st.builds(MatchingOptions, folds_accents=st.booleans(), procedure_id_finds_accession=st.booleans())
 POLICIES = st.builds(ModalityPolicy, own_list_only=st.booleans(), hides_in_progress=st.booleans())
 
 Change = tuple[int, int, str]
@@ -368,24 +370,24 @@ class TestSqlAndTheMatcher:
     @given(
         stored=st.lists(ITEMS, min_size=1, max_size=8),
         asked=ONE_KEY | PERIOD | MANY_KEYS,
-        options=SITES,
+        options=OPTIONS,
         policy=POLICIES,
     )
     def test_find_the_same(
         self, stored: list[dict[str, Any]], asked: dict[str, Any], options: MatchingOptions, policy: ModalityPolicy
     ) -> None:
         keys = apply_policy(parse_matching_keys(asked_for(asked), options), policy, "A")
-        with undone():
+        with rolled_back():
             items = WorklistItem.objects.bulk_create(WorklistItemFactory.build(**row) for row in stored)
             in_order = sorted(items, key=lambda item: (item.scheduled_date, item.scheduled_time, item.accession_number))
             expected = [item.pk for item in in_order if keys.matches(item)]
             assert [item.pk for item in WorklistItem.objects.matching(keys)] == expected
 
-    @given(name=NAMES, changes=CHANGES, options=SITES)
-    def test_what_a_name_is_looked_up_by_lets_it_through(
+    @given(name=NAMES, changes=CHANGES, options=OPTIONS)
+    def test_the_search_form_of_a_name_passes_whatever_the_matcher_passes(
         self, name: str, changes: list[Change], options: MatchingOptions
     ) -> None:
-        """Without a database, so that many more can be tried, and with keys that are much like the name."""
+        """Without a database, which allows many more examples, and with keys similar to the name."""
         key = name
         for place, length, put in changes:
             key = key[:place] + put + key[place + length :]
@@ -393,13 +395,13 @@ class TestSqlAndTheMatcher:
             assert wild_card(search_pattern(key)).fullmatch(search_form(name))
 
     @given(text=st.text(max_size=20))
-    def test_no_key_breaks_either(self, text: str) -> None:
+    def test_accept_any_key(self, text: str) -> None:
         keywords = ("Modality", "ScheduledPerformingPhysicianName", "ScheduledProcedureStepStatus")
         keys = parse_matching_keys(request(dataset(**dict.fromkeys(keywords, text)), PatientName=text, PatientID=text))
         assert list(WorklistItem.objects.matching(keys)) == []
 
     @pytest.mark.parametrize("value", ["A", "A*", "SMITH^*", "1.2.3"])
-    def test_nor_does_one_of_many_values_or_of_many_wild_cards(self, value: str) -> None:
+    def test_accept_many_values_and_many_wild_cards(self, value: str) -> None:
         WorklistItemFactory.create(patient_name="SMITH^JANE", patient_id="A1", study_instance_uid="1.2.3")
         many = [value, *(f"{number}?" for number in range(3000))]
         for keyword in ("PatientName", "PatientID", "StudyInstanceUID"):

@@ -1,4 +1,4 @@
-"""An item, and the step that a modality has begun for it, on a running server."""
+"""Create an item and begin its step on a running server."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A thread of its own looks for abandoned steps, whatever the database does."""
+"""A thread finds abandoned steps, and continues after a database failure."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from worklist.performed_step.abandoned_steps import AbandonedStepsCheck
 
 @pytest.fixture
 def check() -> Iterator[AbandonedStepsCheck]:
-    """Make the thread, and stop it at the end."""
+    """Yield the thread before its start, and stop it at the end."""
     stopping = threading.Event()
     thread = AbandonedStepsCheck(stopping)
     yield thread

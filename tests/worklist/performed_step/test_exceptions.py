@@ -60,7 +60,7 @@ def item() -> WorklistItem:
 
 class TestLinkingToAnItem:
     @pytest.mark.parametrize("state", [ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED, ItemStatus.DISCONTINUED])
-    def test_makes_it_stand_as_the_step_does(self, item: WorklistItem, state: str) -> None:
+    def test_gives_the_item_the_status_of_the_step(self, item: WorklistItem, state: str) -> None:
         create_step(UID, unscheduled_step())
         if state != ItemStatus.IN_PROGRESS:
             set_step(UID, final_change(state))
@@ -72,13 +72,13 @@ class TestLinkingToAnItem:
         assert resolution() == ("linked", JANE, "typed by hand")
         assert actors_of_changes(item) == actors_of_changes(exception) == [JANE]
 
-    def test_lets_the_step_work_on_it_from_then_on(self, item: WorklistItem) -> None:
+    def test_lets_later_reports_of_the_step_change_the_item(self, item: WorklistItem) -> None:
         create_step(UID, unscheduled_step())
         link_to_item(MppsException.objects.get(), item, JANE)
         set_step(UID, final_change(ItemStatus.COMPLETED))
         assert statuses_sent(item) == [ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED]
 
-    def test_ends_the_alarm_of_a_wrong_patient(self, item: WorklistItem) -> None:
+    def test_ends_a_wrong_patient_alarm(self, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item), PatientID="9990000099")
         assert MppsException.objects.alarms().count() == 1
         assert status_of(item) == ItemStatus.SCHEDULED
@@ -86,14 +86,14 @@ class TestLinkingToAnItem:
         assert MppsException.objects.alarms().count() == 0
         assert status_of(item) == ItemStatus.IN_PROGRESS
 
-    def test_tells_a_person_when_manage_had_discontinued_the_item(self, item: WorklistItem) -> None:
+    def test_opens_an_exception_if_manage_had_discontinued_the_item(self, item: WorklistItem) -> None:
         manage_reports(item, ItemStatus.DISCONTINUED)
         create_step(UID, unscheduled_step())
         link_to_item(MppsException.objects.get(), item, JANE)
         assert [each.reason for each in MppsException.objects.open()] == ["contradicts_cloud"]
         assert status_of(item) == ItemStatus.DISCONTINUED
 
-    def test_makes_a_step_count_again_that_was_put_back(self, item: WorklistItem) -> None:
+    def test_makes_a_step_count_again_after_it_was_put_back(self, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item), by_number("GONE"))
         set_step(UID, final_change(ItemStatus.DISCONTINUED))
         put_item_back(item, JANE)
@@ -101,8 +101,8 @@ class TestLinkingToAnItem:
         assert status_of(item) == ItemStatus.DISCONTINUED
 
 
-class TestPuttingBack:
-    def test_makes_the_step_not_count_for_its_item(self, item: WorklistItem) -> None:
+class TestPuttingBackTheItemOfAStep:
+    def test_stops_the_step_counting_for_its_item(self, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item), by_number("GONE"))
         exception = MppsException.objects.get()
         assert status_of(item) == ItemStatus.IN_PROGRESS
@@ -111,14 +111,14 @@ class TestPuttingBack:
         assert statuses_sent(item) == [ItemStatus.IN_PROGRESS, ItemStatus.SCHEDULED]
         assert resolution() == ("put_back", JANE, "the wrong button")
 
-    def test_of_an_item_that_manage_has_closed_is_not_possible_and_changes_nothing(self, item: WorklistItem) -> None:
+    def test_is_refused_if_manage_has_closed_the_item(self, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item), PerformedStationAETitle="")
         manage_reports(item, ItemStatus.COMPLETED)
         with pytest.raises(CannotResolve, match="Manage has closed ACC1: only Manage can send a new item"):
             put_back(MppsException.objects.get(), JANE)
         assert MppsException.objects.open().count() == 1
 
-    def test_of_a_step_of_several_items_is_not_possible_where_none_is_meant(self, item: WorklistItem) -> None:
+    def test_is_refused_if_the_exception_fits_several_items(self, item: WorklistItem) -> None:
         create_step(
             UID,
             scheduled_step(item),
@@ -129,13 +129,13 @@ class TestPuttingBack:
             put_back(MppsException.objects.get(), JANE)
         assert status_of(item) == ItemStatus.IN_PROGRESS
 
-    def test_of_a_step_without_an_item_is_not_possible(self) -> None:
+    def test_is_refused_for_a_step_without_an_item(self) -> None:
         create_step(UID, unscheduled_step())
         with pytest.raises(CannotResolve, match="No step has taken it off the list"):
             put_back(MppsException.objects.get(), JANE)
         assert MppsException.objects.open().count() == 1
 
-    def test_is_told_to_a_person_when_the_step_is_completed_afterwards(self, item: WorklistItem) -> None:
+    def test_opens_an_exception_if_the_step_is_completed_afterwards(self, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item), PerformedStationAETitle="")
         put_back(MppsException.objects.get(), JANE)
         set_step(UID, final_change(ItemStatus.COMPLETED))
@@ -144,7 +144,7 @@ class TestPuttingBack:
 
 
 class TestDismissing:
-    def test_says_who_and_why_and_leaves_the_item_as_it_is(self, item: WorklistItem) -> None:
+    def test_records_who_and_why_and_leaves_the_item_alone(self, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item), PatientID="9990000099")
         exception = MppsException.objects.get()
         dismiss(exception, JANE, "a phantom was imaged")
@@ -154,15 +154,15 @@ class TestDismissing:
         assert status_of(item) == ItemStatus.SCHEDULED
 
     @pytest.mark.parametrize("reason", ["", "  "])
-    def test_takes_a_reason(self, reason: str) -> None:
+    def test_requires_a_reason(self, reason: str) -> None:
         create_step(UID, unscheduled_step())
         with pytest.raises(CannotResolve, match="Give a reason"):
             dismiss(MppsException.objects.get(), JANE, reason)
         assert MppsException.objects.open().count() == 1
 
 
-class TestWhatSomebodyHasDealtWith:
-    def test_cannot_be_dealt_with_again(self, item: WorklistItem) -> None:
+class TestAResolvedException:
+    def test_cannot_be_resolved_again(self, item: WorklistItem) -> None:
         create_step(UID, unscheduled_step())
         exception = MppsException.objects.get()
         dismiss(exception, JANE, "a phantom")
@@ -176,8 +176,8 @@ class TestWhatSomebodyHasDealtWith:
         assert status_of(item) == ItemStatus.SCHEDULED
 
 
-class TestPuttingAnItemBack:
-    def test_brings_a_discontinued_one_onto_the_list_again(self, item: WorklistItem) -> None:
+class TestPuttingBackAnItem:
+    def test_returns_a_discontinued_item_to_the_list(self, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.DISCONTINUED))
         put_item_back(item, JANE)
@@ -185,7 +185,7 @@ class TestPuttingAnItemBack:
         assert statuses_sent(item) == [ItemStatus.IN_PROGRESS, ItemStatus.DISCONTINUED, ItemStatus.SCHEDULED]
         assert actors_of_changes(item)[-1] == JANE
 
-    def test_leaves_it_as_another_step_has_it(self, item: WorklistItem) -> None:
+    def test_does_not_undo_another_step(self, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.DISCONTINUED))
         create_step("1.2.3.10", scheduled_step(item))
@@ -195,7 +195,7 @@ class TestPuttingAnItemBack:
         assert status_of(item) == ItemStatus.DISCONTINUED
 
     @pytest.mark.parametrize("closed", [ItemStatus.COMPLETED, ItemStatus.DISCONTINUED])
-    def test_that_manage_has_closed_is_not_possible(self, item: WorklistItem, closed: str) -> None:
+    def test_is_refused_if_manage_has_closed_it(self, item: WorklistItem, closed: str) -> None:
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.DISCONTINUED))
         manage_reports(item, closed)
@@ -203,7 +203,7 @@ class TestPuttingAnItemBack:
             put_item_back(item, JANE)
         assert status_of(item) == closed
 
-    def test_that_is_completed_is_not_possible(self, item: WorklistItem) -> None:
+    def test_is_refused_if_it_is_completed(self, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.COMPLETED))
         with pytest.raises(CannotResolve, match="It is COMPLETED: only a discontinued item can be put back"):
@@ -212,20 +212,20 @@ class TestPuttingAnItemBack:
 
 
 class TestTheAuditLog:
-    def test_says_which_item_was_linked_even_where_its_state_stays(self, item: WorklistItem) -> None:
+    def test_names_the_linked_item_even_if_its_status_stays(self, item: WorklistItem) -> None:
         manage_reports(item, ItemStatus.COMPLETED)
         create_step(UID, unscheduled_step())
         link_to_item(MppsException.objects.get(), item, JANE)
         assert AuditLog.objects.get(actor=JANE, object_type="worklist.steplink").after["item_id"] == str(item.pk)
         assert MppsException.objects.get(reason="unscheduled").item == item
 
-    def test_says_which_step_no_longer_counts(self, item: WorklistItem) -> None:
+    def test_records_that_a_step_no_longer_counts(self, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.DISCONTINUED))
         put_item_back(item, JANE)
         assert AuditLog.objects.get(actor=JANE, object_type="worklist.steplink").after == {"counts": "False"}
 
-    def test_says_from_what_to_what_and_nobodys_data(self, item: WorklistItem) -> None:
+    def test_has_the_old_and_new_values_without_personal_data(self, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item), PatientID="9990000099")
         dismiss(MppsException.objects.get(), JANE, "a phantom")
         record = AuditLog.objects.get(actor=JANE)

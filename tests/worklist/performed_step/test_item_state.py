@@ -35,7 +35,7 @@ class TestStatus:
         assert status_from(facts + more) in (status_from(facts), status_from(more))
 
     @given(facts=st.lists(FACTS), new=FACTS)
-    def test_stays_or_becomes_that_of_a_new_fact(self, facts: list[Fact], new: Fact) -> None:
+    def test_stays_or_becomes_the_status_of_a_new_fact(self, facts: list[Fact], new: Fact) -> None:
         assert status_from([*facts, new]) in (status_from(facts), new.status)
 
     @pytest.mark.parametrize("length", range(4))
@@ -44,7 +44,7 @@ class TestStatus:
             assert len({status_from(steps(*order)) for order in itertools.permutations(statuses)}) == 1
 
 
-class TestStrength:
+class TestPrecedence:
     @pytest.mark.parametrize(
         ("statuses", "expected"),
         [
@@ -57,7 +57,7 @@ class TestStrength:
             ((DISCONTINUED, DISCONTINUED), DISCONTINUED),
         ],
     )
-    def test_of_several_steps(self, statuses: tuple[str, ...], expected: str) -> None:
+    def test_among_several_steps(self, statuses: tuple[str, ...], expected: str) -> None:
         assert status_from(steps(*statuses)) == expected
 
     @pytest.mark.parametrize("statuses", [(), (IN_PROGRESS,), (COMPLETED,), (DISCONTINUED,), (COMPLETED, IN_PROGRESS)])
@@ -69,10 +69,10 @@ class TestStrength:
     def test_of_in_progress_from_manage_is_below_every_step(self, status: str) -> None:
         assert status_from([*steps(status), Fact(Source.MANAGE, IN_PROGRESS)]) == status
 
-    def test_of_scheduled_from_manage_is_none(self) -> None:
+    def test_ignores_scheduled_from_manage(self) -> None:
         assert status_from([Fact(Source.MANAGE, SCHEDULED), *steps(IN_PROGRESS)]) == IN_PROGRESS
 
-    def test_is_ranked_once_for_every_fact_but_scheduled(self) -> None:
+    def test_ranks_every_fact_but_scheduled_once(self) -> None:
         every = {Fact(source, status) for source in Source for status in (IN_PROGRESS, COMPLETED, DISCONTINUED)}
         assert set(STRONGEST_FIRST) == every
         assert len(STRONGEST_FIRST) == len(every)

@@ -1,4 +1,4 @@
-"""How an item comes to its state, and that Manage gets to know: by its own question, and by the outbox."""
+"""Compute the status of an item, and report it to Manage by item_status and by the outbox."""
 
 import itertools
 
@@ -31,89 +31,88 @@ DONE = {
 
 @pytest.fixture
 def item() -> WorklistItem:
-    """Create an item."""
     return WorklistItemFactory.create(accession_number="A1")
 
 
-def manage_says(status: str) -> None:
-    """A worklist.update_status for her."""
+def manage_reports(status: str) -> None:
+    """Execute a worklist.update_status."""
     content = update_status_action("A1", status)
     with transaction.atomic():
         UpdateWorklistItemStatus()(GatewayAction(content, content["action_type"], content["action_id"]))
 
 
-def answer() -> Reply:
-    """What Manage is told when it asks after her; it keeps its schema."""
+def item_status() -> Reply:
+    """Return the reply to a worklist.item_status after validating it."""
     content = item_status_action("A1")
     reply = WorklistItemStatus()(GatewayAction(content, content["action_type"], content["action_id"]))
     Draft202012Validator(load_schema("gateway_reply")).validate(reply)
     return reply
 
 
-def told() -> list[tuple[str, str | None]]:
-    """The states in the outbox, the item's and its step's."""
+def outbox() -> list[tuple[str, str | None]]:
+    """Return the statuses in the outbox, each of the item and of its step."""
     return [(row.status, row.performed and row.performed["status"]) for row in ItemChange.objects.order_by("number")]
 
 
-class TestTheStateOfAnItem:
+class TestTheStatusOfAnItem:
     def test_is_in_progress_until_every_step_has_ended(self, item: WorklistItem) -> None:
         for uid in ("1.1", "1.2"):
             create_step(uid, scheduled_step(item))
         set_step("1.2", final_change())
-        assert answer()["worklist_status"] == "IN PROGRESS"
+        assert item_status()["worklist_status"] == "IN PROGRESS"
         set_step("1.1", final_change())
-        assert answer()["worklist_status"] == "COMPLETED"
+        assert item_status()["worklist_status"] == "COMPLETED"
 
-    def test_is_in_progress_again_when_more_is_done(self, item: WorklistItem) -> None:
+    def test_is_in_progress_again_when_another_step_begins(self, item: WorklistItem) -> None:
         create_step("1.1", scheduled_step(item))
         set_step("1.1", final_change())
         create_step("1.2", scheduled_step(item))
-        assert answer()["worklist_status"] == "IN PROGRESS"
+        assert item_status()["worklist_status"] == "IN PROGRESS"
         set_step("1.2", final_change(ItemStatus.DISCONTINUED))
-        assert answer()["worklist_status"] == "COMPLETED"
+        assert item_status()["worklist_status"] == "COMPLETED"
 
     @pytest.mark.parametrize("order", list(itertools.permutations(["1.1", "1.2", "1.3"])))
-    def test_is_the_same_in_whichever_order_its_steps_end(self, item: WorklistItem, order: tuple[str, ...]) -> None:
+    def test_does_not_depend_on_the_order_in_which_steps_end(self, item: WorklistItem, order: tuple[str, ...]) -> None:
         ends = {"1.1": "COMPLETED", "1.2": "DISCONTINUED", "1.3": "DISCONTINUED"}
         for uid in ends:
             create_step(uid, scheduled_step(item))
         for uid in order:
             set_step(uid, final_change(ends[uid]))
-        assert answer()["worklist_status"] == "COMPLETED"
+        assert item_status()["worklist_status"] == "COMPLETED"
 
     @pytest.mark.parametrize("word", ["COMPLETED", "DISCONTINUED"])
-    @pytest.mark.parametrize("first", ["Manage", "the machine"])
-    def test_is_the_clouds_last_word_whoever_was_first(self, item: WorklistItem, word: str, first: str) -> None:
+    @pytest.mark.parametrize("first", ["Manage", "the modality"])
+    def test_is_the_final_status_from_manage_whoever_was_first(self, item: WorklistItem, word: str, first: str) -> None:
         create_step("1.1", scheduled_step(item))
         if first == "Manage":
-            manage_says(word)
+            manage_reports(word)
         set_step("1.1", final_change(word))
         if first != "Manage":
-            manage_says(word)
-        assert answer()["worklist_status"] == word
+            manage_reports(word)
+        assert item_status()["worklist_status"] == word
 
     @pytest.mark.parametrize("word", ["COMPLETED", "DISCONTINUED"])
-    def test_that_manage_has_closed_is_not_opened_by_a_step(self, item: WorklistItem, word: str) -> None:
-        manage_says(word)
+    def test_stays_final_if_manage_closed_the_item_before_a_step(self, item: WorklistItem, word: str) -> None:
+        manage_reports(word)
         create_step("1.1", scheduled_step(item))
-        assert answer()["worklist_status"] == word
+        assert item_status()["worklist_status"] == word
 
-    def test_that_a_machine_has_closed_is_not_changed_by_manage(self, item: WorklistItem) -> None:
+    def test_cannot_be_changed_by_manage_after_a_step_has_completed_it(self, item: WorklistItem) -> None:
         create_step("1.1", scheduled_step(item))
         set_step("1.1", final_change())
         with pytest.raises(ActionRefused, match="from COMPLETED to DISCONTINUED"):
-            manage_says("DISCONTINUED")
+            manage_reports("DISCONTINUED")
 
-    def test_does_not_come_of_a_step_that_counts_no_longer(self, item: WorklistItem) -> None:
+    def test_ignores_a_step_that_no_longer_counts(self, item: WorklistItem) -> None:
         create_step("1.1", scheduled_step(item))
         set_step("1.1", final_change(ItemStatus.DISCONTINUED))
         StepLink.objects.update(counts=False)
         with transaction.atomic():
             (locked,) = lock_items([item.pk])
             recompute_status(locked, "admin:jane")
-        assert (answer()["worklist_status"], answer()["performed"]) == ("SCHEDULED", None)
+        assert (item_status()["worklist_status"], item_status()["performed"]) == ("SCHEDULED", None)
 
-    def test_is_audited_under_who_has_made_the_difference(self, item: WorklistItem) -> None:
+    def test_is_audited_with_the_modality_that_changed_it(self, item: WorklistItem) -> None:
         create_step("1.1", scheduled_step(item))
         row = AuditLog.objects.filter(object_id=item.pk).get()
         assert (row.actor, row.before, row.after) == (
@@ -124,82 +123,82 @@ class TestTheStateOfAnItem:
 
 
 class TestWhatWasPerformed:
-    def test_is_nothing_before_a_machine_has_reported(self, item: WorklistItem) -> None:
-        manage_says("IN PROGRESS")
-        assert answer()["performed"] is None
+    def test_is_null_before_a_modality_has_reported(self, item: WorklistItem) -> None:
+        manage_reports("IN PROGRESS")
+        assert item_status()["performed"] is None
 
-    def test_is_told_when_it_begins(self, item: WorklistItem) -> None:
+    def test_is_reported_when_it_begins(self, item: WorklistItem) -> None:
         create_step("1.1", scheduled_step(item))
-        assert answer()["performed"] == {**DONE, "status": "IN PROGRESS", "ended_at": None, "images": 0}
+        assert item_status()["performed"] == {**DONE, "status": "IN PROGRESS", "ended_at": None, "images": 0}
 
-    def test_is_told_when_it_is_done(self, item: WorklistItem) -> None:
+    def test_is_reported_when_it_is_completed(self, item: WorklistItem) -> None:
         create_step("1.1", scheduled_step(item))
         set_step("1.1", final_change())
-        assert answer()["performed"] == DONE
+        assert item_status()["performed"] == DONE
 
-    def test_is_told_with_the_reason_when_it_is_broken_off(self, item: WorklistItem) -> None:
+    def test_is_reported_with_the_reason_when_it_is_discontinued(self, item: WorklistItem) -> None:
         reason = dataset(CodeValue="110505", CodingSchemeDesignator="DCM", CodeMeaning="Patient refused")
         create_step("1.1", scheduled_step(item))
         set_step(
             "1.1",
             final_change(ItemStatus.DISCONTINUED, PerformedProcedureStepDiscontinuationReasonCodeSequence=[reason]),
         )
-        told_of = answer()["performed"]
-        assert (told_of["status"], told_of["discontinuation_reason"]) == (
+        performed = item_status()["performed"]
+        assert (performed["status"], performed["discontinuation_reason"]) == (
             "DISCONTINUED",
             "Patient refused (110505 DCM)",
         )
 
-    def test_of_several_steps_is_the_one_that_decides(self, item: WorklistItem) -> None:
+    def test_comes_from_the_step_that_decides_the_status(self, item: WorklistItem) -> None:
         create_step("1.1", scheduled_step(item), PerformedStationAETitle="FIRST")
         set_step("1.1", final_change())
         create_step("1.2", scheduled_step(item), PerformedStationAETitle="SECOND")
-        assert answer()["performed"]["station_ae_title"] == "SECOND"
+        assert item_status()["performed"]["station_ae_title"] == "SECOND"
         set_step("1.2", final_change(ItemStatus.DISCONTINUED))
-        assert answer()["performed"]["station_ae_title"] == "FIRST"
+        assert item_status()["performed"]["station_ae_title"] == "FIRST"
 
-    def test_has_a_start_that_is_null_where_the_machine_does_not_say(self, item: WorklistItem) -> None:
+    def test_has_a_null_start_if_the_modality_reports_none(self, item: WorklistItem) -> None:
         create_step("1.1", scheduled_step(item), PerformedProcedureStepStartDate="", PerformedProcedureStepStartTime="")
-        assert answer()["performed"]["started_at"] is None
+        assert item_status()["performed"]["started_at"] is None
 
-    def test_has_nobodys_data_in_it(self, item: WorklistItem) -> None:
-        by_whom = [series(OperatorsName="SECRETARY^ZOE")]
+    def test_has_no_personal_data(self, item: WorklistItem) -> None:
+        performed_series = [series(OperatorsName="SECRETARY^ZOE")]
         create_step(
             "1.1",
             scheduled_step(item),
             PatientName=item.patient_name,
             PatientID=item.patient_id,
-            PerformedSeriesSequence=by_whom,
+            PerformedSeriesSequence=performed_series,
         )
-        told_of = f"{ItemChange.objects.get().performed} {answer()}"
-        assert not [word for word in ("SECRETARY", item.patient_name, item.patient_id) if word in told_of]
+        performed = f"{ItemChange.objects.get().performed} {item_status()}"
+        assert not [word for word in ("SECRETARY", item.patient_name, item.patient_id) if word in performed]
 
 
 class TestTheOutbox:
-    def test_has_a_row_for_each_change_of_state(self, item: WorklistItem) -> None:
+    def test_has_a_row_for_each_change_of_status(self, item: WorklistItem) -> None:
         create_step("1.1", scheduled_step(item))
         set_step("1.1", final_change())
-        assert told() == [("IN PROGRESS", "IN PROGRESS"), ("COMPLETED", "COMPLETED")]
+        assert outbox() == [("IN PROGRESS", "IN PROGRESS"), ("COMPLETED", "COMPLETED")]
 
-    def test_has_none_for_a_report_that_changes_no_state(self, item: WorklistItem) -> None:
+    def test_has_no_row_for_a_report_that_changes_no_status(self, item: WorklistItem) -> None:
         create_step("1.1", scheduled_step(item))
         set_step("1.1", dataset(PerformedProcedureStepStatus="IN PROGRESS"))
-        manage_says("IN PROGRESS")
-        assert len(told()) == 1
+        manage_reports("IN PROGRESS")
+        assert len(outbox()) == 1
 
-    def test_has_what_manage_has_said_itself(self, item: WorklistItem) -> None:
-        manage_says("DISCONTINUED")
-        manage_says("DISCONTINUED")
-        assert told() == [("DISCONTINUED", None)]
+    def test_has_the_changes_that_manage_made_itself(self, item: WorklistItem) -> None:
+        manage_reports("DISCONTINUED")
+        manage_reports("DISCONTINUED")
+        assert outbox() == [("DISCONTINUED", None)]
 
-    def test_has_what_a_machine_does_of_an_item_that_manage_has_closed(self, item: WorklistItem) -> None:
-        manage_says("DISCONTINUED")
+    def test_has_steps_of_an_item_that_manage_has_closed(self, item: WorklistItem) -> None:
+        manage_reports("DISCONTINUED")
         create_step("1.1", scheduled_step(item))
         set_step("1.1", final_change())
-        assert told() == [("DISCONTINUED", None), ("DISCONTINUED", "IN PROGRESS"), ("DISCONTINUED", "COMPLETED")]
+        assert outbox() == [("DISCONTINUED", None), ("DISCONTINUED", "IN PROGRESS"), ("DISCONTINUED", "COMPLETED")]
 
-    def test_has_nothing_of_what_was_undone(self, item: WorklistItem) -> None:
+    def test_has_nothing_from_a_transaction_that_was_rolled_back(self, item: WorklistItem) -> None:
         with transaction.atomic():
             create_step("1.1", scheduled_step(item))
             transaction.set_rollback(True)
-        assert told() == []
+        assert outbox() == []

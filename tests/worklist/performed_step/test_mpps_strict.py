@@ -1,4 +1,4 @@
-"""A strict modality, as in acceptance tests, is refused every fault: the strict halves of MP21 to MP23."""
+"""The checks MP21 to MP23 with a strict modality, which is refused every fault."""
 
 from collections.abc import Iterator
 
@@ -17,26 +17,25 @@ MISSING, WITHOUT_VALUE, INVALID, UNKNOWN = 0x0120, 0x0121, 0x0106, 0x0105
 
 @pytest.fixture
 def unit(transactional_db: None) -> Iterator[Unit]:
-    """A strict modality, and a server that knows it."""
+    """Yield a strict modality and a server that has it in its table."""
     Modality.objects.create(ae_title="MAMMO1", is_strict=True)
     with serving() as running:
         yield Unit(port_of(running))
 
 
-def step() -> PerformedProcedureStep:
-    """The one that there is."""
+def stored_step() -> PerformedProcedureStep:
     return PerformedProcedureStep.objects.get()
 
 
 class TestAStrictModality:
-    def test_may_do_what_is_right(self, unit: Unit, item: WorklistItem, begun: str) -> None:
+    def test_may_report_a_step_without_faults(self, unit: Unit, item: WorklistItem, begun: str) -> None:
         assert unit.set(begun, dataset(PerformedSeriesSequence=[series()])).Status == 0x0000
         assert unit.set(begun, final_change()).Status == 0x0000
         item.refresh_from_db()
         assert item.status == "COMPLETED"
         assert not MppsException.objects.exists()
 
-    def test_mp23_is_told_all_that_is_missing(self, unit: Unit, item: WorklistItem) -> None:
+    def test_mp23_is_refused_with_a_list_of_everything_missing(self, unit: Unit, item: WorklistItem) -> None:
         lacking = ("PerformedStationAETitle", "PerformedProcedureStepID", "PerformedProcedureStepStartDate", "Modality")
         answer = unit.create(UID, without(creation(item), *lacking))
         assert answer.Status == MISSING
@@ -46,7 +45,7 @@ class TestAStrictModality:
     def test_may_not_leave_a_value_empty(self, unit: Unit, item: WorklistItem) -> None:
         assert unit.create(UID, creation(item, Modality="")).Status == WITHOUT_VALUE
 
-    def test_may_not_write_nonsense_for_a_date(self, unit: Unit, item: WorklistItem) -> None:
+    def test_may_not_send_an_invalid_date(self, unit: Unit, item: WorklistItem) -> None:
         answer = unit.create(UID, creation(item, PerformedProcedureStepStartDate="23.11.26"))
         assert answer.Status == INVALID
         assert str(answer.ErrorComment).startswith("PerformedProcedureStepStartDate has an invalid value")
@@ -54,16 +53,16 @@ class TestAStrictModality:
     @pytest.mark.parametrize(
         "lacking", ["PerformedProcedureStepEndDate", "PerformedProcedureStepEndTime", "PerformedSeriesSequence"]
     )
-    def test_mp21_may_not_end_without_saying_when_or_with_what(self, unit: Unit, begun: str, lacking: str) -> None:
+    def test_mp21_may_not_end_a_step_without_its_end_or_series(self, unit: Unit, begun: str, lacking: str) -> None:
         assert unit.set(begun, without(final_change(), lacking)).Status == WITHOUT_VALUE
-        assert step().status == "IN PROGRESS"
+        assert stored_step().status == "IN PROGRESS"
 
-    def test_mp22_may_not_set_who_she_is(self, unit: Unit, begun: str) -> None:
+    def test_mp22_may_not_set_the_patient(self, unit: Unit, begun: str) -> None:
         answer = unit.set(begun, final_change(PatientName="JONES^ANN", PatientID="9990000018"))
         assert answer.Status == UNKNOWN
         assert list(answer.AttributeIdentifierList) == [0x00100010, 0x00100020]
-        assert step().status == "IN PROGRESS"
+        assert stored_step().status == "IN PROGRESS"
 
-    def test_mp22_may_not_set_what_was_not_created(self, unit: Unit, begun: str) -> None:
+    def test_mp22_may_not_set_an_attribute_that_was_not_created(self, unit: Unit, begun: str) -> None:
         answer = unit.set(begun, final_change(CommentsOnThePerformedProcedureStep="none"))
         assert (answer.Status, answer.AttributeIdentifierList) == (UNKNOWN, 0x00400280)

@@ -1,4 +1,4 @@
-"""Test items: made and taken off by a person, and plainly nobody's."""
+"""Create and discontinue test items, which are for no patient."""
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.django_db
 MAKE = reverse("admin:worklist_worklistitem_test_item")
 
 
-class TestMaking:
-    def test_puts_an_item_on_the_machines_list_that_is_plainly_nobodys(self, support: Client) -> None:
+class TestCreating:
+    def test_puts_an_item_without_a_patient_on_the_modalitys_list(self, support: Client) -> None:
         Modality.objects.create(ae_title="MAMMO3", name="The van")
         assert MAKE in page(support, LIST)
         assert "MAMMO3 The van" in page(support, MAKE)
@@ -35,18 +35,18 @@ class TestMaking:
         )
         item.full_clean()
 
-    def test_is_audited_under_the_persons_name(self, support: Client) -> None:
+    def test_is_audited_with_the_users_name(self, support: Client) -> None:
         support.post(MAKE, {"station_ae_title": "", "modality": "MG"})
         note, item = AuditLog.objects.get(), WorklistItem.objects.get()
         assert (note.actor, note.operation, note.object_id) == ("admin:support", "create", item.pk)
         assert note.correlation_id == item.correlation_id
 
-    def test_for_a_machine_that_nobody_knows_is_refused(self, support: Client) -> None:
+    def test_for_an_unknown_modality_is_refused(self, support: Client) -> None:
         response = support.post(MAKE, {"station_ae_title": "NOBODY", "modality": "MG"})
         assert "Select a valid choice" in response.content.decode()
         assert not WorklistItem.objects.exists()
 
-    def test_is_for_those_with_the_permission(self, client: Client) -> None:
+    def test_needs_permission(self, client: Client) -> None:
         user = User.objects.create_user("viewer", is_staff=True)
         user.user_permissions.add(Permission.objects.get(codename="view_worklistitem"))
         client.force_login(user)
@@ -55,8 +55,8 @@ class TestMaking:
         assert not WorklistItem.objects.exists()
 
 
-class TestTakingOff:
-    def test_is_offered_on_its_page_and_done_after_asking(self, support: Client) -> None:
+class TestDiscontinuing:
+    def test_is_offered_on_the_page_and_done_after_confirmation(self, support: Client) -> None:
         item = create_test_item("", "MG", "test")
         address = reverse("admin:worklist_worklistitem_take_off", args=[item.pk])
         assert address in page(support, detail(item))
@@ -67,7 +67,7 @@ class TestTakingOff:
         assert address not in page(support, detail(item))
         assert ItemChange.objects.get().status == "DISCONTINUED"
 
-    def test_of_a_woman_is_refused(self, support: Client, item: WorklistItem) -> None:
+    def test_the_item_of_a_patient_is_refused(self, support: Client, item: WorklistItem) -> None:
         address = reverse("admin:worklist_worklistitem_take_off", args=[item.pk])
         assert address not in page(support, detail(item))
         assert "It is not a test item" in support.post(address, follow=True).content.decode()

@@ -1,4 +1,4 @@
-"""What an action does to the worklist, and what it is refused."""
+"""Create worklist items by actions of Manage."""
 
 import json
 import re
@@ -29,19 +29,19 @@ pytestmark = pytest.mark.django_db
 
 
 def refusal(content: dict[str, Any]) -> ActionRefused:
-    """Why a worklist.create_item is refused."""
+    """Execute a worklist.create_item that must be refused; return the refusal."""
     with pytest.raises(ActionRefused) as refused:
         create(content)
     return refused.value
 
 
 def again(content: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Another action about the same accession number."""
+    """Return another action with the same accession number."""
     return payload(**{**flat(content), **changes})
 
 
 def flat(content: dict[str, Any]) -> dict[str, Any]:
-    """What a worklist item's payload is made of, by path."""
+    """Return the values of a worklist item's payload by path."""
     item = content["parameters"]["worklist_item"]
     flattened = {"accession_number": item["accession_number"]}
     for group in ("participant", "scheduled", "procedure"):
@@ -65,11 +65,11 @@ FULL = {
 
 
 class TestCreatingAnItem:
-    def test_says_that_it_is_created(self) -> None:
+    def test_replies_created(self) -> None:
         content = payload()
         assert create(content) == {"status": "created", "action_id": content["action_id"]}
 
-    def test_keeps_what_was_sent(self) -> None:
+    def test_stores_what_was_sent(self) -> None:
         create(
             payload(
                 accession_number="ACC202611231A2B",
@@ -85,14 +85,14 @@ class TestCreatingAnItem:
         assert (item.modality, item.study_description) == ("MG", "Screening Mammography")
         assert (item.status, item.correlation_id) == ("SCHEDULED", "0123456789abcdef")
 
-    def test_keeps_every_optional_value(self) -> None:
+    def test_stores_every_optional_value(self) -> None:
         create(payload(**FULL))
         item = WorklistItem.objects.get()
         assert all(getattr(item, field.name) not in ("", None) for field in CONTENT)
         assert (item.patient_weight, item.protocol_code_meaning) == ("70.5", "Four views")
 
     @pytest.mark.parametrize("empty", ["", None])
-    def test_takes_nothing_for_an_optional_value_that_is_empty(self, empty: str | None) -> None:
+    def test_accepts_an_empty_optional_value(self, empty: str | None) -> None:
         content = payload()
         content["parameters"]["worklist_item"]["scheduled"] |= {"station_name": empty, "location": empty}
         content["parameters"]["worklist_item"]["procedure"] |= {"protocol_code": empty}
@@ -100,7 +100,7 @@ class TestCreatingAnItem:
         assert WorklistItem.objects.get().station_name == ""
 
     @pytest.mark.parametrize(("sent", "kept"), [("1430", time(14, 30)), ("14", time(14)), ("143015", time(14, 30, 15))])
-    def test_takes_a_short_time(self, sent: str, kept: time) -> None:
+    def test_accepts_a_short_time(self, sent: str, kept: time) -> None:
         create(payload(scheduled__time=sent))
         assert WorklistItem.objects.get().scheduled_time == kept
 
@@ -108,7 +108,7 @@ class TestCreatingAnItem:
         ("sent", "kept"),
         [("F", "F"), ("M", "M"), ("O", "O"), ("", ""), (None, ""), ("f", ""), ("U", ""), ("N", ""), ("Female", "")],
     )
-    def test_keeps_a_sex_that_dicom_has_and_refuses_none(self, sent: str | None, kept: str) -> None:
+    def test_stores_a_sex_that_dicom_has_and_drops_others(self, sent: str | None, kept: str) -> None:
         content = payload()
         content["parameters"]["worklist_item"]["participant"]["sex"] = sent
         assert create(content)["status"] == "created"
@@ -120,7 +120,7 @@ class TestCreatingAnItem:
         assert (item.accession_number, item.patient_id, item.modality) == ("A1", "999 000 0018", "MG")
 
     @pytest.mark.parametrize("weight", [70.5, 70, 0.1 + 0.2, 1e-7, 1e-300, 999.99999999999, "70.5"])
-    def test_keeps_any_weight_in_16_characters(self, weight: float | str) -> None:
+    def test_stores_any_weight_in_16_characters(self, weight: float | str) -> None:
         create(payload(participant__weight=weight))
         assert vr.is_ds(WorklistItem.objects.get().patient_weight)
 
@@ -131,7 +131,7 @@ class TestCreatingAnItem:
 
 
 class TestIdentifiers:
-    def test_are_made(self) -> None:
+    def test_are_generated(self) -> None:
         create(payload())
         item = WorklistItem.objects.get()
         assert re.fullmatch(r"2\.25\.[1-9][0-9]*", item.study_instance_uid)
@@ -140,7 +140,7 @@ class TestIdentifiers:
         assert re.fullmatch(r"SP[2-9A-Z]{14}", item.scheduled_procedure_step_id)
 
     @pytest.mark.parametrize("name", ["study_instance_uid", "requested_procedure_id", "scheduled_procedure_step_id"])
-    def test_are_never_the_same_twice(self, name: str) -> None:
+    def test_are_unique(self, name: str) -> None:
         for number in range(50):
             create(payload(accession_number=f"A{number}"))
         assert len(set(WorklistItem.objects.values_list(name, flat=True))) == 50
@@ -162,7 +162,7 @@ class TestIdentifiers:
         assert WorklistItem.objects.values().get() == before
 
 
-class TestAnItemThatIsThere:
+class TestAnExistingItem:
     def test_exists_when_the_content_is_the_same(self) -> None:
         content = payload(**FULL)
         create(content)
@@ -184,7 +184,7 @@ class TestAnItemThatIsThere:
         create(content)
         assert create(again(content, **second))["status"] == "exists"
 
-    def test_exists_whatever_has_become_of_it(self) -> None:
+    def test_exists_whatever_its_status(self) -> None:
         content = payload()
         create(content)
         update(content["parameters"]["worklist_item"]["accession_number"], "COMPLETED")
@@ -206,7 +206,7 @@ class TestAnItemThatIsThere:
             ("procedure__protocol_code", {"code": "2V"}),
         ],
     )
-    def test_is_a_conflict_when_something_differs_and_the_message_has_no_value(self, path: str, value: Any) -> None:
+    def test_is_a_conflict_if_a_value_differs_and_the_message_has_no_values(self, path: str, value: Any) -> None:
         content = payload(**FULL)
         create(content)
         refused = refusal(again(content, **{path: value}))
@@ -215,7 +215,7 @@ class TestAnItemThatIsThere:
         known = {**flat(content), "new": value}.values()
         assert not [text for text in map(str, known) if len(text) > 2 and text in refused.message]
 
-    def test_is_a_conflict_that_names_every_field_that_differs_and_no_other(self) -> None:
+    def test_is_a_conflict_that_names_exactly_the_fields_that_differ(self) -> None:
         content = payload()
         create(content)
         message = refusal(again(content, participant__name="A", scheduled__date="20300101")).message
@@ -236,7 +236,7 @@ class TestAnItemThatIsThere:
         assert AuditLog.objects.count() == 1
 
 
-class TestTheSameNumberAtTheSameInstant:
+class TestTheSameAccessionNumberAtTheSameTime:
     @pytest.mark.django_db(transaction=True)
     def test_is_created_once_and_exists_once(self) -> None:
         content = payload()
@@ -282,13 +282,13 @@ class TestTheAuditLog:
         assert (row.object_id, row.correlation_id) == (WorklistItem.objects.get().pk, "0123456789abcdef")
         assert (row.before, row.after["accession_number"]) == ({}, "ACC1")
 
-    def test_has_no_row_for_one_that_exists(self) -> None:
+    def test_has_no_row_for_an_existing_item(self) -> None:
         content = payload()
         create(content)
         create(again(content))
         assert AuditLog.objects.count() == 1
 
-    def test_has_a_row_for_a_change_from_where_to_where(self) -> None:
+    def test_has_a_row_with_the_old_and_new_status(self) -> None:
         item = WorklistItemFactory.create()
         update(item.accession_number, "IN PROGRESS")
         row = AuditLog.objects.get()
@@ -301,7 +301,7 @@ class TestTheAuditLog:
         update(item.accession_number, "COMPLETED")
         assert not AuditLog.objects.exists()
 
-    def test_has_no_value_of_a_person_in_it(self) -> None:
+    def test_has_no_personal_data(self) -> None:
         content = payload(**FULL, participant__birth_date="19430607", participant__sex="O")
         create(content)
         update(content["parameters"]["worklist_item"]["accession_number"], "COMPLETED")
@@ -347,7 +347,7 @@ PAYLOADS = st.fixed_dictionaries(
 class TestWhateverManageSends:
     @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(values=PAYLOADS)
-    def test_becomes_an_item_that_a_modality_can_be_shown(self, values: dict[str, Any]) -> None:
+    def test_becomes_an_item_with_a_legal_response(self, values: dict[str, Any]) -> None:
         with transaction.atomic():
             assert create(payload(**values))["status"] == "created"
             item = WorklistItem.objects.get()

@@ -1,4 +1,4 @@
-"""Manage asks how an item stands."""
+"""Report the status of an item to Manage."""
 
 from datetime import UTC, datetime
 
@@ -22,13 +22,13 @@ class TestWorklistItemStatus:
         Draft202012Validator(load_schema("gateway_reply")).validate(reply)
         return reply
 
-    def test_has_no_times_for_an_item_that_was_not_shown(self) -> None:
+    def test_has_no_times_for_an_item_without_deliveries(self) -> None:
         WorklistItemFactory.create(accession_number="ACC1", status="IN PROGRESS")
         reply = self.ask("ACC1")
         assert (reply["status"], reply["worklist_status"]) == ("ok", "IN PROGRESS")
         assert (reply["first_shown"], reply["last_shown"]) == (None, None)
 
-    def test_has_when_and_to_whom_an_item_was_first_and_last_shown(self) -> None:
+    def test_has_the_first_and_the_last_delivery(self) -> None:
         item = WorklistItemFactory.create(accession_number="ACC1")
         for minute, ae_title in ((2, "MAMMO1"), (10, "MAMMO2")):
             Delivery.objects.add([item.pk], ae_title, datetime(2026, 11, 23, 9, minute, tzinfo=UTC))
