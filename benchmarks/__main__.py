@@ -81,7 +81,7 @@ def queries() -> dict[str, tuple["Dataset", int]]:
 
 
 def fill_table() -> None:
-    """Create ROOM items for today at each of two stations, the first station's all named SMITH, and the rest on other days."""
+    """Create ROOM items for today at each of two stations, the first all named SMITH, and the rest on other days."""
     from tests.factories import WorklistItemFactory  # noqa: PLC0415
     from worklist.models import WorklistItem  # noqa: PLC0415
 
