@@ -1,4 +1,4 @@
-"""AnswerFrame one HTTP request that came through the relay (Hybrid Connections protocol: request, response).
+"""Answer one HTTP request that came through the relay (Hybrid Connections protocol: request, response).
 
 The request arrives on the control channel, or at a rendezvous of its own when it is large or chunked. Every request is
 answered, even if only with an error: the service may block a listener that lets them time out.
@@ -41,7 +41,7 @@ async def not_found(request: Request) -> Response:
 async def serve_request(
     request: Request, respond: Respond, send: SendOnChannel, limit: RendezvousLimit, policy: RendezvousPolicy
 ) -> None:
-    """AnswerFrame a request that came on the control channel. Never raises.
+    """Answer a request that came on the control channel. Never raises.
 
     The response goes back on the channel, or by a rendezvous at the request's address when the response is too large
     for the channel or the channel is lost.

@@ -69,8 +69,12 @@ def diagram() -> str:
 def document() -> str:
     """The document with its listing and its diagram as the code is now."""
     text = DOCUMENT.read_text()
-    text = re.sub(r"```text\n.*?\n```", lambda _: f"```text\n{listing()}\n```", text, count=1, flags=re.DOTALL)
-    return re.sub(r"```mermaid\n.*?\n```", lambda _: f"```mermaid\n{diagram()}\n```", text, count=1, flags=re.DOTALL)
+    for language, content in (("text", listing()), ("mermaid", diagram())):
+        block = f"```{language}\n{content}\n```"
+        text = re.sub(
+            rf"^```{language}\n.*?^```$", lambda _, new=block: new, text, count=1, flags=re.DOTALL | re.MULTILINE
+        )
+    return text
 
 
 def write() -> None:

@@ -75,7 +75,7 @@ REPORTED: dict[int, tuple[str, str]] = {
     ),
     statuses.PROCESSING_FAILURE: (
         "the step is completed or discontinued: Error ID A710; or the database is not available, the data set cannot "
-        "be read, or a fault of the gateway: no Error ID, and the same report may be accepted later",
+        "be read, or a fault of the gateway: no Error ID; once the cause is gone, the same report may be accepted",
         "Error Comment, Error ID (0000,0903)",
     ),
     statuses.DUPLICATE_INSTANCE: (
@@ -89,8 +89,8 @@ REPORTED: dict[int, tuple[str, str]] = {
     statuses.INVALID_INSTANCE: ("the SOP Instance UID is absent or invalid", ""),
     statuses.NO_SUCH_CLASS: ("another SOP class in a presentation context of this one", ""),
     statuses.MISSING_ATTRIBUTE: (
-        "an N-CREATE without PerformedProcedureStepStatus or ScheduledStepAttributesSequence; strict: without a "
-        "type 1 attribute",
+        "an N-CREATE without PerformedProcedureStepStatus or ScheduledStepAttributesSequence; an N-SET that says "
+        "nothing; strict: without a type 1 attribute",
         "Attribute Identifier List, Error Comment",
     ),
     statuses.MISSING_ATTRIBUTE_VALUE: (

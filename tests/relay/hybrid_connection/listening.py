@@ -19,12 +19,12 @@ PATIENCE = 20.0
 
 
 async def upper(frame: bytes, accept: Accept) -> str:
-    """AnswerFrame with the frame in capitals."""
+    """Answer with the frame in capitals."""
     return frame.decode().upper()
 
 
 async def give_back(frame: bytes, accept: Accept) -> str:
-    """AnswerFrame with the frame itself."""
+    """Answer with the frame itself."""
     return frame.decode()
 
 

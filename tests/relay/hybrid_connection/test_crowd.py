@@ -43,7 +43,7 @@ async def break_off(address: HybridConnectionAddress) -> str:
 
 
 async def upper_of_anything(frame: bytes, accept: object) -> str:
-    """AnswerFrame any bytes."""
+    """Answer any bytes."""
     return frame.decode(errors="replace").upper()
 
 
