@@ -38,7 +38,7 @@ class Snapshot:
         parts = [f"{count} {each}{'' if count == 1 else 's'}" for each, count in counts.items() if count]
         if not parts:
             return "Everything is working"
-        return f"{'Not working' if self.severity is Severity.PROBLEM else 'Working'}: {', '.join(parts)}"
+        return f"{'Act now' if self.severity is Severity.PROBLEM else 'Working'}: {', '.join(parts)}"
 
 
 def take_snapshot() -> Snapshot:

@@ -35,7 +35,7 @@ PYNETDICOM_VERSION = "3.0.4"
 
 #: pynetdicom's accepting loop collects garbage every 60 iterations, which costs more than 60 connections do.
 ITERATIONS_BETWEEN_COLLECTIONS = 600
-#: We offer PDUs of 16 KiB (PS3.8 annex D.1), and a proper association request is far shorter than this.
+#: We offer PDUs of 16,382 bytes (PS3.8 annex D.1), and a proper association request is far shorter than this.
 MAX_PDU_LENGTH = 1 << 20
 #: Message ids that one association can have cancelled before it sends their queries.
 MAX_CANCEL_REQUESTS = 100

@@ -1,8 +1,9 @@
 """Declare the fields of a worklist item once. Pure.
 
-A row says what a field may hold, where it stands in an action's JSON and whether it is personal. The columns and
-checks of the model and the reading of `worklist.create_item` derive from it. Tests compare it with the JSON schema of
-the contract, and with the information model, which says which DICOM attributes each field feeds.
+A row says what a field may hold, where it stands in an action's JSON and whether it is personal. The lengths and
+checks of the model's columns derive from it, and so does the reading of `worklist.create_item`. Tests compare it with
+the columns, with the JSON schema of the contract, and with the information model, which says which DICOM attributes
+each field feeds.
 """
 
 from collections.abc import Callable, Mapping
@@ -94,5 +95,7 @@ FIELD_LENGTHS = {field.name: field.max_length for field in ITEM_FIELDS if field.
 NEVER_EMPTY = tuple(field.name for field in ITEM_FIELDS if field.is_required and field.max_length)
 PERSONAL = frozenset(field.name for field in ITEM_FIELDS if field.is_personal)
 #: What `worklist.create_item` sets and never changes: the content, and the identifiers that the gateway can make.
-CONTENT = tuple(field for field in ITEM_FIELDS if "." in field.path)
+CONTENT = tuple(
+    field for field in ITEM_FIELDS if field.path and not field.is_generated and field.name != "accession_number"
+)
 IDENTIFIERS = tuple(field for field in ITEM_FIELDS if field.is_generated)

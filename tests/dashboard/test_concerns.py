@@ -181,7 +181,7 @@ class TestOneRuleOfHealth:
             ([], "Everything is working"),
             (["not_found"], "Working: 1 warning"),
             (["not_found", "internal_error"], "Working: 2 warnings"),
-            (["not_found", "wrong_patient"], "Not working: 1 problem, 1 warning"),
+            (["not_found", "wrong_patient"], "Act now: 1 problem, 1 warning"),
         ],
     )
     def test_the_summary_counts_problems_and_warnings(self, causes: list[str], summary: str) -> None:

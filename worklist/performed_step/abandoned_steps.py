@@ -1,4 +1,4 @@
-"""Look now and then for steps that a modality has begun and never ended, and open an exception for each."""
+"""Look every ten minutes for steps that a modality has begun and never ended, and open an exception for each."""
 
 import logging
 import threading

@@ -76,7 +76,7 @@ def link_waiting_steps(item: WorklistItem) -> None:
     still_open = list(waiting.filter(step__in=steps).order_by("created_at"))  # a person may have been quicker
     for exception in still_open:
         _link_if_same_patient(steps[exception.step_id], item)
-        resolve_exception(exception, Resolution.SETTLED, actor="gateway", note="The item has come.")
+        resolve_exception(exception, Resolution.SETTLED, actor="gateway", note="The item has arrived.")
     if still_open:
         recompute_status(item, "gateway")
 
