@@ -4,7 +4,8 @@ What may be logged, in three rules:
 
 1. Our own lines are fixed sentences. What varies goes into `extra`: ids and accession numbers, AE titles and
    addresses, DICOM keywords, types, statuses, reasons, counts and durations, as in
-   `logger.info("action answered", extra={"outcome": outcome})`. Nothing that names or describes a woman; no token or key.
+   `logger.info("action answered", extra={"outcome": outcome})`. Nothing that names or
+   describes a woman; no token or key.
 2. A library's lines below INFO are dropped, and so are its extras: they hold frames, headers, SQL and PDUs. Libraries
    that quote values at any level (UNQUOTABLE_LOGGERS) are reduced to warnings, and those to where they came from.
 3. Of an exception, types and places are logged. Its text is logged only for QUOTABLE_EXCEPTIONS, which name hosts,

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from tests.processes import Process, Start
 
-APPS = ("core", "relay", "worklist", "dashboard", "nonprod")
+APPS = ("core", "dicom", "relay", "worklist", "dashboard", "nonprod")
 GOOD = {
     "DJANGO_SETTINGS_MODULE": "gateway_project.settings.production",
     "SECRET_KEY": "0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ",

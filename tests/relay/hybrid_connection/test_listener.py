@@ -265,6 +265,7 @@ class TestRenewal:
         renewed_after, _ = virtual_time.run(renewal_of(SharedAccessKey))
         assert 2690 <= renewed_after <= 3070
 
+    @pytest.mark.alone
     async def test_no_action_is_lost_during_five_renewals_at_twenty_actions_a_second(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
     ) -> None:
