@@ -36,7 +36,7 @@ ADMIN = (
     (f"{ACTIONS}?result=failed", LIST, "text=Execute again"),
     (QUERIES,),
     (QUERIES, LIST),
-    (QUERIES, LIST, "text=say why"),
+    (QUERIES, LIST, "text=Find out why an item is missing"),
     (EXCEPTIONS,),
     (EXCEPTIONS, LIST),
     (EXCEPTIONS, LIST, "text=Link to an item"),

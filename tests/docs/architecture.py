@@ -70,10 +70,9 @@ def document() -> str:
     """The document with its listing and its diagram as the code is now."""
     text = DOCUMENT.read_text()
     for language, content in (("text", listing()), ("mermaid", diagram())):
-        block = f"```{language}\n{content}\n```"
-        text = re.sub(
-            rf"^```{language}\n.*?^```$", lambda _, new=block: new, text, count=1, flags=re.DOTALL | re.MULTILINE
-        )
+        block = f"```{language}\n{content}\n```".replace("\\", r"\\")
+        fence = rf"^```{language}\n.*?^```$"
+        text = re.sub(fence, block, text, count=1, flags=re.DOTALL | re.MULTILINE)
     return text
 
 
