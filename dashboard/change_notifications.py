@@ -8,6 +8,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -52,10 +53,13 @@ async def _watch_postgresql(notify: Notify) -> None:
 
 async def _watch_sqlite(notify: Notify) -> None:
     path = connection.settings_dict["NAME"]
-    with closing(await asyncio.to_thread(_open_sqlite, path)) as connected:
+    loop = asyncio.get_running_loop()
+    # Cancelling the await does not stop the thread, and SQLite crashes the process when a connection is closed during
+    # a statement. So the connection has its own thread, and is closed after that thread has ended.
+    with closing(await asyncio.to_thread(_open_sqlite, path)) as connected, ThreadPoolExecutor(1) as thread:
         known = None
         while True:
-            version = await asyncio.to_thread(_data_version, connected)
+            version = await loop.run_in_executor(thread, _data_version, connected)
             if version != known:
                 known = version
                 notify()

@@ -4,6 +4,8 @@ All browser tests go to one worker, as they share a gateway and a browser, and g
 own `--dist loadgroup` has no effect with pytest 9.)
 """
 
+from typing import Any
+
 from xdist.scheduler import LoadScopeScheduling
 
 BROWSER = "tests/browser/"
@@ -11,6 +13,15 @@ BROWSER = "tests/browser/"
 
 class OneBrowser(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
     """Makes all browser tests one unit of work, and every other test a unit by itself."""
+
+    def remove_node(self, node: Any) -> Any:
+        """Give back the unfinished work of a crashed worker; xdist would give back all its work, and then wait for ever.
+
+        A worker starts its last test when it receives more tests, and a finished unit brings it none.
+        """
+        work = self.assigned_work[node]
+        self.assigned_work[node] = {scope: tests for scope, tests in work.items() if not all(tests.values())}
+        return super().remove_node(node)
 
     def _split_scope(self, nodeid: str) -> str:
         return BROWSER if nodeid.startswith(BROWSER) else nodeid
