@@ -15,7 +15,7 @@ class OneBrowser(LoadScopeScheduling):  # type: ignore[misc] # xdist has no type
     """Makes all browser tests one unit of work, and every other test a unit by itself."""
 
     def remove_node(self, node: Any) -> Any:
-        """Give back the unfinished work of a crashed worker; xdist would give back all its work, and then wait for ever.
+        """Give back only the unfinished work of a crashed worker. With all of it, as xdist does, the run never ends.
 
         A worker starts its last test when it receives more tests, and a finished unit brings it none.
         """

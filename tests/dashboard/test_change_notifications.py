@@ -32,7 +32,7 @@ class TestSqlite:
     async def test_cancelling_during_a_read_does_not_crash_the_process(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """SQLite crashes when a connection is closed during a statement; about one in a hundred cancellations hits one."""
+        """SQLite crashes when a connection is closed during a statement: one cancellation in a hundred hits one."""
         path = tmp_path / "watched.sqlite3"
         path.touch()
         monkeypatch.setitem(connection.settings_dict, "NAME", path)
