@@ -71,6 +71,11 @@ class Concern:
     link: str
     one_by_one: bool = field(default=False, kw_only=True)
 
+    @property
+    def title_has_count(self) -> bool:
+        """Tell whether the title begins with the count, so that a page need not add it."""
+        return self.title.startswith(f"{self.count} ")
+
     def lines(self) -> list[Occurrence]:
         """Return what a short report says of it, with the permission that each link needs."""
         if not self.one_by_one:

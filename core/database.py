@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-#: What Django raises while the database is locked, full or away. The same request may succeed later.
+#: What Django raises while the database is locked, full or unavailable. The same request may succeed later.
 UNAVAILABLE = (OperationalError, InterfaceError)
 
 
@@ -25,8 +25,8 @@ class DatabaseBusy(Exception):
 class ConcurrencyLimit:
     """Lets `at_once` threads use the database; any other waits up to `wait_seconds` and then gets DatabaseBusy.
 
-    While the database is locked or away, each thread that uses it waits for as long as a lock or a connection may
-    take. The limit answers the threads behind them in time, and does not hold up those that need no database.
+    While the database is locked or unavailable, each thread that uses it waits for as long as a lock or a connection
+    may take. The limit answers the threads behind them in time, and does not hold up those that need no database.
     """
 
     def __init__(self, at_once: int, wait_seconds: float) -> None:

@@ -76,8 +76,9 @@ def check_daemon(role: str, host: str = "") -> dict[str, Any]:
 class HeartbeatWriter:
     """Writes one daemon's heartbeat from a thread of its own, every BEAT_SECONDS and at once when the state changes.
 
-    While the database is away, heartbeats are lost; the daemon goes on. With `watchdog`, the heartbeat stops unless
-    the daemon's main loop calls `keep_alive`: a daemon whose loop hangs must not look alive because this thread is.
+    While the database is unavailable, heartbeats are lost; the daemon goes on. With `watchdog`, the heartbeat stops
+    unless the daemon's main loop calls `keep_alive`: a daemon whose loop hangs must not look alive because this thread
+    is.
     """
 
     def __init__(

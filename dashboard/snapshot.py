@@ -6,6 +6,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from core.concerns import Concern, Severity, open_concerns, worst
+from core.wording import count_of
 from dashboard.daemons import DaemonStatus, LastAction, heartbeats, last_action, relay_listener, worklist_server
 from dashboard.modalities import ModalityActivity, known_modalities, modality_activity
 from dashboard.rooms import Room, todays_rooms
@@ -35,7 +36,7 @@ class Snapshot:
             each: sum(len(concern.lines()) for concern in self.concerns if concern.severity is each)
             for each in (Severity.PROBLEM, Severity.WARNING)
         }
-        parts = [f"{count} {each}{'' if count == 1 else 's'}" for each, count in counts.items() if count]
+        parts = [count_of(count, each) for each, count in counts.items() if count]
         if not parts:
             return "Everything is working"
         return f"{'Act now' if self.severity is Severity.PROBLEM else 'Working'}: {', '.join(parts)}"

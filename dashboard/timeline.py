@@ -17,6 +17,7 @@ from django.urls import path, reverse
 
 from core.admin import admin_url
 from core.models import AuditLog
+from core.wording import count_of
 from relay.models import ReceivedAction, Resend
 from worklist.models import PerformedProcedureStep, WorklistItem
 
@@ -138,7 +139,7 @@ def _of_steps(item: WorklistItem) -> Iterator[Entry]:
         written = AuditLog.objects.filter(object_type=PerformedProcedureStep._meta.label_lower, object_id=step.pk)
         for change in written.filter(operation=AuditLog.Operation.UPDATE):
             if status := change.after.get("status"):
-                words = [f"MPPS {status} at {where}{_clock(step.ended_at)}{counts}", f"{step.images} images"]
+                words = [f"MPPS {status} at {where}{_clock(step.ended_at)}{counts}", count_of(step.images, "image")]
                 words += [step.discontinuation_reason] if step.discontinuation_reason else []
                 yield Entry(change.created_at, ", ".join(words), admin_url(step), where)
 

@@ -17,7 +17,7 @@ def alive(request: HttpRequest) -> HttpResponse:
 
 
 admin.site.site_header = admin.site.site_title = "Screening gateway"
-admin.site.index_title = "What came in, and what the machines are shown"
+admin.site.index_title = "Received actions, worklist and modalities"
 admin.site.enable_nav_sidebar = False  # the lists need the width
 
 handler500 = "dashboard.views.server_error"

@@ -10,6 +10,7 @@ from core.admin import admin_url
 from core.concerns import LISTED, Concern, Occurrence, Severity, grouped
 from core.contract import ErrorCode
 from core.large_tables import midnight
+from core.wording import count_of
 from relay.models import FAILURES, ReceivedAction
 
 #: Error code → the words for it. Other codes read well enough with spaces for underscores.
@@ -34,7 +35,7 @@ def failed_actions(now: datetime) -> Iterator[Concern]:
         yield Concern(
             key="failed_actions",
             severity=Severity.WARNING,
-            title=f"{count} {'action' if count == 1 else 'actions'} from Manage failed today ({words})",
+            title=f"{count_of(count, 'action')} from Manage failed today ({words})",
             what_to_do=WHAT_TO_DO.get(code, OTHERWISE),
             permission="relay.view_receivedaction",
             count=count,

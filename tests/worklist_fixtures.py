@@ -1,4 +1,4 @@
-"""Fixtures of the worklist's tests: a real SCP, a modality that asks it, a database that is away, and a woman on the
+"""Fixtures of the worklist's tests: a real SCP, a modality that asks it, a database that is down, and a woman on the
 list with those who look at her in the admin."""
 
 import logging
@@ -129,13 +129,13 @@ def _postgresql_connections() -> int:
 
 
 @pytest.fixture
-def database_away() -> Callable[[], AbstractContextManager[None]]:
-    """Takes the database away for a while: the file of SQLite, or PostgreSQL's leave to connect."""
-    return _sqlite_away if connection.vendor == "sqlite" else _postgresql_away
+def database_down() -> Callable[[], AbstractContextManager[None]]:
+    """Takes the database down for a while: the file of SQLite, or PostgreSQL's leave to connect."""
+    return _sqlite_down if connection.vendor == "sqlite" else _postgresql_down
 
 
 @contextmanager
-def _sqlite_away() -> Iterator[None]:
+def _sqlite_down() -> Iterator[None]:
     connection.close()
     file = Path(str(connection.settings_dict["NAME"]))
     aside = file.rename(file.with_suffix(".aside"))
@@ -148,7 +148,7 @@ def _sqlite_away() -> Iterator[None]:
 
 
 @contextmanager
-def _postgresql_away() -> Iterator[None]:
+def _postgresql_down() -> Iterator[None]:
     connection.close()
     config = connection.settings_dict
     name = sql.Identifier(str(config["NAME"]))

@@ -14,6 +14,7 @@ from core.admin import admin_url
 from core.concerns import COUNTED, LISTED, Concern, Occurrence, Severity, grouped
 from core.database import UNAVAILABLE
 from core.large_tables import counted
+from core.wording import count_of
 from worklist.models import ItemAlarm, MppsException
 
 Reason = MppsException.Reason
@@ -58,7 +59,7 @@ def wrong_patient(now: datetime) -> Iterator[Concern]:
 
 def item_not_shown(now: datetime) -> Iterator[Concern]:
     """Yield the open items of today or later that DICOM does not allow a machine to be sent."""
-    alarms = ItemAlarm.objects.of_open_items().filter(item__scheduled_date__gte=timezone.localtime(now).date())
+    alarms = ItemAlarm.objects.of_open_items_from(timezone.localtime(now).date())
     words = "{} is missing from the machines’ lists: DICOM does not allow her {}"
     latest = tuple(
         Occurrence(
@@ -91,7 +92,7 @@ def mpps_exceptions(now: datetime) -> Iterator[Concern]:
         yield Concern(
             key="mpps_exceptions",
             severity=Severity.WARNING,
-            title=f"{count} {'report' if count == 1 else 'reports'} from machines: {what}",
+            title=f"{count_of(count, 'report')} from machines: {what}",
             what_to_do=WHAT_TO_DO[reason],
             permission="worklist.view_mppsexception",
             count=count,
@@ -110,9 +111,8 @@ def _exceptions_page(reason: MppsException.Reason) -> str:
 def check_items() -> dict[str, Any]:
     """Check that no item of today or later fails to be shown and no wrong-patient alarm is open; count all alarms."""
     try:
-        alarms = ItemAlarm.objects.of_open_items()
-        current = alarms.filter(item__scheduled_date__gte=timezone.localdate()).exists()
-        alarm_count = alarms.count()
+        current = ItemAlarm.objects.of_open_items_from(timezone.localdate()).exists()
+        alarm_count = ItemAlarm.objects.of_open_items().count()
         wrong_patient_alarms = MppsException.objects.alarms().count()
     except UNAVAILABLE as error:
         return {"ok": False, "error": f"the alarms cannot be read ({type(error).__name__})"}

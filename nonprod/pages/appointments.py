@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from django.utils import timezone
 
+from core.wording import count_of
 from nonprod.manage_emulator import CONFIRMED, NAME
 from nonprod.models import Appointment
 
@@ -90,7 +91,7 @@ class AppointmentRow(NamedTuple):
             return str(performed.get("discontinuation_reason") or self.state.meaning)
         if self.state is State.DONE and performed:
             images = performed["images"]
-            return f"{images} {'image' if images == 1 else 'images'} at {performed['station_ae_title']}"
+            return f"{count_of(images, 'image')} at {performed['station_ae_title']}"
         if self.state is State.IN_PROGRESS and performed:
             return f"At {performed['station_ae_title']}"
         return self.state.meaning

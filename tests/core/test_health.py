@@ -88,9 +88,9 @@ class TestWithoutADaemon:
 @pytest.mark.django_db(transaction=True)
 class TestWithoutADatabase:
     def test_is_unhealthy_and_lists_no_concerns(
-        self, database_away: Callable[[], AbstractContextManager[None]], found: list[Concern]
+        self, database_down: Callable[[], AbstractContextManager[None]], found: list[Concern]
     ) -> None:
         found.append(concern(Severity.PROBLEM))
-        with database_away():
+        with database_down():
             result = reply()["health"]
         assert (result["healthy"], result["checks"]["database"]["ok"], result["concerns"]) == (False, False, [])

@@ -246,10 +246,11 @@ class TestWorklist:
         assert sample("items_open") == 2
 
     def test_an_item_that_cannot_be_shown_is_counted_once(self) -> None:
-        item = create()
-        for attribute in ("PatientName", "PatientID"):
-            ItemAlarm.objects.create(item=item, attribute=attribute, first_at=timezone.now(), last_at=timezone.now())
-        assert sample("items_unshowable") == 1
+        today = timezone.localdate()
+        for item in (create(scheduled_date=today), create(scheduled_date=today - timedelta(days=1))):
+            for attribute in ("PatientName", "PatientID"):
+                ItemAlarm.objects.add({item.pk: attribute}, timezone.now())
+        assert sample("items_unshowable") == 1, "yesterday's clinic is over"
 
     def test_a_wrong_patient_is_an_alarm_until_somebody_deals_with_it(self) -> None:
         wrong = exception(MppsException.Reason.WRONG_PATIENT)

@@ -193,7 +193,7 @@ class TestWhatEndsIt:
         assert web.process.exit_status(patience=5) == 0
 
 
-class TestDatabaseAway:
+class TestDatabaseDown:
     async def test_the_page_says_since_when_and_recovers_by_itself(self, web: Web) -> None:
         table = Heartbeat._meta.db_table
         async with web.open_page(await logged_in()) as page:

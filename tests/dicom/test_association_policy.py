@@ -85,7 +85,7 @@ class TestTheRules:
             ("reject", 0, UNKNOWN_TITLE),
             ("reject-once-configured", 0, None),
             ("reject-once-configured", 1, UNKNOWN_TITLE),
-            ("reject", None, None),  # nobody can say who is known: the database is away
+            ("reject", None, None),  # nobody can say who is known: the database is unavailable
         ],
     )
     def test_of_an_unknown_title(self, setting: str, configured: int | None, expected: Rejection | None) -> None:
@@ -316,11 +316,11 @@ class TestTheDirectory:
         Modality.objects.create(ae_title="MAMMO1")
         assert (lazy.count(), eager.count()) == (0, 1)
 
-    def test_knows_what_it_knew_while_the_database_is_away(self, database_away: Any) -> None:
+    def test_knows_what_it_knew_while_the_database_is_away(self, database_down: Any) -> None:
         Modality.objects.create(ae_title="MAMMO1")
         directory, blank = ModalityDirectory(fresh_seconds=0), ModalityDirectory()
         assert directory.policy_for("MAMMO1").is_known
-        with database_away():
+        with database_down():
             assert directory.policy_for("MAMMO1").is_known
             assert blank.count() is None
 

@@ -364,7 +364,7 @@ def database_locked(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractCon
 
 
 class TestK13:
-    @pytest.mark.parametrize("trouble", ["database_away", "database_locked"])
+    @pytest.mark.parametrize("trouble", ["database_down", "database_locked"])
     def test_k13_an_unavailable_database_is_c001_and_the_next_query_is_answered(
         self, unit: Unit, trouble: str, request: pytest.FixtureRequest
     ) -> None:
@@ -388,11 +388,11 @@ class TestK13:
             assert time.monotonic() - started < 2
 
     def test_k13_a_modality_may_associate_meanwhile(
-        self, unit: Unit, database_away: Callable[[], AbstractContextManager[None]]
+        self, unit: Unit, database_down: Callable[[], AbstractContextManager[None]]
     ) -> None:
         """Even where unknown AE titles are rejected: which are unknown cannot be told."""
         Modality.objects.create(ae_title="MAMMO1")
-        with database_away(), serving(unknown_titles="reject") as running:
+        with database_down(), serving(unknown_titles="reject") as running:
             assert rejection(running) is None
             assert Unit(port_of(running)).ask(ALL).statuses == [0xC001]
 

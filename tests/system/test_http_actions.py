@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import KEYS, PATH
 from tests.factories import payload
 from tests.system.conftest import Gateway
-from tests.system.test_database_away import locked_database
+from tests.system.test_database_down import locked_database
 from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db(transaction=True)

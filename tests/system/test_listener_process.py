@@ -13,7 +13,7 @@ from relay.hybrid_connection.failures import HybridConnectionError
 from tests.factories import payload
 from tests.processes import Process
 from tests.system.conftest import Gateway
-from tests.system.test_database_away import locked_database
+from tests.system.test_database_down import locked_database
 from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db(transaction=True)

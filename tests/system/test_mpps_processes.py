@@ -16,7 +16,7 @@ from core.models import AuditLog
 from tests.dicom.raw_mpps import NHS_NUMBER, Answer, AssociationEnded, associated, ended, started
 from tests.factories import WorklistItemFactory
 from tests.processes import PATIENCE, Process, Start, free_ports
-from tests.worklist_fixtures import database_away  # noqa: F401 - a fixture
+from tests.worklist_fixtures import database_down  # noqa: F401 - a fixture
 from worklist.models import ItemChange, PerformedProcedureStep, WorklistItem
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -110,18 +110,18 @@ class TestTenAtTheSameInstant:
         assert_stored_once(item, "IN PROGRESS")
 
 
-class TestDatabaseAway:
+class TestDatabaseDown:
     def test_the_modality_is_told_and_when_it_comes_again_nothing_of_it_was_kept(
         self,
         start: Start,
         port: int,
         item: WorklistItem,
-        database_away: Callable[[], AbstractContextManager[None]],  # noqa: F811
+        database_down: Callable[[], AbstractContextManager[None]],  # noqa: F811
     ) -> None:
         serve(start, port)
         with associated(port):
             pass  # and the server knows the modalities
-        with database_away():
+        with database_down():
             assert create(port).status == FAILURE
         assert not PerformedProcedureStep.objects.exists()
         assert create(port).status == SUCCESS
@@ -132,10 +132,10 @@ class TestDatabaseAway:
         start: Start,
         port: int,
         item: WorklistItem,
-        database_away: Callable[[], AbstractContextManager[None]],  # noqa: F811
+        database_down: Callable[[], AbstractContextManager[None]],  # noqa: F811
     ) -> None:
         serve(start, port)
-        with database_away():
+        with database_down():
             assert create(port).status == FAILURE
         deadline = time.monotonic() + PATIENCE
         while (status := create(port).status) == FAILURE and time.monotonic() < deadline:
@@ -148,11 +148,11 @@ class TestDatabaseAway:
         start: Start,
         port: int,
         item: WorklistItem,
-        database_away: Callable[[], AbstractContextManager[None]],  # noqa: F811
+        database_down: Callable[[], AbstractContextManager[None]],  # noqa: F811
     ) -> None:
         serve(start, port)
         create(port)
-        with database_away():
+        with database_down():
             assert complete(port).status == FAILURE
         assert_stored_once(item, "IN PROGRESS")
         assert complete(port).status == SUCCESS

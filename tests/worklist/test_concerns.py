@@ -50,6 +50,6 @@ class TestHealth:
 
 @pytest.mark.django_db(transaction=True)
 class TestWithoutADatabase:
-    def test_fails(self, database_away: Callable[[], AbstractContextManager[None]]) -> None:
-        with database_away():
+    def test_fails(self, database_down: Callable[[], AbstractContextManager[None]]) -> None:
+        with database_down():
             assert check_items()["ok"] is False

@@ -1,4 +1,4 @@
-"""Readiness, metrics and status while the database is away."""
+"""Readiness, metrics and status while the database is unavailable."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,23 +15,23 @@ Away = Callable[[], AbstractContextManager[None]]
 
 
 class TestWithoutDatabase:
-    def test_readyz_checks_the_database_only_once(self, client: Client, database_away: Away) -> None:
-        with database_away():
+    def test_readyz_checks_the_database_only_once(self, client: Client, database_down: Away) -> None:
+        with database_down():
             status, checks = ask(client)
         assert (status, checks["database"]["ok"]) == (503, False)
         assert {checks[name]["error"] for name in ("migrations", "relay_listener", "mwl_scp")} == {
             "not checked, as the database does not answer"
         }
 
-    def test_metrics_have_only_database_up_0(self, client: Client, database_away: Away) -> None:
+    def test_metrics_have_only_database_up_0(self, client: Client, database_down: Away) -> None:
         registry.cache_clear()
-        with database_away():
+        with database_down():
             text = client.get("/metrics").content.decode()
         assert "gateway_database_up 0.0" in text
         assert "gateway_actions_total" not in text
 
-    def test_status_reports_the_problem(self, database_away: Away, capsys: pytest.CaptureFixture[str]) -> None:
-        with database_away(), pytest.raises(SystemExit) as end:
+    def test_status_reports_the_problem(self, database_down: Away, capsys: pytest.CaptureFixture[str]) -> None:
+        with database_down(), pytest.raises(SystemExit) as end:
             call_command("status", skip_checks=True)
         assert end.value.code == 1
         assert "Problem The database does not answer" in capsys.readouterr().out

@@ -11,6 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from core.admin import admin_url
+from core.wording import count_of
 from worklist.models import MppsException, PerformedProcedureStep
 
 # Permissions beside Django's own for each model.
@@ -46,7 +47,7 @@ def link_to(record: Model, text: Any = "") -> SafeString:
 def summary_of(step: PerformedProcedureStep) -> str:
     """A step on one line: `DISCONTINUED, 23 Nov 2026 14:31 to 14:40, MAMMO1, 2 images, Patient refused`."""
     times = [local_date_and_time(at) for at in (step.started_at, step.ended_at) if at]
-    images = f"{step.images} image{'' if step.images == 1 else 's'}"
+    images = count_of(step.images, "image")
     parts = (step.status, " to ".join(times), step.station_ae_title, images, step.discontinuation_reason)
     return ", ".join(filter(None, parts))
 

@@ -21,6 +21,7 @@ from core.audit import Auditor
 from core.contract import ItemStatus
 from core.large_tables import IndexedValuesFilter, on_a_day
 from core.models import AuditLog
+from core.wording import count_of
 from dicom.models import Modality
 from worklist.admin.common import (
     EXPORT,
@@ -331,4 +332,4 @@ def _delivery_text(delivery: Delivery) -> str:
     times = [date_and_time(first)]
     if last != first:
         times.append(f"{last:%H:%M}" if last.date() == first.date() else date_and_time(last))
-    return f"{delivery.ae_title} at {', '.join(times)} ({delivery.times_shown} times)"
+    return f"{delivery.ae_title} at {', '.join(times)} ({count_of(delivery.times_shown, 'time')})"

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -133,6 +133,10 @@ class ItemAlarmQuerySet(models.QuerySet["ItemAlarm"]):
     def of_open_items(self) -> "ItemAlarmQuerySet":
         """Return the alarms about patients who have not been imaged yet."""
         return self.filter(item__in=WorklistItem.objects.open())
+
+    def of_open_items_from(self, day: date) -> "ItemAlarmQuerySet":
+        """Return the alarms about patients who are still expected, on `day` or later."""
+        return self.of_open_items().filter(item__scheduled_date__gte=day)
 
 
 class ItemAlarm(models.Model):

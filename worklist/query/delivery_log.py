@@ -1,8 +1,8 @@
 """Record which items each query delivered, in batches and in a thread of its own.
 
 A modality must not wait for these records, so `record` only appends to a queue. The thread takes a batch from it and
-writes it in one transaction. A record is lost, and counted, if the queue is full, if the database is away for longer
-than RETRY_AFTER, or if the database refuses it: a lost record is tolerable, a slow answer is not.
+writes it in one transaction. A record is lost, and counted, if the queue is full, if the database is unavailable for
+longer than RETRY_AFTER, or if the database refuses it: a lost record is tolerable, a slow answer is not.
 
 All state that `record`, `flush`, `stop` and the thread share is guarded by one condition, `_changed`.
 """
@@ -37,7 +37,7 @@ LINKS = 2000
 PAUSE_SECONDS = 0.15
 #: Seconds from the first record of a batch until it is written.
 GATHER_SECONDS = 1.0
-#: Seconds to wait before each further attempt while the database is away.
+#: Seconds to wait before each further attempt while the database is unavailable.
 RETRY_AFTER = (1.0, 4.0, 10.0)
 #: Seconds between two removals of queries that are too old.
 REMOVE_SECONDS = 3600.0
@@ -150,7 +150,7 @@ class DeliveryLog:
             return bool(self._waiting) or not self._stopping
 
     def _write_or_lose(self, batch: list[QueryRecord]) -> None:
-        """Write a batch in one transaction, trying again for a short time while the database is away."""
+        """Write a batch in one transaction, trying again for a short time while the database is unavailable."""
         for pause in (*self._retry_after, 0.0):
             try:
                 with borrowed_connection(), transaction.atomic():

@@ -8,7 +8,7 @@ nothing. So after every ROWS_BETWEEN_PAUSES responses, and before the end, `_Que
 - Only then can a C-CANCEL have been read. The handler looks for one before each item.
 
 Whatever happens, a query leaves a record in the delivery log, a line in the log and a trace. Its outcome is `answered`,
-`cancelled`, `failed`, or `interrupted` if the requestor went away before the end.
+`cancelled`, `failed`, or `interrupted` if the requestor closed the association before the end.
 """
 
 import logging

@@ -17,6 +17,7 @@ from rich.text import Text
 from core.concerns import Severity
 from core.daemon import stop_event
 from core.database import UNAVAILABLE, borrowed_connection
+from core.wording import count_of
 from dashboard.clock import clock_time
 from dashboard.modalities import ModalityActivity
 from dashboard.rooms import Room, Stage
@@ -115,7 +116,7 @@ def relay_line(snapshot: Snapshot) -> Text:
 def worklist_line(snapshot: Snapshot) -> Text:
     """Render the worklist server in one line."""
     server = snapshot.worklist
-    associations = f"; {server.associations} associations" if server.processes else ""
+    associations = f"; {count_of(server.associations, 'association')}" if server.processes else ""
     words = f"{server.words}{_since(server.since, snapshot.taken_at)}{associations}"
     return Text.assemble(mark(server.severity), f"  Worklist server: {words}")
 

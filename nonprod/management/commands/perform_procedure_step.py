@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from core.daemon import stop_event
 from core.value_representations import parse_da
+from core.wording import count_of
 from nonprod.management.arguments import add_modality_arguments, modality_of
 from nonprod.modality_emulator import (
     UNSPECIFIED,
@@ -99,4 +100,4 @@ class Command(BaseCommand):
 
 
 def _images(step: PerformedStep) -> str:
-    return f"{len(step.series)} series and {step.images} image{'s' if step.images != 1 else ''}"
+    return f"{len(step.series)} series and {count_of(step.images, 'image')}"

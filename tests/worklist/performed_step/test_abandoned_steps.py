@@ -45,11 +45,11 @@ class TestAbandonedStepsCheck:
         self,
         check: AbandonedStepsCheck,
         log: LogLines,
-        database_away: Callable[[], AbstractContextManager[None]],
+        database_down: Callable[[], AbstractContextManager[None]],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr("worklist.performed_step.abandoned_steps.CHECK_SECONDS", 0.05)
-        with database_away():
+        with database_down():
             check.start()
             log.wait_for("abandoned steps not checked")
         log.wait_for("abandoned steps found")

@@ -311,20 +311,20 @@ class TestTheWorklist:
 
 class TestTheDatabase:
     def test_mp31_that_is_away_causes_0110_and_the_report_can_be_repeated(
-        self, unit: Unit, item: WorklistItem, database_away: Callable[[], AbstractContextManager[None]]
+        self, unit: Unit, item: WorklistItem, database_down: Callable[[], AbstractContextManager[None]]
     ) -> None:
         with unit.associated() as association:
-            with database_away():
+            with database_down():
                 answer = create(association, UID, creation(item))
             assert (answer.Status, answer.ErrorComment) == (0x0110, "Database not available, try again")
             assert create(association, UID, creation(item)).Status == 0x0000
         assert status_of(item) == "IN PROGRESS"
 
     def test_mp31_that_is_away_causes_0110_for_an_n_set_too(
-        self, unit: Unit, item: WorklistItem, begun: str, database_away: Callable[[], AbstractContextManager[None]]
+        self, unit: Unit, item: WorklistItem, begun: str, database_down: Callable[[], AbstractContextManager[None]]
     ) -> None:
         with unit.associated() as association:
-            with database_away():
+            with database_down():
                 answer = change(association, begun, final_change())
             assert (answer.Status, "ErrorID" in answer) == (0x0110, False)
             assert change(association, begun, final_change()).Status == 0x0000

@@ -198,10 +198,10 @@ class TestRecord:
         assert WorklistQuery.objects.count() == Delivery.objects.get().times_shown == 3
 
     def test_never_waits_and_counts_what_does_not_fit(
-        self, database_away: Callable[[], AbstractContextManager[None]], log: LogLines
+        self, database_down: Callable[[], AbstractContextManager[None]], log: LogLines
     ) -> None:
         full = DeliveryLog(capacity=5)
-        with database_away():
+        with database_down():
             started = time.monotonic()
             for _ in range(7):
                 full.record(record())
@@ -213,9 +213,9 @@ class TestRecord:
         full.stop()
 
     def test_is_lost_while_the_database_is_away(
-        self, started: DeliveryLog, database_away: Callable[[], AbstractContextManager[None]], log: LogLines
+        self, started: DeliveryLog, database_down: Callable[[], AbstractContextManager[None]], log: LogLines
     ) -> None:
-        with database_away():
+        with database_down():
             started.record(record())
             assert vars(log.wait_for("records of queries were lost"))["lost"] == 1
         started.record(record())
@@ -223,10 +223,10 @@ class TestRecord:
         assert WorklistQuery.objects.count() == 1
 
     def test_is_written_once_the_database_is_back(
-        self, database_away: Callable[[], AbstractContextManager[None]], log: LogLines
+        self, database_down: Callable[[], AbstractContextManager[None]], log: LogLines
     ) -> None:
         patient = DeliveryLog(retry_after=(0.2, 0.5, 5, 5, 5)).start()
-        with database_away():
+        with database_down():
             patient.record(record())
             log.wait_for("deliveries not written yet")
         assert patient.flush()

@@ -191,14 +191,14 @@ class TestDatabaseConnections:
                 assert no_connection_left()
 
 
-class TestDatabaseAway:
+class TestDatabaseDown:
     def test_is_c001_and_the_next_query_works(
-        self, unit: Unit, log: LogLines, database_away: Callable[[], AbstractContextManager[None]]
+        self, unit: Unit, log: LogLines, database_down: Callable[[], AbstractContextManager[None]]
     ) -> None:
         create(accession_number="ACC1")
         identifier = request(AccessionNumber="ACC1", PatientID="")
         with unit.associated() as association:
-            with database_away():
+            with database_down():
                 away = find(association, identifier)
                 assert association.send_c_echo().Status == 0x0000
             back = find(association, identifier)
