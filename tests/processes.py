@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 #: A range of ports for each worker of pytest-xdist, below the ports that the system assigns by itself: a port that is
 #: free now stays free until the process under test listens on it.
