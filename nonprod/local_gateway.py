@@ -111,7 +111,7 @@ def run_processes(
     processes = dict(parse_procfile((settings.BASE_DIR / "Procfile").read_text(encoding="utf-8")).processes)
     if not emulated:
         del processes["relay-emulator"]
-    # Honcho runs each command in a shell: with `exec`, a signal reaches the command itself. On Windows there is no `exec`.
+    # Honcho runs each command in a shell; with `exec`, a signal reaches the command. Windows has no `exec`.
     in_shell = "" if sys.platform == "win32" else "exec "
     for name, command in processes.items():
         manager.add_process(name, f"{in_shell}{command}", env=environment)

@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 #: The signal that ends a process at once, without any clean-up.
 if sys.platform == "win32":
