@@ -24,6 +24,7 @@ class TestMigrations:
             "view_patient_data",
             "resolve_mppsexception",
             "export_worklist",
+            "import_actions",
         }
         assert {name for name in support if not name.startswith("view_")} == {"reprocess_action", "make_test_item"}
 
