@@ -135,7 +135,9 @@ def _rows(today: date) -> Iterable[tuple[str, PatientRow]]:
     items = WorklistItem.objects.filter(scheduled_date=today).values_list(
         "id", "accession_number", "scheduled_time", "patient_name", "status", "station_ae_title", named=True
     )
-    alarms = dict(ItemAlarm.objects.filter(item__scheduled_date=today).values_list("item_id", "attribute"))
+    alarms = dict(
+        ItemAlarm.objects.open().not_shown().filter(item__scheduled_date=today).values_list("item_id", "attribute")
+    )
     deliveries, steps = _first_deliveries(today), _steps(today)
     for item in items:
         step = next((step for step in steps.get(item.id, []) if step.status == item.status), None)
