@@ -18,6 +18,7 @@ from core.contract.gateway_action import (
     echo,
     error_reply,
     fingerprint,
+    status_word,
     to_text,
 )
 from core.contract.strict_json import MAX_DEPTH, parse
@@ -42,6 +43,7 @@ __all__ = [
     "load_schema",
     "parse",
     "schema_text",
+    "status_word",
     "to_text",
     "validate",
 ]

@@ -4,7 +4,7 @@ import secrets
 import uuid
 
 from core.audit import Auditor
-from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply
+from core.contract import ActionRefused, ActionType, ErrorCode, GatewayAction, Reply
 from core.correlation import correlation_id
 from worklist.item_fields import CONTENT, IDENTIFIERS
 from worklist.models import WorklistItem
@@ -25,6 +25,7 @@ class CreateWorklistItem:
         item = WorklistItem(
             accession_number=action.accession_number,
             correlation_id=correlation_id(),
+            is_test=action.action_type == ActionType.CREATE_TEST_ITEM,
             **{**new_identifiers(), **given},
         )
         serialise_on_accession_number(item.accession_number)
