@@ -8,6 +8,8 @@ of each as soon as the connection is open:
 - `TolerantDimseProvider`: pynetdicom waits for ever for a data set that is announced and not sent.
 - `MppsAssociation`: pynetdicom aborts, or does not answer, a DIMSE-N request that should be refused.
 
+`adapt_requestor` does so for a requestor's DIMSE provider, as pynetdicom sometimes loses a response.
+
 Before changing PYNETDICOM_VERSION, read each workaround beside the new version's source and delete those it has made
 unnecessary.
 """
@@ -68,6 +70,11 @@ def adapt_association(association: Association, data_set_seconds: float) -> None
     provider.data_set_seconds = data_set_seconds
     provider.command_received_at = None
     provider.receiving = threading.Lock()
+
+
+def adapt_requestor(association: Association) -> None:
+    """Make several requests on an association safe; call it before the first."""
+    association.dimse.__class__ = RequestorDimseProvider
 
 
 def end_threads(association: Association) -> None:
@@ -191,6 +198,18 @@ class TolerantDimseProvider(DIMSEServiceProvider):
         is_incomplete = self.message is not None and self.message.context_id is not None
         has_data = any(not data[0] & IS_COMMAND for _, data in primitive.presentation_data_value_list)
         self.command_received_at = time.monotonic() if is_incomplete and not has_data else None
+
+
+class RequestorDimseProvider(DIMSEServiceProvider):
+    """Leaves a response to the thread that waits for it.
+
+    The association's own thread looks for requests from the acceptor. It is paused during a request of ours, but after
+    the previous request it may not have started again yet, and then it runs once more, and discards our response.
+    """
+
+    def get_msg(self, block: bool = False):  # type: ignore[no-untyped-def]
+        """Return the response that a request waits for; nothing to the association's thread, which does not wait."""
+        return super().get_msg(block=True) if block else (None, None)
 
 
 class MppsAssociation(Association):

@@ -19,6 +19,7 @@ from core.contract.gateway_action import (
     echo,
     error_reply,
     fingerprint,
+    status_word,
     to_text,
 )
 from core.contract.repair import repaired
@@ -46,6 +47,7 @@ __all__ = [
     "parse",
     "repaired",
     "schema_text",
+    "status_word",
     "to_text",
     "validate",
 ]

@@ -27,12 +27,19 @@ class ActionType(StrEnum):
 
 
 class ItemStatus(StrEnum):
-    """The status of a worklist item, and of a performed procedure step (all but SCHEDULED)."""
+    """The status of a worklist item; a performed procedure step has one of the last three."""
 
     SCHEDULED = "SCHEDULED"
+    ARRIVED = "ARRIVED"
+    READY = "READY"
     IN_PROGRESS = "IN PROGRESS"
     COMPLETED = "COMPLETED"
     DISCONTINUED = "DISCONTINUED"
+
+
+def status_word(text: str) -> str:
+    """Write a status as ItemStatus does; Manage may send it in any case, and with an underscore for the space."""
+    return text.upper().replace("_", " ")
 
 
 class ErrorCode(StrEnum):

@@ -18,6 +18,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
+from dicom.pynetdicom_internals import adapt_requestor
 from nonprod.modality_emulator import datasets
 from nonprod.modality_emulator.datasets import UNSPECIFIED, VIEWS, Dose, Reason, Series, exposed
 
@@ -111,6 +112,7 @@ class ModalityEmulator:
         association = entity.associate(self.host, self.port, ae_title=self.called_ae_title)
         if not association.is_established:
             raise RequestFailed(f"no association with {self.called_ae_title} at {self.host}:{self.port}")
+        adapt_requestor(association)
         return association
 
     def request_step(self, name: str, send: Callable[[Association], Dataset]) -> None:

@@ -14,8 +14,13 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
-from nonprod.relay_emulator.control_messages import ListenerResponse, MessageReader, RenewToken
-from nonprod.relay_emulator.faults import DuplicateAccept
+from nonprod.relay_emulator.control_messages import (
+    ListenerResponse,
+    MessageReader,
+    RenewToken,
+    with_extra_keys,
+)
+from nonprod.relay_emulator.faults import DuplicateAccept, ExtraKeys
 from nonprod.relay_emulator.http_messages import Refused, tracking_id
 from nonprod.relay_emulator.port import Connection, is_open
 from nonprod.relay_emulator.service import Service
@@ -105,15 +110,20 @@ class ControlChannels:
         registered.add(connection)
         connection.connection_lost_waiter.add_done_callback(lambda _: registered.discard(connection))
 
-    async def dispatch(self, path: str, *frames: str | bytes, is_accept: bool = False) -> None:
+    async def dispatch(self, path: str, text: str, *body: bytes, is_accept: bool = False) -> None:
         """Send a message to one listener, chosen at random; raises NoListener if none is connected."""
         await self.service.faults.apply_to("dispatch", path)
+        frames: tuple[str | bytes, ...] = (self.written(path, text), *body)
         candidates = [channel for channel in self.by_path[path] if is_open(channel.websocket) and channel.routed]
         random.shuffle(candidates)
         for channel in candidates:
             with suppress(ConnectionClosed):  # it has just disconnected: try the next one
                 return await self._send(channel, path, frames, is_accept)
         raise NoListener
+
+    def written(self, path: str, text: str) -> str:
+        """Return a message to a listener as it is sent: with extra keys if a fault says so."""
+        return with_extra_keys(text) if self.service.faults.take(ExtraKeys, path) else text
 
     async def _send(self, channel: ControlChannel, path: str, frames: tuple[str | bytes, ...], is_accept: bool) -> None:
         duplicate = is_accept and self.service.faults.take(DuplicateAccept, path)

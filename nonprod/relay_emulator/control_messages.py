@@ -100,6 +100,18 @@ def accept_message(address: str, identifier: str, headers: Iterable[tuple[str, s
     return json.dumps({"accept": {"address": address, "id": identifier, "connectHeaders": merge_headers(public)}})
 
 
+def with_extra_keys(text: str) -> str:
+    """Write a message to a listener as some services do: in another order, with nulls and `remoteEndpoint`."""
+    ((kind, content),) = json.loads(text).items()
+    endpoint = {"address": "192.0.2.1", "port": 50123}
+    nulls = dict.fromkeys(("method", "id", "requestHeaders", "connectHeaders", "body"))
+    reordered = {key: value for key, value in reversed(content.items()) if value is not False}
+    absent = "request" if kind == "accept" else "accept"
+    return json.dumps(
+        {absent: None, "remoteEndpoint": endpoint, kind: {"remoteEndpoint": endpoint, **nulls, **reordered}}
+    )
+
+
 def request_headers(headers: Iterable[tuple[str, str]], namespace: str, *, private: Iterable[str]) -> dict[str, str]:
     """Return the headers of an HTTP request for the listener, without reserved and `private` ones, and with Via."""
     hidden = RESERVED | set(private)

@@ -116,6 +116,11 @@ class CutMidFrame(StoredFault):
     where: SocketKind = "control"
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExtraKeys(StoredFault):
+    """Write a message to a listener with keys that are null or not in the protocol, before and between the others."""
+
+
 FAULTS: Mapping[str, type[Fault]] = {
     "drop": Drop,
     "half_open": HalfOpen,
@@ -126,6 +131,7 @@ FAULTS: Mapping[str, type[Fault]] = {
     "delay": Delay,
     "duplicate_accept": DuplicateAccept,
     "cut_mid_frame": CutMidFrame,
+    "extra_keys": ExtraKeys,
 }
 NAMES: Mapping[type[Fault], str] = {kind: name for name, kind in FAULTS.items()}
 

@@ -23,9 +23,11 @@ MAX_METADATA_BYTES = 32 * 1024
 
 @dataclass(eq=False)
 class PendingRequest:
-    """A request that waits for its response. `frames` are the request as the listener receives it."""
+    """A request that waits for its response. The listener receives `text`, then the body if there is one."""
 
-    frames: list[str | bytes]
+    path: str
+    text: str
+    body: tuple[bytes, ...]
     fits_control_channel: bool
     response: "asyncio.Future[ListenerResponse]"
     address_used: bool = False
@@ -51,15 +53,15 @@ class HttpRelay:
             "requestHeaders": request_headers(request.headers, self.service.namespace, private=private),
             "body": bool(request.body),
         }
-        text, body = json.dumps({"request": message}), request.body
-        fits = len(body) <= MAX_BODY_BYTES and len(text.encode()) <= MAX_METADATA_BYTES
+        text = json.dumps({"request": message})
+        fits = len(request.body) <= MAX_BODY_BYTES and len(text.encode()) <= MAX_METADATA_BYTES
         response = asyncio.get_running_loop().create_future()
-        pending = PendingRequest([text, body] if body else [text], fits, response)
+        pending = PendingRequest(path, text, (request.body,) if request.body else (), fits, response)
         self.pending[identifier] = pending
-        frames = pending.frames if fits else [json.dumps({"request": {"address": address}})]
+        call, body = (text, pending.body) if fits else (json.dumps({"request": {"address": address}}), ())
         try:
             async with asyncio.timeout(self.service.timeouts.request):
-                await self.control_channels.dispatch(path, *frames)
+                await self.control_channels.dispatch(path, call, *body)
                 return self._http_response(await pending.response)
         except TimeoutError:
             raise Refused(504, "The listener did not respond in time") from None
@@ -108,8 +110,10 @@ class HttpRelay:
     async def _exchange(self, pending: PendingRequest, listener: Connection) -> None:
         reader = MessageReader()
         try:
-            for frame in [] if pending.fits_control_channel else pending.frames:
-                await listener.send(frame)
+            if not pending.fits_control_channel:
+                await listener.send(self.control_channels.written(pending.path, pending.text))
+                for body in pending.body:
+                    await listener.send(body)
             while True:
                 message = reader.read(await listener.recv())
                 if isinstance(message, ListenerResponse):

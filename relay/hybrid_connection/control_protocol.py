@@ -4,12 +4,15 @@ This module is sans-I/O, as h11 is for HTTP: it never touches a socket. Whoever 
 frame to `ControlProtocol.receive`, and gets back the events that the frame completes. To send, it passes on the text
 that `renew_token` or `response_messages` returns.
 
-Almost every message is one text frame of JSON with a single top-level key, and one frame makes one event:
+Almost every message is one text frame, a JSON object, and the key that it has makes the event:
 
     {"accept": …}                          Accept: a sender waits at a rendezvous address
     {"request": {"method": …, …}}          Request: an HTTP request without a body
     {"request": {"address": …}}            RendezvousRequest: an HTTP request to be fetched from that address
     anything else                          Unrecognised
+
+Objects have no order, null means absent, and keys that the protocol does not define, such as `remoteEndpoint`, may
+stand anywhere.
 
 There is a single state, since a request can announce a body (`"body": true`), which follows as a binary frame. Until it
 comes, the protocol holds the request back, and `awaited_id` is its id. The owner of the socket decides how long to wait
@@ -20,7 +23,7 @@ for a body; another request that announces a body means that the first body will
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -54,8 +57,8 @@ class Accept:
 class Request:
     """An HTTP request, to be answered by its id, on the channel or at `address`.
 
-    `body` is None when the announced body never came. `correlation_id` is the id if that is safe to log, and a random
-    one otherwise.
+    `body` is None until the announced body has come, or when it never does. `correlation_id` is the id if that is safe
+    to log, and a random one otherwise.
     """
 
     id: str = field(repr=False)
@@ -110,21 +113,26 @@ class ControlProtocol:
         if isinstance(frame, bytes) and self._awaiting_body:
             request, self._awaiting_body = self._awaiting_body, None
             return [replace(request, body=frame)]
-        event, body_follows = (Unrecognised("binary"), False) if isinstance(frame, bytes) else _parse(frame)
-        if isinstance(event, Unrecognised):
-            if event.key in self._unrecognised or len(self._unrecognised) >= MAX_UNRECOGNISED:
-                return []
-            self._unrecognised.add(event.key)
-        if not (isinstance(event, Request) and body_follows):
-            return [event]
-        given_up = self.give_up_body()
-        self._awaiting_body = event
-        return given_up
+        events = [Unrecognised("binary")] if isinstance(frame, bytes) else _parse(frame)
+        return [event for parsed in events for event in self._completed_by(parsed)]
+
+    def _completed_by(self, event: Event) -> list[Event]:
+        """Return the event, unless its body is still to come or it is an unrecognised message of a known kind."""
+        match event:
+            case Unrecognised(key):
+                if key in self._unrecognised or len(self._unrecognised) >= MAX_UNRECOGNISED:
+                    return []
+                self._unrecognised.add(key)
+            case Request(body=None):
+                given_up = self.give_up_body()
+                self._awaiting_body = event
+                return given_up
+        return [event]
 
     def give_up_body(self) -> list[Event]:
         """Stop waiting for a body; return the request without it, if there is one, so that it can be answered."""
         request, self._awaiting_body = self._awaiting_body, None
-        return [replace(request, body=None)] if request else []
+        return [request] if request else []
 
     @property
     def awaited_id(self) -> str:
@@ -132,27 +140,37 @@ class ControlProtocol:
         return self._awaiting_body.id if self._awaiting_body else ""
 
 
-def _parse(frame: str) -> tuple[Event, bool]:
-    """Return the event of a text frame, and whether a body follows it."""
+def _parse(frame: str) -> Sequence[Event]:
+    """Return the events of a text frame; a Request whose body is to follow has None."""
     try:
         message = json.loads(frame)
     except (ValueError, RecursionError):
-        return Unrecognised("no JSON"), False
-    if not isinstance(message, dict) or not message:
-        return Unrecognised("no object"), False
-    kind, content = next(iter(message.items()))
+        return [Unrecognised("no JSON")]
+    present = _without_nulls(message)
+    if not present:
+        return [Unrecognised("no object")]
+    known = [_parse_content(kind, present[kind]) for kind in ("accept", "request") if kind in present]
+    return known or [Unrecognised(next(iter(present))[:40])]
+
+
+def _parse_content(kind: str, content: Any) -> Event:
+    content = _without_nulls(content)
     match kind, content:
         case "accept", {"address": str(address)}:
-            return Accept(address, _loggable(content.get("id")), _headers(content.get("connectHeaders"))), False
+            return Accept(address, _loggable(content.get("id")), _headers(content.get("connectHeaders")))
         case "request", {"id": str(identifier), "method": str(method)}:
-            address, target = (str(content.get(key) or "") for key in ("address", "requestTarget"))
+            address, target = (str(content.get(key, "")) for key in ("address", "requestTarget"))
             headers = _headers(content.get("requestHeaders"))
-            request = Request(identifier, _loggable(identifier), address, method, target, headers)
-            return request, content.get("body") is True
+            body = None if content.get("body") is True else b""
+            return Request(identifier, _loggable(identifier), address, method, target, headers, body)
         case "request", {"address": str(address)}:
-            return RendezvousRequest(address, _loggable(content.get("id"))), False
-        case _:
-            return Unrecognised(kind[:40]), False
+            return RendezvousRequest(address, _loggable(content.get("id")))
+    return Unrecognised(kind)
+
+
+def _without_nulls(value: Any) -> dict[str, Any]:
+    """Return an object without the keys that are null; empty when the value is no object."""
+    return {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else {}
 
 
 def _loggable(value: Any) -> str:
@@ -160,7 +178,7 @@ def _loggable(value: Any) -> str:
 
 
 def _headers(value: Any) -> dict[str, str]:
-    return {str(name): str(text) for name, text in value.items()} if isinstance(value, dict) else {}
+    return {name: str(text) for name, text in _without_nulls(value).items()}
 
 
 def renew_token(token: str) -> str:

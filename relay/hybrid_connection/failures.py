@@ -104,7 +104,13 @@ CERTIFICATES: Mapping[int, str] = {
 }
 #: Close code of a control channel → kind, cause and next step, pace.
 CLOSE_CODES: Mapping[int, tuple[str, str, Pace]] = {
-    1001: ("disabled", "the hybrid connection was deleted or disabled: check it in the Azure portal", Pace.SLOW),
+    # RFC 6455: "going away". Only the next handshake tells one cause from the other, so it must not wait long.
+    1001: (
+        "going_away",
+        "the service's node goes away, as in a restart, or the hybrid connection was deleted or disabled: the next "
+        "attempt will tell",
+        Pace.BACK_OFF,
+    ),
     1006: (
         "broken",
         "the connection broke without a closing handshake: the network, a proxy or a firewall",

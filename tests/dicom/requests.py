@@ -19,9 +19,10 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from core import value_representations as vr
+from dicom.pynetdicom_internals import adapt_requestor
 
 CALLED = "GATEWAY_MWL"
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def dataset(**values: Any) -> Dataset:
@@ -117,6 +118,7 @@ class Unit:
             "127.0.0.1", self.port, ae_title=self.called, max_pdu=max_pdu, evt_handlers=handlers
         )
         assert association.is_established
+        adapt_requestor(association)
         try:
             yield association
         finally:

@@ -34,6 +34,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from pytest_django import Settings
 
 from dicom.models import Modality
+from dicom.pynetdicom_internals import adapt_requestor
 from dicom.server import DicomServer
 from tests.dicom.dcmtk import Console, dcmtk
 from tests.dicom.requests import CALLED, PATIENCE, Unit, dataset, find, request
@@ -57,7 +58,9 @@ def associate(port: int, *sop_classes: Any, **options: Any) -> Association:
     entity = AE(ae_title="MAMMO1")
     for sop_class in sop_classes or (ModalityWorklistInformationFind, Verification):
         entity.add_requested_context(sop_class)
-    return entity.associate("127.0.0.1", port, ae_title=CALLED, **options)
+    association = entity.associate("127.0.0.1", port, ae_title=CALLED, **options)
+    adapt_requestor(association)
+    return association
 
 
 class TestK1Cancel:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from pydicom.dataset import Dataset
+from pynetdicom.dimse_primitives import C_ECHO
 
 from dicom.pynetdicom_internals import PYNETDICOM_VERSION
 from tests.dicom.requests import Unit, change, find
@@ -33,6 +34,14 @@ def impatient_server_unit(transactional_db: None, item: WorklistItem) -> Iterato
         unit = Unit(port_of(running))
         assert unit.create(UID, creation(item)).Status == 0x0000
         yield unit
+
+
+def test_a_response_stays_for_the_thread_that_waits_for_it(unit: Unit) -> None:
+    with unit.associated() as association:
+        response = (1, C_ECHO())
+        association.dimse.msg_queue.put(response)
+        assert association.dimse.get_msg(block=False) == (None, None), "as the association's own thread asks"
+        assert association.dimse.get_msg(block=True) == response
 
 
 class TestADataSetThatIsAnnouncedAndNotSent:

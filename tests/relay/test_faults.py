@@ -92,6 +92,7 @@ SCENARIOS = {
     "late rendezvous": scenario(used_up, {"fault": "delay", "action": "accept", "seconds": 0.3, "times": 5}),
     "late accepts": scenario(used_up, {"fault": "delay", "action": "dispatch", "seconds": 0.3, "times": 5}),
     "accepts twice": scenario(used_up, {"fault": "duplicate_accept", "times": 10}),
+    "messages with extra keys": scenario(used_up, {"fault": "extra_keys", "times": 10}),
     "cut in a message": scenario(reconnected, {"fault": "cut_mid_frame"}),
     "cut in replies": scenario(used_up, {"fault": "cut_mid_frame", "where": "rendezvous", "times": 5}),
     "token ended": scenario(reconnected, {"fault": "expire_tokens"}),

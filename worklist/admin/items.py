@@ -37,7 +37,8 @@ from worklist.admin.common import (
 from worklist.admin.export import as_csv, items_on
 from worklist.models import Delivery, WorklistItem, WorklistQuery
 from worklist.performed_step.exceptions import CannotResolve, put_item_back
-from worklist.services.create_test_item import create_test_item, discontinue_test_item, is_test_item
+from worklist.performed_step.item_state import WAITING
+from worklist.services.create_test_item import create_test_item, discontinue_test_item
 from worklist.services.explain_query import explain_query, latest_queries, logged_query
 
 
@@ -224,7 +225,7 @@ class WorklistItemAdmin(RecordAdmin):
 
     def record_tools(self, request: HttpRequest, record: Any) -> list[Tool]:
         tools = [(reverse("item-timeline", args=[record.pk]), "Timeline")]
-        if is_test_item(record) and record.status == ItemStatus.SCHEDULED and request.user.has_perm(MAKE_TEST_ITEM):
+        if record.is_test and record.status in WAITING and request.user.has_perm(MAKE_TEST_ITEM):
             tools.append((reverse("admin:worklist_worklistitem_take_off", args=[record.pk]), "Take off the list"))
         return tools
 

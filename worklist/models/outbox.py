@@ -1,6 +1,6 @@
 """Store the outbox: every change of an item's status, for Manage to read in order.
 
-Readers ask for all changes behind the last number they have seen. This is safe only if numbers become visible in their
+Readers ask for all changes after the last number they have seen. This is safe only if numbers become visible in their
 order: if a later number were committed before an earlier one, a reader would skip the earlier one for ever. A sequence
 alone does not ensure that, so writers serialise from the moment they take a number until they commit.
 """
@@ -29,7 +29,7 @@ class ItemChangeQuerySet(models.QuerySet["ItemChange"]):
         self.create(item=item, status=item.status, performed=performed)
 
     def after(self, number: int) -> "ItemChangeQuerySet":
-        """Return the changes behind this one, the oldest first."""
+        """Return the changes after this one, the oldest first."""
         return self.filter(number__gt=number).order_by("number")
 
 
@@ -55,7 +55,7 @@ class OutboxReaderQuerySet(models.QuerySet["OutboxReader"]):
     """Note how far the outbox has been read."""
 
     def note(self, number: int) -> None:
-        """Note that Manage has asked for the changes behind this one, and so has all before it.
+        """Note that Manage has asked for the changes after this one, and so has all before it.
 
         Manage asks often. A question from the same place is noted only every READER_NOTED_EVERY.
         """

@@ -16,7 +16,7 @@ BEGINNING = base64.urlsafe_b64encode(b"0").decode()
 
 
 class ChangesSince:
-    """Report the changes behind a cursor, the oldest first, and note how far they have been read."""
+    """Report the changes after a cursor, the oldest first, and note how far they have been read."""
 
     def __call__(self, action: GatewayAction) -> Reply:
         """Reply `ok`; raise ActionRefused with `invalid_action` for a cursor that this gateway has not made."""

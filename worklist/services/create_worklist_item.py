@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from core.audit import Auditor
-from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply, ReplyWarning
+from core.contract import ActionRefused, ActionType, ErrorCode, GatewayAction, Reply, ReplyWarning
 from core.contract.repair import WORKLIST_ITEM
 from core.correlation import correlation_id
 from worklist.item_fields import CONTENT, IDENTIFIERS, ITEM_FIELDS
@@ -29,6 +29,7 @@ class CreateWorklistItem:
         item = WorklistItem(
             accession_number=action.accession_number,
             correlation_id=correlation_id(),
+            is_test=action.action_type == ActionType.CREATE_TEST_ITEM,
             **{**new_identifiers(), **given},
         )
         serialise_on_accession_number(item.accession_number)

@@ -13,6 +13,7 @@ from nonprod.relay_emulator.control_messages import (
     merge_headers,
     read_text,
     request_headers,
+    with_extra_keys,
 )
 
 
@@ -102,3 +103,15 @@ class TestHeaders:
             "Authorization": "mine",
             "Via": "1.0 proxy, 1.1 ns",
         }
+
+
+class TestExtraKeys:
+    def test_the_message_is_the_same_to_whoever_ignores_order_nulls_and_unknown_keys(self) -> None:
+        message = {"request": {"address": "ws://", "id": "42", "method": "GET", "body": False}}
+        text = with_extra_keys(json.dumps(message))
+        written = json.loads(text)
+        assert list(written) == ["accept", "remoteEndpoint", "request"]
+        assert written["accept"] is None
+        content = {key: value for key, value in written["request"].items() if value is not None}
+        assert content.pop("remoteEndpoint") == {"address": "192.0.2.1", "port": 50123}
+        assert content == {"address": "ws://", "id": "42", "method": "GET"}

@@ -263,6 +263,17 @@ class TestDuplicateAccept:
         assert emulator.counts["accepted"] == 3
 
 
+class TestExtraKeys:
+    async def test_the_next_message_has_them(self, emulator: RelayEmulator) -> None:
+        channel = await listen(emulator)
+        await emulator.inject({"fault": "extra_keys"})
+        called = await call(emulator, channel)
+        assert next(iter(called.accept)) == "remoteEndpoint"
+        await open_socket(called.address)
+        await called.opening
+        assert "remoteEndpoint" not in (await call(emulator, channel)).accept
+
+
 class TestCutMidFrame:
     async def test_a_channel_breaks_in_the_middle_of_a_message(self, emulator: RelayEmulator) -> None:
         channel = await listen(emulator)

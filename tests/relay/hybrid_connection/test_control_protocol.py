@@ -105,6 +105,51 @@ class TestRequest:
         assert repr(receive(request("SMITH^", requestTarget="/SMITH", body=True), b"SMITH")).count("SMITH") == 0
 
 
+ENDPOINT = {"address": "192.0.2.1", "port": 50123}
+
+
+class TestForms:
+    """Objects have no order, null means absent, and unknown keys mean nothing."""
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            {"accept": None, **request()},
+            {"remoteEndpoint": ENDPOINT, **request()},
+            {**request(), "accept": None, "renewToken": None, "future": {"x": 1}},
+            {"request": {"remoteEndpoint": ENDPOINT, "requestHeaders": None, "body": None, **request()["request"]}},
+            {"request": dict(reversed(request()["request"].items()))},
+        ],
+    )
+    def test_a_request_is_read_whatever_stands_beside_it(self, message: dict[str, Any]) -> None:
+        assert receive(message) == receive(request())
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            {"request": None, "accept": {"address": ADDRESS, "id": "1"}},
+            {"remoteEndpoint": ENDPOINT, "accept": {"id": "1", "address": ADDRESS}},
+            {"accept": {"remoteEndpoint": ENDPOINT, "connectHeaders": None, "address": ADDRESS, "id": "1"}},
+        ],
+    )
+    def test_so_is_an_accept(self, message: dict[str, Any]) -> None:
+        assert receive(message) == [Accept(ADDRESS, "1")]
+
+    def test_a_request_with_an_address_alone_may_have_nulls(self) -> None:
+        nulls = {"id": "42c3", "method": None, "requestHeaders": None, "body": None}
+        assert receive({"request": {**nulls, "address": ADDRESS}}) == [RendezvousRequest(ADDRESS, "42c3")]
+
+    def test_a_header_that_is_null_is_absent(self) -> None:
+        headers = {"A": None, "B": "b"}
+        assert receive({"accept": {"address": ADDRESS, "id": "1", "connectHeaders": headers}}) == [
+            Accept(ADDRESS, "1", {"B": "b"})
+        ]
+
+    def test_a_message_with_both_is_both(self) -> None:
+        accept, asked = receive({"request": request()["request"], "accept": {"address": ADDRESS, "id": "1"}})
+        assert (accept, [asked]) == (Accept(ADDRESS, "1"), receive(request()))
+
+
 class TestUnrecognised:
     @pytest.mark.parametrize(
         ("text", "key"),
@@ -119,6 +164,9 @@ class TestUnrecognised:
             ('{"injectFault": {"name": "SMITH"}}', "injectFault"),
             ('{"accept": "SMITH"}', "accept"),
             ('{"accept": {"address": 5}}', "accept"),
+            ('{"accept": null}', "no object"),
+            ('{"accept": null, "future": {}}', "future"),
+            ('{"remoteEndpoint": {}, "accept": {}}', "accept"),
             ('{"request": {"id": null}}', "request"),
             (json.dumps({"k" * 99: 1}), "k" * 40),
         ],

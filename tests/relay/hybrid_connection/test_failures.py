@@ -87,7 +87,7 @@ class TestCloseCodes:
     @pytest.mark.parametrize(
         ("code", "kind", "pace"),
         [
-            (1001, "disabled", Pace.SLOW),
+            (1001, "going_away", Pace.BACK_OFF),
             (1006, "broken", Pace.BACK_OFF),
             (1008, "token_ended", Pace.AT_ONCE),
             (1011, "service_error", Pace.BACK_OFF),

@@ -96,6 +96,36 @@ class TestReconnecting:
         assert virtual_time.run(play()) < 30
 
 
+async def back_after_1001(*refusals: int) -> float:
+    """Return the seconds from close code 1001 until the listener is back, if these handshakes are refused meanwhile."""
+    async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
+        address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
+        longest = ReconnectionPolicy(jitter=lambda _shortest, longest: longest)
+        async with listening(address, reconnection=longest) as (_, statuses):
+            for status in refusals:
+                await emulator.inject({"fault": "refuse", "action": "listen", "status": status})
+            gone_at = virtual_time.now()
+            await emulator.inject({"fault": "drop", "code": 1001})
+            await statuses.came_back(patience=1000)
+            seconds = virtual_time.now() - gone_at
+            assert await send(address, KEYS, "a") == "A"
+    return seconds
+
+
+class TestGoingAway:
+    """Close code 1001: a node of the service that restarts says it, and so does a deleted hybrid connection."""
+
+    def test_it_is_back_within_two_seconds_when_the_node_is(self) -> None:
+        assert virtual_time.run(back_after_1001()) < 2
+
+    def test_it_is_back_within_35_seconds_when_the_node_refuses_meanwhile(self) -> None:
+        assert virtual_time.run(back_after_1001(*[503] * 4)) < 35
+
+    @pytest.mark.parametrize("status", [403, 404])
+    def test_it_retries_slowly_once_the_handshake_says_that_there_is_none(self, status: int) -> None:
+        assert 60 <= virtual_time.run(back_after_1001(status)) < 65
+
+
 class TestReasons:
     async def test_a_wrong_key_is_reported_without_the_key_and_retried(self, address: HybridConnectionAddress) -> None:
         reason = await offline_reason(address, times=3, tokens=SharedAccessKey(KEYS.name, "hunter2"))

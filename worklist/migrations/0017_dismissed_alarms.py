@@ -14,7 +14,7 @@ def forwards(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('worklist', '0014_plain_words'),
+        ('worklist', '0016_mark_test_items'),
     ]
 
     operations = [
