@@ -34,6 +34,7 @@ lint: $(VENV)/.installed-dev ## Check style, types, import contracts, migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
+	$(BIN)/mypy --platform win32 .
 	$(BIN)/lint-imports
 	$(MANAGE) makemigrations --check --dry-run
 	tools/check_deploy $(BIN)/python

@@ -5,6 +5,8 @@ Unless DJANGO_SETTINGS_MODULE is set in the environment or in `.env`, the local 
 """
 
 import sys
+from io import TextIOWrapper
+from typing import cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
@@ -13,6 +15,8 @@ from gateway_project.settings import choose_settings
 
 if __name__ == "__main__":
     choose_settings("local")
+    for stream in (sys.stdout, sys.stderr):  # on Windows, a pipe's or a file's encoding lacks the letters of many names
+        cast(TextIOWrapper, stream).reconfigure(encoding="utf-8")
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:  # a wrong setting: its name and the rule say more than a traceback

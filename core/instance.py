@@ -11,7 +11,7 @@ from django.conf import settings
 @cache
 def version() -> str:
     """Return the gateway's version, from pyproject.toml."""
-    for line in (Path(settings.BASE_DIR) / "pyproject.toml").read_text().splitlines():
+    for line in (Path(settings.BASE_DIR) / "pyproject.toml").read_text(encoding="utf-8").splitlines():
         if line.startswith("version = "):
             return line.split('"')[1]
     return "unknown"

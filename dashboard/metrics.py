@@ -256,7 +256,7 @@ def items(now: datetime) -> Iterator[Metric]:
     by_status = {status.value: counts.get(status.value, 0) for status in ItemStatus}
     yield _labelled(GaugeMetricFamily, "items_today", "Today's items by status.", "status", by_status)
     yield from _gauge("items_open", "Items of any day that have not been imaged.", WorklistItem.objects.open().count())
-    alarms = ItemAlarm.objects.of_open_items_from(timezone.localtime(now).date())
+    alarms = ItemAlarm.objects.open().not_shown().of_open_items_from(timezone.localtime(now).date())
     unshowable = alarms.values("item").distinct().count()
     yield from _gauge("items_unshowable", "Open items of today or later that cannot be sent to a modality.", unshowable)
 

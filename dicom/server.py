@@ -10,12 +10,14 @@ What an admitted association requests goes to the handlers of the `Service` it b
 """
 
 import logging
+import os
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from socketserver import TCPServer
 from typing import Any, cast
 
 from pydicom import config as pydicom_config
@@ -89,6 +91,14 @@ class DicomServer(ThreadedAssociationServer):
         self._connecting: set[tuple[str, int]] = set()
         self._connecting_lock = threading.Lock()
         super().__init__(*args, **kwargs)
+
+    def server_bind(self) -> None:
+        """Bind as `socket.create_server` does; pynetdicom sets SO_REUSEADDR on Windows too.
+
+        There it does not wait for old connections to end: it lets two processes listen on one port, unnoticed.
+        """
+        self.allow_reuse_address = os.name == "posix"
+        TCPServer.server_bind(self)
 
     def service_actions(self) -> None:
         """Note that the accepting loop has run."""

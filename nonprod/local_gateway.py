@@ -54,13 +54,11 @@ def listening_settings() -> set[str]:
 
 
 def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def free_ports(count: int) -> list[int]:
@@ -110,12 +108,14 @@ def run_processes(
     """
     environment = environment_with(changes)
     manager = ProcessManager(printer)
-    processes = dict(parse_procfile((settings.BASE_DIR / "Procfile").read_text()).processes)
+    processes = dict(parse_procfile((settings.BASE_DIR / "Procfile").read_text(encoding="utf-8")).processes)
     if not emulated:
         del processes["relay-emulator"]
+    # Honcho runs each command in a shell; with `exec`, a signal reaches the command. Windows has no `exec`.
+    in_shell = "" if sys.platform == "win32" else "exec "
     for name, command in processes.items():
-        manager.add_process(name, f"exec {command}", env=environment)
-    manager.add_process(last_name, f"exec python manage.py {last_command}", env=environment)
+        manager.add_process(name, f"{in_shell}{command}", env=environment)
+    manager.add_process(last_name, f"{in_shell}python manage.py {last_command}", env=environment)
     with own_terminal():
         manager.loop()
     stopped_by_us = {SIGNALS[number]["rc"] for number in (signal.SIGINT, signal.SIGTERM)}
@@ -125,6 +125,9 @@ def run_processes(
 @contextmanager
 def own_terminal() -> Iterator[None]:
     """Take the terminal, so that Ctrl-C reaches this process and not `make` above it, which would report a failure."""
+    if sys.platform == "win32":  # has no process groups of a terminal
+        yield
+        return
     try:
         terminal = sys.stdin.fileno()
         before = os.tcgetpgrp(terminal)

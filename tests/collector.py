@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from core import tracing
 
 NAME, NUMBER = "SECRETARY^ZOË", "9990123456"
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class Collector:

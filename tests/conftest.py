@@ -1,11 +1,10 @@
 """Fixtures for all tests (processes, a relay emulator, DCMTK), and how parallel tests share the machine."""
 
-import fcntl
 import os
 import shutil
 import socket
 from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.tokens import SharedAccessKey
 from tests.collector import Collector, collecting, traces_to
+from tests.file_locks import file_lock
 from tests.processes import Start, processes
 from tests.scheduling import OneBrowser
 from tests.tinyproxy import TinyProxy, running_proxy
@@ -60,10 +60,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneBrowser |
     return OneBrowser(config, log) if config.getvalue("dist") == "load" else None
 
 
-#: Files that the workers of pytest-xdist lock: MACHINE while a test runs, QUEUE while waiting for MACHINE.
-MACHINE, QUEUE = Path(__file__), Path(__file__).with_name("__init__.py")
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Run a test marked `alone` while no other worker runs any."""
@@ -75,11 +71,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @contextmanager
 def machine_lock(*, alone: bool) -> Iterator[None]:
-    """Hold the machine for the block, `alone` or shared. The queue is first come, first served."""
-    with MACHINE.open() as machine:
-        with QUEUE.open() as queue:
-            fcntl.flock(queue, fcntl.LOCK_EX)
-            fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+    """Hold the machine for the block, `alone` or shared; only the first in the queue waits for it."""
+    with ExitStack() as holding:
+        with file_lock("queue"):
+            holding.enter_context(file_lock("machine", shared=not alone))
         yield
 
 

@@ -1,12 +1,13 @@
 """Install npm packages for tests by their lock file, once for all workers."""
 
-import fcntl
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.file_locks import file_lock
 
 INSTALLING_SECONDS = 180
 
@@ -16,8 +17,7 @@ def installed(folder: Path) -> Path:
     lock, mark = folder / "package-lock.json", folder / "node_modules" / ".installed-lock"
     if not shutil.which("node") or not shutil.which("npm"):
         unavailable(folder, "no node or no npm: apt-get install nodejs npm")
-    with lock.open() as waiting:
-        fcntl.flock(waiting, fcntl.LOCK_EX)  # one worker of pytest-xdist installs, the others wait for it
+    with file_lock(f"npm-{folder.name}"):  # one worker of pytest-xdist installs, the others wait for it
         if not mark.exists() or mark.read_bytes() != lock.read_bytes():
             _install(folder)
             mark.write_bytes(lock.read_bytes())

@@ -16,7 +16,13 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-PATIENCE = 30.0
+PATIENCE = 120.0
+
+#: The signal that ends a process at once, without any clean-up.
+if sys.platform == "win32":
+    KILL = signal.SIGTERM
+else:
+    KILL = signal.SIGKILL
 
 #: A range of ports for each worker of pytest-xdist, below the ports that the system assigns by itself: a port that is
 #: free now stays free until the process under test listens on it.
@@ -103,7 +109,7 @@ class Process:
         return status
 
     def ask_to_end(self) -> None:
-        """Send SIGTERM if it runs. Unlike SIGKILL this also ends the processes that it has started."""
+        """Send SIGTERM if it runs. Unlike KILL this also ends the processes that it has started."""
         if self._process.poll() is None:
             self._process.terminate()
 

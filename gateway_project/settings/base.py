@@ -203,7 +203,7 @@ def database(url: str) -> dict[str, Any]:
     return {**config, "OPTIONS": {**ours, **config.get("OPTIONS", {})}}
 
 
-DATABASES = {"default": database(env("DATABASE_URL") or f"sqlite:///{BASE_DIR / 'gateway.sqlite3'}")}
+DATABASES = {"default": database(env("DATABASE_URL") or f"sqlite:///{(BASE_DIR / 'gateway.sqlite3').as_posix()}")}
 DATABASE_WAIT_SECONDS = env("DATABASE_WAIT_SECONDS")
 DATABASE_URL_IS_SET = bool(env("DATABASE_URL"))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -35,7 +35,7 @@ class Namespace:
 def load(path: Path) -> Namespace:
     """Read a namespace from a file; raises BadConfiguration if the file is missing or invalid."""
     try:
-        return read_namespace(tomllib.loads(path.read_text()))
+        return read_namespace(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, BadConfiguration) as error:
         raise BadConfiguration(f"{path}: {getattr(error, 'strerror', None) or error}") from None
 

@@ -1,6 +1,5 @@
 """The live page when something happens to what is behind it, and who sees what."""
 
-import signal
 import time
 
 import pytest
@@ -9,6 +8,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.axe import violations
 from tests.browser.people import GARCIA, NGUYEN, OKAFOR, Clinic, woman
 from tests.browser.windows import Windows
+from tests.processes import KILL
 from tests.system.conftest import Gateway
 
 pytestmark = pytest.mark.once
@@ -35,7 +35,7 @@ def test_a_killed_listener_is_told_of_with_what_to_do_until_it_runs_again(
     mark(live)
     relay = live.get_by_role("region", name="Connection to Manage")
     expect(relay).to_contain_text("Connected")
-    whole_gateway.processes["run_relay_listener"].stop(signal.SIGKILL)
+    whole_gateway.processes["run_relay_listener"].stop(KILL)
     expect(relay).to_contain_text("Not running", timeout=UNTIL_DEAD_MS)
     expect(relay).to_contain_text("Support: start run_relay_listener")
     expect(live.get_by_label("Summary")).to_contain_text("Act now")

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 #: Widths in CSS pixels of a desktop, and of a telephone.
 DESKTOP, PHONE = 1280, 390
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 #: Nothing but this machine has an address in there.
 ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 OURS = {"127.0.0.1"}

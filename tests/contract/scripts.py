@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 HYCO = Path(__file__).parent / "hyco"
-PATIENCE = 20.0
+PATIENCE = 60.0
 LONGEST_LINE = 2**24
 
 Event = dict[str, Any]

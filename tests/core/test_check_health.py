@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.core.management.base import CommandError
 from core import concerns
 from core.concerns import Concern, Severity
 from core.heartbeat import STALE_AFTER
+from core.management.commands import check_health
 from core.management.commands.check_health import role_of
 from tests.core.heartbeats import beat
 
@@ -130,6 +132,13 @@ class TestWeb:
 
 
 class TestRoleOfAContainer:
+    def test_where_there_is_no_process_1_the_role_must_be_given(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(check_health, "PROCESS_1", tmp_path / "cmdline")
+        with pytest.raises(CommandError, match=r"^name what to check: .*mwl_scp"):
+            call_command("check_health")
+
     @pytest.mark.parametrize(
         ("command_line", "role"),
         [

@@ -22,7 +22,7 @@ from core import value_representations as vr
 from dicom.pynetdicom_internals import adapt_requestor
 
 CALLED = "GATEWAY_MWL"
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def dataset(**values: Any) -> Dataset:

@@ -1,11 +1,12 @@
 """Production refuses insecure or missing settings, and says which and what to do."""
 
 import shutil
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from django.conf import settings
 
+from gateway_project.settings.base import database
 from tests.processes import Process, Start
 
 APPS = ("core", "dicom", "relay", "worklist", "dashboard", "nonprod")
@@ -28,6 +29,12 @@ def ended(start: Start, *command: str, **changes: str) -> Process:
     process = start(*command, **{**GOOD, **changes})
     process.exit_status()
     return process
+
+
+class TestDatabase:
+    def test_a_path_of_windows_with_spaces_is_kept(self) -> None:
+        path = PureWindowsPath("C:\\Program Files\\gateway\\gateway.sqlite3").as_posix()
+        assert database(f"sqlite:///{path}")["NAME"] == "C:/Program Files/gateway/gateway.sqlite3"
 
 
 class TestProduction:

@@ -1,7 +1,6 @@
 """Run the relay listener, and kill it (SIGKILL) between the commit of its first action and the reply."""
 
 import os
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +16,7 @@ from relay.hybrid_connection.control_protocol import Accept  # noqa: E402
 from relay.hybrid_connection.listener import Listener  # noqa: E402
 from relay.hybrid_connection.status import ListenerStatus  # noqa: E402
 from relay.management.commands.run_relay_listener import Command  # noqa: E402
+from tests.processes import KILL  # noqa: E402
 
 
 class DyingCommand(Command):
@@ -28,7 +28,7 @@ class DyingCommand(Command):
 
         async def answer(frame: bytes, accept: Accept) -> str:
             await listener.answer(frame, accept)
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), KILL)
             return "never"
 
         return replace(listener, answer=answer)

@@ -4,7 +4,6 @@ In both cases it sends no response: pynetdicom sends it when the handler returns
 """
 
 import os
-import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +19,7 @@ django.setup()
 from django.db import transaction  # noqa: E402
 from django.db.backends.signals import connection_created  # noqa: E402
 
+from tests.processes import KILL  # noqa: E402
 from worklist.management.commands.run_mwl_scp import Command  # noqa: E402
 from worklist.models import ItemChange  # noqa: E402
 
@@ -29,7 +29,7 @@ LAST_STATEMENT = f'INSERT INTO "{ItemChange._meta.db_table}"'
 
 def die() -> None:
     """Kill this process at once, without any clean-up."""
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), KILL)
 
 
 #: What to do after the last statement of the transaction, before the commit.

@@ -1,7 +1,6 @@
 """`make run`, with and without ONCE=1."""
 
 import os
-import pty
 import re
 import signal
 import socket
@@ -83,6 +82,7 @@ class TestRun:
         assert "MWL_PORT=" in process.output
 
     def test_ctrl_c_at_a_terminal_ends_make_with_0_too(self, project: Path) -> None:
+        pty = pytest.importorskip("pty", reason="Windows has no such terminals")
         pid, terminal = pty.fork()
         if pid == 0:
             environment = {**os.environ, **ports(), "DATABASE_URL": database_url()}

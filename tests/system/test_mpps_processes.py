@@ -3,7 +3,6 @@
 The worklist server is a process; the modality is the hand-written one of tests.dicom.raw_mpps.
 """
 
-import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ import pytest
 from core.models import AuditLog
 from tests.dicom.raw_mpps import NHS_NUMBER, Answer, AssociationEnded, associated, ended, started
 from tests.factories import WorklistItemFactory
-from tests.processes import PATIENCE, Process, Start, free_ports
+from tests.processes import KILL, PATIENCE, Process, Start, free_ports
 from tests.worklist_fixtures import database_down  # noqa: F401 - a fixture
 from worklist.models import ItemChange, PerformedProcedureStep, WorklistItem
 
@@ -188,4 +187,4 @@ class TestDeath:
         dying = serve_until(moment, start, port)
         with pytest.raises(AssociationEnded):
             create(port)
-        assert dying.exit_status() == -signal.SIGKILL
+        assert dying.exit_status() == -KILL

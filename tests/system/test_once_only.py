@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 
 import pytest
 
@@ -10,6 +9,7 @@ from core.models import AuditLog
 from relay.hybrid_connection.failures import HybridConnectionError
 from relay.models import ReceivedAction
 from tests.factories import payload
+from tests.processes import KILL
 from tests.system.conftest import Gateway
 from worklist.models import WorklistItem
 
@@ -25,7 +25,7 @@ class TestDeath:
         dying = gateway.run_one("run_relay_listener", program="tests/system/dying_listener.py")
         with pytest.raises(HybridConnectionError, match="without a reply"):
             asyncio.run(gateway.send(action))
-        assert dying.exit_status() == -signal.SIGKILL
+        assert dying.exit_status() == -KILL
         committed = ReceivedAction.objects.get()
         gateway.run_one("run_relay_listener")
         assert asyncio.run(gateway.send(action)) == committed.reply

@@ -22,6 +22,8 @@ from core.heartbeat import DAEMONS, check_daemon
 from core.instance import host_name
 
 WEB_SECONDS = 5.0
+#: The command line of the container's first process. Outside Linux there is none.
+PROCESS_1 = Path("/proc/1/cmdline")
 
 
 class Command(BaseCommand):
@@ -32,11 +34,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the role to check."""
-        parser.add_argument("role", nargs="?", choices=checks(), help="Default: the role of process 1.")
+        parser.add_argument("role", nargs="?", choices=checks(), help="Default: the role of process 1, in a container.")
 
     def handle(self, *args: Any, role: str | None, **options: Any) -> None:
         """Check once."""
-        role = role or role_of(Path("/proc/1/cmdline").read_bytes())
+        if role is None and not PROCESS_1.exists():
+            raise CommandError(f"name what to check: {', '.join(checks())}")
+        role = role or role_of(PROCESS_1.read_bytes())
         result = checks()[role]()
         if not result["ok"]:
             reason = result.get("error")

@@ -26,6 +26,7 @@ class Command(BaseCommand):
         # No access log: it would hold the search terms of the admin, which may be names.
         config = uvicorn.Config(
             settings.ASGI_APPLICATION,
+            loop="asyncio:SelectorEventLoop",  # on Windows, psycopg cannot use the default one
             log_config=None,
             access_log=False,
             server_header=False,

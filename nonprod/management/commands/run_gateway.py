@@ -61,7 +61,7 @@ class Command(BaseCommand):
             ports = dict(zip(PORT_SETTINGS, map(str, free_ports(len(PORT_SETTINGS))), strict=True))
             changes = {
                 **ports,
-                "DATABASE_URL": f"sqlite:///{Path(folder) / 'once.sqlite3'}",
+                "DATABASE_URL": f"sqlite:///{(Path(folder) / 'once.sqlite3').as_posix()}",
                 "DJANGO_SETTINGS_MODULE": "gateway_project.settings.local",
                 "AZURE_RELAY_NAMESPACE": "",
                 "LOG_FORMAT": "readable",
@@ -74,7 +74,7 @@ class Command(BaseCommand):
 
     def _play_with_log_file(self, changes: dict[str, str]) -> int:
         descriptor, path = tempfile.mkstemp(prefix="gateway-main-job-", suffix=".log")
-        with open(descriptor, "w+") as log:  # noqa: PTH123 - an open file descriptor
+        with open(descriptor, "w+", encoding="utf-8") as log:  # noqa: PTH123 - an open file descriptor
             status = run_processes(
                 MAIN_JOB, "play_main_job", changes, emulated=True, printer=LogFilePrinter(MAIN_JOB, log)
             )

@@ -15,7 +15,7 @@ from relay.hybrid_connection.websocket import ClientConnection, open_websocket, 
 from tests.conftest import KEYS
 
 AT_ONCE = ReconnectionPolicy(first=0, cap=0, slow=0)
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 async def upper(frame: bytes, accept: Accept) -> str:
