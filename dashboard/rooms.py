@@ -22,6 +22,8 @@ class Stage(StrEnum):
 
     SCHEDULED = "scheduled"
     SHOWN = "shown"
+    ARRIVED = "arrived"
+    READY = "ready"
     IN_PROGRESS = "in_progress"
     DONE = "done"
     DISCONTINUED = "discontinued"
@@ -36,6 +38,8 @@ class Stage(StrEnum):
 STAGE_WORDS = {
     Stage.SCHEDULED: "Scheduled",
     Stage.SHOWN: "On the list",
+    Stage.ARRIVED: "Arrived",
+    Stage.READY: "Ready",
     Stage.IN_PROGRESS: "In progress",
     Stage.DONE: "Done",
     Stage.DISCONTINUED: "Discontinued",
@@ -76,7 +80,7 @@ class Room:
         return sum(self.counts[stage] for stage in OPEN_STAGES)
 
 
-OPEN_STAGES = (Stage.SCHEDULED, Stage.SHOWN, Stage.IN_PROGRESS)
+OPEN_STAGES = (Stage.SCHEDULED, Stage.SHOWN, Stage.ARRIVED, Stage.READY, Stage.IN_PROGRESS)
 
 
 class FirstDelivery(NamedTuple):
@@ -105,6 +109,8 @@ def stage_of(status: str, *, delivered: bool, started: bool) -> Stage:
     """Return a woman's stage. She did not attend if Manage discontinued her item before any machine started."""
     return {
         ItemStatus.SCHEDULED: Stage.SHOWN if delivered else Stage.SCHEDULED,
+        ItemStatus.ARRIVED: Stage.ARRIVED,
+        ItemStatus.READY: Stage.READY,
         ItemStatus.IN_PROGRESS: Stage.IN_PROGRESS,
         ItemStatus.COMPLETED: Stage.DONE,
         ItemStatus.DISCONTINUED: Stage.DISCONTINUED if started else Stage.DID_NOT_ATTEND,
@@ -133,9 +139,18 @@ def todays_rooms(modalities: Iterable[Modality], today: date) -> tuple[Room, ...
 def _rows(today: date) -> Iterable[tuple[str, PatientRow]]:
     """Yield each of today's items in the order of the day, with its station AE title. Four queries in all."""
     items = WorklistItem.objects.filter(scheduled_date=today).values_list(
-        "id", "accession_number", "scheduled_time", "patient_name", "status", "station_ae_title", named=True
+        "id",
+        "accession_number",
+        "scheduled_time",
+        "patient_name",
+        "status",
+        "station_ae_title",
+        "arrived_at",
+        named=True,
     )
-    alarms = dict(ItemAlarm.objects.filter(item__scheduled_date=today).values_list("item_id", "attribute"))
+    alarms = dict(
+        ItemAlarm.objects.open().not_shown().filter(item__scheduled_date=today).values_list("item_id", "attribute")
+    )
     deliveries, steps = _first_deliveries(today), _steps(today)
     for item in items:
         step = next((step for step in steps.get(item.id, []) if step.status == item.status), None)
@@ -148,15 +163,21 @@ def _rows(today: date) -> Iterable[tuple[str, PatientRow]]:
                 at=item.scheduled_time,
                 name=name_for_people(item.patient_name),
                 stage=stage,
-                detail=_detail(stage, deliveries.get(item.id), step),
+                detail=_detail(stage, deliveries.get(item.id), step, item.arrived_at),
                 problem=alarms.get(item.id, "") if stage in OPEN_STAGES else "",
             ),
         )
 
 
-def _detail(stage: Stage, delivery: FirstDelivery | None, step: ReportedStep | None) -> str:
+def _detail(
+    stage: Stage, delivery: FirstDelivery | None, step: ReportedStep | None, arrived_at: datetime | None
+) -> str:
     if stage is Stage.SHOWN and delivery:
         return f"{delivery.ae_title} since {timezone.localtime(delivery.at):%H:%M}"
+    if stage in (Stage.ARRIVED, Stage.READY) and arrived_at:
+        came = f"{timezone.localtime(arrived_at):%H:%M}"
+        came = f"arrived {came}" if stage is Stage.READY else came
+        return f"{came}, on the list of {delivery.ae_title}" if delivery else came
     if step is None:
         return ""
     at = {Stage.IN_PROGRESS: step.start, Stage.DONE: step.end, Stage.DISCONTINUED: step.end}.get(stage)

@@ -24,6 +24,7 @@ class ModalityPolicy:
     max_rows: int | None = None
     expected_address: str = ""
     is_strict: bool = False
+    is_test_machine: bool = False
 
 
 UNKNOWN = ModalityPolicy()

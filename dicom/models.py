@@ -47,6 +47,11 @@ class Modality(PersonalDataModel):
         default=False,
         help_text="For acceptance tests: refuse reports that would otherwise raise an MPPS exception.",
     )
+    is_test_machine = models.BooleanField(
+        "test machine",
+        default=False,
+        help_text="Show it test items only, and no patient; real machines see no test item.",
+    )
 
     class Meta:
         db_table = "worklist_modality"  # the table belonged to worklist until version 0.2
@@ -72,4 +77,5 @@ class Modality(PersonalDataModel):
             max_rows=self.max_rows,
             expected_address=self.expected_address or "",
             is_strict=self.is_strict,
+            is_test_machine=self.is_test_machine,
         )

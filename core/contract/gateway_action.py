@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from core import value_representations as vr
 
@@ -27,12 +27,19 @@ class ActionType(StrEnum):
 
 
 class ItemStatus(StrEnum):
-    """The status of a worklist item, and of a performed procedure step (all but SCHEDULED)."""
+    """The status of a worklist item; a performed procedure step has one of the last three."""
 
     SCHEDULED = "SCHEDULED"
+    ARRIVED = "ARRIVED"
+    READY = "READY"
     IN_PROGRESS = "IN PROGRESS"
     COMPLETED = "COMPLETED"
     DISCONTINUED = "DISCONTINUED"
+
+
+def status_word(text: str) -> str:
+    """Write a status as ItemStatus does; Manage may send it in any case, and with an underscore for the space."""
+    return text.upper().replace("_", " ")
 
 
 class ErrorCode(StrEnum):
@@ -67,13 +74,21 @@ class ActionRefused(Exception):
         self.message = message
 
 
+class ReplyWarning(NamedTuple):
+    """What the gateway did otherwise than an action says. `path` and `repair` never hold a value of the action."""
+
+    path: str
+    repair: str
+
+
 @dataclass(frozen=True)
 class GatewayAction:
-    """One action as received. The properties read it leniently: it may not have been validated yet."""
+    """One action as received, or as it was repaired. The properties read it leniently: it may not be valid."""
 
     payload: Mapping[str, Any] = field(repr=False)
     action_type: str
     action_id: str | None
+    warnings: tuple[ReplyWarning, ...] = ()
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> "GatewayAction":

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 
 from core import value_representations as vr
-from core.contract.gateway_action import ActionRefused, ErrorCode, ItemStatus
+from core.contract.gateway_action import ActionRefused, ErrorCode, ItemStatus, status_word
 
 SCHEMA_VERSION = 1
 SCHEMA_NAMES = ("gateway_action", "gateway_reply")
@@ -78,7 +78,7 @@ FORMATS = _format_checker(
         "dicom-tm": lambda text: vr.parse_tm(text) is not None,
         "dicom-ui": vr.is_ui,
         "no-control-characters": lambda text: not vr.CONTROL_CHARACTERS.search(text),
-        "worklist-status": lambda text: text.upper() in set(ItemStatus),
+        "worklist-status": lambda text: status_word(text) in set(ItemStatus),
     }
 )
 

@@ -23,6 +23,7 @@ class TestMigrations:
             "view_payload",
             "view_patient_data",
             "resolve_mppsexception",
+            "dismiss_itemalarm",
             "export_worklist",
             "import_actions",
         }

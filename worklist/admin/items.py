@@ -37,7 +37,8 @@ from worklist.admin.common import (
 from worklist.admin.export import as_csv, items_on, outcomes
 from worklist.models import Delivery, ItemChange, WorklistItem, WorklistQuery
 from worklist.performed_step.exceptions import CannotResolve, put_item_back
-from worklist.services.create_test_item import create_test_item, discontinue_test_item, is_test_item
+from worklist.performed_step.item_state import WAITING
+from worklist.services.create_test_item import create_test_item, discontinue_test_item
 from worklist.services.explain_query import explain_query, latest_queries, logged_query
 
 
@@ -95,6 +96,7 @@ class WorklistItemAdmin(RecordAdmin):
         **dict.fromkeys(WorklistItem.personal_fields, VIEW_PATIENT_DATA),
         "performed_steps": "worklist.view_performedprocedurestep",
         "exceptions": "worklist.view_mppsexception",
+        "alarms": "worklist.view_itemalarm",
         "put_back_button": RESOLVE,
     }
 
@@ -127,7 +129,7 @@ class WorklistItemAdmin(RecordAdmin):
     found_by = ("accession_number",)
     actions = ("explain",)
     fieldsets = (
-        (None, {"fields": ("accession_number", "status", "received_actions", "correlation_id")}),
+        (None, {"fields": ("accession_number", "status", "alarms", "received_actions", "correlation_id")}),
         ("On the machines' lists", {"fields": ("shown_to", "left_out", "query_links")}),
         ("Performed", {"fields": ("cloud_status", "performed_steps", "exceptions", "put_back_button")}),
         (
@@ -187,8 +189,19 @@ class WorklistItemAdmin(RecordAdmin):
     @admin.display(description="left out because of")
     def left_out(self, item: WorklistItem) -> SafeString | str:
         """The attributes with a value that DICOM does not allow, so that no machine can be shown the item."""
-        alarms = item.alarms.all()
+        alarms = item.alarms.not_shown()
         return as_lines(f"{alarm.attribute}, last at {date_and_time(alarm.last_at)}" for alarm in alarms) or "-"
+
+    @admin.display(description="alarms")
+    def alarms(self, item: WorklistItem) -> SafeString | str:
+        """Each alarm on a line, with who dismissed it."""
+        lines = (
+            format_html(
+                "{}{}", link_to(each, each), f" (dismissed by {each.dismissed_by})" if each.dismissed_at else ""
+            )
+            for each in item.alarms.all()
+        )
+        return as_lines(lines) or "-"
 
     @admin.display(description="queries")
     def query_links(self, item: WorklistItem) -> SafeString:
@@ -231,7 +244,7 @@ class WorklistItemAdmin(RecordAdmin):
 
     def record_tools(self, request: HttpRequest, record: Any) -> list[Tool]:
         tools = [(reverse("item-timeline", args=[record.pk]), "Timeline")]
-        if is_test_item(record) and record.status == ItemStatus.SCHEDULED and request.user.has_perm(MAKE_TEST_ITEM):
+        if record.is_test and record.status in WAITING and request.user.has_perm(MAKE_TEST_ITEM):
             tools.append((reverse("admin:worklist_worklistitem_take_off", args=[record.pk]), "Take off the list"))
         return tools
 

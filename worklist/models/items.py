@@ -45,7 +45,7 @@ EVERYTHING, NOTHING = models.Q(), models.Q(pk__in=[])
 
 STATUSES = tuple(status.value for status in ItemStatus)
 
-#: Value and label of each status. A performed step may have all but the first.
+#: Value and label of each status.
 STATUS_CHOICES = [(status.value, status.name.replace("_", " ").title()) for status in ItemStatus]
 
 #: The statuses of items whose patient has still to be imaged, or is being imaged. The condition of an index repeats it.
@@ -245,6 +245,18 @@ class WorklistItem(PersonalDataModel):
     )
 
     correlation_id = models.CharField(max_length=64, db_index=True, help_text="From the action that created the item.")
+
+    arrived_at = models.DateTimeField(null=True, editable=False, help_text="When Manage first reported her arrival.")
+    is_test = models.BooleanField(
+        "test item", default=False, editable=False, help_text="No patient: only test machines are shown it."
+    )
+    proves_ae_title = models.CharField(
+        "proves the list of",
+        max_length=16,
+        blank=True,
+        editable=False,
+        help_text="The one real machine that is shown this test item.",
+    )
 
     objects = WorklistItemQuerySet.as_manager()
 

@@ -9,6 +9,9 @@ from core.contract import ItemStatus
 from core.models import PersonalDataModel
 from worklist.models.items import STATUS_CHOICES, WorklistItem
 
+#: Performed Procedure Step Status (PS3.3 C.4.14) has none of the states before the examination.
+STEP_STATUS_CHOICES = STATUS_CHOICES[-3:]
+
 
 class PerformedProcedureStep(PersonalDataModel):
     """One Modality Performed Procedure Step, as the modality has last reported it.
@@ -20,7 +23,7 @@ class PerformedProcedureStep(PersonalDataModel):
     personal_fields = frozenset({"patient_id", "operators", "data_set"})
 
     sop_instance_uid = models.CharField("SOP Instance UID", max_length=64, unique=True)
-    status = models.CharField(max_length=16, choices=STATUS_CHOICES[1:], default=ItemStatus.IN_PROGRESS.value)
+    status = models.CharField(max_length=16, choices=STEP_STATUS_CHOICES, default=ItemStatus.IN_PROGRESS.value)
     performed_procedure_step_id = models.CharField("Performed Procedure Step ID", max_length=16, blank=True)
     start_date = models.DateField(null=True)
     start_time = models.TimeField(null=True)

@@ -5,8 +5,9 @@ Annex F). Their reports may arrive late, twice or in any order, so an item has n
 is a fact that stays true, STRONGEST_FIRST ranks the facts, and the status of an item is the status in its strongest
 fact. The result depends only on which facts are known, never on their order or number.
 
-Manage's last word is the strongest. Then come the modalities: as long as one of them is still working, the item is in
-progress, whatever another has finished. That Manage has seen the appointment begin is the weakest.
+That Manage has closed the item is the strongest. Then come the modalities: as long as one of them is still working, the
+item is in progress, whatever another has finished. That Manage has seen the examination begin comes next, and the
+weakest is that she has arrived, or is prepared. Of Manage's own reports only one is a fact, see `manage_status`.
 """
 
 from collections.abc import Iterable
@@ -30,7 +31,7 @@ class Fact(NamedTuple):
     status: str
 
 
-#: Facts outside this table, such as a SCHEDULED from Manage, decide nothing.
+#: Facts outside this table, such as SCHEDULED from Manage, decide nothing.
 STRONGEST_FIRST = (
     Fact(Source.MANAGE, ItemStatus.COMPLETED),
     Fact(Source.MANAGE, ItemStatus.DISCONTINUED),
@@ -38,10 +39,26 @@ STRONGEST_FIRST = (
     Fact(Source.STEP, ItemStatus.COMPLETED),
     Fact(Source.STEP, ItemStatus.DISCONTINUED),
     Fact(Source.MANAGE, ItemStatus.IN_PROGRESS),
+    Fact(Source.MANAGE, ItemStatus.READY),
+    Fact(Source.MANAGE, ItemStatus.ARRIVED),
 )
+#: The states before the examination. Manage changes these freely, as when it undoes a mistake.
+HAS_ARRIVED = frozenset({ItemStatus.ARRIVED, ItemStatus.READY})
+WAITING = HAS_ARRIVED | {ItemStatus.SCHEDULED}
 
 
 def status_from(facts: Iterable[Fact]) -> str:
     """Return the status in the strongest fact; SCHEDULED without one."""
     known = frozenset(facts)
     return next((fact.status for fact in STRONGEST_FIRST if fact in known), ItemStatus.SCHEDULED)
+
+
+def manage_status(known: str, reported: str) -> str:
+    """Return the report that counts of Manage's earlier one and a new one, which may be empty.
+
+    Of two states before the examination it is the new one. Otherwise it is the stronger one: Manage takes back neither
+    the end nor the beginning of an examination.
+    """
+    if {known, reported} <= WAITING:
+        return reported
+    return status_from(Fact(Source.MANAGE, status) for status in (known, reported))

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from django.utils import timezone
+
 from core.audit import Auditor
 from core.contract import ItemStatus
 from worklist.models import ItemChange, PerformedProcedureStep, WorklistItem
-from worklist.performed_step.item_state import Fact, Source, status_from
+from worklist.performed_step.item_state import HAS_ARRIVED, Fact, Source, manage_status, status_from
 
 
 def recompute_status(item: WorklistItem, actor: str, from_manage: str = "") -> None:
@@ -14,12 +16,14 @@ def recompute_status(item: WorklistItem, actor: str, from_manage: str = "") -> N
     The caller has locked the item, and does this last in its transaction: the outbox is locked after all other rows.
     `actor` is written to the audit log as the cause. `from_manage` is a status that Manage has just reported.
     """
-    # Manage never takes a final status back: the stronger of the old and the new one stays.
-    manage_status = status_from(Fact(Source.MANAGE, status) for status in (item.cloud_status, from_manage))
+    cloud_status = manage_status(item.cloud_status, from_manage)
     steps = _counted_steps(item)
-    status = status_from([Fact(Source.MANAGE, manage_status), *_facts(steps)])
-    if (item.cloud_status, item.status) != (manage_status, status):
-        Auditor(actor).update(item, cloud_status=manage_status, status=status)
+    status = status_from([Fact(Source.MANAGE, cloud_status), *_facts(steps)])
+    if (item.cloud_status, item.status) != (cloud_status, status):
+        arrived_at = None if cloud_status == ItemStatus.SCHEDULED else item.arrived_at
+        if cloud_status in HAS_ARRIVED:
+            arrived_at = arrived_at or timezone.now()
+        Auditor(actor).update(item, cloud_status=cloud_status, status=status, arrived_at=arrived_at)
     performed = _report_of_deciding_step(steps)
     last = item.changes.last()
     last_known = (last.status, last.performed and last.performed["status"]) if last else (ItemStatus.SCHEDULED, None)

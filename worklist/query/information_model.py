@@ -60,7 +60,7 @@ class Matching(Enum):
     DATE = "single value, range"
     TIME = "single value, range; with a date range one period"
     UID = "single value, list"
-    STATUS = "single value, wild card; IN PROGRESS is found as STARTED, too"
+    STATUS = "single value, wild card; IN PROGRESS is found as STARTED, too, ARRIVED and READY as SCHEDULED"
     SEQUENCE = "sequence, of a single item"
 
 
@@ -238,11 +238,16 @@ NOT_KEYS = frozenset({"QueryRetrieveLevel", *(row.keyword for row in ROOT if row
 #: Attributes of the scheduled step. Some modalities also send them at the root, where they are ignored.
 STEP_KEYWORDS = frozenset(row.keyword for row in STEP)
 
-#: Status in the database → the values that match it; responses hold the first. PS3.3 C.4.10 has STARTED, not IN
-#: PROGRESS, for a scheduled step.
+#: Status in the database → the values that match it. Responses hold the first that the key matches, if it is a term
+#: for a scheduled step, else the first of all. PS3.3 table C.4-10 has STARTED, not IN PROGRESS. SCHEDULED finds those
+#: who have arrived, too: consoles ask for it, and must not lose a woman because she came in.
 STATUS_WORDS: dict[str, tuple[str, ...]] = {
     **{status.value: (status.value,) for status in ItemStatus},
+    ItemStatus.ARRIVED.value: ("ARRIVED", "SCHEDULED"),
+    ItemStatus.READY.value: ("READY", "SCHEDULED"),
     ItemStatus.IN_PROGRESS.value: ("STARTED", "IN PROGRESS"),
 }
+#: Accepted in a key, but no term for a scheduled step.
+NOT_ANSWERED = frozenset({"IN PROGRESS"})
 #: Items in these states are left out of an answer unless the query has a status key.
 FINAL_STATES = frozenset({ItemStatus.COMPLETED.value, ItemStatus.DISCONTINUED.value})

@@ -27,6 +27,7 @@ from dicom.modality_policy import ModalityPolicy
 from worklist.query.information_model import (
     DEFAULT_OPTIONS,
     FINAL_STATES,
+    NOT_ANSWERED,
     ROOT,
     STATUS_WORDS,
     STEP,
@@ -343,6 +344,15 @@ def _status(values: list[str]) -> Condition:
     wanted = _text(values)
     states = (status for status, words in STATUS_WORDS.items() if any(map(wanted.matches, words)))
     return OneOf(frozenset(states), wanted.rule)
+
+
+def status_answered(status: str, asked: list[str]) -> str:
+    """Return the term for an item's status in a response: one that matches the key, as PS3.4 C.2.2.2 requires."""
+    words = STATUS_WORDS[status]
+    if is_universal(asked):
+        return words[0]
+    wanted = _text(asked)
+    return next((word for word in words if word not in NOT_ANSWERED and wanted.matches(word)), words[0])
 
 
 def _nhs_number(values: list[str]) -> Condition:

@@ -39,7 +39,7 @@ from worklist.query.information_model import (
     MatchingOptions,
     WhenUnknown,
 )
-from worklist.query.matching import is_universal, values_of
+from worklist.query.matching import is_universal, status_answered, step_item, values_of
 from worklist.query.transliteration import transliterate
 
 PN_DELIMITERS = {ord("^"), ord("=")}
@@ -76,8 +76,11 @@ def response_for(  # noqa: PLR0913, PLR0917 — all that a response depends on
     """
     not_of_item = {CALLING_AE_TITLE: calling_ae_title, ISSUER_OF_PATIENT_ID: options.issuer_of_patient_id}
 
+    asked = values_of(step_item(request).get("ScheduledProcedureStepStatus"))
+
     def sources(name: str) -> Any:
-        return not_of_item[name] if name in not_of_item else getattr(item, name)
+        value = not_of_item[name] if name in not_of_item else getattr(item, name)
+        return status_answered(value, asked) if name == "status" and value in STATUS_WORDS else value
 
     response = Dataset()
     _add_elements(response, None if wants_whole_item(request) else request, ROOT, sources)
@@ -210,14 +213,15 @@ def _value(row: Attribute, sources: Sources) -> Any:
         return vr.format_da(value)
     if isinstance(value, time):
         return vr.format_tm(value)
-    if row.matching is Matching.STATUS and value in STATUS_WORDS:
-        return STATUS_WORDS[value][0]
     if source == CALLING_AE_TITLE or not isinstance(value, str):
         return value
     if not vr.IS_VALUE[row.vr](value) or len(value) > vr.MAX_LENGTHS[row.vr]:
         raise IllegalValue(row.keyword)
-    composed = unicodedata.normalize("NFC", value)
-    return composed if row.vr == "PN" and len(composed) <= len(value) else value
+    if row.vr != "PN":
+        return value
+    # Part by part: with U+0338 after it, the delimiter = would become another letter.
+    composed = "".join(unicodedata.normalize("NFC", part) for part in NAME_DELIMITERS.split(value))
+    return composed if len(composed) <= len(value) else value
 
 
 def _texts(dataset: Dataset) -> Iterator[str]:

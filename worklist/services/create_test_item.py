@@ -29,11 +29,6 @@ TEST_PATIENT = {
 }
 
 
-def is_test_item(item: WorklistItem) -> bool:
-    """Return whether `create_test_item` has created the item."""
-    return item.accession_number.startswith(PREFIX) and item.patient_id == TEST_PATIENT["patient_id"]
-
-
 def create_test_item(station_ae_title: str, modality: str, actor: str) -> WorklistItem:
     """Create an item for now, for one modality, or for all if the AE title is empty."""
     now = timezone.localtime()
@@ -45,6 +40,7 @@ def create_test_item(station_ae_title: str, modality: str, actor: str) -> Workli
             station_ae_title=station_ae_title,
             modality=modality,
             correlation_id=correlation_id(),
+            is_test=True,
             **TEST_PATIENT,
             **new_identifiers(),
         )
@@ -56,6 +52,6 @@ def create_test_item(station_ae_title: str, modality: str, actor: str) -> Workli
 def discontinue_test_item(item: WorklistItem, actor: str) -> None:
     """Take a test item off the worklist, as if Manage had discontinued it; CannotResolve for a patient's item."""
     (locked,) = lock_items([item.pk])
-    if not is_test_item(locked):
+    if not locked.is_test:
         raise CannotResolve("It is not a test item: only Manage can discontinue a patient's item")
     recompute_status(locked, actor, from_manage=ItemStatus.DISCONTINUED)

@@ -1,12 +1,13 @@
 """Change the status of a worklist item on Manage's behalf (`worklist.update_status`)."""
 
-from core.contract import ActionRefused, ErrorCode, GatewayAction, ItemStatus, Reply
+from core.contract import ActionRefused, ErrorCode, GatewayAction, ItemStatus, Reply, status_word
 from worklist.models import WorklistItem
+from worklist.performed_step.item_state import WAITING
 from worklist.performed_step.item_status_update import recompute_status
 
 #: Status → the statuses that Manage may change it to. An item may always be given the status that it has.
 TRANSITIONS: dict[str, frozenset[str]] = {
-    ItemStatus.SCHEDULED: frozenset({ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED, ItemStatus.DISCONTINUED}),
+    **dict.fromkeys(WAITING, frozenset(ItemStatus)),
     ItemStatus.IN_PROGRESS: frozenset({ItemStatus.COMPLETED, ItemStatus.DISCONTINUED}),
     ItemStatus.COMPLETED: frozenset(),
     ItemStatus.DISCONTINUED: frozenset(),
@@ -18,7 +19,7 @@ class UpdateWorklistItemStatus:
 
     def __call__(self, action: GatewayAction) -> Reply:
         """Reply `updated`; raise ActionRefused with `not_found` or `invalid_transition`."""
-        status = action.worklist_item["status"].upper()
+        status = status_word(action.worklist_item["status"])
         items = WorklistItem.objects.select_for_update(no_key=True)
         item = items.filter(accession_number=action.accession_number).first()
         if item is None:

@@ -150,13 +150,14 @@ class TestValidate:
     def test_a_schema_version_that_is_not_a_whole_number_from_one_is_invalid(self, version: Any) -> None:
         assert message_about({**payload(), "schema_version": version}).startswith("schema_version:")
 
-    @pytest.mark.parametrize("status", ["COMPLETED", "completed", "In Progress"])
+    @pytest.mark.parametrize("status", ["COMPLETED", "completed", "In Progress", "in_progress", "Arrived", "ready"])
     def test_a_status_is_accepted_in_any_case(self, status: str) -> None:
         contract.validate(update_status(status))
 
     def test_the_message_about_an_unknown_status_lists_the_known_ones(self) -> None:
         assert message_about(update_status("DONE")) == (
-            f"{ITEM}.status: is not one of SCHEDULED, IN PROGRESS, COMPLETED, DISCONTINUED, in any case"
+            f"{ITEM}.status: is not one of SCHEDULED, ARRIVED, READY, IN PROGRESS, COMPLETED, DISCONTINUED, in any "
+            "case, with a space or an underscore"
         )
 
 

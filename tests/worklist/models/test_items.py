@@ -53,7 +53,7 @@ class TestConstraints:
     def test_no_matched_text_has_spaces_around_it(self, field: str, padded: str) -> None:
         assert_refused(**{field: padded})
 
-    @pytest.mark.parametrize("status", ["", "STARTED", "scheduled", "ARRIVED"])
+    @pytest.mark.parametrize("status", ["", "STARTED", "scheduled", "DEPARTED"])
     def test_no_other_status_is_stored(self, status: str) -> None:
         assert_refused(status=status)
 
@@ -94,7 +94,12 @@ class TestOpenItems:
     def test_are_those_that_are_not_final(self) -> None:
         for status in ItemStatus:
             WorklistItemFactory.create(status=status)
-        assert {item.status for item in WorklistItem.objects.open()} == {"SCHEDULED", "IN PROGRESS"}
+        assert {item.status for item in WorklistItem.objects.open()} == {
+            "SCHEDULED",
+            "ARRIVED",
+            "READY",
+            "IN PROGRESS",
+        }
 
 
 class TestMatchingItems:
@@ -107,12 +112,14 @@ class TestMatchingItems:
     @pytest.mark.parametrize(
         ("status", "found"),
         [
-            ("", ["IN PROGRESS", "SCHEDULED"]),
-            (None, ["IN PROGRESS", "SCHEDULED"]),
+            ("", ["ARRIVED", "IN PROGRESS", "READY", "SCHEDULED"]),
+            (None, ["ARRIVED", "IN PROGRESS", "READY", "SCHEDULED"]),
+            ("SCHEDULED", ["ARRIVED", "READY", "SCHEDULED"]),
             ("COMPLETED", ["COMPLETED"]),
             ("STARTED", ["IN PROGRESS"]),
-            ("*", ["COMPLETED", "DISCONTINUED", "IN PROGRESS", "SCHEDULED"]),
-            ("ARRIVED", []),
+            ("*", ["ARRIVED", "COMPLETED", "DISCONTINUED", "IN PROGRESS", "READY", "SCHEDULED"]),
+            ("ARRIVED", ["ARRIVED"]),
+            ("DEPARTED", []),
         ],
     )
     def test_are_open_unless_a_status_is_a_matching_key(self, status: str | None, found: list[str]) -> None:

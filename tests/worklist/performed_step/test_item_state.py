@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.contract import ItemStatus
-from worklist.performed_step.item_state import STRONGEST_FIRST, Fact, Source, status_from
+from worklist.performed_step.item_state import STRONGEST_FIRST, WAITING, Fact, Source, manage_status, status_from
 
-SCHEDULED, IN_PROGRESS, COMPLETED, DISCONTINUED = ItemStatus
+SCHEDULED, ARRIVED, READY, IN_PROGRESS, COMPLETED, DISCONTINUED = ItemStatus
 FACTS = st.builds(Fact, st.sampled_from(Source), st.sampled_from(ItemStatus))
 
 
@@ -69,10 +69,32 @@ class TestPrecedence:
     def test_of_in_progress_from_manage_is_below_every_step(self, status: str) -> None:
         assert status_from([*steps(status), Fact(Source.MANAGE, IN_PROGRESS)]) == status
 
+    @pytest.mark.parametrize("status", [COMPLETED, DISCONTINUED, IN_PROGRESS])
+    @pytest.mark.parametrize("waiting", [ARRIVED, READY])
+    def test_of_an_arrival_is_below_every_step(self, waiting: str, status: str) -> None:
+        assert status_from([*steps(status), Fact(Source.MANAGE, waiting)]) == status
+        assert status_from([Fact(Source.MANAGE, IN_PROGRESS), Fact(Source.MANAGE, waiting)]) == IN_PROGRESS
+
     def test_ignores_scheduled_from_manage(self) -> None:
         assert status_from([Fact(Source.MANAGE, SCHEDULED), *steps(IN_PROGRESS)]) == IN_PROGRESS
 
     def test_ranks_every_fact_but_scheduled_once(self) -> None:
         every = {Fact(source, status) for source in Source for status in (IN_PROGRESS, COMPLETED, DISCONTINUED)}
+        every |= {Fact(Source.MANAGE, status) for status in (ARRIVED, READY)}
         assert set(STRONGEST_FIRST) == every
         assert len(STRONGEST_FIRST) == len(every)
+
+
+class TestWhatManageReports:
+    @pytest.mark.parametrize(("known", "reported"), list(itertools.product(sorted(WAITING), repeat=2)))
+    def test_before_the_examination_is_its_last_word(self, known: str, reported: str) -> None:
+        assert manage_status(known, reported) == reported
+
+    @pytest.mark.parametrize("known", [IN_PROGRESS, COMPLETED, DISCONTINUED])
+    @pytest.mark.parametrize("reported", [*sorted(WAITING), ""])
+    def test_never_takes_an_item_back(self, known: str, reported: str) -> None:
+        assert manage_status(known, reported) == known
+
+    @pytest.mark.parametrize("known", list(ItemStatus))
+    def test_stays_if_nothing_new_is_reported(self, known: str) -> None:
+        assert manage_status(known, "") == known

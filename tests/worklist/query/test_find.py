@@ -32,12 +32,29 @@ class TestMatches:
         for status in ItemStatus:
             create(accession_number=status.name, status=status)
         hidden = unit.ask(request(dataset(ScheduledProcedureStepStatus=""), AccessionNumber=""))
-        assert sorted(hidden.accession_numbers) == ["IN_PROGRESS", "SCHEDULED"]
+        assert sorted(hidden.accession_numbers) == ["ARRIVED", "IN_PROGRESS", "READY", "SCHEDULED"]
         started = unit.ask(request(dataset(ScheduledProcedureStepStatus="STARTED"), AccessionNumber=""))
         assert started.accession_numbers == ["IN_PROGRESS"]
         assert step_of(started.rows[0]).ScheduledProcedureStepStatus == "STARTED"
         completed = unit.ask(request(dataset(ScheduledProcedureStepStatus="COMPLETED"), AccessionNumber=""))
         assert completed.accession_numbers == ["COMPLETED"]
+
+    def test_who_have_arrived_are_found_as_scheduled_and_by_their_own_status(self, unit: Unit) -> None:
+        for status in ItemStatus:
+            create(accession_number=status.name, status=status)
+
+        def statuses(key: str) -> dict[str, str]:
+            answer = unit.ask(request(dataset(ScheduledProcedureStepStatus=key), AccessionNumber=""))
+            return {row.AccessionNumber: step_of(row).ScheduledProcedureStepStatus for row in answer.rows}
+
+        assert statuses("SCHEDULED") == dict.fromkeys(("SCHEDULED", "ARRIVED", "READY"), "SCHEDULED")
+        assert statuses("ARRIVED") == {"ARRIVED": "ARRIVED"}
+        assert statuses("") == {
+            "SCHEDULED": "SCHEDULED",
+            "ARRIVED": "ARRIVED",
+            "READY": "READY",
+            "IN_PROGRESS": "STARTED",
+        }
 
     def test_of_another_station_are_left_out(self, unit: Unit) -> None:
         create(station_ae_title="HOLOGIC2")

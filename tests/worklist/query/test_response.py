@@ -105,6 +105,13 @@ class TestWhatIsReturned:
         response = respond(request(dataset(ScheduledProcedureStepStatus="")), status=status)
         assert response.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus == word
 
+    @pytest.mark.parametrize("status", ["ARRIVED", "READY"])
+    @pytest.mark.parametrize("key", ["", "*", "SCHEDULED", "SCHED*", "READY", "ARR*"])
+    def test_an_arrival_is_returned_in_a_word_that_its_key_matches(self, status: str, key: str) -> None:
+        response = respond(request(dataset(ScheduledProcedureStepStatus=key)), status=status)
+        word = "SCHEDULED" if key.startswith("SCHED") else status
+        assert response.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus == word
+
     def test_the_weight_is_returned_as_it_came(self) -> None:
         assert b"70.50" in on_the_wire(respond(request(PatientWeight=""), patient_weight="70.50"))
 

@@ -28,7 +28,7 @@ class TestUpdateWorklistItemStatus:
 
     def test_has_the_transitions_of_the_contract(self) -> None:
         assert {present: set(targets) for present, targets in TRANSITIONS.items()} == {
-            "SCHEDULED": {"IN PROGRESS", "COMPLETED", "DISCONTINUED"},
+            **{present: set(ItemStatus) for present in ("SCHEDULED", "ARRIVED", "READY")},
             "IN PROGRESS": {"COMPLETED", "DISCONTINUED"},
             "COMPLETED": set(),
             "DISCONTINUED": set(),
@@ -39,7 +39,7 @@ class TestUpdateWorklistItemStatus:
         reply = update("ACC1", "COMPLETED")
         assert (reply["status"], reply["accession_number"]) == ("updated", "ACC1")
 
-    @pytest.mark.parametrize("status", ["in progress", "In Progress", "IN PROGRESS"])
+    @pytest.mark.parametrize("status", ["in progress", "In Progress", "IN PROGRESS", "in_progress"])
     def test_accepts_a_status_in_any_case(self, status: str) -> None:
         WorklistItemFactory.create(accession_number="ACC1")
         update("ACC1", status)
@@ -64,3 +64,17 @@ class TestUpdateWorklistItemStatus:
             "status",
             "updated_at",
         }
+
+    def test_keeps_when_she_arrived_until_the_arrival_is_undone(self) -> None:
+        WorklistItemFactory.create(accession_number="ACC1")
+        update("ACC1", "ARRIVED")
+        arrived_at = WorklistItem.objects.get().arrived_at
+        assert arrived_at
+        for status in ("READY", "IN PROGRESS"):
+            update("ACC1", status)
+            assert WorklistItem.objects.get().arrived_at == arrived_at
+
+        WorklistItemFactory.create(accession_number="ACC2")
+        for status in ("READY", "SCHEDULED"):
+            update("ACC2", status)
+        assert WorklistItem.objects.get(accession_number="ACC2").arrived_at is None
