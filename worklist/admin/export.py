@@ -12,7 +12,6 @@ from typing import Any
 
 from worklist.models import ItemChange, WorklistItem
 from worklist.services.changes_since import as_reported
-from worklist.services.create_test_item import is_test_item
 
 BYTE_ORDER_MARK = "\ufeff"
 #: A spreadsheet executes text that begins with one of these signs: at the start of a cell, and after a character that
@@ -76,4 +75,5 @@ def outcomes(first: date, last: date, *, with_test_items: bool) -> list[dict[str
     That Manage has read them is not noted: it has not, until somebody gives it the file.
     """
     changes = ItemChange.objects.filter(at__date__range=(first, last)).order_by("number").select_related("item")
-    return [as_reported(change) for change in changes if with_test_items or not is_test_item(change.item)]
+    chosen = changes if with_test_items else changes.filter(item__is_test=False)
+    return [as_reported(change) for change in chosen]
