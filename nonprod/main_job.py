@@ -1,16 +1,19 @@
-"""Play the main job in seven steps: Manage sends an action, a modality performs it, Manage learns the outcome."""
+"""Play the main job step by step: Manage sends an action, a modality performs it, Manage learns the outcome."""
 
 import asyncio
 import json
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from pydicom.dataset import Dataset
 
 from nonprod import manage_emulator
 from nonprod.modality_emulator import VIEWS, ModalityEmulator, PerformedStep, broad_query, step_query, worklist_table
+from relay.hybrid_connection.failures import HybridConnectionError
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
 
@@ -27,6 +30,13 @@ class MainJob:
 
     modality: ModalityEmulator
     action: dict[str, Any] = field(default_factory=lambda: manage_emulator.create_item_action(station_ae_title=STATION))
+    #: An appointment whose first reply is lost on the way, and which is then sent again.
+    unanswered: dict[str, Any] = field(
+        default_factory=lambda: manage_emulator.create_item_action(
+            name="SMITH^JANE", nhs_number="9990000026", station_ae_title=STATION
+        )
+    )
+    sent_again: dict[str, Any] = field(default_factory=dict)
     first_reply: str = ""
     worklist: str = ""
     step: PerformedStep | None = None
@@ -41,14 +51,19 @@ class MainJob:
             "Manage sends an action with an impossible birth date: invalid_action and why",
             self.send_invalid_action,
         )
+        yield (
+            "The relay loses a reply, and somebody presses Send again: created, supersedes the first",
+            self.press_again,
+        )
+        yield "The modality queries again: the woman who was sent twice is on the list once", self.query_sent_again
         yield "The modality starts and reports it by MPPS (N-CREATE): the worklist shows her as STARTED", self.begin
         yield "The modality completes the step with four images (N-SET): she is off the worklist", self.complete
-        yield "Manage polls for changes: IN PROGRESS, COMPLETED, four images", self.learn
+        yield "Manage polls for changes: IN PROGRESS, COMPLETED, four images; superseded", self.learn
 
     @property
     def item(self) -> dict[str, Any]:
         """`parameters.worklist_item` of the action."""
-        return dict(self.action["parameters"]["worklist_item"])
+        return _item(self.action)
 
     def create(self) -> None:
         self.first_reply = _send(self.action)
@@ -61,9 +76,7 @@ class MainJob:
         _expect("rows", ReceivedAction.objects.filter(action_id=self.action["action_id"]).count(), 1)
 
     def query(self) -> None:
-        day = datetime.strptime(self.item["scheduled"]["date"], "%Y%m%d").date()  # noqa: DTZ007 - wall clock
-        rows = self.modality.query(broad_query(STATION, day))
-        self.worklist = worklist_table(rows)
+        rows = self._query_list()
         mine = [row for row in rows if row.AccessionNumber == self.item["accession_number"]]
         _expect("rows with the accession number", len(mine), 1)
         _expect("name", str(mine[0].PatientName), self.item["participant"]["name"])
@@ -82,6 +95,21 @@ class MainJob:
         rule = "parameters.worklist_item.participant.birth_date: '19701345' is not a date (YYYYMMDD)"
         _expect("message", reply.get("message"), rule)
 
+    def press_again(self) -> None:
+        lose_next_reply()
+        try:
+            raise StepFailed(f"a reply arrived: {_send(self.unanswered)}")
+        except HybridConnectionError:
+            self.sent_again = manage_emulator.press_again(self.unanswered)
+        reply = json.loads(_send(self.sent_again))
+        _expect("status", reply.get("status"), "created")
+        _expect("supersedes", reply.get("supersedes"), [_item(self.unanswered)["accession_number"]])
+
+    def query_sent_again(self) -> None:
+        item = _item(self.sent_again)
+        hers = [row.AccessionNumber for row in self._query_list() if row.PatientID == item["participant"]["nhs_number"]]
+        _expect("accession numbers of her rows", hers, [item["accession_number"]])
+
     def begin(self) -> None:
         (row,) = self._query_item()
         self.step = self.modality.start(row)
@@ -96,13 +124,25 @@ class MainJob:
         _expect("rows on the list", len(self._query_item()), 0)
 
     def learn(self) -> None:
-        polled = manage_emulator.poll(_send)
+        self.changes = manage_emulator.poll(_send).changes
         accession_number = self.item["accession_number"]
-        self.changes = [change for change in polled.changes if change["accession_number"] == accession_number]
-        _expect("states", [change["worklist_status"] for change in self.changes], ["IN PROGRESS", "COMPLETED"])
-        _expect("images", [change["performed"]["images"] for change in self.changes], [0, len(VIEWS)])
+        hers = [change for change in self.changes if change["accession_number"] == accession_number]
+        _expect("states", [change["worklist_status"] for change in hers], ["IN PROGRESS", "COMPLETED"])
+        _expect("images", [change["performed"]["images"] for change in hers], [0, len(VIEWS)])
         answer = json.loads(_send(manage_emulator.item_status_action(accession_number)))
-        _expect("performed", answer["performed"], self.changes[-1]["performed"])
+        _expect("performed", answer["performed"], hers[-1]["performed"])
+        superseded = {
+            change["accession_number"]: change["superseded_by"] for change in self.changes if "superseded_by" in change
+        }
+        first, second = (_item(action)["accession_number"] for action in (self.unanswered, self.sent_again))
+        _expect("superseded", superseded, {first: second})
+
+    def _query_list(self) -> list[Dataset]:
+        """Query the list of the day, and keep it as a table."""
+        day = datetime.strptime(self.item["scheduled"]["date"], "%Y%m%d").date()  # noqa: DTZ007 - wall clock
+        rows = self.modality.query(broad_query(STATION, day))
+        self.worklist = worklist_table(rows)
+        return rows
 
     def _query_item(self) -> list[Dataset]:
         """Query the item with its status, whatever the status is."""
@@ -113,6 +153,17 @@ class MainJob:
 
 def _send(action: dict[str, Any]) -> str:
     return asyncio.run(manage_emulator.send_action(action))
+
+
+def _item(action: dict[str, Any]) -> dict[str, Any]:
+    """`parameters.worklist_item` of an action."""
+    return dict(action["parameters"]["worklist_item"])
+
+
+def lose_next_reply() -> None:
+    """Have the relay emulator break off in the middle of its next reply to a sender."""
+    fault = json.dumps({"fault": "cut_mid_frame", "where": "rendezvous"}).encode()
+    urllib.request.urlopen(f"http://{settings.AZURE_RELAY_NAMESPACE}/$emulator/faults", fault, timeout=5).close()
 
 
 def _expect(what: str, found: object, wanted: object) -> None:
