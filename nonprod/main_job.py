@@ -4,7 +4,7 @@ import asyncio
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.conf import settings
 from pydicom.dataset import Dataset
 
 from nonprod import manage_emulator
+from nonprod.management.commands.run_modality_emulator import TEST_MACHINE
 from nonprod.modality_emulator import VIEWS, ModalityEmulator, PerformedStep, broad_query, step_query, worklist_table
 from relay.hybrid_connection.failures import HybridConnectionError
 from relay.models import ReceivedAction
@@ -56,6 +57,10 @@ class MainJob:
             self.press_again,
         )
         yield "The modality queries again: the woman who was sent twice is on the list once", self.query_sent_again
+        yield (
+            "Manage sends worklist.create_test_item: only a test machine shows it, and it shows no woman",
+            self.test_item,
+        )
         yield "The modality starts and reports it by MPPS (N-CREATE): the worklist shows her as STARTED", self.begin
         yield "The modality completes the step with four images (N-SET): she is off the worklist", self.complete
         yield "Manage polls for changes: IN PROGRESS, COMPLETED, four images; superseded", self.learn
@@ -103,12 +108,23 @@ class MainJob:
             self.sent_again = manage_emulator.press_again(self.unanswered)
         reply = json.loads(_send(self.sent_again))
         _expect("status", reply.get("status"), "created")
-        _expect("supersedes", reply.get("supersedes"), [_item(self.unanswered)["accession_number"]])
+        _expect("supersedes", reply.get("supersedes"), [_number(self.unanswered)])
 
     def query_sent_again(self) -> None:
-        item = _item(self.sent_again)
-        hers = [row.AccessionNumber for row in self._query_list() if row.PatientID == item["participant"]["nhs_number"]]
-        _expect("accession numbers of her rows", hers, [item["accession_number"]])
+        nhs_number = _item(self.sent_again)["participant"]["nhs_number"]
+        hers = [row.AccessionNumber for row in self._query_list() if row.PatientID == nhs_number]
+        _expect("accession numbers of her rows", hers, [_number(self.sent_again)])
+
+    def test_item(self) -> None:
+        action = manage_emulator.create_item_action("worklist.create_test_item")
+        number = _number(action)
+        _expect("status", json.loads(_send(action)).get("status"), "created")
+        test_machine = replace(self.modality, ae_title=TEST_MACHINE)
+        # At once: the modality emulator performs the item within seconds, and then it is on no list.
+        everything = step_query()
+        _expect("on the test machine", [row.AccessionNumber for row in test_machine.query(everything)], [number])
+        shown = [row.AccessionNumber for row in self.modality.query(everything)]
+        _expect("on the real machine, sorted", sorted(shown), sorted(map(_number, (self.action, self.sent_again))))
 
     def begin(self) -> None:
         (row,) = self._query_item()
@@ -124,18 +140,18 @@ class MainJob:
         _expect("rows on the list", len(self._query_item()), 0)
 
     def learn(self) -> None:
-        self.changes = manage_emulator.poll(_send).changes
-        accession_number = self.item["accession_number"]
-        hers = [change for change in self.changes if change["accession_number"] == accession_number]
+        numbers = [_number(action) for action in (self.action, self.unanswered, self.sent_again)]
+        changes = manage_emulator.poll(_send).changes
+        self.changes = [change for change in changes if change["accession_number"] in numbers]
+        hers = [change for change in self.changes if change["accession_number"] == numbers[0]]
         _expect("states", [change["worklist_status"] for change in hers], ["IN PROGRESS", "COMPLETED"])
         _expect("images", [change["performed"]["images"] for change in hers], [0, len(VIEWS)])
-        answer = json.loads(_send(manage_emulator.item_status_action(accession_number)))
+        answer = json.loads(_send(manage_emulator.item_status_action(numbers[0])))
         _expect("performed", answer["performed"], hers[-1]["performed"])
         superseded = {
             change["accession_number"]: change["superseded_by"] for change in self.changes if "superseded_by" in change
         }
-        first, second = (_item(action)["accession_number"] for action in (self.unanswered, self.sent_again))
-        _expect("superseded", superseded, {first: second})
+        _expect("superseded", superseded, {numbers[1]: numbers[2]})
 
     def _query_list(self) -> list[Dataset]:
         """Query the list of the day, and keep it as a table."""
@@ -158,6 +174,10 @@ def _send(action: dict[str, Any]) -> str:
 def _item(action: dict[str, Any]) -> dict[str, Any]:
     """`parameters.worklist_item` of an action."""
     return dict(action["parameters"]["worklist_item"])
+
+
+def _number(action: dict[str, Any]) -> str:
+    return str(_item(action)["accession_number"])
 
 
 def lose_next_reply() -> None:
