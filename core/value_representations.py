@@ -5,12 +5,15 @@ text is the rule. Lengths are counted in characters, not bytes (PS3.5 section 6.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 from datetime import date, time
 
 #: With surrogates: half a character cannot be encoded.
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 CONTROL_CHARACTERS_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+#: Categories of characters that leave no mark on paper: controls, format characters, spaces and line breaks.
+UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 DA = re.compile(r"[0-9]{8}")
 TM = re.compile(r"([01][0-9]|2[0-3])(?:([0-5][0-9])(?:([0-5][0-9])(?:\.([0-9]{1,6}))?)?)?")
 CS = re.compile(r"[A-Z0-9_ ]*[A-Z0-9_][A-Z0-9_ ]*")
@@ -79,11 +82,11 @@ def is_ds(text: str) -> bool:
 
 
 def is_pn(text: str) -> bool:
-    """PN: up to 3 groups of up to 5 components, 64 characters a group, and not only separators."""
+    """PN: up to 3 groups of up to 5 components, 64 characters a group, and something to read beside the separators."""
     groups = text.split("=")
     return (
         is_text(text)
-        and bool(text.strip(" ^="))
+        and any(unicodedata.category(each) not in UNPRINTABLE for each in text if each not in "^=")
         and len(groups) <= PN_GROUPS
         and all(len(group) <= PN_GROUP_LENGTH and group.count("^") < PN_COMPONENTS for group in groups)
     )

@@ -190,6 +190,7 @@ def daemons(now: datetime) -> Iterator[Metric]:
     yield _labelled(
         GaugeMetricFamily, "relay_state", "1 for the state of the best listener, 0 for the others.", "state", states
     )
+    yield from _gauge("relay_echo_possible", "1 when the listener sends echoes and is allowed to.", relay.can_echo)
     echo_age = _age(relay.last_echo_at, now)
     yield from _gauge("relay_last_echo_age_seconds", "Since an echo came back through the relay.", echo_age)
     took = None if relay.last_echo_ms is None else relay.last_echo_ms / 1000
@@ -255,7 +256,7 @@ def items(now: datetime) -> Iterator[Metric]:
     by_status = {status.value: counts.get(status.value, 0) for status in ItemStatus}
     yield _labelled(GaugeMetricFamily, "items_today", "Today's items by status.", "status", by_status)
     yield from _gauge("items_open", "Items of any day that have not been imaged.", WorklistItem.objects.open().count())
-    alarms = ItemAlarm.objects.of_open_items_from(timezone.localtime(now).date())
+    alarms = ItemAlarm.objects.open().not_shown().of_open_items_from(timezone.localtime(now).date())
     unshowable = alarms.values("item").distinct().count()
     yield from _gauge("items_unshowable", "Open items of today or later that cannot be sent to a modality.", unshowable)
 

@@ -125,8 +125,7 @@ def _of_deliveries(item: WorklistItem) -> Iterator[Entry]:
             times = f"{delivery.times_shown} times in total"
             yield Entry(delivery.last_shown_at, f"Last sent to {delivery.ae_title}, {times}", link, delivery.ae_title)
     for alarm in item.alarms.all():
-        words = f"Could not be sent: DICOM does not allow its {alarm.attribute}"
-        yield Entry(alarm.first_at, words, admin_url(item))
+        yield Entry(alarm.first_at, f"Alarm: {alarm}", admin_url(alarm))
 
 
 def _of_steps(item: WorklistItem) -> Iterator[Entry]:

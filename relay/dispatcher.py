@@ -31,6 +31,7 @@ from core.contract import (
     error_reply,
     fingerprint,
     parse,
+    repaired,
     to_text,
     validate,
 )
@@ -118,14 +119,15 @@ class Dispatcher:
             return answer.text
 
     def execute(self, action: GatewayAction) -> Answer:
-        """Validate the action and run its handler in a savepoint: if it fails, its effects are undone and the row
-        stays.
+        """Repair and validate the action, and run its handler in a savepoint: if it fails, its effects are undone and
+        the row stays.
 
         Must be called in a transaction. Database errors are raised, as the transaction cannot continue after one.
         """
         try:
             with transaction.atomic():
-                return Answer.from_reply(self._validated_handler(action)(action), "executed")
+                accepted = repaired(action)
+                return Answer.from_reply(self._validated_handler(accepted)(accepted), "executed")
         except ActionRefused as refusal:
             return Answer.from_refusal(refusal, action)
         except UNAVAILABLE:

@@ -13,10 +13,10 @@ class WorklistConfig(AppConfig):
         from core.health import register_check
         from core.heartbeat import Daemon, register_daemon
         from worklist import checks  # noqa: F401
-        from worklist.concerns import check_items, item_not_shown, mpps_exceptions, wrong_patient
+        from worklist.concerns import check_items, item_alarms, mpps_exceptions, wrong_patient
         from worklist.configuration import LISTENING
 
         register_daemon(Daemon("mwl_scp", "run_mwl_scp", frozenset({LISTENING})))
         register_check("worklist_items", check_items)
-        for find in (wrong_patient, item_not_shown, mpps_exceptions):
+        for find in (wrong_patient, item_alarms, mpps_exceptions):
             register(find)

@@ -1,11 +1,12 @@
-"""Find what needs attention in the worklist: wrong patients, items that no machine can show, and MPPS exceptions.
+"""Find what needs attention in the worklist: wrong patients, alarms about items, and MPPS exceptions.
 
-`check_items` reports the first two in the health reply as well, under the key that Manage knows.
+`check_items` reports the wrong patients and the items that no machine can show in the health reply as well, under the
+key that Manage knows.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.urls import reverse
 from django.utils import timezone
@@ -28,6 +29,31 @@ WHAT_TO_DO = {
     Reason.CONTRADICTS_CLOUD: "Manage took her off the list, but she was imaged. Tell the users of Manage.",
     Reason.DONE_AFTER_PUT_BACK: "She was put back on the list, but has been imaged. Make sure it is not done twice.",
     Reason.ABANDONED: "Ask at the machine how the examination ended, then link or dismiss it.",
+}
+
+
+class AlarmWording(NamedTuple):
+    """How the concern of one kind of alarm is worded, and how bad it is."""
+
+    key: str
+    severity: Severity
+    title: str
+    what_to_do: str
+
+
+ALARMS = {
+    ItemAlarm.Kind.NOT_SHOWN: AlarmWording(
+        "item_not_shown",
+        Severity.PROBLEM,
+        "Missing from the machines’ lists",
+        "Enter her details at the machine. Correct them in Manage, and send her again.",
+    ),
+    ItemAlarm.Kind.REPAIRED: AlarmWording(
+        "item_repaired",
+        Severity.WARNING,
+        "Shown with repaired details",
+        "Compare her details at the machine with Manage’s, then dismiss the alarm.",
+    ),
 }
 
 
@@ -57,30 +83,31 @@ def wrong_patient(now: datetime) -> Iterator[Concern]:
     )
 
 
-def item_not_shown(now: datetime) -> Iterator[Concern]:
-    """Yield the open items of today or later that DICOM does not allow a machine to be sent."""
-    alarms = ItemAlarm.objects.of_open_items_from(timezone.localtime(now).date())
-    words = "{} is missing from the machines’ lists: DICOM does not allow her {}"
-    latest = tuple(
-        Occurrence(
-            words.format(each.item.accession_number, each.attribute),
-            admin_url(each.item),
-            words.format("A woman", each.attribute),
-            permission="worklist.view_worklistitem",
+def item_alarms(now: datetime) -> Iterator[Concern]:
+    """Yield one concern for each kind of alarm about open items of today or later that nobody has dismissed."""
+    current = ItemAlarm.objects.open().of_open_items_from(timezone.localtime(now).date())
+    for kind, wording in ALARMS.items():
+        alarms = current.filter(kind=kind)
+        latest = tuple(
+            Occurrence(
+                str(each),
+                admin_url(each.item),
+                f"A woman {each.words}",
+                permission="worklist.view_worklistitem",
+            )
+            for each in alarms.select_related("item")[:LISTED]
         )
-        for each in alarms.select_related("item")[:LISTED]
-    )
-    yield Concern(
-        key="item_not_shown",
-        severity=Severity.PROBLEM,
-        title="Missing from the machines’ lists",
-        what_to_do="Enter her details at the machine. Correct them in Manage, and send her again.",
-        permission="worklist.view_itemalarm",
-        count=counted(alarms, COUNTED) if len(latest) == LISTED else len(latest),
-        latest=latest,
-        link=reverse("admin:worklist_itemalarm_changelist", query={"open": "yes"}),
-        one_by_one=True,
-    )
+        yield Concern(
+            key=wording.key,
+            severity=wording.severity,
+            title=wording.title,
+            what_to_do=wording.what_to_do,
+            permission="worklist.view_itemalarm",
+            count=counted(alarms, COUNTED) if len(latest) == LISTED else len(latest),
+            latest=latest,
+            link=reverse("admin:worklist_itemalarm_changelist", query={"open": "yes", "kind__exact": kind.value}),
+            one_by_one=True,
+        )
 
 
 def mpps_exceptions(now: datetime) -> Iterator[Concern]:
@@ -111,8 +138,9 @@ def _exceptions_page(reason: MppsException.Reason) -> str:
 def check_items() -> dict[str, Any]:
     """Check that no item of today or later fails to be shown and no wrong-patient alarm is open; count all alarms."""
     try:
-        current = ItemAlarm.objects.of_open_items_from(timezone.localdate()).exists()
-        alarm_count = ItemAlarm.objects.of_open_items().count()
+        alarms = ItemAlarm.objects.open().not_shown()
+        current = alarms.of_open_items_from(timezone.localdate()).exists()
+        alarm_count = alarms.of_open_items().count()
         wrong_patient_alarms = MppsException.objects.alarms().count()
     except UNAVAILABLE as error:
         return {"ok": False, "error": f"the alarms cannot be read ({type(error).__name__})"}

@@ -1,8 +1,8 @@
 """The contract with Manage: actions, replies and refusals.
 
-The schema files are shared with Manage; docs/gateway-actions.md explains them. A frame passes through three steps:
-`parse` (strict_json.py), `GatewayAction.from_payload` (gateway_action.py) and `validate` (validation.py). Pure: no
-module here uses Django, sockets or the database.
+The schema files are shared with Manage; docs/gateway-actions.md explains them. A frame passes through four steps:
+`parse` (strict_json.py), `GatewayAction.from_payload` (gateway_action.py), `repaired` (repair.py) and `validate`
+(validation.py). Pure: no module here uses Django, sockets or the database.
 """
 
 from core.contract.gateway_action import (
@@ -15,12 +15,14 @@ from core.contract.gateway_action import (
     Handler,
     ItemStatus,
     Reply,
+    ReplyWarning,
     echo,
     error_reply,
     fingerprint,
     status_word,
     to_text,
 )
+from core.contract.repair import repaired
 from core.contract.strict_json import MAX_DEPTH, parse
 from core.contract.validation import SCHEMA_NAMES, SCHEMA_VERSION, load_schema, schema_text, validate
 
@@ -37,11 +39,13 @@ __all__ = [
     "Handler",
     "ItemStatus",
     "Reply",
+    "ReplyWarning",
     "echo",
     "error_reply",
     "fingerprint",
     "load_schema",
     "parse",
+    "repaired",
     "schema_text",
     "status_word",
     "to_text",

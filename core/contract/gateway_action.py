@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from core import value_representations as vr
 
@@ -74,13 +74,21 @@ class ActionRefused(Exception):
         self.message = message
 
 
+class ReplyWarning(NamedTuple):
+    """What the gateway did otherwise than an action says. `path` and `repair` never hold a value of the action."""
+
+    path: str
+    repair: str
+
+
 @dataclass(frozen=True)
 class GatewayAction:
-    """One action as received. The properties read it leniently: it may not have been validated yet."""
+    """One action as received, or as it was repaired. The properties read it leniently: it may not be valid."""
 
     payload: Mapping[str, Any] = field(repr=False)
     action_type: str
     action_id: str | None
+    warnings: tuple[ReplyWarning, ...] = ()
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> "GatewayAction":

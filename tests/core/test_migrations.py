@@ -23,6 +23,7 @@ class TestMigrations:
             "view_payload",
             "view_patient_data",
             "resolve_mppsexception",
+            "dismiss_itemalarm",
             "export_worklist",
         }
         assert {name for name in support if not name.startswith("view_")} == {"reprocess_action", "make_test_item"}

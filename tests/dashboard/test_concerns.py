@@ -131,9 +131,10 @@ class TestConcerns:
         MppsException.objects.create(step=perform(None), reason="unknown_item")
         received("not_found")
         alarm(item_of_today())
+        ItemAlarm.objects.raise_for(item_of_today(), ItemAlarm.Kind.REPAIRED, "PatientName", "shortened")
         unknown_ae_title()
         stop_the_listener()
-        assert len(found()) == 7
+        assert len(found()) == 8
         every = [line for concern in found() for line in (*concern.lines(), *concern.latest)]
         links = {line.link for line in every} | {concern.link for concern in found()}
         assert {admin_client.get(link).status_code for link in links} == {200}

@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
-from worklist.admin import exceptions, items, modalities, queries, steps
+from worklist.admin import alarms, exceptions, items, modalities, queries, steps
 
-__all__ = ["exceptions", "items", "modalities", "queries", "steps"]
+__all__ = ["alarms", "exceptions", "items", "modalities", "queries", "steps"]
 
 #: The start page shows open wrong-patient alarms, too.
 admin.site.index_template = "admin/worklist/index.html"

@@ -22,6 +22,7 @@ VIEW_EXCEPTIONS = "worklist.view_mppsexception"
 EXPORT = "worklist.export_worklist"
 MAKE_TEST_ITEM = "worklist.make_test_item"
 RESOLVE = "worklist.resolve_mppsexception"
+DISMISS = "worklist.dismiss_itemalarm"
 
 
 def date_and_time(at: datetime) -> str:

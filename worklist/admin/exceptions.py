@@ -25,13 +25,13 @@ from core import value_representations as vr
 from core.admin import RecordAdmin, actor_of
 from core.large_tables import on_a_day
 from worklist.admin.common import RESOLVE, VIEW_PATIENT_DATA, link_to, local_date_and_time, summary_of
+from worklist.admin.notes import NoteForm, ReasonForm
 from worklist.models import MppsException, WorklistItem
 from worklist.performed_step.exceptions import CannotResolve, dismiss, link_to_item, put_back
-from worklist.performed_step.report import NHS_NUMBER, from_json, is_same_patient, scheduled_steps, text_of
+from worklist.performed_step.report import from_json, is_same_patient, scheduled_steps, text_of
 
 #: How many items with the reported NHS number a page names.
 MAX_POSSIBLE_ITEMS = 5
-NO_PATIENT_DATA = "The audit log keeps this. Do not enter a patient's name or NHS number."
 
 #: Row title → the field of an item, and of the scheduled steps that a report names.
 IDENTIFIERS = {
@@ -54,33 +54,6 @@ Row = tuple[str, str, str]
 WRONG_PATIENT_FIRST = Case(When(reason=MppsException.Reason.WRONG_PATIENT, then=Value(0)), default=Value(1))
 
 
-class NoteForm(forms.Form):
-    """Asks for an optional note."""
-
-    note = forms.CharField(
-        max_length=300, required=False, help_text=NO_PATIENT_DATA, widget=forms.Textarea(attrs={"rows": 3})
-    )
-
-    def __init__(self, *args: Any, exception: MppsException, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.exception = exception
-
-    def clean_note(self) -> str:
-        """Refuse a note with what looks like an NHS number: only those with the permission may see who it is."""
-        note: str = self.cleaned_data["note"]
-        if re.search(rf"(?<!\d){NHS_NUMBER.pattern}(?!\d)", note):
-            raise forms.ValidationError("Remove the 10 digits that look like an NHS number.")
-        return note
-
-
-class ReasonForm(NoteForm):
-    """Asks for a reason."""
-
-    note = forms.CharField(
-        label="Reason", max_length=300, help_text=NO_PATIENT_DATA, widget=forms.Textarea(attrs={"rows": 3})
-    )
-
-
 class LinkForm(NoteForm):
     """Asks for the item that the machine worked on."""
 
@@ -101,7 +74,7 @@ class LinkForm(NoteForm):
         item = WorklistItem.objects.filter(accession_number=number).first()
         if item is None:
             self.add_error("accession_number", "No worklist item has this accession number.")
-        elif not (given.get("another_patient") or is_same_patient(self.exception.step.patient_id, item.patient_id)):
+        elif not (given.get("another_patient") or is_same_patient(self.about.step.patient_id, item.patient_id)):
             self.add_error(
                 "another_patient", "The machine's NHS number is not the item's. Check that this is the same woman."
             )
@@ -275,7 +248,7 @@ class MppsExceptionAdmin(RecordAdmin):
             raise PermissionDenied
         exception = get_object_or_404(MppsException.objects.select_related("step", "item"), pk=pk)
         resolution = RESOLUTIONS[slug]
-        form = resolution.form(request.POST if request.method == "POST" else None, exception=exception)
+        form = resolution.form(request.POST if request.method == "POST" else None, about=exception)
         if form.is_valid():
             try:
                 resolution.resolve(exception, form.cleaned_data, actor_of(request))

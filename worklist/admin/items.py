@@ -77,6 +77,7 @@ class WorklistItemAdmin(RecordAdmin):
         **dict.fromkeys(WorklistItem.personal_fields, VIEW_PATIENT_DATA),
         "performed_steps": "worklist.view_performedprocedurestep",
         "exceptions": "worklist.view_mppsexception",
+        "alarms": "worklist.view_itemalarm",
         "put_back_button": RESOLVE,
     }
 
@@ -109,7 +110,7 @@ class WorklistItemAdmin(RecordAdmin):
     found_by = ("accession_number",)
     actions = ("explain",)
     fieldsets = (
-        (None, {"fields": ("accession_number", "status", "received_actions", "correlation_id")}),
+        (None, {"fields": ("accession_number", "status", "alarms", "received_actions", "correlation_id")}),
         ("On the machines' lists", {"fields": ("shown_to", "left_out", "query_links")}),
         ("Performed", {"fields": ("cloud_status", "performed_steps", "exceptions", "put_back_button")}),
         (
@@ -169,8 +170,19 @@ class WorklistItemAdmin(RecordAdmin):
     @admin.display(description="left out because of")
     def left_out(self, item: WorklistItem) -> SafeString | str:
         """The attributes with a value that DICOM does not allow, so that no machine can be shown the item."""
-        alarms = item.alarms.all()
+        alarms = item.alarms.not_shown()
         return as_lines(f"{alarm.attribute}, last at {date_and_time(alarm.last_at)}" for alarm in alarms) or "-"
+
+    @admin.display(description="alarms")
+    def alarms(self, item: WorklistItem) -> SafeString | str:
+        """Each alarm on a line, with who dismissed it."""
+        lines = (
+            format_html(
+                "{}{}", link_to(each, each), f" (dismissed by {each.dismissed_by})" if each.dismissed_at else ""
+            )
+            for each in item.alarms.all()
+        )
+        return as_lines(lines) or "-"
 
     @admin.display(description="queries")
     def query_links(self, item: WorklistItem) -> SafeString:

@@ -1,4 +1,4 @@
-"""Show the modalities' queries, the items delivered to them, and the items left out of responses."""
+"""Show the modalities' queries, and the items delivered to them."""
 
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin
 from core.large_tables import IndexedValuesFilter, on_a_day
-from worklist.models import Delivery, ItemAlarm, WorklistItem, WorklistQuery
+from worklist.models import Delivery, WorklistItem, WorklistQuery
 from worklist.services.explain_query import known_ae_titles
 
 #: How many queries that showed one item are listed.
@@ -49,19 +49,6 @@ def _item(key: Any) -> WorklistItem | None:
         return WorklistItem.objects.filter(pk=key).first()
     except ValidationError:
         return None
-
-
-class OpenItemsFilter(admin.SimpleListFilter):
-    """Alarms about items that are still to be performed."""
-
-    title = "item still open"
-    parameter_name = "open"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "Yes")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.of_open_items() if self.value() == "yes" else queryset  # type: ignore[attr-defined]
 
 
 class CallingAeTitleFilter(admin.SimpleListFilter):
@@ -150,23 +137,6 @@ class WorklistQueryAdmin(RecordAdmin):
         items = query.items.order_by("scheduled_date", "scheduled_time", "accession_number")
         links = ((reverse("admin:worklist_worklistitem_change", args=[item.pk]), str(item)) for item in items)
         return format_html_join(", ", '<a href="{}">{}</a>', links) or "-"
-
-
-@admin.register(ItemAlarm)
-class ItemAlarmAdmin(RecordAdmin):
-    """Shows the items left out of responses because of a value that DICOM does not allow."""
-
-    list_display = ("item", "attribute", "first_at", "last_at", "times", "item_status")
-    is_audited = False
-    list_filter = (OpenItemsFilter, on_a_day("last_at", "day"), ("attribute", IndexedValuesFilter))
-    list_select_related = ("item",)
-    sortable_by = ("last_at",)
-    search_fields = ("item__accession_number",)
-    search_help_text = "Enter a whole accession number."
-
-    @admin.display(description="status")
-    def item_status(self, alarm: ItemAlarm) -> str:
-        return alarm.item.status
 
 
 @admin.register(Delivery)

@@ -122,13 +122,28 @@ class ItemAlarmQuerySet(models.QuerySet["ItemAlarm"]):
 
     def add(self, attributes: Mapping[UUID, str], at: datetime) -> None:
         """Note that an answer had to leave out these items; item → the keyword of the attribute to blame."""
+        kind = ItemAlarm.Kind.NOT_SHOWN
         new = [
-            ItemAlarm(item_id=item, attribute=attribute, first_at=at, last_at=at, times=0)
+            ItemAlarm(item_id=item, kind=kind, attribute=attribute, first_at=at, last_at=at, times=0)
             for item, attribute in sorted(attributes.items())
         ]
         self.bulk_create(new, ignore_conflicts=True)
         for item, attribute in sorted(attributes.items()):
-            self.filter(item=item, attribute=attribute).update(last_at=Greatest(F("last_at"), at), times=F("times") + 1)
+            found = self.filter(item=item, kind=kind, attribute=attribute)
+            found.update(last_at=Greatest(F("last_at"), at), times=F("times") + 1)
+
+    def raise_for(self, item: WorklistItem, kind: "ItemAlarm.Kind", attribute: str = "", detail: str = "") -> None:
+        """Raise an alarm about an item for a person to look at and dismiss."""
+        now = timezone.now()
+        self.create(item=item, kind=kind, attribute=attribute, detail=detail, first_at=now, last_at=now)
+
+    def open(self) -> "ItemAlarmQuerySet":
+        """Return the alarms that nobody has dismissed."""
+        return self.filter(dismissed_at=None)
+
+    def not_shown(self) -> "ItemAlarmQuerySet":
+        """Return the alarms about items that a modality could not be sent."""
+        return self.filter(kind=ItemAlarm.Kind.NOT_SHOWN)
 
     def of_open_items(self) -> "ItemAlarmQuerySet":
         """Return the alarms about patients who have not been imaged yet."""
@@ -140,13 +155,22 @@ class ItemAlarmQuerySet(models.QuerySet["ItemAlarm"]):
 
 
 class ItemAlarm(models.Model):
-    """An item with a value that DICOM does not allow. It cannot be sent, so a patient is missing from a worklist."""
+    """Something about an item that a person must know, until the item is closed or the person dismisses it."""
+
+    class Kind(models.TextChoices):
+        NOT_SHOWN = "not_shown", "Not on the machines' lists: DICOM does not allow a value"
+        REPAIRED = "repaired", "A value from Manage was repaired, as DICOM does not allow it"
 
     item = models.ForeignKey(WorklistItem, on_delete=models.CASCADE, related_name="alarms")
-    attribute = models.CharField(max_length=64, help_text="The keyword of the attribute, never its value.")
+    kind = models.CharField(max_length=24, choices=Kind, default=Kind.NOT_SHOWN)
+    attribute = models.CharField(max_length=64, blank=True, help_text="The keyword of the attribute, never its value.")
+    detail = models.CharField(max_length=200, blank=True, help_text="What was done to the value, never the value.")
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
     times = models.PositiveIntegerField(default=1)
+    dismissed_at = models.DateTimeField(null=True, blank=True)
+    dismissed_by = models.CharField(max_length=150, blank=True)
+    note = models.CharField(max_length=300, blank=True, help_text="In a person's words, without a patient's name.")
 
     objects = ItemAlarmQuerySet.as_manager()
 
@@ -154,12 +178,27 @@ class ItemAlarm(models.Model):
         ordering = ("-last_at",)
         indexes = (
             models.Index(fields=("last_at",), name="alarm_by_time"),
+            models.Index(fields=("kind", "last_at"), name="alarm_by_kind"),
             models.Index(fields=("attribute", "last_at"), name="alarm_by_attribute"),
         )
-        constraints = (models.UniqueConstraint(fields=("item", "attribute"), name="one_alarm_per_item_and_attribute"),)
+        constraints = (
+            models.UniqueConstraint(fields=("item", "kind", "attribute"), name="one_alarm_per_item_kind_and_attribute"),
+        )
+        permissions = (("dismiss_itemalarm", "Can dismiss alarms about items"),)
 
     def __str__(self) -> str:
-        return f"{self.item_id}: {self.attribute}"
+        return f"{self.item} {self.words}"
+
+    @property
+    def words(self) -> str:
+        """What happened to the item, after its accession number or *A woman*."""
+        return ALARM_WORDS[ItemAlarm.Kind(self.kind)].format(self.attribute, self.detail)
+
+
+ALARM_WORDS = {
+    ItemAlarm.Kind.NOT_SHOWN: "is missing from the machines’ lists: DICOM does not allow her {}",
+    ItemAlarm.Kind.REPAIRED: "is on the machines’ lists with a repaired {}: {}",
+}
 
 
 def at_most(milliseconds: int) -> int:

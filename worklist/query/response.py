@@ -217,8 +217,11 @@ def _value(row: Attribute, sources: Sources) -> Any:
         return value
     if not vr.IS_VALUE[row.vr](value) or len(value) > vr.MAX_LENGTHS[row.vr]:
         raise IllegalValue(row.keyword)
-    composed = unicodedata.normalize("NFC", value)
-    return composed if row.vr == "PN" and len(composed) <= len(value) else value
+    if row.vr != "PN":
+        return value
+    # Part by part: with U+0338 after it, the delimiter = would become another letter.
+    composed = "".join(unicodedata.normalize("NFC", part) for part in NAME_DELIMITERS.split(value))
+    return composed if len(composed) <= len(value) else value
 
 
 def _texts(dataset: Dataset) -> Iterator[str]:

@@ -2,13 +2,17 @@
 
 import secrets
 import uuid
+from collections import defaultdict
+from collections.abc import Iterable
 
 from core.audit import Auditor
-from core.contract import ActionRefused, ActionType, ErrorCode, GatewayAction, Reply
+from core.contract import ActionRefused, ActionType, ErrorCode, GatewayAction, Reply, ReplyWarning
+from core.contract.repair import WORKLIST_ITEM
 from core.correlation import correlation_id
-from worklist.item_fields import CONTENT, IDENTIFIERS
-from worklist.models import WorklistItem
+from worklist.item_fields import CONTENT, IDENTIFIERS, ITEM_FIELDS
+from worklist.models import ItemAlarm, WorklistItem
 from worklist.performed_step.linking import link_waiting_steps, serialise_on_accession_number
+from worklist.query.information_model import rows
 
 #: Letters and digits that are not mistaken for each other when read aloud.
 ID_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
@@ -30,8 +34,9 @@ class CreateWorklistItem:
         )
         serialise_on_accession_number(item.accession_number)
         if Auditor(f"relay:{action.source_system}").create_unless_known(item):
+            raise_repair_alarms(item, action.warnings)
             link_waiting_steps(item)
-            return {"status": "created", "action_id": action.action_id}
+            return _reply("created", action)
         known = WorklistItem.objects.get(accession_number=item.accession_number)
         differing = [
             field.path
@@ -44,7 +49,28 @@ class CreateWorklistItem:
                 f"An item with this accession number exists with a different {', '.join(differing)}; "
                 "nothing was changed",
             )
-        return {"status": "exists", "action_id": action.action_id}
+        return _reply("exists", action)
+
+
+def _reply(status: str, action: GatewayAction) -> Reply:
+    reply: Reply = {"status": status, "action_id": action.action_id}
+    warnings = [warning._asdict() for warning in action.warnings]
+    return {**reply, "warnings": warnings} if warnings else reply
+
+
+def raise_repair_alarms(item: WorklistItem, warnings: Iterable[ReplyWarning]) -> None:
+    """Raise one alarm for each value of the item that was repaired."""
+    repairs: dict[str, list[str]] = defaultdict(list)
+    for warning in warnings:
+        repairs[_keyword_at(warning.path.removeprefix(WORKLIST_ITEM))].append(warning.repair)
+    for keyword, done in repairs.items():
+        ItemAlarm.objects.raise_for(item, ItemAlarm.Kind.REPAIRED, keyword, ", ".join(done))
+
+
+def _keyword_at(path: str) -> str:
+    """Return the DICOM keyword of the value at a path; for a group of values, the group's own name."""
+    field = next((field.name for field in ITEM_FIELDS if field.path == path), "")
+    return next((row.keyword for _, row in rows() if field and row.field == field), path.rpartition(".")[2])
 
 
 def new_identifiers() -> dict[str, str]:

@@ -21,7 +21,7 @@ from dicom.association_policy import NOT_ALLOWED, UNKNOWN_TITLE, AssociationPoli
 from dicom.modality_policy import UNKNOWN, ModalityPolicy
 from dicom.models import Modality
 from worklist.configuration import matching_options, server_config
-from worklist.models import WorklistItem, WorklistQuery
+from worklist.models import ItemAlarm, WorklistItem, WorklistQuery
 from worklist.query.explanation import (
     ITEM,
     MODALITY,
@@ -179,7 +179,7 @@ def _results_from_log(item: WorklistItem, query: WorklistQuery, found: Explanati
     """Yield what else the log holds against the item: its alarms, its arrival, the end of the answer."""
     # An alarm does not say which query it was raised by. It proves nothing against a query that showed the item.
     verdict = Verdict.UNDETERMINED if found.on_the_list else Verdict.NOT_MATCHED
-    for attribute in sorted(alarm.attribute for alarm in item.alarms.all()):
+    for attribute in sorted(each.attribute for each in item.alarms.all() if each.kind == ItemAlarm.Kind.NOT_SHOWN):
         yield RuleResult(attribute, verdict, ILLEGAL_VALUE)
     if found.on_the_list:
         return

@@ -4,16 +4,17 @@ from typing import Any
 
 from django.db import transaction
 
-from core.contract import GatewayAction, Reply, validate
+from core.contract import GatewayAction, Reply, repaired, validate
 from core.correlation import correlated
 from nonprod.manage_emulator import update_status_action
 from worklist.services import CreateWorklistItem, UpdateWorklistItemStatus
 
 
 def action(content: dict[str, Any]) -> GatewayAction:
-    """Return the action after validating it."""
-    validate(content)
-    return GatewayAction(content, content["action_type"], content["action_id"])
+    """Return the action after repairing and validating it."""
+    accepted = repaired(GatewayAction(content, content["action_type"], content["action_id"]))
+    validate(accepted.payload)
+    return accepted
 
 
 def create(content: dict[str, Any]) -> Reply:

@@ -1,0 +1,26 @@
+"""Dismiss an alarm about an item, as a person decides in the admin."""
+
+from django.db import transaction
+from django.utils import timezone
+
+from core.audit import Auditor
+from core.models import AuditLog
+from worklist.models import ItemAlarm
+from worklist.performed_step.exceptions import CannotResolve
+
+
+@transaction.atomic
+def dismiss_alarm(alarm: ItemAlarm, actor: str, note: str) -> None:
+    """Store who dismissed the alarm and why, with an entry about its item in the audit log.
+
+    CannotResolve without a reason, or if somebody else was quicker.
+    """
+    if not note.strip():
+        raise CannotResolve("Give a reason to dismiss an alarm")
+    changes = {"dismissed_at": timezone.now(), "dismissed_by": actor[:150], "note": note[:300]}
+    if not ItemAlarm.objects.open().filter(pk=alarm.pk).update(**changes):
+        raise CannotResolve("Somebody has already dismissed it")
+    subject = f"alarm {alarm.kind} {alarm.attribute}".strip()
+    Auditor(actor).note(
+        AuditLog.Operation.UPDATE, alarm.item, {subject: "open"}, **{subject: f"dismissed: {note[:300]}"}
+    )
