@@ -33,6 +33,7 @@ class ChangesSince:
                     "worklist_status": change.status,
                     "at": change.at.isoformat(),
                     "performed": change.performed,
+                    **({"is_test": True} if change.item.is_test else {}),
                 }
                 for change in page
             ],
