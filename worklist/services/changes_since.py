@@ -37,12 +37,13 @@ class ChangesSince:
 
 def as_reported(change: ItemChange) -> dict[str, Any]:
     """Return a change as Manage learns of it."""
-    return {
+    reported: dict[str, Any] = {
         "accession_number": change.item.accession_number,
         "worklist_status": change.status,
         "at": change.at.isoformat(),
         "performed": change.performed,
     }
+    return {**reported, "is_test": True} if change.item.is_test else reported
 
 
 def _cursor_at(change: ItemChange) -> str:
