@@ -250,7 +250,7 @@ def queries(now: datetime) -> Iterator[Metric]:
 
 def items(now: datetime) -> Iterator[Metric]:
     """Yield today's items by status, and the open items of all days."""
-    today = WorklistItem.objects.order_by().filter(scheduled_date=timezone.localtime(now).date())
+    today = WorklistItem.objects.standing().order_by().filter(scheduled_date=timezone.localtime(now).date())
     counts = dict(today.values_list("status").annotate(found=Count("*")))
     by_status = {status.value: counts.get(status.value, 0) for status in ItemStatus}
     yield _labelled(GaugeMetricFamily, "items_today", "Today's items by status.", "status", by_status)

@@ -54,6 +54,18 @@ ALARMS = {
         "Shown with repaired details",
         "Compare her details at the machine with Manage’s, then dismiss the alarm.",
     ),
+    ItemAlarm.Kind.SENT_AGAIN: AlarmWording(
+        "item_sent_again",
+        Severity.PROBLEM,
+        "On the list again after the examination had begun",
+        "Make sure that she is not imaged twice. If it is to be repeated, dismiss the alarm.",
+    ),
+    ItemAlarm.Kind.ANOTHER_PATIENT: AlarmWording(
+        "item_another_patient",
+        Severity.PROBLEM,
+        "One appointment, two women",
+        "Find out in Manage whose appointment it is, and discontinue the other item there.",
+    ),
 }
 
 

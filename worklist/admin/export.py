@@ -62,4 +62,4 @@ def cell(value: Any) -> str:
 
 def items_on(day: date) -> Iterable[WorklistItem]:
     """The day's items in the order of the clinic."""
-    return WorklistItem.objects.filter(scheduled_date=day).order_by("scheduled_time", "accession_number")
+    return WorklistItem.objects.standing().filter(scheduled_date=day).order_by("scheduled_time", "accession_number")

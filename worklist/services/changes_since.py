@@ -33,6 +33,7 @@ class ChangesSince:
                     "worklist_status": change.status,
                     "at": change.at.isoformat(),
                     "performed": change.performed,
+                    **({"superseded_by": change.superseded_by} if change.superseded_by else {}),
                 }
                 for change in page
             ],
