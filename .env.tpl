@@ -22,8 +22,8 @@
 # RELAY_ECHO_SECONDS=60
 # How many listeners may share the hybrid connection, 1 to 25. An echo may arrive at any of them.
 # RELAY_MAX_LISTENERS=2
-# The age in seconds at which a control channel is replaced, without a gap, if no echo can test it.
-# RELAY_CHANNEL_MAX_AGE_SECONDS=900
+# The age in seconds at which a control channel is replaced, without a gap, if no echo can test it: without the Send right.
+# RELAY_CHANNEL_MAX_AGE_SECONDS=300
 # How long SIGTERM waits for the current senders, in seconds.
 # RELAY_STOP_GRACE_SECONDS=20
 

@@ -85,6 +85,11 @@ class DaemonStatus:
         return _parsed(self.details.get("online_since"))
 
     @property
+    def can_echo(self) -> bool | None:
+        """Return whether the listener sends echoes and has the right to; None when no listener is running."""
+        return self.details.get("echo") not in {"off", "forbidden"} if self.processes else None
+
+    @property
     def last_echo_at(self) -> datetime | None:
         """Return when the last echo came back through the relay."""
         return _parsed(self.details.get("last_echo_at"))

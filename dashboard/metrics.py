@@ -190,6 +190,7 @@ def daemons(now: datetime) -> Iterator[Metric]:
     yield _labelled(
         GaugeMetricFamily, "relay_state", "1 for the state of the best listener, 0 for the others.", "state", states
     )
+    yield from _gauge("relay_echo_possible", "1 when the listener sends echoes and is allowed to.", relay.can_echo)
     echo_age = _age(relay.last_echo_at, now)
     yield from _gauge("relay_last_echo_age_seconds", "Since an echo came back through the relay.", echo_age)
     took = None if relay.last_echo_ms is None else relay.last_echo_ms / 1000

@@ -15,7 +15,7 @@ RANGES: Ranges = {
     "relay.E008": ("RELAY_MAX_WAITING", 0, 10_000, "The senders that may wait to be served. The default is 256."),
     "relay.E009": ("RELAY_ECHO_SECONDS", 0, 3600, "The default is 60 seconds. With 0, no echo is sent."),
     "relay.E010": ("RELAY_MAX_LISTENERS", 1, 25, "The default is 2. Azure Relay allows 25 listeners."),
-    "relay.E011": ("RELAY_CHANNEL_MAX_AGE_SECONDS", 60, 86_400, "The default is 900 seconds."),
+    "relay.E011": ("RELAY_CHANNEL_MAX_AGE_SECONDS", 60, 86_400, "The default is 300 seconds."),
 }
 
 

@@ -37,7 +37,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "RELAY_MAX_WAITING": (int, 256),
     "RELAY_ECHO_SECONDS": (int, 60),
     "RELAY_MAX_LISTENERS": (int, 2),
-    "RELAY_CHANNEL_MAX_AGE_SECONDS": (int, 900),
+    "RELAY_CHANNEL_MAX_AGE_SECONDS": (int, 300),
     "RELAY_STOP_GRACE_SECONDS": (int, 20),
     "MWL_AE_TITLE": (str, "GATEWAY_MWL"),
     "MWL_HOST": (str, ""),

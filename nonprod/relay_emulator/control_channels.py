@@ -20,7 +20,7 @@ from nonprod.relay_emulator.control_messages import (
     RenewToken,
     with_extra_keys,
 )
-from nonprod.relay_emulator.faults import DuplicateAccept, ExtraKeys
+from nonprod.relay_emulator.faults import DropOnPing, DuplicateAccept, ExtraKeys
 from nonprod.relay_emulator.http_messages import Refused, tracking_id
 from nonprod.relay_emulator.port import Connection, is_open
 from nonprod.relay_emulator.service import Service
@@ -137,6 +137,12 @@ class ControlChannels:
 
     async def serve(self, path: str, channel: ControlChannel) -> None:
         """Read a channel until it closes, its token expires, or a new token is refused."""
+
+        def drop_if_asked() -> None:
+            if self.service.faults.take(DropOnPing, path):
+                channel.websocket.transport.abort()
+
+        channel.websocket.on_ping = drop_if_asked
         self.by_path[path].append(channel)
         self.service.increment("listened")
         logger.info("listener connected", extra={"path": path, "listeners": len(self.by_path[path])})

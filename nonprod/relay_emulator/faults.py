@@ -117,6 +117,11 @@ class CutMidFrame(StoredFault):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DropOnPing(StoredFault):
+    """Break a control channel without a close frame as soon as its listener sends a ping."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExtraKeys(StoredFault):
     """Write a message to a listener with keys that are null or not in the protocol, before and between the others."""
 
@@ -131,6 +136,7 @@ FAULTS: Mapping[str, type[Fault]] = {
     "delay": Delay,
     "duplicate_accept": DuplicateAccept,
     "cut_mid_frame": CutMidFrame,
+    "drop_on_ping": DropOnPing,
     "extra_keys": ExtraKeys,
 }
 NAMES: Mapping[type[Fault], str] = {kind: name for name, kind in FAULTS.items()}

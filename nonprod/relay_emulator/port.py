@@ -17,7 +17,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
+from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
@@ -44,6 +44,8 @@ class Connection(ServerConnection):
         self.chosen_subprotocol: Subprotocol | None = None
         #: Chosen during the handshake, and called once the socket is open.
         self.on_open: Callable[[], Awaitable[None]]
+        #: Called for each ping that arrives.
+        self.on_ping: Callable[[], None] = lambda: None
         #: The start of the first request, until it is known whether it asks for an upgrade.
         self._head: bytearray | None = bytearray()
         self._classified: asyncio.Future[None] = self.loop.create_future()
@@ -90,6 +92,11 @@ class Connection(ServerConnection):
         """End a WebSocket; a plain HTTP client may still wait for its response."""
         if not self._stream:
             super().eof_received()
+
+    def process_event(self, event: Event) -> None:
+        super().process_event(event)
+        if isinstance(event, Frame) and event.opcode is Opcode.PING:
+            self.on_ping()
 
     def send_data(self) -> None:
         """Send websockets' pending bytes, or drop them while half open."""

@@ -151,11 +151,11 @@ def listening_on(address: HybridConnectionAddress) -> str:
 
 
 async def open_control_channel(
-    address: HybridConnectionAddress, tokens: TokenProvider, ping: float, now: float
+    address: HybridConnectionAddress, tokens: TokenProvider, ping: float | None, now: float
 ) -> ControlChannel:
     """Open a control channel that sends a ping every `ping` seconds, and ends when one is not answered in that time.
 
-    `now` is Unix seconds. Raises HybridConnectionError.
+    With `ping=None`, it sends none. `now` is Unix seconds. Raises HybridConnectionError.
     """
     token = await fresh_token(tokens, address.audience)
     phase = listening_on(address)

@@ -27,12 +27,13 @@ from .control_protocol import Accept, Event, RendezvousRequest, Request, Unrecog
 from .echo import ECHO_HEADER, EchoProbe, EchoText
 from .failures import HybridConnectionError, Pace
 from .http_request import Respond, not_found, serve_rendezvous_request, serve_request
-from .liveness import EchoOutcome, LivenessPolicy
+from .liveness import EchoOutcome, LivenessPolicy, PingTally
 from .reconnection import ReconnectionPolicy
 from .rendezvous import AnswerFrame, RendezvousPolicy, serve_sender
 from .rendezvous_limit import RendezvousLimit
 from .status import ListenerState, ListenerStatus
 from .tokens import TokenProvider
+from .websocket import pings_sent
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class Listener:
         self._probe = self.echo_text and EchoProbe(self.address, self.tokens, self.echo_text, self.liveness.deadline)
         #: The listener's own echoes do not queue behind senders: a busy channel is not a dead one.
         self._echo_limit = RendezvousLimit()
+        self._pings = PingTally()
         self._opened = 0
         self._readers: dict[ControlChannel, asyncio.Task[None]] = {}
         #: Tasks that a stop waits for, and answers to the listener's own echoes, for which it does not.
@@ -168,7 +170,8 @@ class Listener:
         self._replacement_asked.clear()
         if not self._open_channels():
             logger.info("listener connecting", extra={"namespace": self.address.namespace})
-        channel = await open_control_channel(self.address, self.tokens, self.liveness.ping, self.clock())
+        ping = None if self._pings.forbids_pings(self.liveness) else self.liveness.ping
+        channel = await open_control_channel(self.address, self.tokens, ping, self.clock())
         for former in self._open_channels():
             self._start(former.close(), "closing")
         self._readers[channel] = asyncio.create_task(self._read(channel), name="control-channel")
@@ -189,12 +192,24 @@ class Listener:
         asked = asyncio.create_task(self._replacement_asked.wait(), name="replacement-asked")
         try:
             await asyncio.wait({reader, prover, asked}, return_when=asyncio.FIRST_COMPLETED)
+            self._count_pings(channel, dropped=reader.done())
             if reader.done():
                 reader.result()  # raises if a fault of ours ended it
                 raise HybridConnectionError(listening_on(self.address), channel.failure)
             return prover.result() if prover.done() else Replacement("asked for")
         finally:
             await _cancel(prover, asked)
+
+    def _count_pings(self, channel: ControlChannel, *, dropped: bool) -> None:
+        """Note whether the service dropped the channel at its first ping, as it may do each time."""
+        sent, since_last = pings_sent(channel.websocket)
+        forbidden_before = self._pings.forbids_pings(self.liveness)
+        self._pings = self._pings.after(sent, since_last, self.liveness, dropped=dropped)
+        if self._pings.forbids_pings(self.liveness) and not forbidden_before:
+            reason = (
+                "the service drops the channel each time it is pinged: echoes and replacement must detect a dead one"
+            )
+            logger.warning("no more pings are sent", extra={"reason": reason})
 
     async def _back_off(self, reason: str, delay: float) -> None:
         """Wait before the next attempt. The listener is offline meanwhile, unless the former channel still works."""

@@ -13,6 +13,10 @@ the connected listeners. Four outcomes are possible:
   below `false_alarm`.
 - MISSED: nobody answered in time. One may be a slow network; `max_missed` since the last proof mean dead.
 - FORBIDDEN: the policy has no Send right, so nothing can be proved. The channel is replaced when it is `max_age` old.
+
+Pings can do harm. A service has been seen that drops the channel each time it is pinged (azure-relay-dotnet #103), so
+every channel lives until its first ping. When `max_dropped` channels in a row have ended so, no more pings are sent,
+and echoes and replacement alone find dead channels.
 """
 
 import math
@@ -46,7 +50,13 @@ class LivenessPolicy:
     max_missed: int = 2
     listeners: int = 2
     false_alarm: float = 0.001
-    max_age: float = 900.0
+    max_age: float = 300.0
+    max_dropped: int = 2
+
+    @property
+    def drop_window(self) -> float:
+        """How soon after a ping the channel must end for the ping to be the cause. Seconds."""
+        return self.ping / 4
 
     @property
     def max_elsewhere(self) -> int:
@@ -93,3 +103,23 @@ AFTER: Mapping[EchoOutcome, Callable[[EchoTally], EchoTally]] = {
     EchoOutcome.MISSED: lambda tally: replace(tally, missed=tally.missed + 1),
     EchoOutcome.FORBIDDEN: lambda _: EchoTally(forbidden=True),
 }
+
+
+@dataclass(frozen=True)
+class PingTally:
+    """How many channels in a row the service has dropped at their first ping."""
+
+    dropped: int = 0
+
+    def after(self, pings: int, since_last: float, policy: LivenessPolicy, *, dropped: bool) -> "PingTally":
+        """Return the tally after one more channel, on which so many pings were sent, the last `since_last` seconds ago.
+
+        `dropped` means that the service ended the channel. One that was not pinged, or replaced after one ping, tells
+        nothing.
+        """
+        if pings == 0 or (pings == 1 and not dropped):
+            return self
+        return PingTally(self.dropped + 1 if pings == 1 and since_last <= policy.drop_window else 0)
+
+    def forbids_pings(self, policy: LivenessPolicy) -> bool:
+        return self.dropped >= policy.max_dropped

@@ -8,11 +8,11 @@ the library closes at once.
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -29,6 +29,7 @@ from websockets.exceptions import (
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 from websockets.proxy import get_proxy
+from websockets.typing import DataLike
 from websockets.uri import parse_uri
 
 from .address import is_loopback
@@ -56,6 +57,7 @@ __all__ = [
     "closing",
     "closing_failure",
     "open_websocket",
+    "pings_sent",
     "seconds_behind_service",
     "token_header",
 ]
@@ -80,10 +82,13 @@ class FrameLimit:
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds the peer may take to complete the handshake, and to answer a ping. Pings are sent as often."""
+    """Seconds the peer may take to complete the handshake, and to answer a ping. Pings are sent as often.
+
+    With `ping=None`, none is sent.
+    """
 
     opening: float = 30.0
-    ping: float = 20.0
+    ping: float | None = 20.0
 
 
 NO_LIMIT = FrameLimit()
@@ -111,7 +116,7 @@ class _ConnectWithoutRedirects(connect):
 
 
 class _Connection(ClientConnection):
-    """Sends final messages before it closes on a frame over the limit, and cuts off peers that misbehave.
+    """Counts its pings, sends final messages before it closes on a frame over the limit, and cuts off bad peers.
 
     The frame itself is never held in memory: websockets reads its header, sees its size and calls `protocol.fail`.
     """
@@ -119,9 +124,17 @@ class _Connection(ClientConnection):
     def __init__(self, final_messages: FinalMessages, protocol: ClientProtocol, **options: Any) -> None:
         self._final_messages = final_messages
         self._first_frame = b""
+        self.pings_sent = 0
+        self.last_ping_at = 0.0
         self._fail = protocol.fail
         protocol.fail = self._fail_with_final_messages  # type: ignore[method-assign]
         super().__init__(protocol, **options)
+
+    async def ping(self, data: DataLike | None = None) -> Awaitable[float]:
+        """Send a ping, and note when."""
+        self.pings_sent += 1
+        self.last_ping_at = self.loop.time()
+        return await super().ping(data)
 
     def process_event(self, event: Event) -> None:
         """Keep the first frame; cut off a peer that pings and does not read, or closes and does not disconnect."""
@@ -223,6 +236,12 @@ def seconds_behind_service(websocket: ClientConnection, now: float) -> float:
     """Return how far this machine's clock is behind the service's, from the handshake's Date header; 0 without one."""
     date = websocket.response.headers.get("Date", "") if websocket.response else ""
     return seconds_behind(date, now) or 0.0
+
+
+def pings_sent(websocket: ClientConnection) -> tuple[int, float]:
+    """Return how many pings were sent, and how many seconds ago the last one."""
+    ours = cast(_Connection, websocket)
+    return ours.pings_sent, ours.loop.time() - ours.last_ping_at
 
 
 @asynccontextmanager

@@ -335,8 +335,9 @@ async def make_round_trip(context: ProbeContext) -> str:
     except HybridConnectionError as error:
         if error.status in (401, 403):
             raise NotNeeded(
-                "this policy does not grant Send, and need not: the listener then relies on pings and on the age of "
-                "the channel"
+                "this policy does not grant Send, and need not: as no echo can prove the channel, the listener then "
+                "relies on pings and on the age of the channel, and replaces it every "
+                f"{settings.RELAY_CHANNEL_MAX_AGE_SECONDS} s (RELAY_CHANNEL_MAX_AGE_SECONDS)"
             ) from None
         if error.status != 404:
             raise relay_failure(error, ROUND_TRIP_REMEDIES) from None

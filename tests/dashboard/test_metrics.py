@@ -111,6 +111,12 @@ class TestProcesses:
         assert sample("processes", role="relay_listener") == 2
         assert sample("relay_echo_round_trip_seconds") == 0.25
 
+    @pytest.mark.parametrize(("echo", "possible"), [("", 1), ("here", 1), ("missed", 1), ("forbidden", 0), ("off", 0)])
+    def test_whether_an_echo_can_come_at_all_is_known(self, echo: str, possible: int) -> None:
+        assert sample("relay_echo_possible") is None
+        beat("relay_listener", "online", echo=echo)
+        assert sample("relay_echo_possible") == possible
+
     def test_one_that_has_been_silent_for_long_is_absent(self) -> None:
         beat("relay_listener", "online", seconds_ago=STALE_AFTER.seconds + 1)
         assert (sample("relay_connected"), sample("relay_state", state="absent")) == (0, 1)

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -34,8 +34,8 @@ from worklist.admin.common import (
     link_to,
     summary_of,
 )
-from worklist.admin.export import as_csv, items_on
-from worklist.models import Delivery, WorklistItem, WorklistQuery
+from worklist.admin.export import as_csv, items_on, outcomes
+from worklist.models import Delivery, ItemChange, WorklistItem, WorklistQuery
 from worklist.performed_step.exceptions import CannotResolve, put_item_back
 from worklist.performed_step.item_state import WAITING
 from worklist.services.create_test_item import create_test_item, discontinue_test_item
@@ -49,6 +49,25 @@ class ExportForm(forms.Form):
     """Asks for a day."""
 
     day = forms.DateField(initial=timezone.localdate, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
+
+
+class OutcomesForm(forms.Form):
+    """Asks for a range of days."""
+
+    first = forms.DateField(
+        label="First day", initial=timezone.localdate, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    last = forms.DateField(
+        label="Last day", initial=timezone.localdate, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    with_test_items = forms.BooleanField(label="Test items, too", required=False)
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a range that ends before it begins."""
+        given: dict[str, Any] = super().clean() or {}
+        if {"first", "last"} <= given.keys() and given["last"] < given["first"]:
+            raise forms.ValidationError("The last day is before the first.")
+        return given
 
 
 class TestItemForm(forms.Form):
@@ -262,6 +281,7 @@ class WorklistItemAdmin(RecordAdmin):
     def list_tools(self, request: HttpRequest) -> list[Tool]:
         tools = (
             (EXPORT, "admin:worklist_worklistitem_export", "Export a day's list"),
+            (EXPORT, "admin:worklist_worklistitem_outcomes", "Export outcomes"),
             (MAKE_TEST_ITEM, "admin:worklist_worklistitem_test_item", "Make a test item"),
         )
         return [(reverse(name), text) for permission, name, text in tools if request.user.has_perm(permission)]
@@ -273,6 +293,7 @@ class WorklistItemAdmin(RecordAdmin):
             ("<uuid:pk>/put-back/", self.put_back_view, "put_back"),
             ("<uuid:pk>/take-off/", self.take_off_view, "take_off"),
             ("export/", self.export_view, "export"),
+            ("outcomes/", self.outcomes_view, "outcomes"),
             ("test-item/", self.test_item_view, "test_item"),
         )
         view = self.admin_site.admin_view
@@ -294,6 +315,24 @@ class WorklistItemAdmin(RecordAdmin):
         )
         name = f'attachment; filename="worklist-{day.isoformat()}.csv"'
         return HttpResponse(text, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
+
+    def outcomes_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask for days and send what happened on them, for Manage; as in `export_view`, only a POST exports."""
+        self._require(request, EXPORT)
+        form = OutcomesForm(request.POST if request.method == "POST" else None)
+        if not form.is_valid():
+            explanation = (
+                "For a clinic that the relay does not reach: the file has every change of an item's status on these "
+                "days, as Manage would have learnt it. It contains no patient data. The audit log records that you "
+                "exported it."
+            )
+            return self._form(request, "Export outcomes", form, explanation, "Export as JSON")
+        given = form.cleaned_data
+        days = {"first": given["first"].isoformat(), "last": given["last"].isoformat()}
+        changes = outcomes(given["first"], given["last"], with_test_items=given["with_test_items"])
+        Auditor(actor_of(request)).note(AuditLog.Operation.EXPORT, ItemChange, **days, changes=len(changes))
+        name = f'attachment; filename="outcomes-{days["first"]}-to-{days["last"]}.json"'
+        return JsonResponse({**days, "changes": changes}, headers={"Content-Disposition": name})
 
     def test_item_view(self, request: HttpRequest) -> HttpResponse:
         """Ask for the machine, and make a test item for it."""

@@ -263,6 +263,16 @@ class TestDuplicateAccept:
         assert emulator.counts["accepted"] == 3
 
 
+class TestDropOnPing:
+    async def test_a_channel_breaks_when_it_is_pinged(self, emulator: RelayEmulator) -> None:
+        channel = await listen(emulator)
+        await emulator.inject({"fault": "drop_on_ping"})
+        await channel.ping()
+        assert (await close_of(channel))[0] == 1006
+        await (await (await listen(emulator)).ping())
+        assert await works(emulator)
+
+
 class TestExtraKeys:
     async def test_the_next_message_has_them(self, emulator: RelayEmulator) -> None:
         channel = await listen(emulator)

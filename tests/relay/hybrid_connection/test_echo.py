@@ -92,6 +92,51 @@ class TestDeadChannels:
         assert virtual_time.run(play()) == ["connecting", "online"]
 
 
+class TestDroppedAtPings:
+    def test_after_the_second_drop_no_more_pings_are_sent_and_the_log_says_so_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def play() -> tuple[int, list[str]]:
+            async with proving() as (emulator, address, statuses):
+                await emulator.inject({"fault": "drop_on_ping", "times": None})
+                await statuses.came_back(2, patience=1000)
+                await statuses.until(lambda status: status.echoes >= 20, patience=2000)
+                assert await send(address, KEYS, "a") == "A"
+                return statuses.seen[-1].reconnects, statuses.states
+
+        reconnects, states = virtual_time.run(play())
+        assert reconnects == 2
+        assert states == ["connecting", "online", "offline", "online", "offline", "online"]
+        lines = [record for record in caplog.records if record.msg == "no more pings are sent"]
+        assert len(lines) == 1
+
+    def test_a_dead_channel_is_then_detected_by_its_echo(self) -> None:
+        async def play() -> float:
+            async with proving() as (emulator, _, statuses):
+                await emulator.inject({"fault": "drop_on_ping", "times": None})
+                await statuses.came_back(2, patience=1000)
+                await statuses.until(lambda status: status.reconnects == 2 and status.echo == "here", patience=100)
+                broken_at = virtual_time.now()
+                await emulator.inject({"fault": "half_open"})
+                await statuses.came_back(3, patience=1000)
+                return virtual_time.now() - broken_at
+
+        assert virtual_time.run(play()) <= 150
+
+    def test_without_the_right_to_send_the_channel_is_then_replaced_at_its_maximum_age(self) -> None:
+        async def play() -> tuple[float, list[str]]:
+            async with proving("Listen") as (emulator, _, statuses):
+                await emulator.inject({"fault": "drop_on_ping", "times": None})
+                await statuses.came_back(2, patience=1000)
+                began, seen = virtual_time.now(), len(statuses.seen)
+                await statuses.came_back(4, patience=1000)
+                return virtual_time.now() - began, [status.state for status in statuses.seen[seen:]]
+
+        two_ages, states = virtual_time.run(play())
+        assert 599 <= two_ages < 610
+        assert set(states) == {"online"}
+
+
 class TestRefusedEchoes:
     def test_channels_are_not_replaced_in_a_storm_when_no_echo_gets_through(self) -> None:
         async def play() -> int:
@@ -116,7 +161,7 @@ class TestWithoutTheRightToSend:
                 return virtual_time.now() - began, statuses.states
 
         age, states = virtual_time.run(play())
-        assert 899 <= age < 905
+        assert 299 <= age < 305
         assert states == ["connecting", "online"]
 
 

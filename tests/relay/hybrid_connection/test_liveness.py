@@ -4,7 +4,7 @@ from functools import reduce
 
 import pytest
 
-from relay.hybrid_connection.liveness import EchoOutcome, EchoTally, LivenessPolicy
+from relay.hybrid_connection.liveness import EchoOutcome, EchoTally, LivenessPolicy, PingTally
 
 POLICY = LivenessPolicy()
 HERE, ELSEWHERE, MISSED, FORBIDDEN = EchoOutcome
@@ -36,6 +36,28 @@ class TestReasonDead:
 
     def test_an_echo_that_arrives_here_resets_the_tally(self) -> None:
         assert tally(*[ELSEWHERE] * 9, HERE, ELSEWHERE) == EchoTally(elsewhere=1)
+
+
+class TestPings:
+    @staticmethod
+    def after(*channels: tuple[int, float, bool]) -> bool:
+        """Return whether pings are forbidden after channels: pings sent, seconds since the last, whether dropped."""
+        tally = PingTally()
+        for pings, since_last, dropped in channels:
+            tally = tally.after(pings, since_last, POLICY, dropped=dropped)
+        return tally.forbids_pings(POLICY)
+
+    def test_two_channels_dropped_at_their_first_ping_forbid_more(self) -> None:
+        assert not self.after((1, 0.1, True))
+        assert self.after((1, 0.1, True), (1, 0.1, True))
+
+    @pytest.mark.parametrize("between", [(0, 20, True), (0, 300, False), (1, 0.1, False)])
+    def test_a_channel_that_tells_nothing_of_pings_changes_nothing(self, between: tuple[int, float, bool]) -> None:
+        assert self.after((1, 0.1, True), between, (1, 0.1, True))
+
+    @pytest.mark.parametrize("between", [(2, 0.1, True), (1, 6, True), (15, 3, False)])
+    def test_a_channel_that_outlived_a_ping_resets_the_count(self, between: tuple[int, float, bool]) -> None:
+        assert not self.after((1, 0.1, True), between, (1, 0.1, True))
 
 
 class TestNextEchoIn:

@@ -380,6 +380,7 @@ class TestRoundTrip:
         assert report.marks == "✓✓✓–✓✓✓✓–"
         assert "this policy does not grant Send, and need not" in report.finding("round trip")
         assert "relies on pings and on the age of the channel" in report.finding("round trip")
+        assert "replaces it every 300 s (RELAY_CHANNEL_MAX_AGE_SECONDS)" in report.finding("round trip")
 
     async def test_a_listener_that_does_not_join_the_rendezvous(self, relay: RelayEmulator) -> None:
         relay.service.timeouts = replace(relay.service.timeouts, rendezvous=0.05)
