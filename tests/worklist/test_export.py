@@ -52,6 +52,13 @@ class TestTheFile:
         assert [row[0] for row in rows] == ["Accession Number", "ACC0", "ACC1"]
         assert "O'BRIEN-ŁUKASZ^ZOË" in rows[2]
 
+    def test_has_test_items_only_if_they_are_asked_for(self, clinic: Client, item: WorklistItem) -> None:
+        WorklistItemFactory.create(accession_number="TEST1", is_test=True)
+        assert [row[:2] for row in exported(clinic)[1:]] == [["ACC1", "False"]]
+        response = clinic.post(EXPORT, {"day": "2026-11-23", "with_test_items": "on"})
+        rows = list(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
+        assert [row[:2] for row in rows] == [["Accession Number", "Test Item"], ["ACC1", "False"], ["TEST1", "True"]]
+
     def test_begins_with_a_byte_order_mark_for_excel(self, clinic: Client) -> None:
         assert clinic.post(EXPORT, {"day": "2026-11-23"}).content.startswith(b"\xef\xbb\xbf")
 

@@ -23,6 +23,7 @@ BLANK = ("\t", "\r", "\n")
 #: Column title → field.
 WORK = {
     "Accession Number": "accession_number",
+    "Test Item": "is_test",
     "Status": "status",
     "Date": "scheduled_date",
     "Time": "scheduled_time",
@@ -64,9 +65,11 @@ def cell(value: Any) -> str:
     return f"'{text}" if text.startswith(BLANK) else text
 
 
-def items_on(day: date) -> Iterable[WorklistItem]:
+def items_on(day: date, *, with_test_items: bool = False) -> Iterable[WorklistItem]:
     """The day's items in the order of the clinic."""
-    return WorklistItem.objects.standing().filter(scheduled_date=day).order_by("scheduled_time", "accession_number")
+    standing = WorklistItem.objects.standing()
+    items = standing if with_test_items else standing.of_patients()
+    return items.filter(scheduled_date=day).order_by("scheduled_time", "accession_number")
 
 
 def outcomes(first: date, last: date, *, with_test_items: bool) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from core.admin import RecordAdmin, Tool, actor_of, admin_url
 from core.audit import Auditor
@@ -43,12 +43,14 @@ from worklist.services.explain_query import explain_query, latest_queries, logge
 
 #: How many other items of an appointment a page names.
 MOST_OTHERS = 20
+TEST_MARK = mark_safe('<strong class="test-mark">Test, no patient</strong>')
 
 
 class ExportForm(forms.Form):
     """Asks for a day."""
 
     day = forms.DateField(initial=timezone.localdate, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
+    with_test_items = forms.BooleanField(label="Include test items", required=False)
 
 
 class OutcomesForm(forms.Form):
@@ -73,7 +75,7 @@ class OutcomesForm(forms.Form):
 class TestItemForm(forms.Form):
     """Asks for the machine that a test item is for."""
 
-    ANY_MACHINE = "any machine"
+    TEST_MACHINES = "test machines"
 
     station_ae_title = forms.ChoiceField(label="Machine", required=False)
     modality = forms.ChoiceField(
@@ -83,9 +85,9 @@ class TestItemForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        allowed = Modality.objects.filter(is_allowed=True)
+        allowed = Modality.objects.filter(is_allowed=True, is_test_machine=False)
         machines = [(each.ae_title, f"{each.ae_title} {each.name}".strip()) for each in allowed]
-        self.fields["station_ae_title"].choices = [("", self.ANY_MACHINE), *machines]  # type: ignore[attr-defined]
+        self.fields["station_ae_title"].choices = [("", self.TEST_MACHINES), *machines]  # type: ignore[attr-defined]
 
 
 @admin.register(WorklistItem)
@@ -105,6 +107,7 @@ class WorklistItemAdmin(RecordAdmin):
 
     list_display = (
         "accession_number",
+        "test_mark",
         "status",
         "scheduled_date",
         "scheduled_time",
@@ -132,7 +135,22 @@ class WorklistItemAdmin(RecordAdmin):
     found_by = ("accession_number",)
     actions = ("explain",)
     fieldsets = (
-        (None, {"fields": ("accession_number", "status", "chain", "alarms", "received_actions", "correlation_id")}),
+        (
+            None,
+            {
+                "fields": (
+                    "accession_number",
+                    "test_mark",
+                    "proves_ae_title",
+                    "status",
+                    "arrived_at",
+                    "chain",
+                    "alarms",
+                    "received_actions",
+                    "correlation_id",
+                )
+            },
+        ),
         ("On the machines' lists", {"fields": ("shown_to", "left_out", "query_links")}),
         ("Performed", {"fields": ("cloud_status", "performed_steps", "exceptions", "put_back_button")}),
         (
@@ -178,6 +196,11 @@ class WorklistItemAdmin(RecordAdmin):
         ),
         ("Record", {"fields": ("created_at", "updated_at")}),
     )
+
+    @admin.display(description="test", empty_value="")
+    def test_mark(self, item: WorklistItem) -> SafeString | None:
+        """Mark a test item, in words and in a colour of its own."""
+        return TEST_MARK if item.is_test else None
 
     @admin.display(description="received actions")
     def received_actions(self, item: WorklistItem) -> SafeString:
@@ -309,7 +332,8 @@ class WorklistItemAdmin(RecordAdmin):
             return self._form(request, "Export a day's list", form, explanation, "Export as CSV")
         day = form.cleaned_data["day"]
         with_persons = request.user.has_perm(VIEW_PATIENT_DATA)
-        text, rows = as_csv(items_on(day), with_persons=with_persons)
+        with_test_items = form.cleaned_data["with_test_items"]
+        text, rows = as_csv(items_on(day, with_test_items=with_test_items), with_persons=with_persons)
         Auditor(actor_of(request)).note(
             AuditLog.Operation.EXPORT, WorklistItem, day=day.isoformat(), rows=rows, with_persons=with_persons
         )
@@ -340,13 +364,14 @@ class WorklistItemAdmin(RecordAdmin):
         form = TestItemForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
             explanation = (
-                "A test item is scheduled for now, for TEST^ITEM with NHS number 999 999 9999, who is clearly not a "
-                "woman. The machines show it until it is performed, or until you take it off the list on its page."
+                "A test item is scheduled for now, for ZZTEST^NOT A PATIENT with NHS number 999 999 9999. The test "
+                "machines show it, and so does the one machine that you choose. It stays until it is performed, until "
+                "you take it off the list on its page, or for an hour."
             )
             return self._form(request, "Make a test item", form, explanation, "Make the test item")
         given = form.cleaned_data
         item = create_test_item(given["station_ae_title"], given["modality"], actor_of(request))
-        machine = given["station_ae_title"] or TestItemForm.ANY_MACHINE
+        machine = given["station_ae_title"] or f"the {TestItemForm.TEST_MACHINES}"
         messages.success(request, f"{item} is on the list of {machine}. Take it off when you have seen it there.")
         return redirect("admin:worklist_worklistitem_change", item.pk)
 

@@ -37,13 +37,14 @@ class ChangesSince:
 
 def as_reported(change: ItemChange) -> dict[str, Any]:
     """Return a change as Manage learns of it."""
-    return {
+    reported: dict[str, Any] = {
         "accession_number": change.item.accession_number,
         "worklist_status": change.status,
         "at": change.at.isoformat(),
         "performed": change.performed,
         **({"superseded_by": change.superseded_by} if change.superseded_by else {}),
     }
+    return {**reported, "is_test": True} if change.item.is_test else reported
 
 
 def _cursor_at(change: ItemChange) -> str:

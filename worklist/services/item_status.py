@@ -32,6 +32,8 @@ class WorklistItemStatus:
         }
         if item != asked_for:
             reply["superseded_by"] = item.accession_number
+        if item.is_test:
+            reply["is_test"] = True
         return reply if action.action_id is None else {**reply, "action_id": action.action_id}
 
 
