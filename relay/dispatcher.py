@@ -160,8 +160,10 @@ class Dispatcher:
             with borrowed_connection():
                 return Answer.from_reply(self.probes[action.action_type](action), "probed")
         if "action_id" not in action.payload:
-            # Validation refuses it, unless its type needs no id. It cannot be recorded without one.
-            return Answer.from_reply(self._validated_handler(action)(action), "executed")
+            # Validation refuses it, unless doing it twice is doing it once. It cannot be recorded without an id.
+            self._validated_handler(action)
+            with self.database_limit.slot(), borrowed_connection(), transaction.atomic():
+                return self.execute(action)
         return self._answer_once(action, received)
 
     def _answer_once(self, action: GatewayAction, received: ReceivedFrame) -> Answer:
