@@ -250,12 +250,13 @@ def queries(now: datetime) -> Iterator[Metric]:
 
 
 def items(now: datetime) -> Iterator[Metric]:
-    """Yield today's items by status, and the open items of all days."""
-    today = WorklistItem.objects.order_by().filter(scheduled_date=timezone.localtime(now).date())
+    """Yield today's items by status, and the open items of all days; test items are not counted."""
+    patients = WorklistItem.objects.of_patients()
+    today = patients.order_by().filter(scheduled_date=timezone.localtime(now).date())
     counts = dict(today.values_list("status").annotate(found=Count("*")))
     by_status = {status.value: counts.get(status.value, 0) for status in ItemStatus}
     yield _labelled(GaugeMetricFamily, "items_today", "Today's items by status.", "status", by_status)
-    yield from _gauge("items_open", "Items of any day that have not been imaged.", WorklistItem.objects.open().count())
+    yield from _gauge("items_open", "Items of any day that have not been imaged.", patients.open().count())
     alarms = ItemAlarm.objects.open().not_shown().of_open_items_from(timezone.localtime(now).date())
     unshowable = alarms.values("item").distinct().count()
     yield from _gauge("items_unshowable", "Open items of today or later that cannot be sent to a modality.", unshowable)

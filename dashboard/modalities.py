@@ -50,6 +50,7 @@ class ModalityActivity:
     room: str
     is_known: bool
     is_allowed: bool
+    is_test: bool
     last_query: datetime | None
     waiting: int
     waiting_for_any: int
@@ -113,6 +114,7 @@ def modality_activity(modalities: Iterable[Modality], now: datetime) -> tuple[Mo
             room="",
             is_known=False,
             is_allowed=True,
+            is_test=False,
             last_query=max(moments),
             waiting=len(times[title]),
             waiting_for_any=0,
@@ -129,6 +131,8 @@ def _known(
     modality: Modality, latest: list[datetime], times: Mapping[str, list[datetime]], now: datetime
 ) -> ModalityActivity:
     last: datetime | None = getattr(modality, "last_query_at", None)
+    if modality.is_test_machine:
+        times = defaultdict(list)  # no woman waits for it
     own, for_any = times[modality.ae_title], times[ANY_MACHINE] if modality.is_allowed else []
     waiting = [*own, *for_any]
     hours = Hours(min(waiting), max(waiting)) if waiting else None
@@ -139,12 +143,15 @@ def _known(
         words = "Not allowed to connect"
     else:
         words = "Working" if last else "No query yet"
+    if modality.is_test_machine:
+        words = f"Test machine: {words[0].lower()}{words[1:]}"
     return ModalityActivity(
         ae_title=modality.ae_title,
         name=modality.name,
         room=modality.room,
         is_known=True,
         is_allowed=modality.is_allowed,
+        is_test=modality.is_test_machine,
         last_query=last,
         waiting=len(own),
         waiting_for_any=len(for_any),
@@ -156,7 +163,7 @@ def _known(
 def _waiting_times(today: date) -> Mapping[str, list[datetime]]:
     """Return, by station AE title, when today's women who have not been imaged are scheduled."""
     times: dict[str, list[datetime]] = defaultdict(list)
-    items = WorklistItem.objects.open().filter(scheduled_date=today)
+    items = WorklistItem.objects.of_patients().open().filter(scheduled_date=today)
     for title, at in items.values_list("station_ae_title", "scheduled_time"):
         times[title].append(timezone.make_aware(datetime.combine(today, at)))
     return times
@@ -188,7 +195,7 @@ def modality_concerns(now: datetime) -> Iterator[Concern]:
         one_by_one=True,
     )
     unknown = [each for each in activities if not each.is_known]
-    if settings.MWL_UNKNOWN_AE_TITLES == "accept" or len(unknown) == len(activities):
+    if settings.MWL_UNKNOWN_AE_TITLES == "accept" or not any(each.is_known and not each.is_test for each in activities):
         return
     yield Concern(
         key="unknown_ae_title",

@@ -49,7 +49,7 @@ STAGE_WORDS = {
 
 @dataclass(frozen=True)
 class PatientRow:
-    """One woman. `detail` tells when and where; `problem` is the attribute that keeps her off the machines' lists."""
+    """One woman, or a test item. `detail` tells when and where; `problem` keeps her off the machines' lists."""
 
     item_id: UUID
     accession_number: str
@@ -58,6 +58,7 @@ class PatientRow:
     stage: Stage
     detail: str = ""
     problem: str = ""
+    is_test: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,13 @@ class Room:
     @property
     def counts(self) -> dict[Stage, int]:
         """Return the number of women in each stage, in the order of the stages."""
-        found = Counter(row.stage for row in self.rows)
+        found = Counter(row.stage for row in self.rows if not row.is_test)
         return {stage: found[stage] for stage in Stage}
+
+    @property
+    def total(self) -> int:
+        """Return the number of women."""
+        return sum(self.counts.values())
 
     @property
     def open(self) -> int:
@@ -124,8 +130,11 @@ def name_for_people(name: str) -> str:
 
 
 def todays_rooms(modalities: Iterable[Modality], today: date) -> tuple[Room, ...]:
-    """Return every room with a machine or with women today, by name; women for any room come last."""
-    room_of = {modality.ae_title: modality.room or modality.ae_title for modality in modalities}
+    """Return every room with a machine or with women today, by name; women for any room come last.
+
+    A test machine makes no room.
+    """
+    room_of = {each.ae_title: each.room or each.ae_title for each in modalities if not each.is_test_machine}
     modalities_of: dict[str, list[str]] = defaultdict(list)
     for ae_title, room in room_of.items():
         modalities_of[room].append(ae_title)
@@ -146,6 +155,7 @@ def _rows(today: date) -> Iterable[tuple[str, PatientRow]]:
         "status",
         "station_ae_title",
         "arrived_at",
+        "is_test",
         named=True,
     )
     alarms = dict(
@@ -164,6 +174,7 @@ def _rows(today: date) -> Iterable[tuple[str, PatientRow]]:
                 name=name_for_people(item.patient_name),
                 stage=stage,
                 detail=_detail(stage, deliveries.get(item.id), step, item.arrived_at),
+                is_test=item.is_test,
                 problem=alarms.get(item.id, "") if stage in OPEN_STAGES else "",
             ),
         )

@@ -34,9 +34,9 @@ class ModalityDirectory:
         return (self._fresh() or {}).get(ae_title, UNKNOWN)
 
     def count(self) -> int | None:
-        """The number of configured modalities; None as long as they have never been read."""
+        """The number of configured modalities, without test machines; None as long as they have never been read."""
         policies = self._fresh()
-        return None if policies is None else len(policies)
+        return None if policies is None else sum(not policy.is_test_machine for policy in policies.values())
 
     def _fresh(self) -> dict[str, ModalityPolicy] | None:
         with self._lock:

@@ -1,10 +1,13 @@
-"""Show received actions, and let a person have a failed one executed again."""
+"""Show received actions, and let a person have a failed one executed again, or those of a file executed."""
 
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -18,14 +21,41 @@ from django.utils.safestring import SafeString
 from core.admin import RecordAdmin, Tool, actor_of
 from core.database import UNAVAILABLE, DatabaseBusy
 from core.large_tables import IndexedValuesFilter, on_a_day
+from core.wording import count_of
+from relay.action_files import BadFile, Line, check, execute, frames_in
 from relay.configuration import configured_dispatcher
 from relay.models import FAILURES, ReceivedAction, Reprocessing, Resend
 from relay.reprocessing import CannotReprocess, execute_again, why_not
 
 VIEW_PAYLOAD = "relay.view_payload"
 REPROCESS = "relay.reprocess_action"
+IMPORT = "relay.import_actions"
+#: The confirmation sends the actions as text, of which Django takes no more (DATA_UPLOAD_MAX_MEMORY_SIZE).
+MAX_FILE_BYTES = 2_000_000
 #: The parts of a refusal's message that quote the sender.
 QUOTED = re.compile(r"'[^']*'|(?<=Unsupported action: ).*", re.DOTALL)
+
+
+class ActionFileField(forms.FileField):
+    """A file of actions, whose cleaned value is the list of their frames."""
+
+    def clean(self, data: Any, initial: Any = None) -> list[str]:
+        file = super().clean(data, initial)
+        if file.size > MAX_FILE_BYTES:
+            raise forms.ValidationError("The file has more than 2 MB: divide it.")
+        try:
+            frames = frames_in(file.read())
+        except BadFile as reason:
+            raise forms.ValidationError(f"The file {reason}.") from None
+        if not frames:
+            raise forms.ValidationError("The file contains no action.")
+        return frames
+
+
+class ImportForm(forms.Form):
+    """Asks for a file of actions."""
+
+    file = ActionFileField(help_text="JSON: a list of actions, as Manage would send them.")
 
 
 class ResendInline(admin.StackedInline):  # type: ignore[type-arg]
@@ -160,10 +190,22 @@ class ReceivedActionAdmin(RecordAdmin):
         for action in actions.order_by("received_at"):
             _execute_again(request, action)
 
+    def list_tools(self, request: HttpRequest) -> list[Tool]:
+        """Offer to import actions from a file."""
+        address = reverse("admin:relay_receivedaction_import")
+        return [(address, "Import actions")] if self.has_import_permission(request) else []
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request) and bool(request.user.has_perm(IMPORT))
+
     def get_urls(self) -> list[URLPattern]:
-        """Add the page that asks for confirmation."""
-        view = self.admin_site.admin_view(self.reprocess_view)
-        return [path("<uuid:pk>/reprocess/", view, name="relay_receivedaction_reprocess"), *super().get_urls()]
+        """Add the pages that ask for a confirmation and for a file."""
+        view = self.admin_site.admin_view
+        return [
+            path("<uuid:pk>/reprocess/", view(self.reprocess_view), name="relay_receivedaction_reprocess"),
+            path("import/", view(self.import_view), name="relay_receivedaction_import"),
+            *super().get_urls(),
+        ]
 
     def reprocess_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Ask for confirmation on GET; execute the action again on POST."""
@@ -182,6 +224,32 @@ class ReceivedActionAdmin(RecordAdmin):
         }
         return TemplateResponse(request, "admin/relay/reprocess.html", context)
 
+    def import_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask for a file; check it and show what would happen; when that is confirmed, execute the actions.
+
+        The page holds the actions between the two steps, so that no patient data is stored for actions that are never
+        executed.
+        """
+        if not self.has_import_permission(request):
+            raise PermissionDenied
+        context: dict[str, Any] = {"title": "Import actions", "opts": self.opts, "form": ImportForm()}
+        try:
+            if "actions" in request.POST:
+                lines = execute(configured_dispatcher(), frames_in(request.POST["actions"].encode()), actor_of(request))
+                context |= {"title": "Imported actions", "done": True, **_summary(lines)}
+            elif request.method == "POST":
+                context["form"] = form = ImportForm(request.POST, request.FILES)
+                if form.is_valid():
+                    frames = form.cleaned_data["file"]
+                    lines = check(configured_dispatcher(), frames)
+                    context |= {"title": "Check the actions", "actions": f"[{','.join(frames)}]", **_summary(lines)}
+        except BadFile as reason:
+            messages.error(request, f"The form {reason}.")
+        except (*UNAVAILABLE, DatabaseBusy):
+            messages.error(request, "The database is not available. Try again later: no action is executed twice.")
+        context |= self.admin_site.each_context(request)
+        return TemplateResponse(request, "admin/relay/import.html", context)
+
 
 def _execute_again(request: HttpRequest, action: ReceivedAction) -> None:
     """Execute again, and show the outcome. Show a refusal's code only: its message may quote patient data."""
@@ -197,6 +265,18 @@ def _execute_again(request: HttpRequest, action: ReceivedAction) -> None:
             messages.error(request, f"{action} was executed again and failed again: {outcome}.")
         else:
             messages.success(request, f"{action} was executed again: {outcome}.")
+
+
+def _summary(lines: Sequence[Line]) -> dict[str, Any]:
+    """Count what the table of an import shows: all actions, the refused ones, and the others by their day."""
+    accepted = Counter(line.day for line in lines if not line.refused)
+    days = sorted((day, number) for day, number in accepted.items() if day)
+    return {
+        "lines": lines,
+        "counted": count_of(len(lines), "action"),
+        "refused": sum(line.refused for line in lines),
+        "days": [*days, *([(None, accepted[None])] if accepted[None] else [])],
+    }
 
 
 def _reply(text: str) -> SafeString:

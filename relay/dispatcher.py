@@ -13,7 +13,7 @@ If a process dies before the commit, nothing has happened; after it, the sender'
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from django.db import transaction
@@ -87,25 +87,18 @@ class Dispatcher:
     database_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(at_once=8, wait_seconds=10))
 
     def dispatch(self, frame: str | bytes, connection: str, correlation: str = "") -> str:
-        """Return the reply to one frame. It never raises: every failure gets a reply.
+        """Return the reply to one frame as text; see `answer`."""
+        return self.answer(frame, connection, correlation).text
+
+    def answer(self, frame: str | bytes, connection: str, correlation: str = "") -> Answer:
+        """Answer one frame. It never raises: every failure gets a reply.
 
         `connection` says where the frame came from and is stored with the action; `correlation` is its correlation id,
         and a new one is made if it is empty.
         """
         received = ReceivedFrame(frame, connection, time.monotonic())
         with correlated(correlation or new_correlation_id()), span("action") as traced:
-            action = None
-            try:
-                action = GatewayAction.from_payload(parse(frame))
-                answer = self._answer(action, received)
-            except ActionRefused as refusal:
-                answer = Answer.from_refusal(refusal, action)
-            except (*UNAVAILABLE, DatabaseBusy) as error:
-                logger.error("database unavailable", extra={"error": type(error).__name__})
-                answer = Answer.from_refusal(_temporarily_unavailable(), action)
-            except Exception:  # the outermost edge of a frame
-                logger.exception("dispatching failed")
-                answer = Answer.from_refusal(_internal_error(), action)
+            action, answer = self._action_and_answer(received)
             fields: dict[str, str | int | None] = {
                 "action_id": action.action_id if action else None,
                 "action_type": action.action_type if action and self._supports(action) else UNSUPPORTED,
@@ -116,7 +109,18 @@ class Dispatcher:
             }
             traced.set(**fields)
             logger.info("action answered", extra=fields)
-            return answer.text
+            return answer
+
+    def rehearse(self, frames: Iterable[str]) -> list[Answer]:
+        """Return the answers to these frames, one after the other, and undo everything that they have done.
+
+        Nothing is logged, and no row is left. Raises a database error of the transaction itself.
+        """
+        with correlated(new_correlation_id()), transaction.atomic():
+            received = (ReceivedFrame(frame, "rehearsal", time.monotonic()) for frame in frames)
+            answers = [self._action_and_answer(each)[1] for each in received]
+            transaction.set_rollback(True)
+        return answers
 
     def execute(self, action: GatewayAction) -> Answer:
         """Repair and validate the action, and run its handler in a savepoint: if it fails, its effects are undone and
@@ -136,14 +140,30 @@ class Dispatcher:
             logger.exception("handler failed", extra={"action_type": action.action_type})
             return Answer.from_refusal(_internal_error(), action)
 
+    def _action_and_answer(self, received: ReceivedFrame) -> tuple[GatewayAction | None, Answer]:
+        action = None
+        try:
+            action = GatewayAction.from_payload(parse(received.frame))
+            return action, self._answer(action, received)
+        except ActionRefused as refusal:
+            return action, Answer.from_refusal(refusal, action)
+        except (*UNAVAILABLE, DatabaseBusy) as error:
+            logger.error("database unavailable", extra={"error": type(error).__name__})
+            return action, Answer.from_refusal(_temporarily_unavailable(), action)
+        except Exception:  # the outermost edge of a frame
+            logger.exception("dispatching failed")
+            return action, Answer.from_refusal(_internal_error(), action)
+
     def _answer(self, action: GatewayAction, received: ReceivedFrame) -> Answer:
         if action.action_type in self.probes:
             validate(action.payload)
             with borrowed_connection():
                 return Answer.from_reply(self.probes[action.action_type](action), "probed")
         if "action_id" not in action.payload:
-            # Validation refuses it, unless its type needs no id. It cannot be recorded without one.
-            return Answer.from_reply(self._validated_handler(action)(action), "executed")
+            # Validation refuses it, unless doing it twice is doing it once. It cannot be recorded without an id.
+            self._validated_handler(action)
+            with self.database_limit.slot(), borrowed_connection(), transaction.atomic():
+                return self.execute(action)
         return self._answer_once(action, received)
 
     def _answer_once(self, action: GatewayAction, received: ReceivedFrame) -> Answer:

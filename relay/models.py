@@ -21,7 +21,7 @@ class ReceivedAction(BaseModel):
     payload = models.TextField(help_text="The frame as received.")
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the payload with its keys sorted.")
     connection = models.CharField(
-        max_length=200, help_text="The hybrid connection and rendezvous, or the file and the position in it."
+        max_length=200, help_text="The hybrid connection and rendezvous, or the file or import and the position in it."
     )
     correlation_id = models.CharField(max_length=64, db_index=True)
     received_at = models.DateTimeField(db_index=True)
@@ -43,6 +43,7 @@ class ReceivedAction(BaseModel):
         permissions = (
             ("view_payload", "Can see the payload of an action, which has patient data"),
             ("reprocess_action", "Can have an action that failed executed again"),
+            ("import_actions", "Can have the actions in a file executed"),
         )
 
     def __str__(self) -> str:

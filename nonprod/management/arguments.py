@@ -12,13 +12,16 @@ LOOPBACK = "127.0.0.1"
 
 
 def add_modality_arguments(
-    parser: ArgumentParser, host: str = LOOPBACK, calling: str = "AE title of the modality"
+    parser: ArgumentParser,
+    host: str = LOOPBACK,
+    calling: str = "MAMMO1",
+    what: str = "AE title of the modality",
 ) -> None:
-    """Add --host, --port, --called and --calling; `calling` is the help text of --calling."""
+    """Add --host, --port, --called and --calling, the last with this default; `what` is its help text."""
     parser.add_argument("--host", default=host, help="address of the worklist server")
     parser.add_argument("--port", type=int, default=settings.MWL_PORT)
     parser.add_argument("--called", default=settings.MWL_AE_TITLE, help="AE title of the worklist server")
-    parser.add_argument("--calling", default="MAMMO1", help=calling)
+    parser.add_argument("--calling", default=calling, help=what)
 
 
 def modality_of(options: Mapping[str, Any]) -> ModalityEmulator:

@@ -7,16 +7,18 @@ retries a failed request a few times with growing pauses, then gives up. Its log
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from core.audit import Auditor
 from core.contract import ItemStatus
 from core.correlation import correlated
 from core.database import borrowed_connection
+from dicom.models import Modality
 from nonprod.modality_emulator.modality import ModalityEmulator, PerformedStep, RequestFailed
 from nonprod.modality_emulator.worklist_queries import step_query
 from relay.models import ReceivedAction
@@ -38,6 +40,14 @@ def waiting_items() -> list[WorklistItem]:
     )
     numbers = list(actions.values_list("accession_number", flat=True))
     return list(WorklistItem.objects.filter(accession_number__in=numbers, status=ItemStatus.SCHEDULED))
+
+
+@transaction.atomic
+def register_test_machine(ae_title: str) -> None:
+    """Mark this AE title as a test machine: the gateway shows test items to no other."""
+    modality = Modality(ae_title=ae_title, name="Modality emulator", is_test_machine=True)
+    if not Auditor("nonprod").create_unless_known(modality):
+        Auditor("nonprod").update(Modality.objects.get(ae_title=ae_title), is_test_machine=True)
 
 
 @dataclass
@@ -117,9 +127,7 @@ class Worker:
         self.tasks = {key: task for key, task in self.tasks.items() if key in waiting or not task.is_over}
         for key, item in waiting.items():
             if key not in self.tasks:
-                # Query as the item's own station: the gateway may not show the item to another.
-                modality = replace(self.modality, ae_title=item.station_ae_title or self.modality.ae_title)
-                self.tasks[key] = Task(item, modality, self.clock())
+                self.tasks[key] = Task(item, self.modality, self.clock())
 
     def _continue(self, task: Task) -> None:
         """Send the task's next request, and log the result."""

@@ -1,6 +1,8 @@
 """No page breaks a rule of WCAG 2.2 AA that a program can hold it against, wide or narrow, light or dark."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -9,6 +11,7 @@ from nonprod.modality_emulator import ModalityEmulator, step_query
 from tests.browser.axe import violations
 from tests.browser.people import BRIEN, FEATHERSTONE, GARCIA, NGUYEN, OKAFOR, SMITH, Clinic, start
 from tests.browser.windows import DESKTOP, PHONE, Windows
+from tests.factories import payload
 from tests.system.conftest import Gateway
 
 pytestmark = pytest.mark.once
@@ -29,8 +32,10 @@ ADMIN = (
     (f"{ITEMS}?status=COMPLETED", LIST, "text=latest queries, and why", "#content-main tbody a"),
     (f"{ITEMS}?status=DISCONTINUED", LIST, "text=Put back on the list"),
     (f"{ITEMS}export/",),
+    (f"{ITEMS}outcomes/",),
     (f"{ITEMS}test-item/",),
     (ACTIONS,),
+    (f"{ACTIONS}import/",),
     (f"{ACTIONS}?result=failed", LIST),
     (f"{ACTIONS}?result=failed", LIST, "text=Timeline"),
     (f"{ACTIONS}?result=failed", LIST, "text=Execute again"),
@@ -93,6 +98,23 @@ class TestPages:
             with windows.inspected():
                 found[way] = broken(page, axe)
         assert {way: lines for way, lines in found.items() if lines} == {}
+
+    def test_no_rule_is_broken_where_a_file_of_actions_is_checked_and_executed(
+        self, windows: Windows, axe: str, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "actions.json"
+        file.write_text(json.dumps([payload(), payload(scheduled__date="soon"), {"action_type": "echo"}]))
+        page = windows.open("admin")
+        page.goto(f"{ACTIONS}import/")
+        page.get_by_label("File").set_input_files(file)
+        page.get_by_role("button", name="Check the file").click()
+        expect(page.get_by_text("Nothing has been executed yet")).to_be_visible()
+        with windows.inspected():
+            assert broken(page, axe) == []
+        page.get_by_role("button", name="Execute the actions").click()
+        expect(page.get_by_text("The actions have been executed")).to_be_visible()
+        with windows.inspected():
+            assert broken(page, axe) == []
 
     def test_no_rule_is_broken_where_a_login_is_refused(self, windows: Windows, axe: str) -> None:
         page = windows.open()

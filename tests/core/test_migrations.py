@@ -25,6 +25,7 @@ class TestMigrations:
             "resolve_mppsexception",
             "dismiss_itemalarm",
             "export_worklist",
+            "import_actions",
         }
         assert {name for name in support if not name.startswith("view_")} == {"reprocess_action", "make_test_item"}
 

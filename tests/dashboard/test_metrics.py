@@ -247,6 +247,7 @@ class TestWorklist:
         create(scheduled_date=timezone.localdate())
         create(scheduled_date=timezone.localdate(), status="COMPLETED")
         create(scheduled_date=timezone.localdate() - timedelta(days=1))
+        create(scheduled_date=timezone.localdate(), is_test=True)
         assert sample("items_today", status="SCHEDULED") == sample("items_today", status="COMPLETED") == 1
         assert sample("items_today", status="IN PROGRESS") == 0
         assert sample("items_open") == 2

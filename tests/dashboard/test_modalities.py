@@ -14,6 +14,7 @@ from dashboard.modalities import (
     known_modalities,
     longest_usual,
     modality_activity,
+    modality_concerns,
 )
 from tests.dashboard.records import configure_modality, item_of_today, record_query
 
@@ -100,3 +101,19 @@ def test_one_that_nobody_has_configured_is_a_warning_but_not_silent() -> None:
     record_query("STRANGER", timezone.now())
     found = seen(timezone.now())["STRANGER"]
     assert (found.severity, found.words, found.is_silent) == (Severity.WARNING, "Not configured", False)
+
+
+@pytest.mark.django_db
+class TestTestMachines:
+    def test_have_no_women_waiting_and_are_never_silent(self) -> None:
+        configure_modality("TEST1", is_test_machine=True)
+        item_of_today(station_ae_title="", scheduled_time="12:00")
+        item_of_today(station_ae_title="TEST1", scheduled_time="12:00", is_test=True)
+        found = seen(at(12))["TEST1"]
+        assert (found.waiting, found.waiting_for_any, found.is_silent) == (0, 0, False)
+        assert found.words == "Test machine: no query yet"
+
+    def test_make_no_other_ae_title_unknown(self) -> None:
+        configure_modality("TEST1", is_test_machine=True)
+        record_query("MAMMO1", timezone.now())
+        assert [each.key for each in modality_concerns(timezone.now()) if each.count] == []

@@ -22,6 +22,7 @@ from tests.dashboard.records import (
     run_both_daemons,
 )
 from tests.factories import create
+from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db
 
@@ -92,6 +93,23 @@ class TestRooms:
         item_of_today(station_ae_title="")
         assert [room.name for room in take_snapshot().rooms] == ["ZULU", ANY_ROOM]
 
+    def test_when_she_arrived_is_told_until_the_examination_begins(self) -> None:
+        at = timezone.localtime().replace(hour=9, minute=3)
+        item = item_of_today(status="ARRIVED", arrived_at=at)
+        assert (only_room().rows[0].stage, only_room().rows[0].detail) == (Stage.ARRIVED, "09:03")
+        WorklistItem.objects.update(status="READY")
+        assert (only_room().rows[0].stage, only_room().rows[0].detail) == (Stage.READY, "arrived 09:03")
+        deliver(item)
+        assert only_room().rows[0].detail == "arrived 09:03, on the list of MAMMO1"
+        assert only_room().open == 1
+
+    def test_a_test_item_is_marked_and_not_counted(self) -> None:
+        item_of_today(is_test=True)
+        item_of_today()
+        room = only_room()
+        assert sorted(row.is_test for row in room.rows) == [False, True]
+        assert (room.open, room.total, room.counts[Stage.SCHEDULED]) == (1, 1, 1)
+
     def test_two_machines_in_a_room_share_it(self) -> None:
         configure_modality("MAMMO1")
         configure_modality("MAMMO2")
@@ -157,7 +175,7 @@ class TestRooms:
 
 class TestCost:
     def test_the_number_of_queries_does_not_depend_on_women_and_machines(self, django_assert_num_queries: Any) -> None:
-        with django_assert_num_queries(17):
+        with django_assert_num_queries(18):
             take_snapshot()
         for number in range(5):
             configure_modality(f"MAMMO{number}", room=f"Room {number}")
@@ -165,5 +183,5 @@ class TestCost:
             item = item_of_today("COMPLETED", station_ae_title=f"MAMMO{number}")
             deliver(item)
             perform(item, "COMPLETED")
-        with django_assert_num_queries(17):
+        with django_assert_num_queries(18):
             take_snapshot()

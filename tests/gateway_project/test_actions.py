@@ -10,7 +10,8 @@ from gateway_project.actions import ACTIONS, PROBES
 from nonprod.manage_emulator import changes_since_action, item_status_action, update_status_action
 from relay.dispatcher import Dispatcher
 from relay.models import ReceivedAction
-from tests.factories import WorklistItemFactory
+from tests.factories import WorklistItemFactory, payload
+from worklist.models import WorklistItem
 
 
 class TestActions:
@@ -74,3 +75,31 @@ class TestChangesSince:
         answer = reply_to(question)
         assert (answer["code"], answer["action_id"]) == ("invalid_action", question["action_id"])
         assert "begin again without a cursor" in answer["message"]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestUpdateStatusWithoutAnActionId:
+    def test_is_executed_each_time_and_leaves_no_row(self) -> None:
+        WorklistItemFactory.create(accession_number="ACC1")
+        action = update_status_action("ACC1", "ARRIVED")
+        del action["action_id"]
+        assert [reply_to(action) for _ in range(2)] == [{"status": "updated", "accession_number": "ACC1"}] * 2
+        assert not ReceivedAction.objects.exists()
+        assert WorklistItem.objects.get().status == "ARRIVED"
+
+    def test_of_an_unknown_item_is_refused(self) -> None:
+        action = update_status_action("ACC404", "ARRIVED")
+        del action["action_id"]
+        assert reply_to(action)["code"] == "not_found"
+
+
+@pytest.mark.django_db(transaction=True)
+class TestCreateTestItem:
+    def test_makes_an_item_that_is_marked_as_a_test(self) -> None:
+        action = {**payload(accession_number="ACC1"), "action_type": "worklist.create_test_item"}
+        assert reply_to(action)["status"] == "created"
+        assert WorklistItem.objects.get().is_test
+        assert reply_to(item_status_action("ACC1"))["is_test"] is True
+        reply_to(update_status_action("ACC1", "COMPLETED"))
+        (change,) = reply_to(changes_since_action())["changes"]
+        assert change["is_test"] is True

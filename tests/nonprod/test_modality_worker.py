@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from dicom.models import Modality
 from nonprod.modality_emulator import ModalityEmulator, step_query
-from nonprod.modality_emulator.worker import MAX_FAILURES, Worker, waiting_items
+from nonprod.modality_emulator.worker import MAX_FAILURES, Worker, register_test_machine, waiting_items
 from relay.models import ReceivedAction
 from tests.dicom.requests import CALLED
 from tests.dicom.serving import port_of, serving
@@ -41,7 +42,10 @@ def item_of_action(
         received_at=timezone.now() - age,
     )
     item: WorklistItem = WorklistItemFactory.create(
-        accession_number=accession_number, status=status, station_ae_title=station
+        accession_number=accession_number,
+        status=status,
+        station_ae_title=station,
+        is_test=action_type == "worklist.create_test_item",
     )
     return item
 
@@ -134,11 +138,12 @@ class TestWorker:
         item_of_action("ACC2")
         assert run.turns(2) == [START, START, END, END]
 
-    def test_an_item_is_performed_by_its_station(self, run: WorkerRun) -> None:
+    def test_an_item_is_performed_by_the_test_machine_whatever_its_station(self, run: WorkerRun) -> None:
         item_of_action(station="MAMMO7")
         run.turns(2)
-        assert {request.calling_ae_title for request in run.server.received} == {"MAMMO7"}
-        assert run.server.received[0].attributes.PerformedStationAETitle == "MAMMO7"
+        own = run.worker.modality.ae_title
+        assert {request.calling_ae_title for request in run.server.received} == {own}
+        assert run.server.received[0].attributes.PerformedStationAETitle == own
 
     def test_other_items_are_left_alone(self, run: WorkerRun) -> None:
         item_of_action(action_type="worklist.create_item")
@@ -215,7 +220,9 @@ class TestWithTheGateway:
         item = item_of_action(station="MAMMO7")
         clock = Clock()
         with serving() as gateway:
-            worker = Worker(ModalityEmulator("127.0.0.1", port_of(gateway), CALLED), exposure_seconds=2, clock=clock)
+            modality = ModalityEmulator("127.0.0.1", port_of(gateway), CALLED, "TESTMACHINE")
+            register_test_machine(modality.ae_title)
+            worker = Worker(modality, exposure_seconds=2, clock=clock)
             worker.turn()
             item.refresh_from_db()
             assert item.status == "IN PROGRESS"
@@ -224,7 +231,15 @@ class TestWithTheGateway:
         item.refresh_from_db()
         step = PerformedProcedureStep.objects.get()
         assert (item.status, step.status, step.images) == ("COMPLETED", "COMPLETED", 4)
-        assert step.station_ae_title == "MAMMO7"
+        assert step.station_ae_title == "TESTMACHINE"
+
+
+class TestRegisteringTheTestMachine:
+    def test_marks_it_once_and_a_known_one_too(self) -> None:
+        Modality.objects.create(ae_title="KNOWN")
+        for ae_title in ("TESTMACHINE", "KNOWN", "KNOWN"):
+            register_test_machine(ae_title)
+        assert dict(Modality.objects.values_list("ae_title", "is_test_machine")) == {"KNOWN": True, "TESTMACHINE": True}
 
 
 class TestRunModalityEmulator:

@@ -12,7 +12,6 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from core.models import AuditLog
-from relay.management.commands.execute_actions import members
 from relay.models import ReceivedAction
 from tests.factories import payload
 from tests.processes import database_url
@@ -95,12 +94,6 @@ class TestExecuteActions:
 
     def test_a_missing_file_is_reported(self, tmp_path: Path) -> None:
         assert "No such file" in execute(tmp_path / "missing.json")[1]
-
-
-class TestMembers:
-    @pytest.mark.parametrize("text", ["[]", " [ ] ", '[1, "a,]", {"b": [2]}]', "[[],[[]]]", "[\n1\t,\r2 ]"])
-    def test_yields_the_text_of_each_member_of_the_list(self, text: str) -> None:
-        assert [json.loads(member) for member in members(text)] == json.loads(text)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,12 +1,15 @@
-"""Export the list of a day as a CSV file."""
+"""Export the list of a day as a CSV file, and the outcomes of days as JSON."""
 
 import csv
 import io
+from datetime import datetime
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from core.models import AuditLog
 from tests.factories import WorklistItemFactory
@@ -14,11 +17,13 @@ from tests.users import client_of, page
 from tests.worklist.test_admin import LIST
 from tests.worklist_fixtures import SHOWN
 from worklist.admin.export import cell
-from worklist.models import WorklistItem
+from worklist.models import ItemChange, OutboxReader, WorklistItem
+from worklist.services.create_test_item import create_test_item
 
 pytestmark = pytest.mark.django_db
 
 EXPORT = reverse("admin:worklist_worklistitem_export")
+OUTCOMES = reverse("admin:worklist_worklistitem_outcomes")
 
 
 def exported(client: Client, day: str = "2026-11-23") -> list[list[str]]:
@@ -46,6 +51,13 @@ class TestTheFile:
         rows = exported(clinic)
         assert [row[0] for row in rows] == ["Accession Number", "ACC0", "ACC1"]
         assert "O'BRIEN-ŁUKASZ^ZOË" in rows[2]
+
+    def test_has_test_items_only_if_they_are_asked_for(self, clinic: Client, item: WorklistItem) -> None:
+        WorklistItemFactory.create(accession_number="TEST1", is_test=True)
+        assert [row[:2] for row in exported(clinic)[1:]] == [["ACC1", "False"]]
+        response = clinic.post(EXPORT, {"day": "2026-11-23", "with_test_items": "on"})
+        rows = list(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
+        assert [row[:2] for row in rows] == [["Accession Number", "Test Item"], ["ACC1", "False"], ["TEST1", "True"]]
 
     def test_begins_with_a_byte_order_mark_for_excel(self, clinic: Client) -> None:
         assert clinic.post(EXPORT, {"day": "2026-11-23"}).content.startswith(b"\xef\xbb\xbf")
@@ -104,3 +116,67 @@ class TestExporting:
             assert EXPORT not in page(client, LIST)
             assert client.post(EXPORT, {"day": "2026-11-23"}).status_code == 403
         assert AuditLog.objects.count() == 0
+
+
+def change(item: WorklistItem, day: int, hour: int = 12, status: str = "COMPLETED") -> ItemChange:
+    """Record a change of status on a day in November 2026, by the clinic's clock."""
+    at = timezone.make_aware(datetime(2026, 11, day, hour, 59))
+    return ItemChange.objects.create(item=item, status=status, performed={"status": status, "images": 4}, at=at)
+
+
+def outcomes(client: Client, first: str = "2026-11-23", last: str = "2026-11-24", **more: str) -> dict[str, Any]:
+    """Export the outcomes of days."""
+    response = client.post(OUTCOMES, {"first": first, "last": last, **more})
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.headers["Content-Disposition"] == f'attachment; filename="outcomes-{first}-to-{last}.json"'
+    exported: dict[str, Any] = response.json()
+    return exported
+
+
+class TestOutcomes:
+    def test_are_what_manage_would_have_learnt_on_these_days_in_order(self, clinic: Client, item: WorklistItem) -> None:
+        change(item, 22, 23)
+        chosen = [change(item, 23, 0, "IN PROGRESS"), change(item, 24, 23)]
+        change(item, 25, 0)
+        exported = outcomes(clinic)
+        assert (exported["first"], exported["last"]) == ("2026-11-23", "2026-11-24")
+        assert exported["changes"] == [
+            {
+                "accession_number": "ACC1",
+                "worklist_status": each.status,
+                "at": each.at.isoformat(),
+                "performed": each.performed,
+            }
+            for each in chosen
+        ]
+
+    def test_have_test_items_only_if_asked_for(self, clinic: Client) -> None:
+        change(create_test_item("MAMMO1", "MG", "admin:jane"), 23)
+        assert outcomes(clinic)["changes"] == []
+        assert len(outcomes(clinic, with_test_items="on")["changes"]) == 1
+
+    def test_contain_no_patient_data(self, clinic: Client, item: WorklistItem) -> None:
+        change(item, 23)
+        text = str(outcomes(clinic))
+        assert [shown for shown in SHOWN if shown in text] == []
+
+    def test_are_not_taken_for_read_by_manage(self, clinic: Client, item: WorklistItem) -> None:
+        change(item, 23)
+        outcomes(clinic)
+        assert not OutboxReader.objects.exists()
+
+    def test_are_audited(self, clinic: Client, item: WorklistItem) -> None:
+        change(item, 23)
+        outcomes(clinic)
+        note = AuditLog.objects.get()
+        assert (note.actor, note.operation, note.object_type) == ("admin:clinic", "export", "worklist.itemchange")
+        assert note.after == {"first": "2026-11-23", "last": "2026-11-24", "changes": 1}
+
+    def test_of_days_in_the_wrong_order_are_refused(self, clinic: Client) -> None:
+        response = clinic.post(OUTCOMES, {"first": "2026-11-24", "last": "2026-11-23"})
+        assert "The last day is before the first" in response.content.decode()
+
+    def test_need_permission(self) -> None:
+        for client in (client_of("support"), permit("view_patient_data")):
+            assert OUTCOMES not in page(client, LIST)
+            assert client.post(OUTCOMES, {"first": "2026-11-23", "last": "2026-11-23"}).status_code == 403

@@ -1,4 +1,7 @@
-"""Export a day's worklist as CSV (RFC 4180) for a spreadsheet, in UTF-8 with the byte order mark that Excel needs."""
+"""Export a day's worklist as CSV (RFC 4180) for a spreadsheet, and the outbox as JSON for Manage.
+
+The CSV file is UTF-8 with the byte order mark that Excel needs.
+"""
 
 import csv
 import io
@@ -7,7 +10,8 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from worklist.models import WorklistItem
+from worklist.models import ItemChange, WorklistItem
+from worklist.services.changes_since import as_reported
 
 BYTE_ORDER_MARK = "\ufeff"
 #: A spreadsheet executes text that begins with one of these signs: at the start of a cell, and after a character that
@@ -19,6 +23,7 @@ BLANK = ("\t", "\r", "\n")
 #: Column title → field.
 WORK = {
     "Accession Number": "accession_number",
+    "Test Item": "is_test",
     "Status": "status",
     "Date": "scheduled_date",
     "Time": "scheduled_time",
@@ -60,6 +65,17 @@ def cell(value: Any) -> str:
     return f"'{text}" if text.startswith(BLANK) else text
 
 
-def items_on(day: date) -> Iterable[WorklistItem]:
+def items_on(day: date, *, with_test_items: bool = False) -> Iterable[WorklistItem]:
     """The day's items in the order of the clinic."""
-    return WorklistItem.objects.filter(scheduled_date=day).order_by("scheduled_time", "accession_number")
+    items = WorklistItem.objects.all() if with_test_items else WorklistItem.objects.of_patients()
+    return items.filter(scheduled_date=day).order_by("scheduled_time", "accession_number")
+
+
+def outcomes(first: date, last: date, *, with_test_items: bool) -> list[dict[str, Any]]:
+    """The changes of items' status on these days, as `worklist.changes_since` would have reported them.
+
+    That Manage has read them is not noted: it has not, until somebody gives it the file.
+    """
+    changes = ItemChange.objects.filter(at__date__range=(first, last)).order_by("number").select_related("item")
+    chosen = changes if with_test_items else changes.filter(item__is_test=False)
+    return [as_reported(change) for change in chosen]

@@ -8,13 +8,13 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from core.admin import RecordAdmin, Tool, actor_of, admin_url
 from core.audit import Auditor
@@ -34,24 +34,46 @@ from worklist.admin.common import (
     link_to,
     summary_of,
 )
-from worklist.admin.export import as_csv, items_on
-from worklist.models import Delivery, WorklistItem, WorklistQuery
+from worklist.admin.export import as_csv, items_on, outcomes
+from worklist.models import Delivery, ItemChange, WorklistItem, WorklistQuery
 from worklist.performed_step.exceptions import CannotResolve, put_item_back
 from worklist.performed_step.item_state import WAITING
 from worklist.services.create_test_item import create_test_item, discontinue_test_item
 from worklist.services.explain_query import explain_query, latest_queries, logged_query
+
+TEST_MARK = mark_safe('<strong class="test-mark">Test, no patient</strong>')
 
 
 class ExportForm(forms.Form):
     """Asks for a day."""
 
     day = forms.DateField(initial=timezone.localdate, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
+    with_test_items = forms.BooleanField(label="Include test items", required=False)
+
+
+class OutcomesForm(forms.Form):
+    """Asks for a range of days."""
+
+    first = forms.DateField(
+        label="First day", initial=timezone.localdate, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    last = forms.DateField(
+        label="Last day", initial=timezone.localdate, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    with_test_items = forms.BooleanField(label="Test items, too", required=False)
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a range that ends before it begins."""
+        given: dict[str, Any] = super().clean() or {}
+        if {"first", "last"} <= given.keys() and given["last"] < given["first"]:
+            raise forms.ValidationError("The last day is before the first.")
+        return given
 
 
 class TestItemForm(forms.Form):
     """Asks for the machine that a test item is for."""
 
-    ANY_MACHINE = "any machine"
+    TEST_MACHINES = "test machines"
 
     station_ae_title = forms.ChoiceField(label="Machine", required=False)
     modality = forms.ChoiceField(
@@ -61,9 +83,9 @@ class TestItemForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        allowed = Modality.objects.filter(is_allowed=True)
+        allowed = Modality.objects.filter(is_allowed=True, is_test_machine=False)
         machines = [(each.ae_title, f"{each.ae_title} {each.name}".strip()) for each in allowed]
-        self.fields["station_ae_title"].choices = [("", self.ANY_MACHINE), *machines]  # type: ignore[attr-defined]
+        self.fields["station_ae_title"].choices = [("", self.TEST_MACHINES), *machines]  # type: ignore[attr-defined]
 
 
 @admin.register(WorklistItem)
@@ -83,6 +105,7 @@ class WorklistItemAdmin(RecordAdmin):
 
     list_display = (
         "accession_number",
+        "test_mark",
         "status",
         "scheduled_date",
         "scheduled_time",
@@ -110,7 +133,21 @@ class WorklistItemAdmin(RecordAdmin):
     found_by = ("accession_number",)
     actions = ("explain",)
     fieldsets = (
-        (None, {"fields": ("accession_number", "status", "alarms", "received_actions", "correlation_id")}),
+        (
+            None,
+            {
+                "fields": (
+                    "accession_number",
+                    "test_mark",
+                    "proves_ae_title",
+                    "status",
+                    "arrived_at",
+                    "alarms",
+                    "received_actions",
+                    "correlation_id",
+                )
+            },
+        ),
         ("On the machines' lists", {"fields": ("shown_to", "left_out", "query_links")}),
         ("Performed", {"fields": ("cloud_status", "performed_steps", "exceptions", "put_back_button")}),
         (
@@ -156,6 +193,11 @@ class WorklistItemAdmin(RecordAdmin):
         ),
         ("Record", {"fields": ("created_at", "updated_at")}),
     )
+
+    @admin.display(description="test", empty_value="")
+    def test_mark(self, item: WorklistItem) -> SafeString | None:
+        """Mark a test item, in words and in a colour of its own."""
+        return TEST_MARK if item.is_test else None
 
     @admin.display(description="received actions")
     def received_actions(self, item: WorklistItem) -> SafeString:
@@ -232,6 +274,7 @@ class WorklistItemAdmin(RecordAdmin):
     def list_tools(self, request: HttpRequest) -> list[Tool]:
         tools = (
             (EXPORT, "admin:worklist_worklistitem_export", "Export a day's list"),
+            (EXPORT, "admin:worklist_worklistitem_outcomes", "Export outcomes"),
             (MAKE_TEST_ITEM, "admin:worklist_worklistitem_test_item", "Make a test item"),
         )
         return [(reverse(name), text) for permission, name, text in tools if request.user.has_perm(permission)]
@@ -243,6 +286,7 @@ class WorklistItemAdmin(RecordAdmin):
             ("<uuid:pk>/put-back/", self.put_back_view, "put_back"),
             ("<uuid:pk>/take-off/", self.take_off_view, "take_off"),
             ("export/", self.export_view, "export"),
+            ("outcomes/", self.outcomes_view, "outcomes"),
             ("test-item/", self.test_item_view, "test_item"),
         )
         view = self.admin_site.admin_view
@@ -258,12 +302,31 @@ class WorklistItemAdmin(RecordAdmin):
             return self._form(request, "Export a day's list", form, explanation, "Export as CSV")
         day = form.cleaned_data["day"]
         with_persons = request.user.has_perm(VIEW_PATIENT_DATA)
-        text, rows = as_csv(items_on(day), with_persons=with_persons)
+        with_test_items = form.cleaned_data["with_test_items"]
+        text, rows = as_csv(items_on(day, with_test_items=with_test_items), with_persons=with_persons)
         Auditor(actor_of(request)).note(
             AuditLog.Operation.EXPORT, WorklistItem, day=day.isoformat(), rows=rows, with_persons=with_persons
         )
         name = f'attachment; filename="worklist-{day.isoformat()}.csv"'
         return HttpResponse(text, content_type="text/csv; charset=utf-8", headers={"Content-Disposition": name})
+
+    def outcomes_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask for days and send what happened on them, for Manage; as in `export_view`, only a POST exports."""
+        self._require(request, EXPORT)
+        form = OutcomesForm(request.POST if request.method == "POST" else None)
+        if not form.is_valid():
+            explanation = (
+                "For a clinic that the relay does not reach: the file has every change of an item's status on these "
+                "days, as Manage would have learnt it. It contains no patient data. The audit log records that you "
+                "exported it."
+            )
+            return self._form(request, "Export outcomes", form, explanation, "Export as JSON")
+        given = form.cleaned_data
+        days = {"first": given["first"].isoformat(), "last": given["last"].isoformat()}
+        changes = outcomes(given["first"], given["last"], with_test_items=given["with_test_items"])
+        Auditor(actor_of(request)).note(AuditLog.Operation.EXPORT, ItemChange, **days, changes=len(changes))
+        name = f'attachment; filename="outcomes-{days["first"]}-to-{days["last"]}.json"'
+        return JsonResponse({**days, "changes": changes}, headers={"Content-Disposition": name})
 
     def test_item_view(self, request: HttpRequest) -> HttpResponse:
         """Ask for the machine, and make a test item for it."""
@@ -271,13 +334,14 @@ class WorklistItemAdmin(RecordAdmin):
         form = TestItemForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
             explanation = (
-                "A test item is scheduled for now, for TEST^ITEM with NHS number 999 999 9999, who is clearly not a "
-                "woman. The machines show it until it is performed, or until you take it off the list on its page."
+                "A test item is scheduled for now, for ZZTEST^NOT A PATIENT with NHS number 999 999 9999. The test "
+                "machines show it, and so does the one machine that you choose. It stays until it is performed, until "
+                "you take it off the list on its page, or for an hour."
             )
             return self._form(request, "Make a test item", form, explanation, "Make the test item")
         given = form.cleaned_data
         item = create_test_item(given["station_ae_title"], given["modality"], actor_of(request))
-        machine = given["station_ae_title"] or TestItemForm.ANY_MACHINE
+        machine = given["station_ae_title"] or f"the {TestItemForm.TEST_MACHINES}"
         messages.success(request, f"{item} is on the list of {machine}. Take it off when you have seen it there.")
         return redirect("admin:worklist_worklistitem_change", item.pk)
 

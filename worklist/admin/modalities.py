@@ -28,16 +28,20 @@ class ModalityAdmin(AuditedAdmin):
         "is_allowed",
         "own_list_only",
         "is_strict",
+        "is_test_machine",
         "expected_address",
         "last_query",
     )
-    list_filter = ("is_allowed", "own_list_only", "hides_in_progress", "is_strict", "room")
+    list_filter = ("is_allowed", "own_list_only", "hides_in_progress", "is_strict", "is_test_machine", "room")
     search_fields = ("ae_title", "name", "room")
     readonly_fields = ("last_query", "created_at", "updated_at")
     fieldsets = (
         (None, {"fields": ("ae_title", "name", "room")}),
         ("Access", {"fields": ("is_allowed", "expected_address")}),
-        ("What it sees", {"fields": ("own_list_only", "hides_in_progress", "max_rows", "character_set")}),
+        (
+            "What it sees",
+            {"fields": ("is_test_machine", "own_list_only", "hides_in_progress", "max_rows", "character_set")},
+        ),
         ("What it may report", {"fields": ("is_strict",)}),
         ("Record", {"fields": ("last_query", "created_at", "updated_at")}),
     )

@@ -28,6 +28,7 @@ from worklist.query.matching import (
     NameMatch,
     OneOf,
     Range,
+    ShownTo,
     WildCard,
 )
 from worklist.query.person_names import name_groups, search_form, search_pattern
@@ -65,6 +66,10 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
     def open(self) -> "WorklistItemQuerySet":
         """Return the items whose patient has still to be imaged, or is being imaged."""
         return self.filter(IS_OPEN)
+
+    def of_patients(self) -> "WorklistItemQuerySet":
+        """Return the items that are no test items: those that work is counted by."""
+        return self.filter(is_test=False)
 
     def narrowed(self, keys: MatchingKeys) -> "WorklistItemQuerySet":
         """Return all items that match the keys, and little else, by date, time and accession number."""
@@ -105,12 +110,21 @@ def _behind(item: "WorklistItem") -> models.Q:
 
 
 def _narrowing(keys: MatchingKeys) -> models.Q:
-    wanted = _of_states(keys)
+    wanted = _of_states(keys) & _shown_to(keys.shown_to)
     if keys.date_time_range:
         wanted &= _period(keys.date_time_range)
     for key in keys.keys:
         wanted &= _any(_of_field(field, key) for field in key.fields)
     return wanted
+
+
+def _shown_to(modality: ShownTo | None) -> models.Q:
+    if modality is None:
+        return EVERYTHING
+    if modality.is_test_machine:
+        return models.Q(is_test=True)
+    made_for_it = models.Q(proves_ae_title=modality.calling_ae_title) if modality.calling_ae_title else NOTHING
+    return models.Q(is_test=False) | made_for_it
 
 
 def _of_states(keys: MatchingKeys) -> models.Q:

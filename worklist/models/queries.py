@@ -147,7 +147,7 @@ class ItemAlarmQuerySet(models.QuerySet["ItemAlarm"]):
 
     def of_open_items(self) -> "ItemAlarmQuerySet":
         """Return the alarms about patients who have not been imaged yet."""
-        return self.filter(item__in=WorklistItem.objects.open())
+        return self.filter(item__in=WorklistItem.objects.of_patients().open())
 
     def of_open_items_from(self, day: date) -> "ItemAlarmQuerySet":
         """Return the alarms about patients who are still expected, on `day` or later."""

@@ -1,44 +1,24 @@
 """Look every ten minutes for steps that a modality has begun and never ended, and open an exception for each."""
 
-import logging
 import threading
 from datetime import timedelta
 
-from django.db import Error, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from core.contract import ItemStatus
-from core.database import borrowed_connection
 from worklist.models import MppsException, PerformedProcedureStep
 from worklist.performed_step.linking import open_exception
-
-logger = logging.getLogger(__name__)
+from worklist.regular_check import RegularCheck
 
 #: A step without an end is an exception after this long.
 ABANDONED_AFTER = timedelta(hours=24)
 CHECK_SECONDS = 600.0
 
 
-class AbandonedStepsCheck(threading.Thread):
-    """Check at the start and then every ten minutes, until `stopping` is set. A failed check is only logged."""
-
-    def __init__(self, stopping: threading.Event) -> None:
-        super().__init__(name="abandoned-steps", daemon=True)
-        self._stopping = stopping
-
-    def run(self) -> None:
-        """Check until the thread is stopped."""
-        while not self._stopping.is_set():
-            try:
-                with borrowed_connection():
-                    found = flag_abandoned()
-                if found:
-                    logger.warning("abandoned steps found", extra={"found": found})
-            except Error as error:
-                logger.warning("abandoned steps not checked", extra={"error": type(error).__name__})
-            except Exception:  # the outermost edge of this thread: the next check may succeed
-                logger.exception("abandoned steps not checked")
-            self._stopping.wait(CHECK_SECONDS)
+def abandoned_steps_check(stopping: threading.Event) -> RegularCheck:
+    """Return the thread that flags abandoned steps until `stopping` is set."""
+    return RegularCheck("abandoned steps", flag_abandoned, CHECK_SECONDS, stopping)
 
 
 @transaction.atomic

@@ -56,6 +56,8 @@ RANGE = "PS3.4 C.2.2.2.5"
 COMBINED_RANGE = "PS3.4 C.2.2.2.5.4 and K.5.1.1"
 FINAL_STATES_ARE_HIDDEN = "final states are shown only when a status is asked for"
 OWN_LIST_ONLY = "the modality is shown its own list only"
+PATIENTS_ONLY = "a test item is shown to test machines only, and to the one machine that it is made for"
+TEST_ITEMS_ONLY = "a test machine is shown test items only"
 
 
 class BadKey(Exception):
@@ -239,12 +241,32 @@ class HiddenStates:
 
 
 @dataclass(frozen=True)
+class ShownTo:
+    """Patients are kept from test machines, and test items from real ones, whatever the query."""
+
+    calling_ae_title: str
+    is_test_machine: bool
+    query_value: str = ""
+    name: str = "Test item"
+
+    @property
+    def rule(self) -> str:
+        return TEST_ITEMS_ONLY if self.is_test_machine else PATIENTS_ONLY
+
+    def matches(self, item: Any) -> bool:
+        if self.is_test_machine or not item.is_test:
+            return bool(item.is_test) is self.is_test_machine
+        return item.proves_ae_title not in ("", None) and item.proves_ae_title == self.calling_ae_title
+
+
+@dataclass(frozen=True)
 class MatchingKeys:
     """All criteria of one query. An item matches if it meets every one."""
 
     keys: tuple[MatchingKey, ...] = ()
     date_time_range: DateTimeRange | None = None
     hidden_states: frozenset[str] = FINAL_STATES
+    shown_to: ShownTo | None = None
 
     @property
     def names_status(self) -> bool:
@@ -253,6 +275,8 @@ class MatchingKeys:
 
     @property
     def criteria(self) -> Iterator[Criterion]:
+        if self.shown_to:
+            yield self.shown_to
         if self.hidden_states:
             yield HiddenStates(self.hidden_states)
         if self.date_time_range:
@@ -278,13 +302,18 @@ def parse_matching_keys(identifier: Dataset, options: MatchingOptions = DEFAULT_
 
 
 def apply_policy(keys: MatchingKeys, policy: ModalityPolicy, calling_ae_title: str) -> MatchingKeys:
-    """Add what the modality's policy hides from it. A policy never widens the keys."""
+    """Add what is hidden from the modality. A policy never widens the keys."""
     more: tuple[MatchingKey, ...] = ()
     if policy.own_list_only:
         (station,) = (row for row in STEP if row.keyword == "ScheduledStationAETitle")
         more = (MatchingKey(station, OneOf(frozenset({calling_ae_title}), OWN_LIST_ONLY), calling_ae_title),)
     in_progress = {ItemStatus.IN_PROGRESS.value} if policy.hides_in_progress and not keys.names_status else set()
-    return replace(keys, keys=(*keys.keys, *more), hidden_states=keys.hidden_states | in_progress)
+    return replace(
+        keys,
+        keys=(*keys.keys, *more),
+        hidden_states=keys.hidden_states | in_progress,
+        shown_to=ShownTo(calling_ae_title, policy.is_test_machine),
+    )
 
 
 def step_item(identifier: Dataset) -> Dataset:

@@ -5,6 +5,7 @@ restored from a backup, no change fits it and the action is refused: Manage must
 """
 
 import base64
+from typing import Any
 
 from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply
 from worklist.models import ItemChange, OutboxReader
@@ -27,19 +28,22 @@ class ChangesSince:
         page = found[:PAGE]
         reply: Reply = {
             "status": "ok",
-            "changes": [
-                {
-                    "accession_number": change.item.accession_number,
-                    "worklist_status": change.status,
-                    "at": change.at.isoformat(),
-                    "performed": change.performed,
-                }
-                for change in page
-            ],
+            "changes": [as_reported(change) for change in page],
             "cursor": _cursor_at(page[-1]) if page else cursor,
             "more": len(found) > len(page),
         }
         return reply if action.action_id is None else {**reply, "action_id": action.action_id}
+
+
+def as_reported(change: ItemChange) -> dict[str, Any]:
+    """Return a change as Manage learns of it."""
+    reported: dict[str, Any] = {
+        "accession_number": change.item.accession_number,
+        "worklist_status": change.status,
+        "at": change.at.isoformat(),
+        "performed": change.performed,
+    }
+    return {**reported, "is_test": True} if change.item.is_test else reported
 
 
 def _cursor_at(change: ItemChange) -> str:

@@ -26,6 +26,8 @@ class WorklistItemStatus:
             "last_shown": _shown(last),
             "performed": performed(item),
         }
+        if item.is_test:
+            reply["is_test"] = True
         return reply if action.action_id is None else {**reply, "action_id": action.action_id}
 
 

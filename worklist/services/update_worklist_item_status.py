@@ -27,7 +27,8 @@ class UpdateWorklistItemStatus:
         if item.status != status and status not in TRANSITIONS[item.status]:
             raise ActionRefused(ErrorCode.INVALID_TRANSITION, f"An item cannot go from {item.status} to {status}")
         recompute_status(item, f"relay:{action.source_system}", from_manage=status)
-        return {"status": "updated", "accession_number": item.accession_number, "action_id": action.action_id}
+        reply: Reply = {"status": "updated", "accession_number": item.accession_number}
+        return reply if action.action_id is None else {**reply, "action_id": action.action_id}
 
 
 def not_found(action: GatewayAction) -> ActionRefused:

@@ -9,11 +9,13 @@ from django.core.management.base import BaseCommand
 
 from core.daemon import stop_event
 from nonprod.management.arguments import LOOPBACK, add_modality_arguments, modality_of
-from nonprod.modality_emulator.worker import Worker
+from nonprod.modality_emulator.worker import Worker, register_test_machine
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+#: Its AE title unless another is given.
+TEST_MACHINE = "TESTMACHINE"
 #: A server that listens on all addresses is reached on loopback.
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - nothing listens here
 
@@ -25,11 +27,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         host = LOOPBACK if settings.MWL_HOST == ANY_ADDRESS else settings.MWL_HOST
-        add_modality_arguments(parser, host, "AE title for items without a station")
+        add_modality_arguments(parser, host, TEST_MACHINE, "its AE title, which is marked as a test machine")
         parser.add_argument("--seconds", type=float, default=2.0, help="time between N-CREATE and N-SET (default: 2)")
 
     def handle(self, *args: Any, seconds: float, **options: Any) -> None:
         modality = modality_of(options)
+        register_test_machine(modality.ae_title)
         worker = Worker(modality, seconds)
         with stop_event() as stopping:
             logger.info("modality emulator started", extra={"host": modality.host, "port": modality.port})

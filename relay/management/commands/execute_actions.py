@@ -6,20 +6,16 @@ Exits with 1 if an action failed.
 """
 
 import json
-import re
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
+from relay.action_files import BadFile, frames_in
 from relay.configuration import configured_dispatcher
-
-#: What separates the members of a list.
-SEPARATOR = re.compile(r"[\s,]*")
 
 
 class Command(BaseCommand):
@@ -44,33 +40,10 @@ class Command(BaseCommand):
 
 
 def read_frames(file: str) -> list[str]:
-    """Read each member of the JSON list in a file, byte for byte; raise CommandError if the file has none.
-
-    The error never quotes the file, which contains patient data.
-    """
+    """Read the actions of a file; raise CommandError if it has none."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
-        is_list = isinstance(json.loads(text), list)
+        return frames_in(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
     except OSError as error:
         raise CommandError(f"Cannot read {file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise CommandError(f"{file} is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise CommandError(f"{file} is not JSON: {error.msg} on line {error.lineno}") from None
-    except (ValueError, RecursionError) as error:
-        raise CommandError(
-            f"{file} contains too long a number or is nested too deeply ({type(error).__name__})"
-        ) from None
-    if not is_list:
-        raise CommandError(f"{file} does not contain a JSON list of actions")
-    return list(members(text))
-
-
-def members(text: str) -> Iterator[str]:
-    """Yield the text of each member of a JSON list, which must be well formed."""
-    decoder = json.JSONDecoder()
-    start = SEPARATOR.match(text, text.index("[") + 1).end()  # type: ignore[union-attr]
-    while text[start] != "]":
-        _, end = decoder.raw_decode(text, start)
-        yield text[start:end]
-        start = SEPARATOR.match(text, end).end()  # type: ignore[union-attr]
+    except BadFile as reason:
+        raise CommandError(f"{file} {reason}") from None

@@ -136,6 +136,11 @@ class TestValidate:
         action = {"action_type": "worklist.changes_since", "parameters": parameters}
         assert message_about(action).startswith("parameters: ")
 
+    def test_update_status_needs_no_action_id(self) -> None:
+        action = update_status("ARRIVED")
+        del action["action_id"]
+        contract.validate(action)
+
     def test_echo_and_health_need_no_action_id(self) -> None:
         contract.validate({"action_type": "echo"})
         contract.validate({"action_type": "health"})

@@ -155,6 +155,26 @@ class TestMatchingItems:
         assert accession_numbers(request(AccessionNumber="A%'\"_")) == ["A%'\"_"]
         assert accession_numbers(request(AccessionNumber="%")) == []
 
+    @pytest.mark.parametrize(
+        ("calling", "is_test_machine", "found"),
+        [
+            ("MAMMO1", False, ["MADE FOR IT", "REAL"]),
+            ("MAMMO2", False, ["REAL"]),
+            ("TEST1", True, ["MADE FOR IT", "TEST"]),
+        ],
+    )
+    def test_are_shown_to_real_or_to_test_machines(
+        self, calling: str, is_test_machine: bool, found: list[str], django_assert_num_queries: Any
+    ) -> None:
+        WorklistItemFactory.create(accession_number="REAL")
+        WorklistItemFactory.create(accession_number="TEST", is_test=True)
+        WorklistItemFactory.create(accession_number="MADE FOR IT", is_test=True, proves_ae_title="MAMMO1")
+        policy = ModalityPolicy(is_test_machine=is_test_machine)
+        keys = apply_policy(parse_matching_keys(request()), policy, calling)
+        with django_assert_num_queries(1):
+            narrowed = sorted(item.accession_number for item in WorklistItem.objects.narrowed(keys))
+        assert narrowed == sorted(item.accession_number for item in WorklistItem.objects.matching(keys)) == found
+
     def test_need_one_query(self, django_assert_num_queries: Any) -> None:
         WorklistItemFactory.create_batch(5)
         with django_assert_num_queries(1):

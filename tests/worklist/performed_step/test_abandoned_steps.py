@@ -13,14 +13,15 @@ from tests.factories import create as create_item
 from tests.worklist.performed_step.reports import creation
 from tests.worklist_fixtures import LogLines
 from worklist.models import MppsException, PerformedProcedureStep
-from worklist.performed_step.abandoned_steps import AbandonedStepsCheck
+from worklist.performed_step.abandoned_steps import abandoned_steps_check
+from worklist.regular_check import RegularCheck
 
 
 @pytest.fixture
-def check() -> Iterator[AbandonedStepsCheck]:
+def check() -> Iterator[RegularCheck]:
     """Yield the thread before its start, and stop it at the end."""
     stopping = threading.Event()
-    thread = AbandonedStepsCheck(stopping)
+    thread = abandoned_steps_check(stopping)
     yield thread
     stopping.set()
     thread.join(PATIENCE)
@@ -36,19 +37,18 @@ def _old_step(unit: Unit) -> None:
 
 @pytest.mark.usefixtures("_old_step")
 class TestAbandonedStepsCheck:
-    def test_finds_an_abandoned_step_at_the_start(self, check: AbandonedStepsCheck, log: LogLines) -> None:
+    def test_finds_an_abandoned_step_at_the_start(self, check: RegularCheck, log: LogLines) -> None:
         check.start()
         assert vars(log.wait_for("abandoned steps found"))["found"] == 1
         assert MppsException.objects.get().reason == MppsException.Reason.ABANDONED
 
     def test_continues_after_a_database_failure(
         self,
-        check: AbandonedStepsCheck,
+        check: RegularCheck,
         log: LogLines,
         database_down: Callable[[], AbstractContextManager[None]],
-        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("worklist.performed_step.abandoned_steps.CHECK_SECONDS", 0.05)
+        check.seconds = 0.05
         with database_down():
             check.start()
             log.wait_for("abandoned steps not checked")

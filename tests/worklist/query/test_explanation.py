@@ -253,5 +253,5 @@ class TestAgreement:
         assert bool(explanation.against) is not explanation.shown
 
     def test_an_item_needs_only_the_fields_that_the_rules_compare(self) -> None:
-        other = SimpleNamespace(status="SCHEDULED", personal_fields=frozenset())
+        other = SimpleNamespace(status="SCHEDULED", is_test=False, personal_fields=frozenset())
         assert explain(other, ParsedQuery(), MAC).shown is True

@@ -16,8 +16,10 @@ from pynetdicom.sop_class import ModalityWorklistInformationFind  # type: ignore
 from pytest_django import Settings
 
 from core.contract import ItemStatus
+from dicom.models import Modality
 from nonprod.modality_emulator import ModalityEmulator, RequestFailed, broad_query
 from tests.dicom.requests import CALLED, Unit, dataset, find, request, step_of
+from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory, create
 from tests.worklist_fixtures import LogLines
 from worklist.models import Delivery, WorklistItem, WorklistQuery
@@ -55,6 +57,27 @@ class TestMatches:
             "READY": "READY",
             "IN_PROGRESS": "STARTED",
         }
+
+    def test_are_test_items_for_test_machines_only(self, transactional_db: None) -> None:
+        """Whatever a machine asks for: by number, by status, by the item as a whole."""
+        create(accession_number="REAL")
+        create(accession_number="TEST", is_test=True)
+        create(accession_number="PROOF", is_test=True, proves_ae_title="HOLOGIC1")
+        Modality.objects.create(ae_title="TEST1", is_test_machine=True)
+        identifiers = (
+            EVERYTHING,
+            request(AccessionNumber=""),
+            request(AccessionNumber=["REAL", "TEST", "PROOF"]),
+            request(dataset(ScheduledProcedureStepStatus="*"), AccessionNumber="*"),
+        )
+        with serving() as running:
+            for machine, shown in (
+                ("HOLOGIC1", ["PROOF", "REAL"]),
+                ("STRANGER", ["REAL"]),
+                ("TEST1", ["PROOF", "TEST"]),
+            ):
+                unit = Unit(port_of(running), ae_title=machine)
+                assert [unit.ask(identifier).accession_numbers for identifier in identifiers] == [shown] * 4
 
     def test_of_another_station_are_left_out(self, unit: Unit) -> None:
         create(station_ae_title="HOLOGIC2")

@@ -1,6 +1,7 @@
 """Attribute matching, rule by rule (PS3.4 C.2.2.2), without a database or a network."""
 
 import time as clock
+from dataclasses import replace
 from datetime import date, time
 from typing import Any
 
@@ -14,6 +15,7 @@ from worklist.query.information_model import MatchingOptions
 from worklist.query.matching import (
     BadKey,
     MatchingKeys,
+    ShownTo,
     WildCard,
     apply_policy,
     parse_matching_keys,
@@ -574,9 +576,28 @@ class TestApplyPolicy:
         assert self.sees(self.HIDES, identifier, status="IN PROGRESS") is shown
         assert self.sees(UNKNOWN, identifier, status="IN PROGRESS")
 
-    def test_a_policy_without_limits_changes_nothing(self) -> None:
+    def test_a_policy_without_limits_hides_test_items_only(self) -> None:
         keys = parse_matching_keys(request(PatientName="SMITH*"))
-        assert apply_policy(keys, UNKNOWN, "HOLOGIC1") == keys
+        assert apply_policy(keys, UNKNOWN, "HOLOGIC1") == replace(
+            keys, shown_to=ShownTo("HOLOGIC1", is_test_machine=False)
+        )
+
+    @pytest.mark.parametrize("key", ["ACC1", "*", ""])
+    def test_a_test_item_is_shown_to_test_machines_and_to_the_machine_it_is_made_for(self, key: str) -> None:
+        identifier = request(dataset(ScheduledProcedureStepStatus="*"), AccessionNumber=key)
+        real, test = ModalityPolicy(is_known=True), ModalityPolicy(is_known=True, is_test_machine=True)
+        for policy, made_for, is_test, is_shown in (
+            (real, "", False, True),
+            (real, "", True, False),
+            (real, "HOLOGIC2", True, False),
+            (real, "HOLOGIC1", True, True),
+            (UNKNOWN, "", True, False),
+            (test, "", True, True),
+            (test, "HOLOGIC2", True, True),
+            (test, "", False, False),
+        ):
+            values = {"accession_number": "ACC1", "is_test": is_test, "proves_ae_title": made_for}
+            assert self.sees(policy, identifier, **values) is is_shown
 
 
 class TestCriteria:
@@ -605,6 +626,7 @@ class TestCriteria:
         )
         found = [(criterion.name, criterion.query_value) for criterion in keys.criteria]
         assert found == [
+            ("Test item", ""),
             ("ScheduledProcedureStepStatus", ""),
             ("ScheduledProcedureStepStartDate and ScheduledProcedureStepStartTime", "20260310- 0900-"),
             ("PatientID", "1"),

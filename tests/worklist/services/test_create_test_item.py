@@ -1,17 +1,21 @@
 """Create and discontinue test items, which are for no patient."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from core.models import AuditLog
 from dicom.models import Modality
+from tests.factories import create
 from tests.users import page
 from tests.worklist.test_admin import LIST, detail
 from worklist.models import ItemChange, WorklistItem
 from worklist.performed_step.exceptions import CannotResolve
-from worklist.services.create_test_item import create_test_item, discontinue_test_item
+from worklist.services.create_test_item import ENDS_AFTER, create_test_item, discontinue_test_item, end_old_test_items
 
 pytestmark = pytest.mark.django_db
 
@@ -28,12 +32,24 @@ class TestCreating:
         assert f"{item} is on the list of MAMMO3" in response.content.decode()
         assert item.accession_number.startswith("TEST")
         assert (item.patient_name, item.patient_id, item.station_ae_title, item.status) == (
-            "TEST^ITEM",
+            "ZZTEST^NOT A PATIENT",
             "9999999999",
             "MAMMO3",
             "SCHEDULED",
         )
+        assert (item.is_test, item.proves_ae_title) == (True, "MAMMO3")
         item.full_clean()
+
+    def test_is_marked_on_the_pages(self, support: Client) -> None:
+        item = create_test_item("", "MG", "test")
+        for address in (LIST, detail(item)):
+            assert "Test, no patient" in page(support, address)
+
+    def test_for_no_machine_is_for_the_test_machines(self, support: Client) -> None:
+        Modality.objects.create(ae_title="TEST1", is_test_machine=True)
+        assert "TEST1" not in page(support, MAKE)
+        support.post(MAKE, {"station_ae_title": "", "modality": "MG"})
+        assert WorklistItem.objects.get().proves_ae_title == ""
 
     def test_is_audited_with_the_users_name(self, support: Client) -> None:
         support.post(MAKE, {"station_ae_title": "", "modality": "MG"})
@@ -74,3 +90,36 @@ class TestDiscontinuing:
         with pytest.raises(CannotResolve):
             discontinue_test_item(item, "test")
         assert WorklistItem.objects.get().status == "SCHEDULED"
+
+
+class TestEndingByItself:
+    def item(self, status: str = "SCHEDULED", *, is_test: bool = True, age: timedelta = ENDS_AFTER) -> WorklistItem:
+        """Create an item that was made, and last changed, this long ago."""
+        item = create(status=status, is_test=is_test)
+        then = timezone.now() - age - timedelta(seconds=1)
+        WorklistItem.objects.filter(pk=item.pk).update(created_at=then, updated_at=then)
+        return item
+
+    @pytest.mark.parametrize("status", ["SCHEDULED", "ARRIVED", "READY", "IN PROGRESS"])
+    def test_happens_an_hour_after_the_last_that_came_of_it(self, status: str) -> None:
+        item = self.item(status)
+        assert (end_old_test_items(), end_old_test_items()) == (1, 0)
+        item.refresh_from_db()
+        assert item.status == "DISCONTINUED"
+        assert ItemChange.objects.get().status == "DISCONTINUED"
+        assert AuditLog.objects.get().actor == "gateway"
+
+    def test_leaves_patients_new_ones_and_those_that_have_ended(self) -> None:
+        kept = [
+            self.item(is_test=False),
+            self.item(age=ENDS_AFTER / 2),
+            self.item("COMPLETED"),
+            self.item("DISCONTINUED"),
+        ]
+        assert end_old_test_items() == 0
+        assert [WorklistItem.objects.get(pk=item.pk).status for item in kept] == [item.status for item in kept]
+
+    def test_waits_for_an_examination_that_has_just_begun(self) -> None:
+        item = self.item("IN PROGRESS")
+        WorklistItem.objects.filter(pk=item.pk).update(updated_at=timezone.now())
+        assert end_old_test_items() == 0

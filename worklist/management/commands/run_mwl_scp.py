@@ -13,9 +13,10 @@ from dicom.association_policy import AssociationPolicy
 from dicom.server import DicomServer, PortUnavailable, is_accepting, stop_server
 from dicom.tls import server_context
 from worklist.configuration import LISTENING, server_config
-from worklist.performed_step.abandoned_steps import AbandonedStepsCheck
+from worklist.performed_step.abandoned_steps import abandoned_steps_check
 from worklist.query.find import WorklistContext
 from worklist.scp import start_worklist_server
+from worklist.services.create_test_item import old_test_items_check
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,8 @@ class Command(BaseCommand):
         with stop_event() as stopping:
             servers = _start_servers(context)
             context.deliveries.start()
-            AbandonedStepsCheck(stopping).start()
+            abandoned_steps_check(stopping).start()
+            old_test_items_check(stopping).start()
             heartbeat = HeartbeatWriter("mwl_scp", LISTENING, watchdog=True).start()
             while not stopping.is_set():
                 if is_accepting(*servers):  # this loop still running does not prove that the servers are
