@@ -30,7 +30,7 @@ def table_of_changes(changes: list[dict[str, Any]]) -> str:
         status = f"{change['worklist_status']}{superseded}"
         cells = (at, change["accession_number"], status, performed.get("station_ae_title", ""))
         table.add_row(*cells, str(performed.get("images", "")), ended)
-    console = Console(file=StringIO(), width=100)
+    console = Console(file=StringIO(), width=120)
     with console.capture() as captured:
         console.print(table)
     return captured.get().strip("\n")
