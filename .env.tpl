@@ -18,6 +18,8 @@
 # RELAY_MAX_RENDEZVOUS=64
 # How many more senders may wait. Any others are answered with 503.
 # RELAY_MAX_WAITING=256
+# How long the rendezvous of an HTTP sender stays open for the sender's next request, in seconds.
+# RELAY_RENDEZVOUS_IDLE_SECONDS=120
 # How often the listener tests its channel by sending itself an echo, in seconds. Needs the Send right. 0: never.
 # RELAY_ECHO_SECONDS=60
 # How many listeners may share the hybrid connection, 1 to 25. An echo may arrive at any of them.

@@ -16,6 +16,7 @@ RANGES: Ranges = {
     "relay.E009": ("RELAY_ECHO_SECONDS", 0, 3600, "The default is 60 seconds. With 0, no echo is sent."),
     "relay.E010": ("RELAY_MAX_LISTENERS", 1, 25, "The default is 2. Azure Relay allows 25 listeners."),
     "relay.E011": ("RELAY_CHANNEL_MAX_AGE_SECONDS", 60, 86_400, "The default is 300 seconds."),
+    "relay.E012": ("RELAY_RENDEZVOUS_IDLE_SECONDS", 1, 3600, "The default is 120 seconds."),
 }
 
 

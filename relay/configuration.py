@@ -75,7 +75,9 @@ def configured_listener(on_status: Callable[[ListenerStatus], None]) -> Listener
             listeners=settings.RELAY_MAX_LISTENERS,
             max_age=settings.RELAY_CHANNEL_MAX_AGE_SECONDS,
         ),
-        rendezvous_policy=RendezvousPolicy(frame_bytes=MAX_FRAME_BYTES, oversize_reply=too_large_reply()),
+        rendezvous_policy=RendezvousPolicy(
+            keep=settings.RELAY_RENDEZVOUS_IDLE_SECONDS, frame_bytes=MAX_FRAME_BYTES, oversize_reply=too_large_reply()
+        ),
         rendezvous_limit=RendezvousLimit(settings.RELAY_MAX_RENDEZVOUS, settings.RELAY_MAX_WAITING),
         stop_grace=settings.RELAY_STOP_GRACE_SECONDS,
         echo_text=echo_text if settings.RELAY_ECHO_SECONDS else None,

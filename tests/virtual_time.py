@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-#: How many real seconds without activity make time jump.
-QUIET = 0.02
+#: How many real seconds without activity make time jump, and how many while a thread works for the loop.
+QUIET, QUIET_WITH_THREADS = 0.02, 0.5
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -21,14 +21,16 @@ class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.jumped = 0.0
+        self.threads = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return what is ready; let time jump by `timeout` if nothing is."""
-        if timeout is None or timeout <= QUIET:
+        quiet = QUIET_WITH_THREADS if self.threads else QUIET
+        if timeout is None or timeout <= quiet:
             return super().select(timeout)
-        ready = super().select(QUIET)
+        ready = super().select(quiet)
         if not ready:
-            self.jumped += timeout - QUIET
+            self.jumped += timeout - quiet
         return ready
 
 
@@ -36,6 +38,17 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+
+    def run_in_executor(self, *args: Any) -> "asyncio.Future[Any]":  # type: ignore[override]
+        """Run in a thread as usual, and let time jump later meanwhile: on a busy machine, a thread may start late."""
+
+        def finished(_: object) -> None:
+            self._jumping.threads -= 1
+
+        self._jumping.threads += 1
+        future = super().run_in_executor(*args)
+        future.add_done_callback(finished)
+        return future
 
     def time(self) -> float:
         """Return real time plus all jumps."""

@@ -116,6 +116,7 @@ class RelayEmulator:
             "channels": {path: [channel.as_dict(now) for channel in all_] for path, all_ in self.channels.items()},
             "senders_waiting": len(self._websockets.waiting),
             "rendezvous_open": len(self._websockets.joined),
+            "rendezvous_kept": len(self._http.kept),
             "requests_waiting": len(self._http.pending),
             "counts": self.counts,
             "clock_skew_seconds": self.service.skew,
@@ -204,7 +205,7 @@ class RelayEmulator:
             target = read_target(request.target)
             if target.path.partition("/")[0] == emulator_page.PATH:
                 return await emulator_page.respond(self, str(connection.remote_address[0]), request)
-            return await self._relay_request(target, request)
+            return await self._relay_request(connection, target, request)
         except Refused as refused:
             logger.info("request refused", extra={"status": refused.status})
             return self.service.refusal(refused)
@@ -212,7 +213,7 @@ class RelayEmulator:
             logger.exception("request failed")
             return self.service.refusal(Refused(500, "The emulator has failed"))
 
-    async def _relay_request(self, target: Target, request: HttpRequest) -> HttpResponse:
+    async def _relay_request(self, sender: Connection, target: Target, request: HttpRequest) -> HttpResponse:
         if request.method == "CONNECT":
             raise Refused(405, "CONNECT is not relayed")
         if target.is_websocket:
@@ -226,7 +227,7 @@ class RelayEmulator:
             token, header = _http_token(target, request)
             self._check_token(path, target.path, "Send", token)
             private.add(header)
-        return await self._http.respond(path, target, request, private)
+        return await self._http.respond(path, sender, target, request, private)
 
 
 def _websocket_token(target: Target, headers: Headers) -> str:

@@ -122,6 +122,17 @@ class DropOnPing(StoredFault):
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeepRendezvous(StoredFault):
+    """Keep the rendezvous of the next HTTP request, and send the next ones of all senders over it, each at once.
+
+    If `forced`, that request goes through a rendezvous whatever its size. The service closes it once no sender is
+    connected any more. If the listener closes it, the senders are cut off.
+    """
+
+    forced: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExtraKeys(StoredFault):
     """Write a message to a listener with keys that are null or not in the protocol, before and between the others."""
 
@@ -137,6 +148,7 @@ FAULTS: Mapping[str, type[Fault]] = {
     "duplicate_accept": DuplicateAccept,
     "cut_mid_frame": CutMidFrame,
     "drop_on_ping": DropOnPing,
+    "keep_rendezvous": KeepRendezvous,
     "extra_keys": ExtraKeys,
 }
 NAMES: Mapping[type[Fault], str] = {kind: name for name, kind in FAULTS.items()}

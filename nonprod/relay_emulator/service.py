@@ -8,7 +8,18 @@ from email.utils import formatdate
 from nonprod.relay_emulator.faults import StoredFaults
 from nonprod.relay_emulator.http_messages import HttpResponse, Refused, text_response, with_tracking
 
-COUNTERS = ("listened", "accepted", "lost", "joined", "rejected", "renewed", "requested", "responded", "refused")
+COUNTERS = (
+    "listened",
+    "accepted",
+    "lost",
+    "joined",
+    "rejected",
+    "renewed",
+    "requested",
+    "kept",
+    "responded",
+    "refused",
+)
 
 
 @dataclass(frozen=True)

@@ -72,19 +72,7 @@ class ControlChannel:
 
         A request whose body does not arrive within `body_timeout` seconds is yielded without it.
         """
-        loop = asyncio.get_running_loop()
-        body_due: float | None = None
-        with suppress(ConnectionClosed):
-            while True:
-                try:
-                    async with asyncio.timeout_at(body_due):
-                        events = self._protocol.receive(await self.websocket.recv())
-                except TimeoutError:
-                    events = self._protocol.give_up_body()
-                for event in events:
-                    yield event
-                body_due = (body_due or loop.time() + body_timeout) if self._protocol.awaited_id else None
-        for event in self._protocol.give_up_body():
+        async for event in read_events(self.websocket, self._protocol, body_timeout):
             yield event
 
     @property
@@ -143,6 +131,29 @@ class ControlChannel:
     async def close(self) -> None:
         """Close with a handshake. Keep reading `events` until it is complete, or accepts already sent are lost."""
         await self.websocket.close()
+
+
+async def read_events(
+    websocket: ClientConnection, protocol: ControlProtocol, body_timeout: float
+) -> AsyncIterator[Event]:
+    """Yield the events of a control channel or of a request's rendezvous until the WebSocket is closed.
+
+    A request whose body does not arrive within `body_timeout` seconds is yielded without it.
+    """
+    loop = asyncio.get_running_loop()
+    body_due: float | None = None
+    with suppress(ConnectionClosed):
+        while True:
+            try:
+                async with asyncio.timeout_at(body_due):
+                    events = protocol.receive(await websocket.recv())
+            except TimeoutError:
+                events = protocol.give_up_body()
+            for event in events:
+                yield event
+            body_due = (body_due or loop.time() + body_timeout) if protocol.awaited_id else None
+    for event in protocol.give_up_body():
+        yield event
 
 
 def listening_on(address: HybridConnectionAddress) -> str:

@@ -1,21 +1,28 @@
-"""Answer one HTTP request that came through the relay (Hybrid Connections protocol: request, response).
+"""Answer HTTP requests that came through the relay (Hybrid Connections protocol: request, response).
 
-The request arrives on the control channel, or at a rendezvous of its own when it is large or chunked. Every request is
-answered, even if only with an error: the service may block a listener that lets them time out.
+The request arrives on the control channel, or at a rendezvous when it is large or chunked, or when the service keeps an
+earlier rendezvous of the same sender. Every request is answered, even if only with an error: the service may block a
+listener that lets them time out.
 """
 
 import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from typing import Any
 
+from .control_channel import read_events
 from .control_protocol import MAX_BODY_BYTES, ControlProtocol, RendezvousRequest, Request, Response, response_messages
 from .failures import HybridConnectionError
 from .rendezvous import RendezvousPolicy, log_outcome
 from .rendezvous_limit import LimitReached, RendezvousLimit
-from .websocket import ClientConnection, FrameLimit, Timeouts, closing, open_websocket
+from .websocket import ClientConnection, FrameLimit, aborted_on_failure, closing, open_websocket
 
 logger = logging.getLogger(__name__)
+
+#: How many requests of one sender may wait for the response to the former; the rest stays unread.
+MAX_UNANSWERED = 8
 
 #: Handles an HTTP request.
 Respond = Callable[[Request], Awaitable[Response]]
@@ -46,22 +53,17 @@ async def serve_request(
     The response goes back on the channel, or by a rendezvous at the request's address when the response is too large
     for the channel or the channel is lost.
     """
+    due = asyncio.get_running_loop().time() + policy.response
+    rendezvous = RequestRendezvous(request.address, limit, policy)
 
     async def serve() -> str:
-        try:
-            async with asyncio.timeout(policy.response), limit.acquire():
-                response = await _response_to(request, respond, policy)
-        except LimitReached as busy:
-            response = json_response(503, str(busy))
-        except TimeoutError:
-            response = NO_RESPONSE_IN_TIME
+        response = await _response_in_slot(request, respond, limit, due)
         messages = response_messages(request.id, response)
         is_large = len(response.body) > MAX_BODY_BYTES
         if is_large or not await send(messages):
             try:
-                websocket = await open_websocket(request.address, "response", timeouts=Timeouts(policy.join))
-                async with closing(websocket):
-                    await _send(websocket, messages, policy)
+                await rendezvous.join("response")
+                await rendezvous.send(messages)
             except HybridConnectionError as error:
                 if not is_large:
                     raise
@@ -71,18 +73,21 @@ async def serve_request(
                 return "answered with 503 instead"
         return f"answered with {response.status}"
 
-    await log_outcome("request", serve(), request.correlation_id)
+    async with rendezvous:
+        await log_outcome("request", serve(), request.correlation_id)
+        await rendezvous.serve_next_requests(respond)
 
 
 async def serve_rendezvous_request(
     event: RendezvousRequest, respond: Respond, limit: RendezvousLimit, policy: RendezvousPolicy
 ) -> None:
-    """Fetch a request from its rendezvous and answer it there. Never raises."""
+    """Fetch a request from its rendezvous and answer it there, and then the sender's next requests. Never raises."""
+    rendezvous = RequestRendezvous(event.address, limit, policy)
 
     async def serve() -> str:
         try:
             async with limit.acquire():
-                return await _serve_at_rendezvous(event, respond, limit, policy)
+                return await rendezvous.serve_first_request(respond)
         except LimitReached as busy:
             refusal = json_response(503, str(busy))
 
@@ -90,61 +95,126 @@ async def serve_rendezvous_request(
                 return refusal
 
             async with limit.rejecting():
-                return await _serve_at_rendezvous(event, refuse, limit, policy)
+                return await rendezvous.serve_first_request(refuse)
 
-    await log_outcome("request", serve(), event.correlation_id)
+    async with rendezvous:
+        await log_outcome("request", serve(), event.correlation_id)
+        await rendezvous.serve_next_requests(respond)
 
 
-async def _serve_at_rendezvous(
-    event: RendezvousRequest, respond: Respond, limit: RendezvousLimit, policy: RendezvousPolicy
-) -> str:
-    def too_large(first_frame: bytes) -> Messages:
-        # The request's head comes first, then its body, which is the frame over the limit.
+class RequestRendezvous:
+    """A WebSocket at a request's address; `join` opens it, and leaving the `async with` block closes it.
+
+    The service keeps it, and sends the sender's next requests over it; one may come before the response to the former.
+    Whoever closes it cuts off the sender. So it stays open until the service closes it, or until it has been idle for
+    `RendezvousPolicy.keep` seconds. Requests are answered one after the other, in the order of their arrival.
+    """
+
+    def __init__(self, address: str, limit: RendezvousLimit, policy: RendezvousPolicy) -> None:
+        self._address, self._limit, self._policy = address, limit, policy
+        self._protocol = ControlProtocol()
+        #: The requests that have arrived, each with the loop's time at which its response is due; None at the end.
+        self._arrived: asyncio.Queue[tuple[Request, float] | None] = asyncio.Queue(MAX_UNANSWERED)
+        self._open = AsyncExitStack()
+        self._websocket: ClientConnection | None = None
+
+    async def __aenter__(self) -> "RequestRendezvous":
+        return self
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._open.__aexit__(*raised)
+
+    async def join(self, phase: str) -> ClientConnection:
+        """Open the WebSocket and begin to read it; raise HybridConnectionError if that fails."""
+        frame_limit = FrameLimit(self._policy.frame_bytes, self._refuse_too_large)
+        self._websocket = await open_websocket(self._address, phase, timeouts=self._policy.timeouts, limit=frame_limit)
+        await self._open.enter_async_context(closing(self._websocket))
+        reading = asyncio.create_task(self._read(self._websocket), name="request-rendezvous")
+        self._open.callback(reading.cancel)
+        return self._websocket
+
+    async def send(self, messages: Messages) -> None:
+        """Send a response, once joined; abort the rendezvous when the other side does not take it in time."""
+        if self._websocket:
+            async with aborted_on_failure(self._websocket), asyncio.timeout(self._policy.reply):
+                for message in messages:
+                    await self._websocket.send(message)
+
+    async def serve_first_request(self, respond: Respond) -> str:
+        """Join, and answer the request that comes first, in a slot that the caller holds; return the outcome."""
+        websocket = await self.join("request")
+        async with aborted_on_failure(websocket):
+            try:
+                async with self._limit.receiving():
+                    arrived = await self._arrived.get()
+            except TimeoutError:
+                unfinished = [event for event in self._protocol.give_up_body() if isinstance(event, Request)]
+                if not unfinished:
+                    raise
+                arrived = unfinished[0], asyncio.get_running_loop().time() + self._policy.response
+            if arrived is None:
+                await websocket.recv()  # raises ConnectionClosed, which says why
+                return ""
+            request, due = arrived
+            response = await _response_to(request, respond, due)
+            await self.send(response_messages(request.id, response))
+            return f"answered with {response.status}"
+
+    async def serve_next_requests(self, respond: Respond) -> None:
+        """Answer further requests until the rendezvous is closed or idle for too long; each needs a slot. Never raises.
+
+        Does nothing unless it was joined.
+        """
+
+        async def serve(request: Request, due: float) -> str:
+            response = await _response_in_slot(request, respond, self._limit, due)
+            await self.send(response_messages(request.id, response))
+            return f"answered with {response.status}"
+
+        with suppress(TimeoutError):
+            while self._websocket:
+                async with self._limit.keeping(self._policy.keep):
+                    arrived = await self._arrived.get()
+                if arrived is None:
+                    return
+                await log_outcome("request", serve(*arrived), arrived[0].correlation_id)
+
+    async def _read(self, websocket: ClientConnection) -> None:
+        now = asyncio.get_running_loop().time
+        # A large body takes longer than one that fits on the control channel.
+        async for event in read_events(websocket, self._protocol, self._limit.idle_timeout):
+            if isinstance(event, Request):
+                await self._arrived.put((event, now() + self._policy.response))
+        await self._arrived.put(None)
+
+    def _refuse_too_large(self, head: bytes) -> Messages:
+        # A request's head comes first, then its body, which is the frame over the limit.
         protocol = ControlProtocol()
-        protocol.receive(first_frame.decode(errors="replace"))
-        refusal = json_response(413, "Content Too Large", policy.oversize_reply)
+        protocol.receive(head.decode(errors="replace"))
+        refusal = json_response(413, "Content Too Large", self._policy.oversize_reply)
         return response_messages(protocol.awaited_id, refusal) if protocol.awaited_id else ()
 
-    frame_limit = FrameLimit(policy.frame_bytes, too_large)
-    websocket = await open_websocket(event.address, "request", timeouts=Timeouts(policy.join), limit=frame_limit)
-    async with closing(websocket):
-        request = await _receive(websocket, limit)
-        response = await _response_to(request, respond, policy)
-        await _send(websocket, response_messages(request.id, response), policy)
-        return f"answered with {response.status}"
 
-
-async def _receive(websocket: ClientConnection, limit: RendezvousLimit) -> Request:
-    """Receive the request, with `body=None` when only its body fails to come in time."""
-    protocol = ControlProtocol()
+async def _response_in_slot(request: Request, respond: Respond, limit: RendezvousLimit, due: float) -> Response:
+    """Return the handler's response, or an error response; `due` (the loop's time) includes the wait for a slot."""
     try:
-        async with limit.receiving():
-            while True:
-                for event in protocol.receive(await websocket.recv()):
-                    if isinstance(event, Request):
-                        return event
+        async with asyncio.timeout_at(due), limit.acquire():
+            return await _response_to(request, respond, due)
+    except LimitReached as busy:
+        return json_response(503, str(busy))
     except TimeoutError:
-        for event in protocol.give_up_body():
-            if isinstance(event, Request):
-                return event
-        raise
+        return NO_RESPONSE_IN_TIME
 
 
-async def _response_to(request: Request, respond: Respond, policy: RendezvousPolicy) -> Response:
+async def _response_to(request: Request, respond: Respond, due: float) -> Response:
     """Return the handler's response, or an error response when it raises, is late, or the body never came."""
     if request.body is None:
         return json_response(400, "The announced body did not come")
     try:
-        async with asyncio.timeout(policy.response):
+        async with asyncio.timeout_at(due):
             return await respond(request)
     except TimeoutError:
         return NO_RESPONSE_IN_TIME
     except Exception:  # the edge of the handler: its fault must cost this request only, and still be answered
         logger.exception("request failed", extra={"correlation_id": request.correlation_id})
         return json_response(500, "A fault in the gateway: see its log")
-
-
-async def _send(websocket: ClientConnection, messages: Messages, policy: RendezvousPolicy) -> None:
-    async with asyncio.timeout(policy.reply):
-        for message in messages:
-            await websocket.send(message)

@@ -120,7 +120,7 @@ class Listener:
             self._start(channel.close(), "closing")
         if readers:
             await asyncio.wait(readers, timeout=min(CLOSING_TIMEOUT, self.stop_grace))
-        self.rendezvous_limit.evict_idle()
+        self.rendezvous_limit.drain()
         if unfinished := self._tasks - {asyncio.current_task()}:
             left = max(0.0, ends_at - asyncio.get_running_loop().time())
             logger.info("finishing", extra={"tasks": len(unfinished), "grace_seconds": round(left)})
@@ -201,7 +201,7 @@ class Listener:
             await _cancel(prover, asked)
 
     def _count_pings(self, channel: ControlChannel, *, dropped: bool) -> None:
-        """Note whether the service dropped the channel at its first ping, as it may do each time."""
+        """Note whether the service dropped the channel at its first ping, and stop all pings when it does so again."""
         sent, since_last = pings_sent(channel.websocket)
         forbidden_before = self._pings.forbids_pings(self.liveness)
         self._pings = self._pings.after(sent, since_last, self.liveness, dropped=dropped)
@@ -210,6 +210,7 @@ class Listener:
                 "the service drops the channel each time it is pinged: echoes and replacement must detect a dead one"
             )
             logger.warning("no more pings are sent", extra={"reason": reason})
+            self.rendezvous_policy = replace(self.rendezvous_policy, ping=None)
 
     async def _back_off(self, reason: str, delay: float) -> None:
         """Wait before the next attempt. The listener is offline meanwhile, unless the former channel still works."""

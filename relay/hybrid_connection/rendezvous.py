@@ -25,7 +25,8 @@ class RendezvousPolicy:
     `join`: to open the rendezvous. With `RendezvousLimit.queue_timeout` it must stay under the 30 s for which a
     rendezvous address lives. `answer`: to handle a frame. `reply`: to send the reply.
     `response`: from receiving an HTTP request to having its response, including the wait for a slot. With `join` it
-    must stay under the 60 s for which the service waits. `body`: for the body to follow its request.
+    must stay under the 60 s for which the service waits. `body`: for the body to follow its request. `keep`: for the
+    next HTTP request of a sender to come to a rendezvous that is kept for it. `ping`: between pings; None sends none.
 
     A frame over `frame_bytes` is answered with `oversize_reply`, without ever being held in memory.
     """
@@ -34,14 +35,21 @@ class RendezvousPolicy:
     answer: float = 60.0
     response: float = 45.0
     body: float = 10.0
+    keep: float = 120.0
+    ping: float | None = 20.0
     reply: float = 10.0
     frame_bytes: int = 1024 * 1024
     oversize_reply: str = ""
 
     @property
+    def timeouts(self) -> Timeouts:
+        """The timeouts of a rendezvous."""
+        return Timeouts(self.join, self.ping)
+
+    @property
     def frame_limit(self) -> FrameLimit:
         """The limit for a sender's frame."""
-        return FrameLimit(self.frame_bytes, lambda _first: (self.oversize_reply,) if self.oversize_reply else ())
+        return FrameLimit(self.frame_bytes, lambda _text: (self.oversize_reply,) if self.oversize_reply else ())
 
 
 async def serve_sender(accept: Accept, answer: AnswerFrame, limit: RendezvousLimit, policy: RendezvousPolicy) -> None:
@@ -54,7 +62,7 @@ async def serve_sender(accept: Accept, answer: AnswerFrame, limit: RendezvousLim
         try:
             async with limit.acquire():
                 websocket = await open_websocket(
-                    accept.address, "rendezvous", timeouts=Timeouts(policy.join), limit=policy.frame_limit
+                    accept.address, "rendezvous", timeouts=policy.timeouts, limit=policy.frame_limit
                 )
                 async with aborted_on_failure(websocket):
                     try:

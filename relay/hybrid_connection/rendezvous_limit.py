@@ -4,6 +4,8 @@ A rendezvous moves through up to three stages. It waits in the queue until a slo
 idle until the sender's frame has arrived (`receiving`); an idle sender is evicted much sooner once others are waiting.
 A rendezvous that finds the queue full, or waits in it too long, gets a slot of a second, separate limit in which
 it is rejected (`rejecting`): even a rejection costs a socket.
+
+The rendezvous of HTTP requests stay open for the sender's next request (`keeping`). They hold no slot meanwhile.
 """
 
 import asyncio
@@ -38,6 +40,9 @@ class RendezvousLimit:
         self._rejections = 0
         #: The timeout of each idle sender, and when it became idle (the loop's time).
         self._idle: dict[asyncio.Timeout, float] = {}
+        #: The timeout of each rendezvous that is kept for a next request, the longest idle first.
+        self._kept: dict[asyncio.Timeout, None] = {}
+        self._is_draining = False
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[None]:
@@ -85,7 +90,7 @@ class RendezvousLimit:
     async def receiving(self) -> AsyncIterator[None]:
         """Wait for the sender's frame in this block; raise TimeoutError when the sender is idle for too long."""
         began = asyncio.get_running_loop().time()
-        allowed = self.idle_timeout_when_busy if self.waiting else self.idle_timeout
+        allowed = self.idle_timeout_when_busy if self.waiting or self._is_draining else self.idle_timeout
         async with asyncio.timeout_at(began + allowed) as timeout:
             self._idle[timeout] = began
             try:
@@ -99,3 +104,31 @@ class RendezvousLimit:
         for timeout, began in self._idle.items():
             if not timeout.expired():
                 timeout.reschedule(max(now, began + self.idle_timeout_when_busy))
+
+    @asynccontextmanager
+    async def keeping(self, idle_timeout: float) -> AsyncIterator[None]:
+        """Wait for a sender's next request in this block; raise TimeoutError when the rendezvous is idle for too long.
+
+        Of more than `limit` that are kept, the longest idle is given up.
+        """
+        async with asyncio.timeout(0 if self._is_draining else idle_timeout) as timeout:
+            self._kept[timeout] = None
+            if len(self._kept) > self.limit:
+                self._give_up_longest_kept()
+            try:
+                yield
+            finally:
+                self._kept.pop(timeout, None)
+
+    def drain(self) -> None:
+        """Let no sender be idle any longer, for a listener that stops."""
+        self._is_draining = True
+        self.evict_idle()
+        while self._kept:
+            self._give_up_longest_kept()
+
+    def _give_up_longest_kept(self) -> None:
+        longest = next(iter(self._kept))
+        del self._kept[longest]
+        if not longest.expired():
+            longest.reschedule(asyncio.get_running_loop().time())

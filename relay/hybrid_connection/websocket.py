@@ -68,7 +68,7 @@ MAX_UNREAD_PONGS = 64 * 1024
 UNANSWERED_PING = "keepalive ping timeout"  # websockets' reason for closing
 
 #: Makes the messages to send to a peer whose frame is over the limit, before the socket is closed with 1009. Gets the
-#: first frame that arrived, or nothing when that was the one over the limit.
+#: last text frame that arrived before it, or nothing when there was none.
 FinalMessages = Callable[[bytes], Sequence[str | bytes]]
 
 
@@ -77,7 +77,7 @@ class FrameLimit:
     """How many bytes a frame may have (None: any number), and what to send to a peer whose frame has more."""
 
     max_bytes: int | None = None
-    final_messages: FinalMessages = lambda _first: ()
+    final_messages: FinalMessages = lambda _text: ()
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class _Connection(ClientConnection):
 
     def __init__(self, final_messages: FinalMessages, protocol: ClientProtocol, **options: Any) -> None:
         self._final_messages = final_messages
-        self._first_frame = b""
+        self._last_text = b""
         self.pings_sent = 0
         self.last_ping_at = 0.0
         self._fail = protocol.fail
@@ -137,8 +137,8 @@ class _Connection(ClientConnection):
         return await super().ping(data)
 
     def process_event(self, event: Event) -> None:
-        """Keep the first frame; cut off a peer that pings and does not read, or closes and does not disconnect."""
-        self._first_frame = self._first_frame or _data(event)
+        """Keep the last text frame; cut off a peer that pings and does not read, or closes and does not disconnect."""
+        self._last_text = _text(event) or self._last_text
         super().process_event(event)
         opcode = event.opcode if isinstance(event, Frame) else None
         if opcode is Opcode.PING and self.transport.get_write_buffer_size() > MAX_UNREAD_PONGS:
@@ -149,15 +149,15 @@ class _Connection(ClientConnection):
     def _fail_with_final_messages(self, code: CloseCode | int, reason: str = "") -> None:
         if code == CloseCode.MESSAGE_TOO_BIG:
             # Frames that arrived in the same packet are parsed, but process_event has not seen them yet.
-            first = next(filter(None, [self._first_frame, *map(_data, self.protocol.events)]), b"")
-            for message in self._final_messages(first):
+            text = next(filter(None, map(_text, reversed(self.protocol.events))), self._last_text)
+            for message in self._final_messages(text):
                 send = self.protocol.send_text if isinstance(message, str) else self.protocol.send_binary
                 send(message.encode() if isinstance(message, str) else message)
         self._fail(code, reason)
 
 
-def _data(event: Event) -> bytes:
-    return bytes(event.data) if isinstance(event, Frame) else b""
+def _text(event: Event) -> bytes:
+    return bytes(event.data) if isinstance(event, Frame) and event.opcode is Opcode.TEXT else b""
 
 
 @cache

@@ -44,4 +44,5 @@ async def temporary_channel(listener: Listener) -> AsyncIterator[TemporaryChanne
         yield temporary
     finally:
         await channel.close()
+        listener.rendezvous_limit.drain()
         await serving

@@ -61,6 +61,11 @@ def recovered(emulator: RelayEmulator, listener: Listener) -> bool:
     return reconnected(emulator, listener) and used_up(emulator, listener)
 
 
+def kept(emulator: RelayEmulator, listener: Listener) -> bool:
+    """Whether the listener has served ten requests over a rendezvous that served others before."""
+    return emulator.counts["kept"] >= 10
+
+
 def immediately(emulator: RelayEmulator, listener: Listener) -> bool:
     """Return True: the fault breaks what is open at that moment, which may be nothing."""
     return True
@@ -93,6 +98,7 @@ SCENARIOS = {
     "late accepts": scenario(used_up, {"fault": "delay", "action": "dispatch", "seconds": 0.3, "times": 5}),
     "accepts twice": scenario(used_up, {"fault": "duplicate_accept", "times": 10}),
     "messages with extra keys": scenario(used_up, {"fault": "extra_keys", "times": 10}),
+    "rendezvous kept": scenario(kept, {"fault": "keep_rendezvous"}),
     "cut in a message": scenario(reconnected, {"fault": "cut_mid_frame"}),
     "cut in replies": scenario(used_up, {"fault": "cut_mid_frame", "where": "rendezvous", "times": 5}),
     "token ended": scenario(reconnected, {"fault": "expire_tokens"}),

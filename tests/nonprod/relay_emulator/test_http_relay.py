@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
+from http.client import HTTPException
 from typing import Any
 
 import pytest
@@ -283,3 +284,56 @@ class TestNoResponse:
             own = await open_socket((await next_message(channel, "request"))["address"])
         await emulator.until(lambda: emulator.state()["requests_waiting"] == 0)
         assert (await close_of(own))[0] == 1001
+
+
+class TestKeptRendezvous:
+    @staticmethod
+    async def joined(emulator: RelayEmulator) -> tuple[Exchange, ClientConnection, dict[str, Any]]:
+        """Ask with the fault; return the exchange, the listener's socket, and the request that came there."""
+        channel = await listen(emulator)
+        await emulator.inject({"fault": "keep_rendezvous"})
+        exchange = Exchange(emulator, channel)
+        call = await exchange.request()
+        assert list(call) == ["address"]
+        own = await open_socket(call["address"])
+        return exchange, own, await next_message(own, "request")
+
+    async def test_the_next_request_goes_over_it_whether_or_not_the_first_was_answered(
+        self, emulator: RelayEmulator
+    ) -> None:
+        first, own, request = await self.joined(emulator)
+        second = Exchange(emulator, own, method="POST", body=b"more")
+        next_request = await second.request()
+        assert await own.recv() == b"more"
+        await answer(own, next_request, b"second")
+        await answer(own, request, b"first")
+        assert ((await first.response()).body, (await second.response()).body) == (b"first", b"second")
+        assert emulator.counts["kept"] == 1
+
+    async def test_the_service_closes_it_when_its_senders_have_gone(self, emulator: RelayEmulator) -> None:
+        exchange, own, request = await self.joined(emulator)
+        await answer(own, request)
+        await exchange.response()
+        assert (await close_of(own))[0] == 1000
+        assert emulator.state()["rendezvous_kept"] == 0
+
+    async def test_a_listener_that_closes_it_cuts_off_the_senders(self, emulator: RelayEmulator) -> None:
+        exchange, own, _ = await self.joined(emulator)
+        await own.close()
+        with pytest.raises((OSError, HTTPException)):
+            await exchange.response()
+
+    async def test_without_force_a_small_request_goes_through_the_control_channel(
+        self, emulator: RelayEmulator
+    ) -> None:
+        channel = await listen(emulator)
+        await emulator.inject({"fault": "keep_rendezvous", "forced": False})
+        exchange = Exchange(emulator, channel)
+        request = await exchange.request()
+        own = await open_socket(request["address"])
+        second_call = asyncio.create_task(next_message(own, "request"))
+        await emulator.until(lambda: emulator.state()["rendezvous_kept"] == 1)
+        second = Exchange(emulator, own)
+        await answer(own, await second_call, b"second")
+        await answer(channel, request, b"first")
+        assert ((await exchange.response()).body, (await second.response()).body) == (b"first", b"second")

@@ -2,15 +2,20 @@
 
 import asyncio
 import json
-from http.client import HTTPConnection, HTTPResponse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from typing import Any
 
 import pytest
 
-from nonprod.relay_emulator import RelayEmulator
+from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.control_protocol import Request, Response
 from relay.hybrid_connection.rendezvous import RendezvousPolicy
 from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
+from relay.hybrid_connection.sender import send
+from tests import virtual_time
 from tests.conftest import KEYS, PATH
 from tests.relay.hybrid_connection.listening import Gate, listening
 
@@ -74,6 +79,193 @@ class TestRequests:
         async with listening(address, respond=reflect, rendezvous_policy=limits):
             response, body = await ask(address, body=b"b" * (2**20 + 1))
         assert (response.status, body) == (413, b'{"code":"too_large"}')
+
+
+class Sender:
+    """A sender of HTTP requests whose connection stays open until `disconnect`."""
+
+    def __init__(self, address: HybridConnectionAddress) -> None:
+        self._headers = {"ServiceBusAuthorization": KEYS.token(address.audience).value}
+        self._connection = HTTPConnection(address.namespace, timeout=20)
+        self._connection.connect()
+        self._connection.auto_open = 0  # a connection that was cut off must be noticed
+
+    async def ask(self, target: str = "", body: bytes = b"") -> tuple[int, bytes]:
+        """Return the status and body of the response to a POST."""
+
+        def exchange() -> tuple[int, bytes]:
+            self._connection.request("POST", f"/{PATH}{target}", body, self._headers)
+            response = self._connection.getresponse()
+            return response.status, response.read()
+
+        return await asyncio.to_thread(exchange)
+
+    def disconnect(self) -> None:
+        self._connection.close()
+
+
+@asynccontextmanager
+async def connected(address: HybridConnectionAddress) -> AsyncIterator[Sender]:
+    """Connect a sender until the block ends."""
+    sender = await asyncio.to_thread(Sender, address)
+    try:
+        yield sender
+    finally:
+        sender.disconnect()
+
+
+KEEP = {"fault": "keep_rendezvous"}
+
+
+def requests_being_served() -> list[asyncio.Task[Any]]:
+    """Return the listener's tasks that serve a request or keep its rendezvous."""
+    return [task for task in asyncio.all_tasks() if task.get_name() == "request"]
+
+
+class TestKeptRendezvous:
+    """The service keeps a sender's rendezvous and sends his next requests over it."""
+
+    @pytest.mark.parametrize("forced", [True, False])
+    async def test_the_next_requests_are_served_too(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress, forced: bool
+    ) -> None:
+        await emulator.inject({**KEEP, "forced": forced})
+        async with listening(address, respond=reflect), connected(address) as sender:
+            for size in (100_000, 5, 0, 200_000):
+                assert await sender.ask(body=b"b" * size) == (202, b"b" * size)
+            assert emulator.counts["kept"] == 3
+
+    async def test_so_are_those_that_follow_a_large_response_to_a_small_request(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        async def respond(request: Request) -> Response:
+            return Response(200, b"r" * 200_000)
+
+        await emulator.inject({**KEEP, "forced": False})
+        async with listening(address, respond=respond), connected(address) as sender:
+            assert [len((await sender.ask())[1]) for _ in range(3)] == [200_000] * 3
+            assert emulator.counts["kept"] == 2
+
+    async def test_one_that_comes_before_the_response_to_the_first_gets_its_own_in_the_order_of_arrival(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        gate, order = Gate(), []
+
+        async def respond(request: Request) -> Response:
+            order.append(request.body)
+            await gate.answer(b"", None)  # type: ignore[arg-type]
+            return Response(200, request.body or b"")
+
+        await emulator.inject(KEEP)
+        async with (
+            listening(address, respond=respond),
+            connected(address) as first,
+            connected(address) as second,
+            connected(address) as third,
+        ):
+            asking = [asyncio.create_task(first.ask(body=b"1"))]
+            await gate.asked.wait()
+            asking.append(asyncio.create_task(second.ask(body=b"2")))
+            await emulator.until(lambda: emulator.counts["kept"] == 1)
+            asking.append(asyncio.create_task(third.ask(body=b"3")))
+            await emulator.until(lambda: emulator.counts["kept"] == 2)
+            gate.open.set()
+            assert await asyncio.gather(*asking) == [(200, b"1"), (200, b"2"), (200, b"3")]
+        assert order == [b"1", b"2", b"3"]
+
+    async def test_messages_with_extra_keys_are_understood_there_too(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        await emulator.inject(KEEP)
+        await emulator.inject({"fault": "extra_keys", "times": None})
+        async with listening(address, respond=reflect), connected(address) as sender:
+            assert [await sender.ask(body=body) for body in (b"a", b"", b"b")] == [(202, b"a"), (202, b""), (202, b"b")]
+
+    async def test_a_later_request_over_the_limit_is_413(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        await emulator.inject(KEEP)
+        async with listening(address, respond=reflect), connected(address) as sender:
+            assert (await sender.ask(body=b"first"))[0] == 202
+            assert (await sender.ask(body=b"b" * (2**20 + 1)))[0] == 413
+
+    async def test_a_later_request_whose_handler_is_too_slow_is_503_and_the_next_is_served(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        async def respond(request: Request) -> Response:
+            if request.body == b"slow":
+                await asyncio.Event().wait()
+            return Response(200)
+
+        await emulator.inject(KEEP)
+        limits = RendezvousPolicy(response=0.2)
+        async with listening(address, respond=respond, rendezvous_policy=limits), connected(address) as sender:
+            assert [(await sender.ask(body=body))[0] for body in (b"a", b"slow", b"b")] == [200, 503, 200]
+
+    async def test_a_later_request_waits_for_a_slot_and_is_503_when_none_is_free(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        gate = Gate()
+        await emulator.inject(KEEP)
+        one_slot = RendezvousLimit(limit=1, queue=0)
+        async with (
+            listening(address, gate.answer, respond=reflect, rendezvous_limit=one_slot),
+            connected(address) as sender,
+        ):
+            assert (await sender.ask())[0] == 202
+            sending = asyncio.create_task(send(address, KEYS, "a"))
+            await gate.asked.wait()
+            assert (await sender.ask())[0] == 503
+            gate.open.set()
+            assert await sending == "done"
+            assert (await sender.ask())[0] == 202
+
+    async def test_it_ends_when_the_service_closes_it(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        await emulator.inject(KEEP)
+        async with listening(address, respond=reflect):
+            async with connected(address) as sender:
+                await sender.ask()
+                (serving,) = requests_being_served()
+            await asyncio.wait_for(serving, 5)
+
+    async def test_it_is_closed_when_it_was_idle_for_too_long(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        await emulator.inject(KEEP)
+        limits = RendezvousPolicy(keep=0.05)
+        async with listening(address, respond=reflect, rendezvous_policy=limits), connected(address) as sender:
+            await sender.ask()
+            await asyncio.gather(*requests_being_served())
+            await emulator.until(lambda: not emulator.state()["rendezvous_kept"])
+            with pytest.raises((OSError, HTTPException)):
+                await sender.ask()
+            assert (await ask(address))[0].status == 202
+
+    async def test_while_it_is_idle_it_takes_no_place_from_others(
+        self, emulator: RelayEmulator, address: HybridConnectionAddress
+    ) -> None:
+        await emulator.inject(KEEP)
+        one_slot = RendezvousLimit(limit=1, queue=0)
+        async with listening(address, respond=reflect, rendezvous_limit=one_slot), connected(address) as sender:
+            await sender.ask()
+            assert await send(address, KEYS, "a") == "A"
+            assert (await sender.ask())[0] == 202
+            assert emulator.counts["kept"] == 1
+
+    def test_it_does_not_delay_a_stop(self) -> None:
+        async def play() -> float:
+            async with RelayEmulator([PATH], {KEYS.name: SharedAccessPolicy(KEYS.key)}) as emulator:
+                address = HybridConnectionAddress(emulator.namespace, PATH, plain=True)
+                await emulator.inject(KEEP)
+                async with connected(address) as sender:
+                    async with listening(address, respond=reflect):
+                        await sender.ask()
+                        began = virtual_time.now()
+                    return virtual_time.now() - began
+
+        assert virtual_time.run(play()) < 5
 
 
 class TestEveryRequestIsAnswered:

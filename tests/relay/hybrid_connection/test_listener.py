@@ -24,7 +24,7 @@ from tests.relay.hybrid_connection.listening import AT_ONCE, Gate, Statuses, joi
 #: The names of a listener's tasks.
 TASK_NAMES = {
     *("listener", "leaving", "finishing", "control-channel", "token-renewal", "prover", "replacement-asked", "closing"),
-    *("rendezvous", "request", "echo"),
+    *("rendezvous", "request", "request-rendezvous", "echo"),
 }
 
 

@@ -142,3 +142,55 @@ class TestReceiving:
             await asyncio.gather(*tasks)
 
         virtual_time.run(play())
+
+
+class TestKeeping:
+    """A rendezvous that is kept for the sender's next request."""
+
+    @staticmethod
+    async def idle_for(limit: RendezvousLimit) -> float:
+        """Return the seconds until a rendezvous that may be idle for 100 is given up."""
+        began = virtual_time.now()
+        with pytest.raises(TimeoutError):
+            async with limit.keeping(100):
+                await asyncio.Event().wait()
+        return virtual_time.now() - began
+
+    def test_it_may_be_idle_for_the_time_given_even_when_others_wait(self) -> None:
+        async def play() -> float:
+            senders = Senders(RendezvousLimit(limit=1))
+            tasks = [asyncio.create_task(senders.serve(number)) for number in range(2)]
+            await let_tasks_run()
+            idle = await self.idle_for(senders.limit)
+            senders.release()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            return idle
+
+        assert 100 <= virtual_time.run(play()) < 101
+
+    def test_of_more_than_the_limit_the_longest_idle_is_given_up(self) -> None:
+        async def play() -> list[int]:
+            limit = RendezvousLimit(limit=2)
+            idle = [asyncio.create_task(self.idle_for(limit)) for _ in range(3)]
+            return [round(seconds) for seconds in await asyncio.gather(*idle)]
+
+        assert virtual_time.run(play()) == [0, 100, 100]
+
+    def test_one_that_is_in_use_again_does_not_count(self) -> None:
+        async def play() -> list[int]:
+            limit = RendezvousLimit(limit=1)
+            async with limit.keeping(100):
+                pass
+            return [round(await self.idle_for(limit))]
+
+        assert virtual_time.run(play()) == [100]
+
+    def test_none_is_idle_any_longer_once_the_listener_stops(self) -> None:
+        async def play() -> list[int]:
+            limit = RendezvousLimit(limit=2)
+            before = asyncio.create_task(self.idle_for(limit))
+            await let_tasks_run()
+            limit.drain()
+            return [round(seconds) for seconds in (await before, await self.idle_for(limit))]
+
+        assert virtual_time.run(play()) == [0, 0]
