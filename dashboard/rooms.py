@@ -147,16 +147,20 @@ def todays_rooms(modalities: Iterable[Modality], today: date) -> tuple[Room, ...
 
 def _rows(today: date) -> Iterable[tuple[str, PatientRow]]:
     """Yield each of today's items in the order of the day, with its station AE title. Four queries in all."""
-    items = WorklistItem.objects.filter(scheduled_date=today).values_list(
-        "id",
-        "accession_number",
-        "scheduled_time",
-        "patient_name",
-        "status",
-        "station_ae_title",
-        "arrived_at",
-        "is_test",
-        named=True,
+    items = (
+        WorklistItem.objects.standing()
+        .filter(scheduled_date=today)
+        .values_list(
+            "id",
+            "accession_number",
+            "scheduled_time",
+            "patient_name",
+            "status",
+            "station_ae_title",
+            "arrived_at",
+            "is_test",
+            named=True,
+        )
     )
     alarms = dict(
         ItemAlarm.objects.open().not_shown().filter(item__scheduled_date=today).values_list("item_id", "attribute")

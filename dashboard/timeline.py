@@ -32,6 +32,8 @@ PERMISSIONS = (
 )
 #: How many entries the page shows, the latest ones.
 MOST = 500
+#: Fields whose changes say nothing, or that another entry tells.
+LEFT_OUT = frozenset({"updated_at", "superseded_by_id", "superseded_at"})
 
 
 class Entry(NamedTuple):
@@ -53,6 +55,7 @@ def timeline_of(item: WorklistItem) -> list[Entry]:
             *_of_steps(item),
             *_of_exceptions(item),
             *_of_outbox(item),
+            *_of_chain(item),
         ],
         key=lambda entry: entry.at,
     )
@@ -110,7 +113,7 @@ def _of_writes(item: WorklistItem) -> Iterator[Entry]:
         changes = ", ".join(
             f"{name.replace('_', ' ')} {written.before.get(name) or 'empty'} → {value or 'empty'}"
             for name, value in sorted(written.after.items())
-            if name != "updated_at"
+            if name not in LEFT_OUT
         )
         personal = ", ".join(name.replace("_", " ") for name in written.personal_fields_changed)
         words = "; ".join(filter(None, (changes, f"{personal} changed" if personal else "")))
@@ -163,7 +166,15 @@ def _of_outbox(item: WorklistItem) -> Iterator[Entry]:
     for change in item.changes.all():
         words = f"Change {change.number} for Manage: {change.status}"
         step = f", MPPS {change.performed['status']}" if change.performed else ""
-        yield Entry(change.at, f"{words}{step}", admin_url(item))
+        successor = f", superseded by {change.superseded_by}" if change.superseded_by else ""
+        yield Entry(change.at, f"{words}{step}{successor}", admin_url(item))
+
+
+def _of_chain(item: WorklistItem) -> Iterator[Entry]:
+    """Yield which items of the appointment superseded which."""
+    for each in item.chain():
+        if each.superseded_by and each.superseded_at:
+            yield Entry(each.superseded_at, f"{each} superseded by {each.superseded_by}", admin_url(each.superseded_by))
 
 
 def _clock(at: datetime | None) -> str:

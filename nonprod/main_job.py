@@ -1,16 +1,19 @@
-"""Play the main job in seven steps: Manage sends an action, a modality performs it, Manage learns the outcome."""
+"""Play the main job step by step: Manage sends an action, a modality performs it, Manage learns the outcome."""
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from pydicom.dataset import Dataset
 
+from dicom.modality_directory import FRESH_SECONDS
 from nonprod import manage_emulator
 from nonprod.modality_emulator import VIEWS, ModalityEmulator, PerformedStep, broad_query, step_query, worklist_table
+from nonprod.modality_emulator.worker import TEST_MACHINE, register_test_machine
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
 
@@ -37,6 +40,10 @@ class MainJob:
         yield "Manage sends worklist.create_item through the relay: created", self.create
         yield "Manage sends the same action again: the same reply byte for byte, and still one row", self.create_again
         yield "The modality queries today's worklist: the participant is on it, her name letter for letter", self.query
+        yield (
+            "Manage sends a test item: a test machine is shown it alone, the modality is not",
+            self.send_test_item,
+        )
         yield (
             "Manage sends an action with an impossible birth date: invalid_action and why",
             self.send_invalid_action,
@@ -74,6 +81,22 @@ class MainJob:
             self.item["scheduled"]["time"],
         )
 
+    def send_test_item(self) -> None:
+        register_test_machine(TEST_MACHINE)
+        action = manage_emulator.create_item_action("worklist.create_test_item", station_ae_title=STATION)
+        _expect("status", json.loads(_send(action)).get("status"), "created")
+        patient, test = (each["parameters"]["worklist_item"]["accession_number"] for each in (self.action, action))
+
+        def shown_to(modality: ModalityEmulator) -> list[str]:
+            return [number for number in (patient, test) for _ in _query_whatever_the_status(modality, number)]
+
+        _expect("on the modality's list", shown_to(self.modality), [patient])
+        test_machine = replace(self.modality, ae_title=TEST_MACHINE)
+        known_by = time.monotonic() + 2 * FRESH_SECONDS
+        while shown_to(test_machine) != [test] and time.monotonic() < known_by:
+            time.sleep(0.2)  # the server reads anew which machines are test machines
+        _expect("on the test machine's list", shown_to(test_machine), [test])
+
     def send_invalid_action(self) -> None:
         invalid = manage_emulator.create_item_action()
         invalid["parameters"]["worklist_item"]["participant"]["birth_date"] = "19701345"
@@ -109,6 +132,13 @@ class MainJob:
         identifier = step_query(self.item["accession_number"])
         identifier.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus = ""
         return self.modality.query(identifier)
+
+
+def _query_whatever_the_status(modality: ModalityEmulator, accession_number: str) -> list[Dataset]:
+    identifier = step_query(accession_number)
+    statuses = ["SCHEDULED", "STARTED", "COMPLETED"]
+    identifier.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus = statuses
+    return modality.query(identifier)
 
 
 def _send(action: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.db.models import Case, Value, When
 from django.urls import reverse
 from django.utils import timezone
 
@@ -54,6 +55,18 @@ ALARMS = {
         "Shown with repaired details",
         "Compare her details at the machine with Manage’s, then dismiss the alarm.",
     ),
+    ItemAlarm.Kind.SENT_AGAIN: AlarmWording(
+        "item_sent_again",
+        Severity.PROBLEM,
+        "On the list again after the examination had begun",
+        "Make sure that she is not imaged twice. If it is to be repeated, dismiss the alarm.",
+    ),
+    ItemAlarm.Kind.ANOTHER_PATIENT: AlarmWording(
+        "item_another_patient",
+        Severity.PROBLEM,
+        "One appointment, two women",
+        "Find out in Manage whose appointment it is, and discontinue the other item there.",
+    ),
 }
 
 
@@ -86,26 +99,27 @@ def wrong_patient(now: datetime) -> Iterator[Concern]:
 def item_alarms(now: datetime) -> Iterator[Concern]:
     """Yield one concern for each kind of alarm about open items of today or later that nobody has dismissed."""
     current = ItemAlarm.objects.open().of_open_items_from(timezone.localtime(now).date())
-    for kind, wording in ALARMS.items():
-        alarms = current.filter(kind=kind)
-        latest = tuple(
-            Occurrence(
-                str(each),
-                admin_url(each.item),
-                f"A woman {each.words}",
-                permission="worklist.view_worklistitem",
-            )
-            for each in alarms.select_related("item")[:LISTED]
-        )
+    # However many values were repaired, no problem is left uncounted for them.
+    problems_first = Case(When(kind=ItemAlarm.Kind.REPAIRED, then=Value(1)), default=Value(0))
+    for kind, alarms, count in grouped(current.select_related("item").order_by(problems_first, "-last_at"), "kind"):
+        wording = ALARMS[ItemAlarm.Kind(kind)]
         yield Concern(
             key=wording.key,
             severity=wording.severity,
             title=wording.title,
             what_to_do=wording.what_to_do,
             permission="worklist.view_itemalarm",
-            count=counted(alarms, COUNTED) if len(latest) == LISTED else len(latest),
-            latest=latest,
-            link=reverse("admin:worklist_itemalarm_changelist", query={"open": "yes", "kind__exact": kind.value}),
+            count=count,
+            latest=tuple(
+                Occurrence(
+                    str(alarm),
+                    admin_url(alarm.item),
+                    f"A woman {alarm.words}",
+                    permission="worklist.view_worklistitem",
+                )
+                for alarm in alarms[:LISTED]
+            ),
+            link=reverse("admin:worklist_itemalarm_changelist", query={"open": "yes", "kind__exact": kind}),
             one_by_one=True,
         )
 

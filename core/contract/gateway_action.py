@@ -116,6 +116,14 @@ class GatewayAction:
         return value.strip() if isinstance(value, str) and vr.is_text(value) and len(value) <= 16 else ""
 
     @property
+    def appointment_id(self) -> str:
+        """`source_reference.appointment_id` without the spaces around it; empty if it is no text, or cannot be kept."""
+        value = _object(self.payload.get("source_reference")).get("appointment_id")
+        if not isinstance(value, str) or len(value) > 200 or vr.CONTROL_CHARACTERS.search(value):
+            return ""
+        return value.strip()
+
+    @property
     def source_system(self) -> str:
         """The first 64 characters of `source_system`; `unknown` if it is missing or not printable."""
         value = self.payload.get("source_system")

@@ -42,8 +42,8 @@ def repaired(action: GatewayAction) -> GatewayAction:
         holder: Any = item
         for group in groups:
             holder = holder.get(group) if isinstance(holder, dict) else None
-        if isinstance(holder, dict) and not _is_absent(holder.get(key)):
-            holder[key], repairs = rule(holder[key])
+        if isinstance(holder, dict) and holder.get(key) is not None:
+            holder[key], repairs = ("", []) if _is_blank(holder[key]) else rule(holder[key])
             warnings += [ReplyWarning(f"{WORKLIST_ITEM}{path}", repair) for repair in repairs]
     if item == action.worklist_item:
         return action
@@ -51,8 +51,8 @@ def repaired(action: GatewayAction) -> GatewayAction:
     return replace(action, payload=payload, warnings=tuple(warnings))
 
 
-def _is_absent(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+def _is_blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def shortened(text: str, length: int) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -64,3 +65,23 @@ class TestTwoListeners:
 
         assert sorted(asyncio.run(send_all())) == ["created"] + ["exists"] * 7
         assert WorklistItem.objects.count() == 1
+
+    def test_one_appointment_sent_by_several_senders_at_the_same_instant_leaves_one_open_item(
+        self, gateway: Gateway
+    ) -> None:
+        gateway.run("run_relay_emulator", "run_relay_listener")
+        one = gateway.processes["run_relay_listener"]
+        other = gateway.run_one("run_relay_listener")
+        reference = payload()["source_reference"]
+        actions = [{**payload(accession_number=f"ACC{number}"), "source_reference": reference} for number in range(8)]
+
+        async def send_all() -> list[dict[str, Any]]:
+            return [json.loads(text) for text in await asyncio.gather(*map(gateway.send, actions))]
+
+        replies = asyncio.run(send_all())
+        assert {reply["status"] for reply in replies} == {"created"}
+        assert sorted(len(reply.get("supersedes", [])) for reply in replies) == [0] + [1] * 7
+        assert WorklistItem.objects.open().count() == 1
+        assert WorklistItem.objects.filter(superseded_by=None).count() == 1
+        assert one.wait_for("action answered")
+        assert other.wait_for("action answered")

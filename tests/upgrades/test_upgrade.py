@@ -30,6 +30,7 @@ from relay.models import ReceivedAction
 from worklist.models import Delivery, ItemAlarm, MppsException, StepLink, WorklistItem
 print(json.dumps({
     "rows": {model._meta.label: model._default_manager.count() for model in apps.get_models()},
+    "appointments": dict(WorklistItem.objects.values_list("accession_number", "appointment_id")),
     "items": dict(WorklistItem.objects.values_list("accession_number", "status")),
     "names": sorted(WorklistItem.objects.values_list("patient_name", flat=True)),
     "modality": list(Modality.objects.values_list("ae_title", "room", "max_rows", "is_strict")),
@@ -94,6 +95,10 @@ class TestADatabaseOfVersion01:
             test_item: "SCHEDULED",
         }
         assert "O'BRIEN-ŁUKASZ^ZOË" in found["names"]
+        assert {number: len(each) for number, each in found["appointments"].items()} == {
+            **dict.fromkeys(("ACC1", "ACC2", "ACC3"), len("a6267c2f-788b-4c4d-9db6-9a74c4dfd573")),
+            test_item: 0,
+        }
         assert found["modality"] == [["MAMMO1", "Room 1", 200, True]]
         assert found["deliveries"] == [["ACC1", "MAMMO1", 2], ["ACC2", "MAMMO1", 1]]
         assert found["alarms"] == [["ACC3", "PatientWeight"]]

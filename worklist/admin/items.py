@@ -41,6 +41,8 @@ from worklist.performed_step.item_state import WAITING
 from worklist.services.create_test_item import create_test_item, discontinue_test_item
 from worklist.services.explain_query import explain_query, latest_queries, logged_query
 
+#: How many other items of an appointment a page names.
+MOST_OTHERS = 20
 TEST_MARK = mark_safe('<strong class="test-mark">Test, no patient</strong>')
 
 
@@ -142,6 +144,7 @@ class WorklistItemAdmin(RecordAdmin):
                     "proves_ae_title",
                     "status",
                     "arrived_at",
+                    "chain",
                     "alarms",
                     "received_actions",
                     "correlation_id",
@@ -215,6 +218,23 @@ class WorklistItemAdmin(RecordAdmin):
         alarms = item.alarms.not_shown()
         return as_lines(f"{alarm.attribute}, last at {date_and_time(alarm.last_at)}" for alarm in alarms) or "-"
 
+    @admin.display(description="same appointment")
+    def chain(self, item: WorklistItem) -> SafeString | str:
+        """Each item of the chain on a line, the latest first, with when it superseded the one below; then others."""
+        chain = item.chain()
+        lines = [
+            format_html(
+                "{}, superseded at {} by {}", link_to(each), date_and_time(each.superseded_at), each.superseded_by
+            )
+            if each.superseded_at
+            else format_html("{}, {}", link_to(each), each.status)
+            for each in chain
+        ]
+        same = WorklistItem.objects.exclude(appointment_id="").filter(appointment_id=item.appointment_id)
+        others = same.exclude(pk__in=[each.pk for each in chain])[:MOST_OTHERS]
+        lines += [format_html("{}, {}", link_to(each), each.status) for each in others]
+        return as_lines(lines) if len(lines) > 1 else "-"
+
     @admin.display(description="alarms")
     def alarms(self, item: WorklistItem) -> SafeString | str:
         """Each alarm on a line, with who dismissed it."""
@@ -255,7 +275,7 @@ class WorklistItemAdmin(RecordAdmin):
     @admin.display(description="put back on the list")
     def put_back_button(self, item: WorklistItem) -> SafeString | str:
         """A button if a machine has discontinued the item."""
-        if item.status != ItemStatus.DISCONTINUED:
+        if item.status != ItemStatus.DISCONTINUED or item.superseded_by_id:
             return "-"
         url = reverse("admin:worklist_worklistitem_put_back", args=[item.pk])
         return format_html('<a class="button" href="{}">Put back on the list</a>', url)
@@ -264,6 +284,16 @@ class WorklistItemAdmin(RecordAdmin):
     def explain(self, request: HttpRequest, items: QuerySet[WorklistItem]) -> HttpResponse:
         """Explain the first item chosen."""
         return redirect("admin:worklist_worklistitem_explain", items[0].pk)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Add the items that stand for those that were found: who has only an old number finds the woman by it."""
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        if not search_term.strip():
+            return found, may_repeat
+        current = [item.current().pk for item in found.exclude(superseded_by=None)[:MOST_OTHERS]]
+        return (queryset.filter(pk__in=[*found.values_list("pk", flat=True), *current]) if current else found), False
 
     def record_tools(self, request: HttpRequest, record: Any) -> list[Tool]:
         tools = [(reverse("item-timeline", args=[record.pk]), "Timeline")]

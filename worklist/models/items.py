@@ -67,13 +67,17 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
         """Return the items whose patient has still to be imaged, or is being imaged."""
         return self.filter(IS_OPEN)
 
+    def standing(self) -> "WorklistItemQuerySet":
+        """Return the items that no newer item of the same appointment has superseded."""
+        return self.filter(superseded_by=None)
+
     def of_patients(self) -> "WorklistItemQuerySet":
         """Return the items that are no test items: those that work is counted by."""
         return self.filter(is_test=False)
 
     def narrowed(self, keys: MatchingKeys) -> "WorklistItemQuerySet":
-        """Return all items that match the keys, and little else, by date, time and accession number."""
-        rows = self.filter(_narrowing(keys)).annotate(number=ByCodePoint("accession_number"))
+        """Return all standing items that match the keys, and little else, by date, time and accession number."""
+        rows = self.standing().filter(_narrowing(keys)).annotate(number=ByCodePoint("accession_number"))
         return rows.order_by("scheduled_date", "scheduled_time", "number")
 
     def matching(self, keys: MatchingKeys) -> Iterator["WorklistItem"]:
@@ -272,6 +276,14 @@ class WorklistItem(PersonalDataModel):
         help_text="The one real machine that is shown this test item.",
     )
 
+    appointment_id = models.CharField(
+        max_length=200, blank=True, db_index=True, editable=False, help_text="Manage's, from the action."
+    )
+    superseded_by = models.ForeignKey(
+        "self", null=True, editable=False, on_delete=models.PROTECT, related_name="superseded_items"
+    )
+    superseded_at = models.DateTimeField(null=True, editable=False)
+
     objects = WorklistItemQuerySet.as_manager()
 
     class Meta:
@@ -312,3 +324,17 @@ class WorklistItem(PersonalDataModel):
 
     def __str__(self) -> str:
         return self.accession_number
+
+    def current(self) -> "WorklistItem":
+        """Return the item that stands for this one: the last that superseded it, or else itself."""
+        return self.superseded_by.current() if self.superseded_by else self
+
+    def predecessors(self) -> list["WorklistItem"]:
+        """Return the items that this one has superseded, itself or through others, the latest first."""
+        direct = self.superseded_items.order_by("-superseded_at")
+        return [each for item in direct for each in (item, *item.predecessors())]
+
+    def chain(self) -> list["WorklistItem"]:
+        """Return this item with all that it superseded or that superseded it, the latest first."""
+        current = self.current()
+        return [current, *current.predecessors()]

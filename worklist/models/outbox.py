@@ -23,10 +23,10 @@ READER_NOTED_EVERY = timedelta(seconds=10)
 class ItemChangeQuerySet(models.QuerySet["ItemChange"]):
     """Write and read changes in their order."""
 
-    def add(self, item: WorklistItem, performed: dict[str, Any] | None) -> None:
+    def add(self, item: WorklistItem, performed: dict[str, Any] | None, superseded_by: str = "") -> None:
         """Add the item's present status. This takes the last lock of a transaction, and keeps it until the commit."""
         serialise_on("worklist.itemchange")
-        self.create(item=item, status=item.status, performed=performed)
+        self.create(item=item, status=item.status, performed=performed, superseded_by=superseded_by)
 
     def after(self, number: int) -> "ItemChangeQuerySet":
         """Return the changes after this one, the oldest first."""
@@ -40,6 +40,11 @@ class ItemChange(models.Model):
     item = models.ForeignKey(WorklistItem, on_delete=models.CASCADE, related_name="changes")
     status = models.CharField(max_length=16)
     performed = models.JSONField(null=True, help_text="The report of the step that decides the status.")
+    superseded_by = models.CharField(
+        max_length=16,
+        blank=True,
+        help_text="The accession number of the item that superseded it, if that is the change.",
+    )
     at = models.DateTimeField(default=timezone.now)
 
     objects = ItemChangeQuerySet.as_manager()

@@ -160,6 +160,8 @@ class ItemAlarm(models.Model):
     class Kind(models.TextChoices):
         NOT_SHOWN = "not_shown", "Not on the machines' lists: DICOM does not allow a value"
         REPAIRED = "repaired", "A value from Manage was repaired, as DICOM does not allow it"
+        SENT_AGAIN = "sent_again", "Sent again after the examination had begun"
+        ANOTHER_PATIENT = "another_patient", "Its appointment is another woman's, too"
 
     item = models.ForeignKey(WorklistItem, on_delete=models.CASCADE, related_name="alarms")
     kind = models.CharField(max_length=24, choices=Kind, default=Kind.NOT_SHOWN)
@@ -198,6 +200,8 @@ class ItemAlarm(models.Model):
 ALARM_WORDS = {
     ItemAlarm.Kind.NOT_SHOWN: "is missing from the machines’ lists: DICOM does not allow her {}",
     ItemAlarm.Kind.REPAIRED: "is on the machines’ lists with a repaired {}: {}",
+    ItemAlarm.Kind.SENT_AGAIN: "was sent again after her examination had begun",
+    ItemAlarm.Kind.ANOTHER_PATIENT: "has the appointment of another woman, too",
 }
 
 

@@ -141,7 +141,8 @@ def _check_patient(step: PerformedProcedureStep, changes: Dataset, actor: str) -
     """
     patient = patient_of_report(changes)
     for link in step.links.filter(counts=True).select_related("item"):
-        if names_another_patient(patient, link.item):
+        shown = (link.item, *link.item.predecessors())  # the modality may have been shown any of them
+        if all(names_another_patient(patient, item) for item in shown):
             open_exception(step, Reason.WRONG_PATIENT, link.item)
             if not step.patient_id:
                 set_counted(link, actor, counts=False)

@@ -11,7 +11,14 @@ from core.contract import ItemStatus
 from worklist.models import MppsException, StepLink, WorklistItem
 from worklist.models.items import OPEN
 from worklist.performed_step.item_status_update import recompute_status
-from worklist.performed_step.linking import link_step, lock_items, lock_steps, resolve_exception, set_counted
+from worklist.performed_step.linking import (
+    link_step,
+    lock_current_items,
+    lock_items,
+    lock_steps,
+    resolve_exception,
+    set_counted,
+)
 
 Resolution = MppsException.Resolution
 
@@ -24,7 +31,7 @@ class CannotResolve(Exception):
 def link_to_item(exception: MppsException, item: WorklistItem, actor: str, note: str = "") -> None:
     """Link the exception's step with an item, whatever the modality has reported."""
     step = lock_steps([exception.step_id])[exception.step_id]
-    (item,) = lock_items([item.pk])
+    item = lock_current_items([item.pk])[item.pk]
     _resolve(exception, Resolution.LINKED, actor, note, item)
     link_step(step, item, actor)
     recompute_status(item, actor)
@@ -62,6 +69,8 @@ def put_item_back(item: WorklistItem, actor: str) -> None:
     """Put a discontinued item back on the list: its discontinued steps no longer count."""
     lock_steps(item.step_links.values_list("step_id", flat=True))
     (locked,) = lock_items([item.pk])
+    if locked.superseded_by:
+        raise CannotResolve(f"{locked.current()} is on the list in its place")
     if locked.status != ItemStatus.DISCONTINUED and locked.cloud_status in OPEN:
         raise CannotResolve(f"It is {locked.status}: only a discontinued item can be put back on the list")
     links = StepLink.objects.filter(item=item, counts=True, step__status=ItemStatus.DISCONTINUED)

@@ -5,9 +5,10 @@ Annex F). Their reports may arrive late, twice or in any order, so an item has n
 is a fact that stays true, STRONGEST_FIRST ranks the facts, and the status of an item is the status in its strongest
 fact. The result depends only on which facts are known, never on their order or number.
 
-That Manage has closed the item is the strongest. Then come the modalities: as long as one of them is still working, the
-item is in progress, whatever another has finished. That Manage has seen the examination begin comes next, and the
-weakest is that she has arrived, or is prepared. Of Manage's own reports only one is a fact, see `manage_status`.
+That another item has superseded it is the strongest, and that Manage has closed it comes next. Then come the
+modalities: as long as one of them is still working, the item is in progress, whatever another has finished. That Manage
+has seen the examination begin comes next, and the weakest is that she has arrived, or is prepared. Of Manage's own
+reports only one is a fact, see `manage_status`.
 """
 
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ class Source(Enum):
 
     MANAGE = "Manage, by worklist.update_status"
     STEP = "a modality, by a performed step that is linked to the item"
+    SUCCESSOR = "a newer item of the same appointment, which has superseded it"
 
 
 class Fact(NamedTuple):
@@ -33,6 +35,7 @@ class Fact(NamedTuple):
 
 #: Facts outside this table, such as SCHEDULED from Manage, decide nothing.
 STRONGEST_FIRST = (
+    Fact(Source.SUCCESSOR, ItemStatus.DISCONTINUED),
     Fact(Source.MANAGE, ItemStatus.COMPLETED),
     Fact(Source.MANAGE, ItemStatus.DISCONTINUED),
     Fact(Source.STEP, ItemStatus.IN_PROGRESS),

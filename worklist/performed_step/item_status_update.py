@@ -7,19 +7,28 @@ from django.utils import timezone
 from core.audit import Auditor
 from core.contract import ItemStatus
 from worklist.models import ItemChange, PerformedProcedureStep, WorklistItem
-from worklist.performed_step.item_state import HAS_ARRIVED, Fact, Source, manage_status, status_from
+from worklist.performed_step.item_state import HAS_ARRIVED, WAITING, Fact, Source, manage_status, status_from
 
 
-def recompute_status(item: WorklistItem, actor: str, from_manage: str = "") -> None:
+def recompute_status(
+    item: WorklistItem, actor: str, from_manage: str = "", superseded_by: WorklistItem | None = None
+) -> None:
     """Recompute the status of an item, and add a change to the outbox if it or the deciding step's status has changed.
 
     The caller has locked the item, and does this last in its transaction: the outbox is locked after all other rows.
-    `actor` is written to the audit log as the cause. `from_manage` is a status that Manage has just reported.
+    `actor` is written to the audit log as the cause. `from_manage` is a status that Manage has just reported,
+    and `superseded_by` the item that supersedes this one now.
     """
     cloud_status = manage_status(item.cloud_status, from_manage)
     steps = _counted_steps(item)
-    status = status_from([Fact(Source.MANAGE, cloud_status), *_facts(steps)])
-    if (item.cloud_status, item.status) != (cloud_status, status):
+    if status_from([Fact(Source.MANAGE, cloud_status), *_facts(steps)]) in WAITING:
+        superseded_by = superseded_by or _sent_again_meanwhile(item)
+    is_superseded = bool(superseded_by or item.superseded_by_id)
+    successor = [Fact(Source.SUCCESSOR, ItemStatus.DISCONTINUED)] if is_superseded else []
+    status = status_from([*successor, Fact(Source.MANAGE, cloud_status), *_facts(steps)])
+    if superseded_by:
+        Auditor(actor).update(item, superseded_by_id=superseded_by.pk, superseded_at=timezone.now(), status=status)
+    elif (item.cloud_status, item.status) != (cloud_status, status):
         arrived_at = None if cloud_status == ItemStatus.SCHEDULED else item.arrived_at
         if cloud_status in HAS_ARRIVED:
             arrived_at = arrived_at or timezone.now()
@@ -28,7 +37,16 @@ def recompute_status(item: WorklistItem, actor: str, from_manage: str = "") -> N
     last = item.changes.last()
     last_known = (last.status, last.performed and last.performed["status"]) if last else (ItemStatus.SCHEDULED, None)
     if (item.status, performed and performed["status"]) != last_known:
-        ItemChange.objects.add(item, performed)
+        ItemChange.objects.add(item, performed, superseded_by.accession_number if superseded_by else "")
+
+
+def _sent_again_meanwhile(item: WorklistItem) -> WorklistItem | None:
+    """Return the newer item that waits in the place of one that was closed or begun, and is not any more."""
+    if item.status in WAITING or item.superseded_by_id or item.is_test or not item.appointment_id:
+        return None
+    of_appointment = WorklistItem.objects.standing().filter(appointment_id=item.appointment_id, is_test=False)
+    newer = of_appointment.filter(patient_id=item.patient_id, created_at__gt=item.created_at, status__in=WAITING)
+    return newer.order_by("-created_at").first()
 
 
 def performed(item: WorklistItem) -> dict[str, Any] | None:

@@ -15,7 +15,6 @@ from core.contract import ItemStatus
 from core.database import serialise_on
 from worklist.item_fields import FIELD_LENGTHS
 from worklist.models import MppsException, PerformedProcedureStep, StepLink, WorklistItem
-from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.report import PatientIdentity, ScheduledStep, from_json, patient_of_item, patient_of_report
 
 Reason, Resolution = MppsException.Reason, MppsException.Resolution
@@ -44,8 +43,12 @@ def item_of(named: ScheduledStep, patient_id: str) -> WorklistItem | None:
     """Return the item that a modality means, by LINKING_ORDER."""
     for keys_of in LINKING_ORDER:
         keys = keys_of(named, patient_id)
-        if all(keys.values()) and len(found := WorklistItem.objects.filter(**keys)[:2]) == 1:
-            return found[0]
+        if not all(keys.values()):
+            continue
+        items = WorklistItem.objects.filter(**keys)
+        for found in (items[:2], items.standing()[:2]):  # an item may have the Study Instance UID of one it superseded
+            if len(found) == 1:
+                return found[0]
     return None
 
 
@@ -56,7 +59,7 @@ def link_named_items(step: PerformedProcedureStep, named: list[ScheduledStep]) -
     named = named[:MAX_ITEMS]
     serialise_on_accession_number(*(each.accession_number for each in named))
     found = [(each, item_of(each, step.patient_id)) for each in named]
-    locked = {item.pk: item for item in lock_items(item.pk for _, item in found if item)}
+    locked = lock_current_items(item.pk for _, item in found if item)
     for each, item in found:
         if item is None:
             # A number too long for any item is left out: cut off, it could be the number of an item to come.
@@ -64,26 +67,28 @@ def link_named_items(step: PerformedProcedureStep, named: list[ScheduledStep]) -
             reason = Reason.UNSCHEDULED if each.names_nothing else Reason.UNKNOWN_ITEM
             open_exception(step, reason, accession_number=each.accession_number if is_possible else "")
             continue
-        _link_if_same_patient(step, locked[item.pk])
+        _link_if_same_patient(step, item, locked[item.pk])
         if each.accession_number not in ("", item.accession_number):
             open_exception(step, Reason.IGNORED_ATTRIBUTES, item, detail="AccessionNumber")
 
 
 def link_waiting_steps(item: WorklistItem) -> None:
-    """Link a new item with the steps that named it before it arrived; the relay may have been down."""
+    """Link a new item with the steps that named it before it arrived; the relay may have been down.
+
+    The caller recomputes the item's status.
+    """
     waiting = MppsException.objects.open().filter(reason=Reason.UNKNOWN_ITEM, accession_number=item.accession_number)
     steps = lock_steps(waiting.values_list("step_id", flat=True))
     still_open = list(waiting.filter(step__in=steps).order_by("created_at"))  # a person may have been quicker
     for exception in still_open:
-        _link_if_same_patient(steps[exception.step_id], item)
+        _link_if_same_patient(steps[exception.step_id], item, item)
         resolve_exception(exception, Resolution.SETTLED, actor="gateway", note="The item has arrived.")
-    if still_open:
-        recompute_status(item, "gateway")
 
 
-def serialise_on_accession_number(*accession_numbers: str) -> None:
-    """Wait for other transactions on these accession numbers, and make later ones wait for this one."""
-    serialise_on(*(f"worklist.accession_number {number}" for number in accession_numbers if number))
+def serialise_on_accession_number(*accession_numbers: str, appointment_id: str = "") -> None:
+    """Wait for other transactions on these numbers, and on the appointment; make later ones wait for this one."""
+    names = [f"worklist.accession_number {number}" for number in accession_numbers if number]
+    serialise_on(*names, *([f"worklist.appointment_id {appointment_id}"] if appointment_id else []))
 
 
 def lock_steps(steps: Iterable[UUID]) -> dict[UUID, PerformedProcedureStep]:
@@ -98,6 +103,20 @@ def lock_items(items: Iterable[UUID]) -> list[WorklistItem]:
     Their key columns stay free (`no_key`), so a row that only refers to an item, such as a delivery, need not wait.
     """
     return list(WorklistItem.objects.select_for_update(no_key=True).filter(pk__in=set(items)).order_by("pk"))
+
+
+def lock_current_items(items: Iterable[UUID]) -> dict[UUID, WorklistItem]:
+    """Lock, for each of these keys, the item that stands for it: what is reported for an item counts for that one.
+
+    An item is locked before its successor is looked up, as it may be superseded at this moment.
+    """
+    found = {}
+    for key in sorted(set(items)):
+        (item,) = lock_items([key])
+        while item.superseded_by_id:
+            (item,) = lock_items([item.superseded_by_id])
+        found[key] = item
+    return found
 
 
 def open_exception(
@@ -151,8 +170,9 @@ def names_another_patient(reported: PatientIdentity, item: WorklistItem) -> bool
     return reported.contradicts(patient_of_item(item.patient_id, item.patient_birth_date, item.patient_name))
 
 
-def _link_if_same_patient(step: PerformedProcedureStep, item: WorklistItem) -> None:
-    if names_another_patient(patient_of_report(from_json(step.data_set)), item):
-        open_exception(step, Reason.WRONG_PATIENT, item)
+def _link_if_same_patient(step: PerformedProcedureStep, named: WorklistItem, current: WorklistItem) -> None:
+    """Compare the patient with that of the named item, which the modality was shown; link the one that stands now."""
+    if names_another_patient(patient_of_report(from_json(step.data_set)), named):
+        open_exception(step, Reason.WRONG_PATIENT, current)
     else:
-        link_step(step, item, f"modality:{step.calling_ae_title}")
+        link_step(step, current, f"modality:{step.calling_ae_title}")

@@ -42,6 +42,7 @@ def as_reported(change: ItemChange) -> dict[str, Any]:
         "worklist_status": change.status,
         "at": change.at.isoformat(),
         "performed": change.performed,
+        **({"superseded_by": change.superseded_by} if change.superseded_by else {}),
     }
     return {**reported, "is_test": True} if change.item.is_test else reported
 

@@ -12,6 +12,13 @@ from core.correlation import correlation_id
 from worklist.item_fields import CONTENT, IDENTIFIERS, ITEM_FIELDS
 from worklist.models import ItemAlarm, WorklistItem
 from worklist.performed_step.linking import link_waiting_steps, serialise_on_accession_number
+from worklist.performed_step.superseding import (
+    NO_EARLIER_ITEMS,
+    SENT_AGAIN,
+    EarlierItems,
+    lock_earlier_items,
+    supersede,
+)
 from worklist.query.information_model import rows
 
 #: Letters and digits that are not mistaken for each other when read aloud.
@@ -19,7 +26,10 @@ ID_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 
 class CreateWorklistItem:
-    """Create an item, or recognise the one that exists with the same content."""
+    """Create an item, or recognise the one that exists with the same content.
+
+    A new item supersedes the earlier ones of its appointment.
+    """
 
     def __call__(self, action: GatewayAction) -> Reply:
         """Reply `created` or `exists`; raise ActionRefused with `accession_conflict` if the number is taken."""
@@ -30,13 +40,17 @@ class CreateWorklistItem:
             accession_number=action.accession_number,
             correlation_id=correlation_id(),
             is_test=action.action_type == ActionType.CREATE_TEST_ITEM,
+            appointment_id=action.appointment_id,
             **{**new_identifiers(), **given},
         )
-        serialise_on_accession_number(item.accession_number)
-        if Auditor(f"relay:{action.source_system}").create_unless_known(item):
+        actor = f"relay:{action.source_system}"
+        serialise_on_accession_number(item.accession_number, appointment_id=item.appointment_id)
+        if Auditor(actor).create_unless_known(item):
             raise_repair_alarms(item, action.warnings)
             link_waiting_steps(item)
-            return _reply("created", action)
+            earlier = lock_earlier_items(item)
+            supersede(earlier, item, actor)
+            return _reply("created", action, earlier)
         known = WorklistItem.objects.get(accession_number=item.accession_number)
         differing = [
             field.path
@@ -52,10 +66,13 @@ class CreateWorklistItem:
         return _reply("exists", action)
 
 
-def _reply(status: str, action: GatewayAction) -> Reply:
+def _reply(status: str, action: GatewayAction, earlier: EarlierItems = NO_EARLIER_ITEMS) -> Reply:
     reply: Reply = {"status": status, "action_id": action.action_id}
-    warnings = [warning._asdict() for warning in action.warnings]
-    return {**reply, "warnings": warnings} if warnings else reply
+    if earlier.superseded:
+        reply["supersedes"] = [item.accession_number for item in earlier.superseded]
+    if warnings := [*action.warnings, *([SENT_AGAIN] if earlier.has_begun else [])]:
+        reply["warnings"] = [warning._asdict() for warning in warnings]
+    return reply
 
 
 def raise_repair_alarms(item: WorklistItem, warnings: Iterable[ReplyWarning]) -> None:

@@ -155,13 +155,22 @@ def _explain(item: WorklistItem, query: QueryToExplain, modality: Modality | Non
         bad_key=bad_key,
         outcome=outcome,
     )
-    found = explain(item, parsed, keyed_hash(settings.SECRET_KEY))
+    found = explain(item, parsed, keyed_hash(settings.SECRET_KEY)).with_more(*_superseded(item, query))
     if query.query:
         return found.with_more(*_results_from_log(item, query.query, found))
     found = found.with_more(*_illegal_value(item, query))
     if not found.shown:
         return found
     return found.with_more(_row_limit(item, apply_policy(keys, policy, query.calling_ae_title), policy))
+
+
+def _superseded(item: WorklistItem, query: QueryToExplain) -> Iterator[RuleResult]:
+    """Yield which newer item is on the list instead, and since when; whatever the keys, a query does not find it."""
+    if item.superseded_by and item.superseded_at:
+        name = f"superseded at {timezone.localtime(item.superseded_at):%H:%M} by {item.superseded_by}"
+        was_so = query.query is not None and item.superseded_at <= query.query.asked_at
+        rule = "the newer item of the same appointment is on the list in its place"
+        yield RuleResult(name, Verdict.NOT_MATCHED, rule, is_of_then=was_so)
 
 
 def _moment(at: datetime) -> str:

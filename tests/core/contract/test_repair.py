@@ -126,8 +126,10 @@ class TestOtherValues:
         assert repair(path, sent) == (kept, repairs)
 
     @pytest.mark.parametrize("path", sorted(set(RULES) - {"participant.name"}))
-    def test_that_are_only_spaces_are_absent_without_a_warning(self, path: str) -> None:
-        assert repair(path, "  ")[1] == []
+    def test_that_are_only_white_space_are_empty_without_a_warning(self, path: str) -> None:
+        assert repair(path, " \r\t")[1] == []
+        content = payload(**{path.replace(".", "__"): " \r\t"})
+        validate(repaired(GatewayAction(content, content["action_type"], "1")).payload)
 
 
 class TestOtherActions:

@@ -79,7 +79,9 @@ class TestPrecedence:
         assert status_from([Fact(Source.MANAGE, SCHEDULED), *steps(IN_PROGRESS)]) == IN_PROGRESS
 
     def test_ranks_every_fact_but_scheduled_once(self) -> None:
-        every = {Fact(source, status) for source in Source for status in (IN_PROGRESS, COMPLETED, DISCONTINUED)}
+        reporting = (Source.MANAGE, Source.STEP)
+        every = {Fact(source, status) for source in reporting for status in (IN_PROGRESS, COMPLETED, DISCONTINUED)}
+        every |= {Fact(Source.SUCCESSOR, DISCONTINUED)}
         every |= {Fact(Source.MANAGE, status) for status in (ARRIVED, READY)}
         assert set(STRONGEST_FIRST) == every
         assert len(STRONGEST_FIRST) == len(every)
