@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -11,9 +12,10 @@ from typing import Any
 from django.conf import settings
 from pydicom.dataset import Dataset
 
+from dicom.modality_directory import FRESH_SECONDS
 from nonprod import manage_emulator
-from nonprod.management.commands.run_modality_emulator import TEST_MACHINE
 from nonprod.modality_emulator import VIEWS, ModalityEmulator, PerformedStep, broad_query, step_query, worklist_table
+from nonprod.modality_emulator.worker import TEST_MACHINE, register_test_machine
 from relay.hybrid_connection.failures import HybridConnectionError
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
@@ -49,6 +51,10 @@ class MainJob:
         yield "Manage sends the same action again: the same reply byte for byte, and still one row", self.create_again
         yield "The modality queries today's worklist: the participant is on it, her name letter for letter", self.query
         yield (
+            "Manage sends a test item: a test machine is shown it alone, the modality is not",
+            self.send_test_item,
+        )
+        yield (
             "Manage sends an action with an impossible birth date: invalid_action and why",
             self.send_invalid_action,
         )
@@ -57,10 +63,6 @@ class MainJob:
             self.press_again,
         )
         yield "The modality queries again: the woman who was sent twice is on the list once", self.query_sent_again
-        yield (
-            "Manage sends worklist.create_test_item: only a test machine shows it, and it shows no woman",
-            self.test_item,
-        )
         yield "The modality starts and reports it by MPPS (N-CREATE): the worklist shows her as STARTED", self.begin
         yield "The modality completes the step with four images (N-SET): she is off the worklist", self.complete
         yield "Manage polls for changes: IN PROGRESS, COMPLETED, four images; superseded", self.learn
@@ -92,6 +94,22 @@ class MainJob:
             self.item["scheduled"]["time"],
         )
 
+    def send_test_item(self) -> None:
+        register_test_machine(TEST_MACHINE)
+        action = manage_emulator.create_item_action("worklist.create_test_item", station_ae_title=STATION)
+        _expect("status", json.loads(_send(action)).get("status"), "created")
+        patient, test = map(_number, (self.action, action))
+
+        def shown_to(modality: ModalityEmulator) -> list[str]:
+            return [number for number in (patient, test) for _ in _query_whatever_the_status(modality, number)]
+
+        _expect("on the modality's list", shown_to(self.modality), [patient])
+        test_machine = replace(self.modality, ae_title=TEST_MACHINE)
+        known_by = time.monotonic() + 2 * FRESH_SECONDS
+        while shown_to(test_machine) != [test] and time.monotonic() < known_by:
+            time.sleep(0.2)  # the server reads anew which machines are test machines
+        _expect("on the test machine's list", shown_to(test_machine), [test])
+
     def send_invalid_action(self) -> None:
         invalid = manage_emulator.create_item_action()
         invalid["parameters"]["worklist_item"]["participant"]["birth_date"] = "19701345"
@@ -114,17 +132,6 @@ class MainJob:
         nhs_number = _item(self.sent_again)["participant"]["nhs_number"]
         hers = [row.AccessionNumber for row in self._query_list() if row.PatientID == nhs_number]
         _expect("accession numbers of her rows", hers, [_number(self.sent_again)])
-
-    def test_item(self) -> None:
-        action = manage_emulator.create_item_action("worklist.create_test_item")
-        number = _number(action)
-        _expect("status", json.loads(_send(action)).get("status"), "created")
-        test_machine = replace(self.modality, ae_title=TEST_MACHINE)
-        # At once: the modality emulator performs the item within seconds, and then it is on no list.
-        everything = step_query()
-        _expect("on the test machine", [row.AccessionNumber for row in test_machine.query(everything)], [number])
-        shown = [row.AccessionNumber for row in self.modality.query(everything)]
-        _expect("on the real machine, sorted", sorted(shown), sorted(map(_number, (self.action, self.sent_again))))
 
     def begin(self) -> None:
         (row,) = self._query_item()
@@ -165,6 +172,13 @@ class MainJob:
         identifier = step_query(self.item["accession_number"])
         identifier.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus = ""
         return self.modality.query(identifier)
+
+
+def _query_whatever_the_status(modality: ModalityEmulator, accession_number: str) -> list[Dataset]:
+    identifier = step_query(accession_number)
+    statuses = ["SCHEDULED", "STARTED", "COMPLETED"]
+    identifier.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus = statuses
+    return modality.query(identifier)
 
 
 def _send(action: dict[str, Any]) -> str:

@@ -27,6 +27,8 @@ from worklist.models import WorklistItem
 logger = logging.getLogger(__name__)
 
 ACTION_TYPE, OUTCOME = "worklist.create_test_item", "created"
+#: The emulator's AE title unless another is given.
+TEST_MACHINE = "TESTMACHINE"
 #: Older ones are left over from an earlier run.
 RECEIVED_WITHIN = timedelta(hours=1)
 MAX_FAILURES = 5

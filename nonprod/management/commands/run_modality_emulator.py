@@ -9,13 +9,11 @@ from django.core.management.base import BaseCommand
 
 from core.daemon import stop_event
 from nonprod.management.arguments import LOOPBACK, add_modality_arguments, modality_of
-from nonprod.modality_emulator.worker import Worker, register_test_machine
+from nonprod.modality_emulator.worker import TEST_MACHINE, Worker, register_test_machine
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-#: Its AE title unless another is given.
-TEST_MACHINE = "TESTMACHINE"
 #: A server that listens on all addresses is reached on loopback.
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - nothing listens here
 
