@@ -73,7 +73,8 @@ class TestACrowd:
     async def test_the_good_senders_are_answered_and_nothing_is_left_open(
         self, address: HybridConnectionAddress
     ) -> None:
-        limit = RendezvousLimit(idle_timeout=2, idle_timeout_when_busy=0.5)
+        # On a busy machine, a good sender takes more than a second from joining to its frame.
+        limit = RendezvousLimit(idle_timeout=6, idle_timeout_when_busy=3)
         async with listening(address, upper_of_anything, rendezvous_limit=limit):
             await play(address)  # once before measuring, for what is made once and kept
             gc.collect()
