@@ -3,17 +3,20 @@
 import asyncio
 import json
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from pydicom.dataset import Dataset
 
 from dicom.modality_directory import FRESH_SECONDS
 from nonprod import manage_emulator
 from nonprod.modality_emulator import VIEWS, ModalityEmulator, PerformedStep, broad_query, step_query, worklist_table
 from nonprod.modality_emulator.worker import TEST_MACHINE, register_test_machine
+from relay.hybrid_connection.failures import HybridConnectionError
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
 
@@ -30,6 +33,13 @@ class MainJob:
 
     modality: ModalityEmulator
     action: dict[str, Any] = field(default_factory=lambda: manage_emulator.create_item_action(station_ae_title=STATION))
+    #: An appointment whose first reply is lost on the way, and which is then sent again.
+    unanswered: dict[str, Any] = field(
+        default_factory=lambda: manage_emulator.create_item_action(
+            name="SMITH^JANE", nhs_number="9990000026", station_ae_title=STATION
+        )
+    )
+    sent_again: dict[str, Any] = field(default_factory=dict)
     first_reply: str = ""
     worklist: str = ""
     step: PerformedStep | None = None
@@ -48,14 +58,19 @@ class MainJob:
             "Manage sends an action with an impossible birth date: invalid_action and why",
             self.send_invalid_action,
         )
+        yield (
+            "The relay loses a reply, and somebody presses Send again: created, supersedes the first",
+            self.press_again,
+        )
+        yield "The modality queries again: the woman who was sent twice is on the list once", self.query_sent_again
         yield "The modality starts and reports it by MPPS (N-CREATE): the worklist shows her as STARTED", self.begin
         yield "The modality completes the step with four images (N-SET): she is off the worklist", self.complete
-        yield "Manage polls for changes: IN PROGRESS, COMPLETED, four images", self.learn
+        yield "Manage polls for changes: IN PROGRESS, COMPLETED, four images; superseded", self.learn
 
     @property
     def item(self) -> dict[str, Any]:
         """`parameters.worklist_item` of the action."""
-        return dict(self.action["parameters"]["worklist_item"])
+        return _item(self.action)
 
     def create(self) -> None:
         self.first_reply = _send(self.action)
@@ -68,9 +83,7 @@ class MainJob:
         _expect("rows", ReceivedAction.objects.filter(action_id=self.action["action_id"]).count(), 1)
 
     def query(self) -> None:
-        day = datetime.strptime(self.item["scheduled"]["date"], "%Y%m%d").date()  # noqa: DTZ007 - wall clock
-        rows = self.modality.query(broad_query(STATION, day))
-        self.worklist = worklist_table(rows)
+        rows = self._query_list()
         mine = [row for row in rows if row.AccessionNumber == self.item["accession_number"]]
         _expect("rows with the accession number", len(mine), 1)
         _expect("name", str(mine[0].PatientName), self.item["participant"]["name"])
@@ -85,7 +98,7 @@ class MainJob:
         register_test_machine(TEST_MACHINE)
         action = manage_emulator.create_item_action("worklist.create_test_item", station_ae_title=STATION)
         _expect("status", json.loads(_send(action)).get("status"), "created")
-        patient, test = (each["parameters"]["worklist_item"]["accession_number"] for each in (self.action, action))
+        patient, test = map(_number, (self.action, action))
 
         def shown_to(modality: ModalityEmulator) -> list[str]:
             return [number for number in (patient, test) for _ in _query_whatever_the_status(modality, number)]
@@ -105,6 +118,21 @@ class MainJob:
         rule = "parameters.worklist_item.participant.birth_date: '19701345' is not a date (YYYYMMDD)"
         _expect("message", reply.get("message"), rule)
 
+    def press_again(self) -> None:
+        lose_next_reply()
+        try:
+            raise StepFailed(f"a reply arrived: {_send(self.unanswered)}")
+        except HybridConnectionError:
+            self.sent_again = manage_emulator.press_again(self.unanswered)
+        reply = json.loads(_send(self.sent_again))
+        _expect("status", reply.get("status"), "created")
+        _expect("supersedes", reply.get("supersedes"), [_number(self.unanswered)])
+
+    def query_sent_again(self) -> None:
+        nhs_number = _item(self.sent_again)["participant"]["nhs_number"]
+        hers = [row.AccessionNumber for row in self._query_list() if row.PatientID == nhs_number]
+        _expect("accession numbers of her rows", hers, [_number(self.sent_again)])
+
     def begin(self) -> None:
         (row,) = self._query_item()
         self.step = self.modality.start(row)
@@ -119,13 +147,25 @@ class MainJob:
         _expect("rows on the list", len(self._query_item()), 0)
 
     def learn(self) -> None:
-        polled = manage_emulator.poll(_send)
-        accession_number = self.item["accession_number"]
-        self.changes = [change for change in polled.changes if change["accession_number"] == accession_number]
-        _expect("states", [change["worklist_status"] for change in self.changes], ["IN PROGRESS", "COMPLETED"])
-        _expect("images", [change["performed"]["images"] for change in self.changes], [0, len(VIEWS)])
-        answer = json.loads(_send(manage_emulator.item_status_action(accession_number)))
-        _expect("performed", answer["performed"], self.changes[-1]["performed"])
+        numbers = [_number(action) for action in (self.action, self.unanswered, self.sent_again)]
+        changes = manage_emulator.poll(_send).changes
+        self.changes = [change for change in changes if change["accession_number"] in numbers]
+        hers = [change for change in self.changes if change["accession_number"] == numbers[0]]
+        _expect("states", [change["worklist_status"] for change in hers], ["IN PROGRESS", "COMPLETED"])
+        _expect("images", [change["performed"]["images"] for change in hers], [0, len(VIEWS)])
+        answer = json.loads(_send(manage_emulator.item_status_action(numbers[0])))
+        _expect("performed", answer["performed"], hers[-1]["performed"])
+        superseded = {
+            change["accession_number"]: change["superseded_by"] for change in self.changes if "superseded_by" in change
+        }
+        _expect("superseded", superseded, {numbers[1]: numbers[2]})
+
+    def _query_list(self) -> list[Dataset]:
+        """Query the list of the day, and keep it as a table."""
+        day = datetime.strptime(self.item["scheduled"]["date"], "%Y%m%d").date()  # noqa: DTZ007 - wall clock
+        rows = self.modality.query(broad_query(STATION, day))
+        self.worklist = worklist_table(rows)
+        return rows
 
     def _query_item(self) -> list[Dataset]:
         """Query the item with its status, whatever the status is."""
@@ -143,6 +183,21 @@ def _query_whatever_the_status(modality: ModalityEmulator, accession_number: str
 
 def _send(action: dict[str, Any]) -> str:
     return asyncio.run(manage_emulator.send_action(action))
+
+
+def _item(action: dict[str, Any]) -> dict[str, Any]:
+    """`parameters.worklist_item` of an action."""
+    return dict(action["parameters"]["worklist_item"])
+
+
+def _number(action: dict[str, Any]) -> str:
+    return str(_item(action)["accession_number"])
+
+
+def lose_next_reply() -> None:
+    """Have the relay emulator break off in the middle of its next reply to a sender."""
+    fault = json.dumps({"fault": "cut_mid_frame", "where": "rendezvous"}).encode()
+    urllib.request.urlopen(f"http://{settings.AZURE_RELAY_NAMESPACE}/$emulator/faults", fault, timeout=5).close()
 
 
 def _expect(what: str, found: object, wanted: object) -> None:

@@ -15,7 +15,10 @@ from relay.hybrid_connection.sender import send
 
 #: Manage gives up after this many seconds, for the rendezvous and for the reply.
 PATIENCE = 30.0
-CONFIRMED = {"created", "processed", "exists", "updated"}
+#: The statuses that confirm an action in every Manage whose code could be read, the newest of spring 2026.
+CONFIRMED_STRICTLY = frozenset({"created", "processed"})
+#: Gateways have answered `exists` and `updated` since May 2026, so newer ones probably know them. Nobody has seen one.
+CONFIRMED = CONFIRMED_STRICTLY | {"exists", "updated"}
 #: A name outside ASCII and ISO_IR 100: it must reach the modality unchanged.
 NAME = "O'BRIEN-ŁUKASZ^ZOË"
 
@@ -44,13 +47,29 @@ def create_item_action(
     if station_ae_title:
         scheduled["station_ae_title"] = station_ae_title
     item = {
-        "accession_number": accession_number or f"ACC{now:%Y%m%d}{secrets.token_hex(2).upper()}",
+        "accession_number": accession_number or new_accession_number(),
         "participant": {"nhs_number": nhs_number, "name": name, "birth_date": "19700321", "sex": "F"},
         "scheduled": scheduled,
         "procedure": {"modality": "MG", "study_description": "Screening Mammography"},
     }
     reference = {"appointment_id": str(uuid.uuid4()), "participant_id": nhs_number}
     return _action(action_type, {"worklist_item": item}, source_reference=reference)
+
+
+def new_accession_number() -> str:
+    """Return a new accession number in Manage's format: at most 16 characters, with the date."""
+    return f"ACC{datetime.now().astimezone():%Y%m%d}{secrets.randbelow(16**5):05X}"
+
+
+def press_again(action: dict[str, Any]) -> dict[str, Any]:
+    """Build what Manage sends if somebody presses *Send to modality* again, for instance after a time-out.
+
+    It has a new action_id and a new accession number; the appointment and everything else stay. Manage never sends by
+    itself again.
+    """
+    item = {**action["parameters"]["worklist_item"], "accession_number": new_accession_number()}
+    parameters = {**action["parameters"], "worklist_item": item}
+    return {**action, **_action(action["action_type"], parameters)}
 
 
 def update_status_action(accession_number: str, status: str) -> dict[str, Any]:
@@ -104,6 +123,6 @@ def poll(ask: Callable[[dict[str, Any]], str], cursor: str = "") -> Poll:
     return Poll(changes, cursor)
 
 
-def is_confirmed(reply: str) -> bool:
-    """Check whether Manage regards the action as done."""
-    return json.loads(reply).get("status") in CONFIRMED
+def is_confirmed(reply: str, *, strict: bool = False) -> bool:
+    """Check whether Manage regards the action as done; `strict` is as every Manage does that could be read."""
+    return json.loads(reply).get("status") in (CONFIRMED_STRICTLY if strict else CONFIRMED)

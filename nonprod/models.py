@@ -4,15 +4,10 @@ They let several tabs, and a restarted server, agree. All data is invented; the 
 installed.
 """
 
-from secrets import randbelow
-
 from django.db import models
 from django.utils import timezone
 
-
-def new_accession_number() -> str:
-    """Return a new accession number in Manage's format: 16 characters with the date."""
-    return f"ACC{timezone.localdate():%Y%m%d}{randbelow(16**5):05X}"
+from nonprod.manage_emulator import new_accession_number
 
 
 class Appointment(models.Model):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -10,13 +11,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from nonprod import manage_emulator
-from nonprod.manage_emulator import Poll, PollRefused, send_action
+from nonprod.manage_emulator import Poll, PollRefused, press_again, send_action
 from nonprod.models import Appointment, Reading
 from nonprod.pages.appointments import AWAITED, EXPECTED, SENDABLE, State, state_of
 from relay.hybrid_connection.failures import HybridConnectionError
 
-#: Error codes after which Manage sends the same action again; the gateway processes it only once.
-NOT_FINAL = {"temporarily_unavailable", "internal_error"}
 #: The shortest time between two polls, however many tabs are open.
 POLL_INTERVAL = timedelta(seconds=1)
 #: Polls are repeated, so they need not wait as long as an action.
@@ -26,14 +25,17 @@ READING_PK = 1
 
 
 def send_to_modality(appointment: Appointment) -> None:
-    """Create the worklist item; save the reply or problem in the appointment."""
+    """Create the worklist item; save the reply or problem in the appointment.
+
+    Sending again is a new press, as in Manage: with new ids, for the same appointment.
+    """
     if state_of(appointment) not in SENDABLE:
         return
-    if not _may_send_again(appointment):
-        appointment.action = _create_item(appointment)
+    appointment.action = press_again(appointment.action) if appointment.action else _create_item(appointment)
+    appointment.accession_number = appointment.action["parameters"]["worklist_item"]["accession_number"]
     appointment.reply, appointment.problem = None, ""
-    appointment.save(update_fields=["action", "reply", "problem"])
-    appointment.reply, appointment.problem = _send(appointment.action or {})
+    appointment.save(update_fields=["action", "accession_number", "reply", "problem"])
+    appointment.reply, appointment.problem = _send(appointment.action)
     appointment.save(update_fields=["reply", "problem"])
 
 
@@ -110,12 +112,6 @@ def _send(action: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
     return reply, f"{reply.get('code')}: {reply.get('message')}"
 
 
-def _may_send_again(appointment: Appointment) -> bool:
-    """Check whether the last action had no final reply and can be sent again with the same id."""
-    reply = appointment.reply
-    return appointment.action is not None and (reply is None or reply.get("code") in NOT_FINAL)
-
-
 def _create_item(appointment: Appointment) -> dict[str, Any]:
     action = manage_emulator.create_item_action(
         accession_number=appointment.accession_number,
@@ -123,6 +119,8 @@ def _create_item(appointment: Appointment) -> dict[str, Any]:
         nhs_number=appointment.nhs_number,
         station_ae_title=appointment.station_ae_title,
     )
+    # The same in every tab, and whenever it is sent again.
+    action["source_reference"]["appointment_id"] = str(uuid.uuid5(uuid.NAMESPACE_OID, f"appointment {appointment.pk}"))
     item = action["parameters"]["worklist_item"]
     item["participant"]["birth_date"] = f"{appointment.birth_date:%Y%m%d}"
     item["scheduled"] |= {"date": f"{appointment.date:%Y%m%d}", "time": f"{appointment.time:%H%M%S}"}

@@ -1,4 +1,4 @@
-"""Manage's poll reads each change once, page by page."""
+"""What Manage sends when somebody presses again, what it regards as confirmed, and how it polls."""
 
 import json
 from typing import Any
@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from core.contract import validate
-from nonprod.manage_emulator import Poll, PollRefused, changes_since_action, poll
+from nonprod.manage_emulator import (
+    Poll,
+    PollRefused,
+    changes_since_action,
+    create_item_action,
+    is_confirmed,
+    poll,
+    press_again,
+)
 
 
 class Pages:
@@ -52,3 +60,30 @@ def test_a_refusal_has_the_code_and_message() -> None:
 def test_the_action_has_a_cursor_only_if_there_is_one() -> None:
     assert changes_since_action()["parameters"] == {}
     assert changes_since_action("c1")["parameters"] == {"cursor": "c1"}
+
+
+def test_a_press_after_a_time_out_has_new_ids_and_everything_else_as_before() -> None:
+    action = create_item_action()
+    again = press_again(action)
+    validate(again)
+    own_number = action["parameters"]["worklist_item"].pop("accession_number")
+    new_number = again["parameters"]["worklist_item"].pop("accession_number")
+    assert new_number != own_number
+    assert again["action_id"] != action["action_id"]
+    ids_and_time = ("action_id", "timestamp")
+    assert {**again, **{key: action[key] for key in ids_and_time}} == action
+
+
+@pytest.mark.parametrize(
+    ("status", "confirmed", "strictly"),
+    [
+        ("created", True, True),
+        ("processed", True, True),
+        ("exists", True, False),
+        ("updated", True, False),
+        ("error", False, False),
+    ],
+)
+def test_created_and_processed_confirm_in_every_manage(status: str, confirmed: bool, strictly: bool) -> None:
+    reply = json.dumps({"status": status})
+    assert (is_confirmed(reply), is_confirmed(reply, strict=True)) == (confirmed, strictly)

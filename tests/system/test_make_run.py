@@ -27,9 +27,10 @@ class TestOnce:
     def test_every_step_holds_and_the_list_is_printed(self, start: Start) -> None:
         process = start("run_gateway", "--once")
         assert process.exit_status() == 0, process.output
-        assert process.output.count("✓") == 7
+        assert process.output.count("✓") == 10
         assert "O'BRIEN-ŁUKASZ^ZOË" in process.output
         assert "IN PROGRESS" in process.output
+        assert "superseded by ACC" in process.output
 
     def test_the_logs_are_in_a_file_and_not_in_the_way(self, start: Start) -> None:
         process = start("run_gateway", "--once")

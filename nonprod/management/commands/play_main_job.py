@@ -23,12 +23,14 @@ def table_of_changes(changes: list[dict[str, Any]]) -> str:
     """Lay out the changes of `worklist.changes_since` as a table, a line each."""
     table = Table("Time", "Accession", "Status", "Station", "Images", "Ended", box=box.SIMPLE_HEAD, pad_edge=False)
     for change in changes:
-        performed = change["performed"]
+        performed = change["performed"] or {}
         at = f"{timezone.localtime(datetime.fromisoformat(change['at'])):%H:%M:%S}"
-        ended = (performed["ended_at"] or "").partition("T")[2]
-        cells = (at, change["accession_number"], change["worklist_status"], performed["station_ae_title"])
-        table.add_row(*cells, str(performed["images"]), ended)
-    console = Console(file=StringIO(), width=100)
+        ended = (performed.get("ended_at") or "").partition("T")[2]
+        superseded = f", superseded by {change['superseded_by']}" if "superseded_by" in change else ""
+        status = f"{change['worklist_status']}{superseded}"
+        cells = (at, change["accession_number"], status, performed.get("station_ae_title", ""))
+        table.add_row(*cells, str(performed.get("images", "")), ended)
+    console = Console(file=StringIO(), width=120)
     with console.capture() as captured:
         console.print(table)
     return captured.get().strip("\n")

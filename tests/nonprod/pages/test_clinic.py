@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from nonprod.main_job import lose_next_reply
 from nonprod.models import Appointment, Reading
 from nonprod.pages.appointments import PARTICIPANTS, State, state_of
 from nonprod.pages.gateway import send_to_modality
@@ -31,12 +32,17 @@ class TestWithoutAGateway:
         assert appointment_of("SMITH").problem in text
         assert "sending to 127.0.0.1" in text
 
-    def test_an_unanswered_action_is_sent_again_with_its_id(self, browser: Browser) -> None:
+    def test_an_unanswered_action_is_sent_again_with_new_ids_for_the_same_appointment(self, browser: Browser) -> None:
         pk = self.pk(browser)
         browser.press(f"clinic/{pk}/send")
-        first = appointment_of("SMITH").action
+        first = appointment_of("SMITH")
         browser.press(f"clinic/{pk}/send")
-        assert appointment_of("SMITH").action == first is not None
+        again = appointment_of("SMITH")
+        assert first.action
+        assert again.action
+        assert action_id(again) != action_id(first)
+        assert again.accession_number != first.accession_number
+        assert again.action["source_reference"] == first.action["source_reference"]
 
     def test_did_not_attend_needs_no_gateway_if_nothing_was_sent(self, browser: Browser) -> None:
         assert "Did not attend" in browser.press(f"clinic/{self.pk(browser)}/absent")
@@ -83,6 +89,19 @@ class TestWithAGateway:
         first = action_id(appointment_of("FEATHERSTONE"))
         browser.press(f"clinic/{appointment_of('FEATHERSTONE').pk}/send")
         assert action_id(appointment_of("FEATHERSTONE")) != first  # the refusal of the first is final
+
+    def test_sent_again_after_a_lost_reply_she_is_on_the_list_once(self, browser: Browser, running: Gateway) -> None:
+        pk = appointment_of("SMITH").pk
+        lose_next_reply()
+        assert "Send again" in browser.press(f"clinic/{pk}/send")
+        first = WorklistItem.objects.get()
+        assert "Confirmed" in browser.press(f"clinic/{pk}/send")
+        appointment = appointment_of("SMITH")
+        assert appointment.reply
+        assert appointment.reply["supersedes"] == [first.accession_number]
+        assert WorklistItem.objects.get(status="SCHEDULED").accession_number == appointment.accession_number
+        browser.clinic()
+        assert state_of(appointment_of("SMITH")) is State.CONFIRMED  # whatever became of the first item
 
     def test_sending_from_a_second_tab_does_no_harm(self, browser: Browser, running: Gateway) -> None:
         one, other = appointment_of("SMITH"), appointment_of("SMITH")

@@ -42,8 +42,10 @@ class TestCreating:
 
     def test_is_marked_on_the_pages(self, support: Client) -> None:
         item = create_test_item("", "MG", "test")
-        for address in (LIST, detail(item)):
-            assert "Test, no patient" in page(support, address)
+        for address in (LIST, detail(item), reverse("item-timeline", args=[item.pk])):
+            text = page(support, address)
+            assert "Test, no patient" in text
+            assert "worklist/admin.css" in text
 
     def test_for_no_machine_is_for_the_test_machines(self, support: Client) -> None:
         Modality.objects.create(ae_title="TEST1", is_test_machine=True)
