@@ -5,17 +5,21 @@ leave an open connection behind if it did not borrow one.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection, connections, reset_queries
+from django.db import InterfaceError, OperationalError, connection, connections, reset_queries, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
 #: What Django raises while the database is locked, full or unavailable. The same request may succeed later.
 UNAVAILABLE = (OperationalError, InterfaceError)
+#: PostgreSQL's codes for a transaction that was aborted so that another could go on.
+DEADLOCK_OR_SERIALIZATION = frozenset({"40P01", "40001"})
+
+Result = TypeVar("Result")
 
 
 class DatabaseBusy(Exception):
@@ -55,6 +59,21 @@ def borrowed_connection() -> Iterator[None]:
         for connection in connections.all(initialized_only=True):
             if id(connection) not in open_before:
                 connection.close()
+
+
+def in_transaction(operation: Callable[[], Result]) -> Result:
+    """Run the operation in a transaction, and once more if the database aborts it for another's sake (a deadlock).
+
+    Neither Manage nor most modalities would send it again.
+    """
+    try:
+        with transaction.atomic():
+            return operation()
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", "") not in DEADLOCK_OR_SERIALIZATION:
+            raise
+        with transaction.atomic():
+            return operation()
 
 
 def serialise_on(*names: str) -> None:

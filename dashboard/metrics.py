@@ -257,7 +257,7 @@ def items(now: datetime) -> Iterator[Metric]:
     by_status = {status.value: counts.get(status.value, 0) for status in ItemStatus}
     yield _labelled(GaugeMetricFamily, "items_today", "Today's items by status.", "status", by_status)
     yield from _gauge("items_open", "Items of any day that have not been imaged.", patients.open().count())
-    alarms = ItemAlarm.objects.open().not_shown().of_open_items_from(timezone.localtime(now).date())
+    alarms = ItemAlarm.objects.not_shown().of_open_items_from(timezone.localtime(now).date())
     unshowable = alarms.values("item").distinct().count()
     yield from _gauge("items_unshowable", "Open items of today or later that cannot be sent to a modality.", unshowable)
 
@@ -265,7 +265,7 @@ def items(now: datetime) -> Iterator[Metric]:
 def reports(now: datetime) -> Iterator[Metric]:
     """Yield what modalities have reported (MPPS)."""
     reasons = [reason.value for reason in MppsException.Reason]
-    exceptions = MppsException.objects.order_by()
+    exceptions = MppsException.objects.of_patients().order_by()
     ever = dict(exceptions.values_list("reason").annotate(found=Count("*")))
     still = dict(exceptions.open().values_list("reason").annotate(found=Count("*")))
     yield _labelled(
@@ -284,7 +284,8 @@ def reports(now: datetime) -> Iterator[Metric]:
     )
     alarms = still.get(MppsException.Reason.WRONG_PATIENT, 0)
     yield from _gauge("wrong_patient_alarms", "Open MPPS exceptions about a wrong patient.", alarms)
-    in_progress = PerformedProcedureStep.objects.filter(status=ItemStatus.IN_PROGRESS).count()
+    steps = PerformedProcedureStep.objects.exclude(links__item__is_test=True)
+    in_progress = steps.filter(status=ItemStatus.IN_PROGRESS).count()
     yield from _gauge("mpps_steps_in_progress", "Performed procedure steps in progress.", in_progress)
 
 

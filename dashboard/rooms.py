@@ -162,9 +162,7 @@ def _rows(today: date) -> Iterable[tuple[str, PatientRow]]:
             named=True,
         )
     )
-    alarms = dict(
-        ItemAlarm.objects.open().not_shown().filter(item__scheduled_date=today).values_list("item_id", "attribute")
-    )
+    alarms = dict(ItemAlarm.objects.not_shown().filter(item__scheduled_date=today).values_list("item_id", "attribute"))
     deliveries, steps = _first_deliveries(today), _steps(today)
     for item in items:
         step = next((step for step in steps.get(item.id, []) if step.status == item.status), None)

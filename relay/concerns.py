@@ -16,7 +16,10 @@ from relay.models import FAILURES, ReceivedAction
 #: Error code → the words for it. Other codes read well enough with spaces for underscores.
 CODE_WORDS = {ErrorCode.INVALID_ACTION: "invalid data"}
 WHAT_TO_DO = {
-    ErrorCode.TEMPORARILY_UNAVAILABLE: "Manage sends it again automatically. If this continues, check the database.",
+    ErrorCode.TEMPORARILY_UNAVAILABLE: (
+        "Manage does not send it again by itself. Send it again in Manage, or execute it again here. "
+        "If this continues, check the database."
+    ),
     ErrorCode.INTERNAL_ERROR: "This is a fault in the gateway. Support can find it in the log by its correlation ID.",
     ErrorCode.ACCESSION_CONFLICT: "Another item has this accession number. Compare both, and correct it in Manage.",
     ErrorCode.NOT_FOUND: "The gateway does not have this item. Check whether creating it failed earlier.",

@@ -36,7 +36,7 @@ from core.contract import (
     validate,
 )
 from core.correlation import correlated, correlation_id, new_correlation_id
-from core.database import UNAVAILABLE, ConcurrencyLimit, DatabaseBusy, borrowed_connection
+from core.database import UNAVAILABLE, ConcurrencyLimit, DatabaseBusy, borrowed_connection, in_transaction
 from core.tracing import span
 from relay.models import ReceivedAction, Resend
 
@@ -162,8 +162,8 @@ class Dispatcher:
         if "action_id" not in action.payload:
             # Validation refuses it, unless doing it twice is doing it once. It cannot be recorded without an id.
             self._validated_handler(action)
-            with self.database_limit.slot(), borrowed_connection(), transaction.atomic():
-                return self.execute(action)
+            with self.database_limit.slot(), borrowed_connection():
+                return in_transaction(lambda: self.execute(action))
         return self._answer_once(action, received)
 
     def _answer_once(self, action: GatewayAction, received: ReceivedFrame) -> Answer:
@@ -180,20 +180,23 @@ class Dispatcher:
             correlation_id=correlation_id(),
             received_at=timezone.now(),
         )
-        with self.database_limit.slot(), borrowed_connection(), transaction.atomic():
-            row = new_row.claim()
-            if row.pk == new_row.pk:
-                return self._execute_and_record(row, action, received)
-            if row.fingerprint != new_row.fingerprint:
-                reused = "This action_id was used before, for an action with a different payload"
-                answer = Answer.from_refusal(ActionRefused(ErrorCode.ACTION_ID_REUSED, reused), action)
-                how = Resend.Answer.REFUSED
-            elif row.is_final:
-                answer, how = Answer(row.reply, row.outcome, "repeated"), Resend.Answer.REPEATED
-            else:
-                answer, how = self._execute_and_record(row, action, received), Resend.Answer.RETRIED
-            row.keep_resend(new_row, how, answer.text, received.age_ms)
-            return answer
+        with self.database_limit.slot(), borrowed_connection():
+            return in_transaction(lambda: self._claim_and_answer(new_row, action, received))
+
+    def _claim_and_answer(self, new_row: ReceivedAction, action: GatewayAction, received: ReceivedFrame) -> Answer:
+        row = new_row.claim()
+        if row.pk == new_row.pk:
+            return self._execute_and_record(row, action, received)
+        if row.fingerprint != new_row.fingerprint:
+            reused = "This action_id was used before, for an action with a different payload"
+            answer = Answer.from_refusal(ActionRefused(ErrorCode.ACTION_ID_REUSED, reused), action)
+            how = Resend.Answer.REFUSED
+        elif row.is_final:
+            answer, how = Answer(row.reply, row.outcome, "repeated"), Resend.Answer.REPEATED
+        else:
+            answer, how = self._execute_and_record(row, action, received), Resend.Answer.RETRIED
+        row.keep_resend(new_row, how, answer.text, received.age_ms)
+        return answer
 
     def _execute_and_record(self, row: ReceivedAction, action: GatewayAction, received: ReceivedFrame) -> Answer:
         answer = self.execute(action)

@@ -126,7 +126,7 @@ def item_alarms(now: datetime) -> Iterator[Concern]:
 
 def mpps_exceptions(now: datetime) -> Iterator[Concern]:
     """Yield one concern for each reason for which an MPPS exception is open, except a wrong patient."""
-    rows = MppsException.objects.open().exclude(reason=Reason.WRONG_PATIENT).order_by("-created_at")
+    rows = MppsException.objects.open().of_patients().exclude(reason=Reason.WRONG_PATIENT).order_by("-created_at")
     for value, exceptions, count in grouped(rows, "reason"):
         reason = Reason(value)
         what = f"{reason.label[0].lower()}{reason.label[1:]}"

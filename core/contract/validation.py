@@ -5,6 +5,7 @@ path and the rule for every invalid value. It quotes no value, except one that c
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
@@ -12,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator, FormatChecker, validators
 from jsonschema.exceptions import ValidationError
 
 from core import value_representations as vr
@@ -44,7 +45,19 @@ def load_schema(name: str) -> dict[str, Any]:
 @cache
 def action_validator() -> Draft202012Validator:
     """Build the validator of an action, which checks the DICOM formats too."""
-    return Draft202012Validator(load_schema("gateway_action"), format_checker=FORMATS)
+    rules = {rule: _unless_too_long(rule) for rule in ("format", "pattern")}
+    validator = validators.extend(Draft202012Validator, rules)  # type: ignore[no-untyped-call]
+    return cast("Draft202012Validator", validator(load_schema("gateway_action"), format_checker=FORMATS))
+
+
+def _unless_too_long(rule: str) -> Callable[..., Iterator[ValidationError]]:
+    """Check the rule, unless the text is too long in any case: some patterns take minutes for a text of a megabyte."""
+
+    def check(validator: Any, expected: Any, value: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
+        if not isinstance(value, str) or len(value) <= schema.get("maxLength", math.inf):
+            yield from Draft202012Validator.VALIDATORS[rule](validator, expected, value, schema) or ()
+
+    return check
 
 
 def _birth_date(text: str) -> bool:

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from core.concerns import open_concerns
 from core.models import AuditLog
+from dashboard.rooms import todays_rooms
 from tests.users import client_of, page
 from tests.worklist.test_admin import detail
 from worklist.models import ItemAlarm, WorklistItem
@@ -79,6 +80,8 @@ class TestAnItemThatCannotBeShown:
         ItemAlarm.objects.add({item.pk: "PatientAddress"}, timezone.now())
         assert ItemAlarm.objects.get().times == 2
         assert [each for each in open_concerns(timezone.now()) if each.key == "item_not_shown"] == []
+        (room,) = todays_rooms((), timezone.localdate())
+        assert room.rows[0].problem, "she is still on no machine's list"
 
 
 class TestTheItem:

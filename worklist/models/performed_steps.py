@@ -130,6 +130,11 @@ class MppsExceptionQuerySet(models.QuerySet["MppsException"]):
         """Return the open ones that may mean a wrong patient on a modality's screen."""
         return self.open().filter(reason=MppsException.Reason.WRONG_PATIENT)
 
+    def of_patients(self) -> "MppsExceptionQuerySet":
+        """Leave out those about test items. That another patient is on the machine's screen matters in any case."""
+        wrong_patient = models.Q(reason=MppsException.Reason.WRONG_PATIENT)
+        return self.exclude(models.Q(item__is_test=True) & ~wrong_patient)
+
 
 class MppsException(PersonalDataModel):
     """Something about a step that a person must clear up (PS3.2 C.4.2.1.4.2.3). It holds no personal data."""

@@ -133,9 +133,10 @@ class ItemAlarmQuerySet(models.QuerySet["ItemAlarm"]):
             found.update(last_at=Greatest(F("last_at"), at), times=F("times") + 1)
 
     def raise_for(self, item: WorklistItem, kind: "ItemAlarm.Kind", attribute: str = "", detail: str = "") -> None:
-        """Raise an alarm about an item for a person to look at and dismiss."""
+        """Raise an alarm about an item, unless it has been raised before, for a person to look at and dismiss."""
         now = timezone.now()
-        self.create(item=item, kind=kind, attribute=attribute, detail=detail, first_at=now, last_at=now)
+        alarm = ItemAlarm(item=item, kind=kind, attribute=attribute, detail=detail, first_at=now, last_at=now)
+        self.bulk_create([alarm], ignore_conflicts=True)
 
     def open(self) -> "ItemAlarmQuerySet":
         """Return the alarms that nobody has dismissed."""

@@ -48,6 +48,7 @@ STRONGEST_FIRST = (
 #: The states before the examination. Manage changes these freely, as when it undoes a mistake.
 HAS_ARRIVED = frozenset({ItemStatus.ARRIVED, ItemStatus.READY})
 WAITING = HAS_ARRIVED | {ItemStatus.SCHEDULED}
+BEGUN = frozenset({ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED})
 
 
 def status_from(facts: Iterable[Fact]) -> str:

@@ -6,8 +6,9 @@ from django.utils import timezone
 
 from core.audit import Auditor
 from core.contract import ItemStatus
-from worklist.models import ItemChange, PerformedProcedureStep, WorklistItem
-from worklist.performed_step.item_state import HAS_ARRIVED, WAITING, Fact, Source, manage_status, status_from
+from worklist.models import ItemAlarm, ItemChange, PerformedProcedureStep, WorklistItem
+from worklist.performed_step.item_state import BEGUN, HAS_ARRIVED, WAITING, Fact, Source, manage_status, status_from
+from worklist.performed_step.report import is_same_patient
 
 
 def recompute_status(
@@ -21,8 +22,12 @@ def recompute_status(
     """
     cloud_status = manage_status(item.cloud_status, from_manage)
     steps = _counted_steps(item)
-    if status_from([Fact(Source.MANAGE, cloud_status), *_facts(steps)]) in WAITING:
-        superseded_by = superseded_by or _sent_again_meanwhile(item)
+    alone = status_from([Fact(Source.MANAGE, cloud_status), *_facts(steps)])
+    if alone in WAITING and item.status not in WAITING and not superseded_by:
+        superseded_by = _sent_again_meanwhile(item)
+    if alone in BEGUN and item.status not in BEGUN and (newer := _sent_again_meanwhile(item)):
+        # She was sent again after this examination was stopped, and now it goes on: the newer item stays on the list.
+        ItemAlarm.objects.raise_for(newer, ItemAlarm.Kind.SENT_AGAIN)
     is_superseded = bool(superseded_by or item.superseded_by_id)
     successor = [Fact(Source.SUCCESSOR, ItemStatus.DISCONTINUED)] if is_superseded else []
     status = status_from([*successor, Fact(Source.MANAGE, cloud_status), *_facts(steps)])
@@ -41,12 +46,12 @@ def recompute_status(
 
 
 def _sent_again_meanwhile(item: WorklistItem) -> WorklistItem | None:
-    """Return the newer item that waits in the place of one that was closed or begun, and is not any more."""
-    if item.status in WAITING or item.superseded_by_id or item.is_test or not item.appointment_id:
+    """Return the newest later item of the same patient and appointment that waits, as this one was closed or begun."""
+    if item.superseded_by_id or item.is_test or not item.appointment_id:
         return None
     of_appointment = WorklistItem.objects.standing().filter(appointment_id=item.appointment_id, is_test=False)
-    newer = of_appointment.filter(patient_id=item.patient_id, created_at__gt=item.created_at, status__in=WAITING)
-    return newer.order_by("-created_at").first()
+    newer = of_appointment.filter(created_at__gt=item.created_at, status__in=WAITING).order_by("-created_at")
+    return next((each for each in newer if is_same_patient(each.patient_id, item.patient_id)), None)
 
 
 def performed(item: WorklistItem) -> dict[str, Any] | None:

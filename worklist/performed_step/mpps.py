@@ -4,13 +4,12 @@ import logging
 import time
 from collections.abc import Callable
 
-from django.db import OperationalError, transaction
 from pydicom.dataset import Dataset
 from pynetdicom.dimse_primitives import N_CREATE
 from pynetdicom.events import Event
 
 from core.correlation import correlated, new_correlation_id
-from core.database import borrowed_connection
+from core.database import borrowed_connection, in_transaction
 from core.tracing import span
 from dicom import statuses
 from dicom.failures import FailureRow, UnreadableDataSet, common_failures, failure_response
@@ -39,8 +38,6 @@ STATUS_OF = {
 }
 #: Faults whose responses have an Attribute Identifier List (PS3.7 sections C.5.12 and C.5.7).
 LISTED_FAULTS = frozenset({AttributeFault.MISSING, AttributeFault.UNKNOWN})
-#: PostgreSQL's SQLSTATEs of a transaction that was aborted in favour of another one.
-DEADLOCK_OR_SERIALIZATION = frozenset({"40P01", "40001"})
 
 #: Exception → the response that reports it.
 MPPS_FAILURES = (
@@ -100,7 +97,7 @@ def _answer(event: Event, context: ServerContext, name: str, uid: str, operation
             except UNREADABLE as error:
                 raise UnreadableDataSet("The data set cannot be read") from error
             modality = ReportingModality(requestor.calling_ae_title, requestor.address, policy.is_strict)
-            _in_transaction(lambda: operation(uid, received, modality))
+            in_transaction(lambda: operation(uid, received, modality))
             status = Dataset()
             status.Status = statuses.SUCCESS
         except Exception as error:  # noqa: BLE001 - the outermost edge of a report
@@ -117,15 +114,3 @@ def _answer(event: Event, context: ServerContext, name: str, uid: str, operation
         traced.set(**fields)
         logger.info("procedure step reported", extra=fields)
     return status
-
-
-def _in_transaction(operation: Callable[[], None]) -> None:
-    """Run the operation in a transaction, twice if the database aborts the first: many modalities do not try again."""
-    try:
-        with transaction.atomic():
-            operation()
-    except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", "") not in DEADLOCK_OR_SERIALIZATION:
-            raise
-        with transaction.atomic():
-            operation()

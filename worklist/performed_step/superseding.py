@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from core.audit import Auditor
 from core.contract import ItemStatus, ReplyWarning
 from worklist.models import ItemAlarm, WorklistItem
-from worklist.performed_step.item_state import WAITING
+from worklist.performed_step.item_state import BEGUN, WAITING
 from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.linking import lock_items
 from worklist.performed_step.report import is_same_patient
 
 SENT_AGAIN = ReplyWarning("source_reference.appointment_id", "sent again after the examination began")
-BEGUN = frozenset({ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED})
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ def discontinue_test_item(item: WorklistItem, actor: str) -> None:
     (locked,) = lock_items([item.pk])
     if not locked.is_test:
         raise CannotResolve("It is not a test item: only Manage can discontinue a patient's item")
+    if locked.status not in OPEN:
+        raise CannotResolve("A machine has already ended it")
     recompute_status(locked, actor, from_manage=ItemStatus.DISCONTINUED)
 
 

@@ -57,6 +57,8 @@ class CreateWorklistItem:
             for field in (*CONTENT, *IDENTIFIERS)
             if field.name in given and getattr(known, field.name) != given[field.name]
         ]
+        if known.is_test != item.is_test:
+            differing.append("action_type")  # a patient's item that answered for a test item would be on no list
         if differing:
             raise ActionRefused(
                 ErrorCode.ACCESSION_CONFLICT,

@@ -26,6 +26,16 @@ def message_about(action: dict[str, Any]) -> str:
 
 
 class TestValidate:
+    @pytest.mark.parametrize(
+        ("path", "limit"), [("accession_number", 16), ("participant__nhs_number", 64), ("procedure__modality", 16)]
+    )
+    def test_a_text_of_a_megabyte_is_refused_by_its_length_without_trying_its_pattern(
+        self, path: str, limit: int
+    ) -> None:
+        """The patterns would take hours."""
+        message = message_about(payload(**{path: "A" * 1_000_000 + "\x01"}))
+        assert message.endswith(f"has 1000001 characters, at most {limit} are allowed")
+
     @pytest.mark.parametrize("example", contract.load_schema("gateway_action")["examples"])
     def test_every_example_of_the_schema_is_valid(self, example: dict[str, Any]) -> None:
         contract.validate(example)

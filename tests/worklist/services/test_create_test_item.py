@@ -93,6 +93,14 @@ class TestDiscontinuing:
             discontinue_test_item(item, "test")
         assert WorklistItem.objects.get().status == "SCHEDULED"
 
+    @pytest.mark.parametrize("status", ["COMPLETED", "DISCONTINUED"])
+    def test_one_that_a_machine_has_ended_is_refused(self, status: str) -> None:
+        item = create_test_item("", "MG", "test")
+        WorklistItem.objects.update(status=status)
+        with pytest.raises(CannotResolve, match="A machine has already ended it"):
+            discontinue_test_item(item, "test")
+        assert WorklistItem.objects.get().status == status
+
 
 class TestEndingByItself:
     def item(self, status: str = "SCHEDULED", *, is_test: bool = True, age: timedelta = ENDS_AFTER) -> WorklistItem:

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from core import value_representations as vr
-from core.contract import ActionRefused, ErrorCode
+from core.contract import ActionRefused, ActionType, ErrorCode
 from core.database import borrowed_connection
 from core.models import AuditLog
 from nonprod.manage_emulator import NAME
@@ -226,6 +226,17 @@ class TestAnExistingItem:
         create(content)
         assert "study_instance_uid" in refusal(again(content, study_instance_uid="1.2.4")).message
         assert create(again(content))["status"] == "exists"
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [(ActionType.CREATE_TEST_ITEM, ActionType.CREATE_ITEM), (ActionType.CREATE_ITEM, ActionType.CREATE_TEST_ITEM)],
+    )
+    def test_is_a_conflict_when_one_is_a_test_item_and_the_other_a_patients(
+        self, first: ActionType, second: ActionType
+    ) -> None:
+        content = payload()
+        create({**content, "action_type": first})
+        assert "with a different action_type;" in refusal({**again(content), "action_type": second}).message
 
     def test_is_not_changed_by_a_conflict(self) -> None:
         content = payload()

@@ -261,6 +261,17 @@ class TestReportsOfTheModality:
         create_step("1.2.3.9", named, **PERSON)
         assert StepLink.objects.get().item == item("ACC2")
 
+    def test_on_a_stopped_one_that_goes_on_after_she_was_sent_again_tell_a_person(self) -> None:
+        sent("ACC1")
+        create_step("2.25.1", scheduled_step(item("ACC1")), **PERSON)
+        end_step("2.25.1", "DISCONTINUED")
+        assert sent("ACC2") == {"status": "created"}
+        for uid in ("2.25.2", "2.25.3"):
+            create_step(uid, scheduled_step(item("ACC1")), **PERSON)
+            end_step(uid)
+        assert statuses() == {"ACC1": "COMPLETED", "ACC2": "SCHEDULED"}
+        assert alarms() == [("ACC2", "sent_again")]
+
 
 class TestPuttingBack:
     def test_a_superseded_item_is_not_possible(self) -> None:
