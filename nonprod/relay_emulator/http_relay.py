@@ -166,7 +166,8 @@ class HttpRelay:
         exchange = asyncio.create_task(self._exchange(pending, listener))
         unused = asyncio.create_task(kept.unused.wait())
         await asyncio.wait({exchange, unused}, return_when=asyncio.FIRST_COMPLETED)
-        del self.kept[pending.path]
+        if self.kept.get(pending.path) is kept:  # not another one, kept for a request that came at the same moment
+            del self.kept[pending.path]
         for sender in kept.senders:
             sender.transport.abort()
         self.service.notify()

@@ -47,7 +47,8 @@ class TestLogs:
         assert gateway.reply(person())["status"] == "created"
         conflicting = person(scheduled__time="0101")
         assert gateway.reply(conflicting)["code"] == "accession_conflict"
-        assert gateway.reply(person(participant__name=f"{NAME}\\"))["code"] == "invalid_action"
+        assert gateway.reply(person(participant__name=f"{NAME}\\"))["warnings"]
+        assert gateway.reply(person(participant__nhs_number=f"{NUMBER}\\"))["code"] == "invalid_action"
         assert gateway.reply(person(participant__birth_date=f"{BORN}1"))["code"] == "invalid_action"
         assert gateway.reply({**person(), "action_type": NAME})["code"] == "unsupported_action"
         assert json.loads(asyncio.run(gateway.send({"action_type": "echo", "name": NAME})))["status"] == "echo"

@@ -29,7 +29,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='worklistitem',
             name='superseded_by',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='superseded_items', to='worklist.worklistitem'),
+            field=models.ForeignKey(db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='superseded_items', to='worklist.worklistitem'),
+        ),
+        migrations.AddIndex(
+            model_name='worklistitem',
+            index=models.Index(condition=models.Q(('superseded_by__isnull', False)), fields=['superseded_by'], name='item_by_successor'),
         ),
         migrations.AlterField(
             model_name='itemalarm',

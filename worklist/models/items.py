@@ -280,7 +280,7 @@ class WorklistItem(PersonalDataModel):
         max_length=200, blank=True, db_index=True, editable=False, help_text="Manage's, from the action."
     )
     superseded_by = models.ForeignKey(
-        "self", null=True, editable=False, on_delete=models.PROTECT, related_name="superseded_items"
+        "self", null=True, editable=False, db_index=False, on_delete=models.PROTECT, related_name="superseded_items"
     )
     superseded_at = models.DateTimeField(null=True, editable=False)
 
@@ -299,6 +299,12 @@ class WorklistItem(PersonalDataModel):
                 fields=("scheduled_date", "scheduled_time"),
                 name="open_item_in_order",
                 condition=models.Q(status__in=OPEN),
+            ),
+            # Few items are superseded. An index of all of them would be chosen to find those that are not.
+            models.Index(
+                fields=("superseded_by",),
+                name="item_by_successor",
+                condition=models.Q(superseded_by__isnull=False),
             ),
         )
         constraints = (
