@@ -223,11 +223,11 @@ def actions(found: ActionTotals, now: datetime) -> Iterator[Metric]:
 
 
 def queries(now: datetime) -> Iterator[Metric]:
-    """Yield the worklist queries of modalities."""
+    """Yield the worklist queries of modalities; those of test machines are no real work."""
     outcomes = CounterMetricFamily(
         "gateway_queries", "Worklist queries by AE title and outcome.", labels=["ae_title", "outcome"]
     )
-    known = list(Modality.objects.values_list("ae_title", flat=True))
+    known = list(Modality.objects.filter(is_test_machine=False).values_list("ae_title", flat=True))
     rows: Counter[str] = Counter(dict.fromkeys((*known, OTHERS), 0))
     durations: dict[str, Durations] = defaultdict(Durations)
     counts: Counter[tuple[str, str]] = Counter()

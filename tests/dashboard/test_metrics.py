@@ -233,6 +233,13 @@ class TestQueries:
         assert sample("queries_total", ae_title="other", outcome="answered") == 5
         assert "SCANNER" not in generate_latest(registry()).decode()
 
+    def test_of_test_machines_are_not_counted(self) -> None:
+        Modality.objects.create(ae_title="TESTMACHINE", is_test_machine=True)
+        query("TESTMACHINE")
+        assert sample("queries_total", ae_title="TESTMACHINE", outcome="answered") is None
+        assert sample("queries_total", ae_title="other", outcome="answered") is None
+        assert "TESTMACHINE" not in generate_latest(registry()).decode()
+
     def test_those_that_are_forgotten_stay_counted(self) -> None:
         Modality.objects.create(ae_title="MAMMO1")
         query()

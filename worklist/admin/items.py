@@ -201,9 +201,9 @@ class WorklistItemAdmin(RecordAdmin):
     )
 
     @admin.display(description="test", empty_value="")
-    def test_mark(self, item: WorklistItem) -> SafeString | None:
+    def test_mark(self, item: WorklistItem) -> str:
         """Mark a test item, in words and in a colour of its own."""
-        return TEST_MARK if item.is_test else None
+        return TEST_MARK if item.is_test else ""
 
     @admin.display(description="received actions")
     def received_actions(self, item: WorklistItem) -> SafeString:
