@@ -75,6 +75,12 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
         """Return the items that are no test items: those that work is counted by."""
         return self.filter(is_test=False)
 
+    def of_appointment(self, item: "WorklistItem") -> "WorklistItemQuerySet":
+        """Return the standing items of this item's appointment; none if it has no appointment, or is a test item."""
+        if item.is_test or not item.appointment_id:
+            return self.none()
+        return self.standing().of_patients().filter(appointment_id=item.appointment_id)
+
     def narrowed(self, keys: MatchingKeys) -> "WorklistItemQuerySet":
         """Return all standing items that match the keys, and little else, by date, time and accession number."""
         rows = self.standing().filter(_narrowing(keys)).annotate(number=ByCodePoint("accession_number"))

@@ -22,15 +22,15 @@ def recompute_status(
     """
     cloud_status = manage_status(item.cloud_status, from_manage)
     steps = _counted_steps(item)
-    alone = status_from([Fact(Source.MANAGE, cloud_status), *_facts(steps)])
-    if alone in WAITING and item.status not in WAITING and not superseded_by:
+    facts = [Fact(Source.MANAGE, cloud_status), *_facts(steps)]
+    status = status_from(facts)
+    if status in WAITING and item.status not in WAITING and not superseded_by:
         superseded_by = _sent_again_meanwhile(item)
-    if alone in BEGUN and item.status not in BEGUN and (newer := _sent_again_meanwhile(item)):
+    if status in BEGUN and item.status not in BEGUN and (newer := _sent_again_meanwhile(item)):
         # She was sent again after this examination was stopped, and now it goes on: the newer item stays on the list.
         ItemAlarm.objects.raise_for(newer, ItemAlarm.Kind.SENT_AGAIN)
-    is_superseded = bool(superseded_by or item.superseded_by_id)
-    successor = [Fact(Source.SUCCESSOR, ItemStatus.DISCONTINUED)] if is_superseded else []
-    status = status_from([*successor, Fact(Source.MANAGE, cloud_status), *_facts(steps)])
+    if superseded_by or item.superseded_by_id:
+        status = status_from([Fact(Source.SUCCESSOR, ItemStatus.DISCONTINUED), *facts])
     if superseded_by:
         Auditor(actor).update(item, superseded_by_id=superseded_by.pk, superseded_at=timezone.now(), status=status)
     elif (item.cloud_status, item.status) != (cloud_status, status):
@@ -47,10 +47,10 @@ def recompute_status(
 
 def _sent_again_meanwhile(item: WorklistItem) -> WorklistItem | None:
     """Return the newest later item of the same patient and appointment that waits, as this one was closed or begun."""
-    if item.superseded_by_id or item.is_test or not item.appointment_id:
+    if item.superseded_by_id:
         return None
-    of_appointment = WorklistItem.objects.standing().filter(appointment_id=item.appointment_id, is_test=False)
-    newer = of_appointment.filter(created_at__gt=item.created_at, status__in=WAITING).order_by("-created_at")
+    others = WorklistItem.objects.of_appointment(item)
+    newer = others.filter(created_at__gt=item.created_at, status__in=WAITING).order_by("-created_at")
     return next((each for each in newer if is_same_patient(each.patient_id, item.patient_id)), None)
 
 

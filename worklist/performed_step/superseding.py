@@ -32,10 +32,8 @@ NO_EARLIER_ITEMS = EarlierItems()
 
 def lock_earlier_items(item: WorklistItem) -> EarlierItems:
     """Find the earlier items of the new item's appointment. A test item has none, and is none."""
-    if item.is_test or not item.appointment_id:
-        return NO_EARLIER_ITEMS
-    standing = WorklistItem.objects.standing().filter(appointment_id=item.appointment_id, is_test=False)
-    locked = lock_items(standing.exclude(pk=item.pk).values_list("pk", flat=True))
+    others = WorklistItem.objects.of_appointment(item).exclude(pk=item.pk)
+    locked = lock_items(others.values_list("pk", flat=True))
     hers = [each for each in locked if is_same_patient(each.patient_id, item.patient_id)]
     return EarlierItems(
         superseded=tuple(each for each in hers if each.status in WAITING),
