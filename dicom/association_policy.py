@@ -131,15 +131,17 @@ class AssociationPolicy:
                 self._open[association] = requestor.address
         return rejection
 
-    def check_request(self, requestor: Requestor) -> None:
-        """Raise ModalitiesUnknown or RequestRefused if a requestor with an open association may not make a request.
+    def check_request(self, requestor: Requestor) -> ModalityPolicy:
+        """Return the policy of a requestor that may make a request; else raise ModalitiesUnknown or RequestRefused.
 
         The modality's configuration may have changed since the association was admitted.
         """
         if self.modalities.count() is None:
             raise ModalitiesUnknown
-        if rejection := _first_broken(PERMISSION_RULES, self._application(requestor)):
+        application = self._application(requestor)
+        if rejection := _first_broken(PERMISSION_RULES, application):
             raise RequestRefused(rejection.sentence)
+        return application.policy
 
     def rejects_unknown(self) -> bool:
         """Whether an AE title that is not configured is rejected now.

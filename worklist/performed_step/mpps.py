@@ -90,8 +90,7 @@ def _answer(event: Event, context: ServerContext, name: str, uid: str, operation
     requestor = requestor_of(event)
     with correlated(new_correlation_id()), borrowed_connection(), span(name) as traced:
         try:
-            context.policy.check_request(requestor)
-            policy = context.policy.modalities.policy_for(requestor.calling_ae_title)
+            policy = context.policy.check_request(requestor)
             try:  # pydicom reads the elements later, one by one: an unreadable element costs only itself
                 received = event.attribute_list if isinstance(event.request, N_CREATE) else event.modification_list
             except UNREADABLE as error:

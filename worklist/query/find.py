@@ -100,9 +100,8 @@ class _Query:
 
     def responses(self) -> Iterator[FindResponse]:
         """Yield a pending response for each item that matches, then the final one unless it is the success."""
-        self.context.policy.check_request(self.requestor)
-        # As the check has read it: the list must not be that of an unknown machine, as at the start of the query.
-        self.policy = self.context.policy.modalities.policy_for(self.requestor.calling_ae_title)
+        # At the start of the query the modalities may not have been read: its list must not be an unknown machine's.
+        self.policy = self.context.policy.check_request(self.requestor)
         request, keys = self._read()
         limit = self.policy.max_rows or settings.MWL_MAX_ROWS
         has_unsupported = has_unsupported_key(request)
