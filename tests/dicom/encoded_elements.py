@@ -5,9 +5,10 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from hypothesis import strategies as st
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-SYNTAXES = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+from tests.dicom.raw import EXPLICIT, IMPLICIT, DataSet, Element
+
+SYNTAXES = (IMPLICIT, EXPLICIT)
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF
 
@@ -22,7 +23,7 @@ class Part(NamedTuple):
 def header(tag: int, vr: str, length: int, syntax: str) -> bytes:
     """Return the header of an element; of an item or delimiter with an empty VR."""
     head = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
-    if syntax == ImplicitVRLittleEndian or not vr:
+    if syntax == IMPLICIT or not vr:
         return head + length.to_bytes(4, "little")
     if vr in ("OB", "OW", "SQ", "UN", "UT"):
         return head + vr.encode() + bytes(2) + length.to_bytes(4, "little")
@@ -47,24 +48,17 @@ def sequence(tag: int, *items: bytes, syntax: str, undefined: bool = False) -> b
     return start + content + (header(SEQUENCE_END, "", 0, "") if undefined else b"")
 
 
-class Key(NamedTuple):
-    """An element of a query: a text value, or the elements of the one item of a sequence."""
-
-    tag: int
-    vr: str
-    value: "bytes | tuple[Key, ...]" = b""
-
-
-def parts(keys: tuple[Key, ...], syntax: str, *, undefined: bool) -> Iterator[Part]:
-    """Yield a data set in its parts, the sequences with a defined or undefined length."""
-    for tag, vr, value in keys:
-        if isinstance(value, bytes):
-            encoded = element(tag, vr, value, syntax)
+def parts(data_set: DataSet, syntax: str, *, undefined: bool) -> Iterator[Part]:
+    """Yield a data set in its parts, its sequences of one item with a defined or undefined length."""
+    for tag, vr, value in data_set:
+        if isinstance(value, str):
+            encoded = element(tag, vr, value.encode(), syntax)
             yield Part(encoded[:4])
             yield Part(encoded[4 : len(encoded) - len(value)], is_structure=True)
-            yield Part(value)
+            yield Part(value.encode())
             continue
-        inner = tuple(parts(value, syntax, undefined=undefined))
+        assert not isinstance(value, bytes)
+        inner = tuple(parts(value[0], syntax, undefined=undefined))
         content = b"".join(part.content for part in inner)
         whole = sequence(tag, item(content, undefined=undefined), syntax=syntax, undefined=undefined)
         start, _, end = whole.partition(content)
@@ -76,28 +70,28 @@ def parts(keys: tuple[Key, ...], syntax: str, *, undefined: bool) -> Iterator[Pa
 
 #: The keys in the scheduled step of the query below.
 QUERY_STEP = (
-    Key(0x00080060, "CS", b"MG"),
-    Key(0x00321070, "LO"),
-    Key(0x00400001, "AE", b"MAMMO1"),
-    Key(0x00400002, "DA", b"20260310-20260311 "),
+    Element(0x00080060, "CS", "MG"),
+    Element(0x00321070, "LO"),
+    Element(0x00400001, "AE", "MAMMO1"),
+    Element(0x00400002, "DA", "20260310-20260311 "),
 )
 #: A query of one room, with return keys of many kinds before the keys that narrow it.
 QUERY = (
-    Key(0x00080005, "CS", b"ISO_IR 192"),
-    Key(0x00080050, "SH"),
-    Key(0x00080090, "PN"),
-    Key(0x00091001, "OB"),
-    Key(0x00100010, "PN", b"SMITH*"),
-    Key(0x00100020, "LO", b"9990000001"),
-    Key(0x00100025, "UN"),
-    Key(0x001021C0, "US", b"\4\0"),
-    Key(0x00321064, "SQ", (Key(0x00080100, "SH"),)),
-    Key(0x00400100, "SQ", QUERY_STEP),
+    Element(0x00080005, "CS", "ISO_IR 192"),
+    Element(0x00080050, "SH"),
+    Element(0x00080090, "PN"),
+    Element(0x00091001, "OB"),
+    Element(0x00100010, "PN", "SMITH*"),
+    Element(0x00100020, "LO", "9990000001"),
+    Element(0x00100025, "UN"),
+    Element(0x001021C0, "US", "\4\0"),
+    Element(0x00321064, "SQ", [[Element(0x00080100, "SH")]]),
+    Element(0x00400100, "SQ", [QUERY_STEP]),
 )
 
 
 @st.composite
-def broken(draw: st.DrawFn, keys: tuple[Key, ...]) -> tuple[bytes, str]:
+def broken(draw: st.DrawFn, keys: DataSet) -> tuple[bytes, str]:
     """Draw a data set with one fault in its structure, and its transfer syntax.
 
     The fault is in a VR, a length, an item or a delimiter, or it is an insertion, a repetition, or a cut within an

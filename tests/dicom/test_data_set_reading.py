@@ -16,7 +16,6 @@ from tests.dicom.encoded_elements import (
     SEQUENCE_END,
     SYNTAXES,
     UNDEFINED,
-    Key,
     broken,
     element,
     header,
@@ -24,9 +23,9 @@ from tests.dicom.encoded_elements import (
     sequence,
 )
 from tests.dicom.malformed import seeds
+from tests.dicom.raw import EXPLICIT, IMPLICIT, Element
 
 ID, NAME, STEPS, STUDIES, MODALITY = 0x00100020, 0x00100010, 0x00400100, 0x00081110, 0x00080060
-IMPLICIT, EXPLICIT = SYNTAXES
 
 
 def refusal(data: bytes, syntax: str) -> str:
@@ -179,9 +178,13 @@ class TestIsRefused:
         assert refusal(nested(MAX_DEPTH + 1), syntax) == "(0008,1110) is nested too deep"
         assert refusal(nested(2000), syntax) == "(0008,1110) is nested too deep"
 
-    @pytest.mark.parametrize("swallowing", [Key(0x00091001, "OB"), Key(0x00080090, "PN"), Key(0x00080008, "UN")])
+    @pytest.mark.parametrize(
+        "swallowing", [Element(0x00091001, "OB"), Element(0x00080090, "PN"), Element(0x00080008, "UN")]
+    )
     @pytest.mark.parametrize("behind", [NAME, STEPS])
-    def test_a_value_that_has_swallowed_the_elements_behind_it(self, syntax: str, swallowing: Key, behind: int) -> None:
+    def test_a_value_that_has_swallowed_the_elements_behind_it(
+        self, syntax: str, swallowing: Element, behind: int
+    ) -> None:
         if behind == NAME:
             swallowed, rest = name(syntax), sequence(STEPS, item(name(syntax)), syntax=syntax)
         else:

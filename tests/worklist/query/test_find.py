@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.sop_class import ModalityWorklistInformationFind  # type: ignore[attr-defined]
 from pytest_django import Settings
 
@@ -23,7 +23,7 @@ from dicom.models import Modality
 from dicom.unreadable import UNREADABLE
 from nonprod.modality_emulator import ModalityEmulator, RequestFailed, broad_query
 from tests.dicom.encoded_elements import QUERY, broken, element, item, sequence
-from tests.dicom.malformed import ACCEPT, STATUS, RawConnection, association_request, query
+from tests.dicom.raw import ERROR_COMMENT, EXPLICIT, FIND_CONTEXT, associated, find_request
 from tests.dicom.requests import CALLED, Unit, dataset, find, request, step_of
 from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory, create
@@ -185,20 +185,15 @@ class TestAnIdentifierThatCannotBeReadWholly:
         """An element of an unknown VR stands before the Scheduled Procedure Step Sequence, and would swallow it."""
         create(station_ae_title="MAMMO2")
         strange = bytes.fromhex("1000B021") + vr + bytes.fromhex("04004730 3030")
-        step = element(0x00400001, "AE", b"MAMMO1", ExplicitVRLittleEndian)
+        step = element(0x00400001, "AE", b"MAMMO1", EXPLICIT)
         identifier = (
-            element(0x00100020, "LO", b"", ExplicitVRLittleEndian)
-            + strange
-            + sequence(0x00400100, item(step), syntax=ExplicitVRLittleEndian)
+            element(0x00100020, "LO", b"", EXPLICIT) + strange + sequence(0x00400100, item(step), syntax=EXPLICIT)
         )
-        line = RawConnection(unit.port, association_request(unit.port, ExplicitVRLittleEndian))
-        assert line.pdu()[0] == ACCEPT
-        line.send(query(identifier))
-        _, answer = line.pdu()
-        assert STATUS + bytes.fromhex("10C3") in answer
-        assert b"(0010,21B0) has an unknown VR" in answer
-        assert line.status_of(query(identifier.replace(vr, b"LO"))) == 0x0000
-        line.release()
+        with associated(unit.port, EXPLICIT) as modality:
+            (answer,) = modality.ask(FIND_CONTEXT, find_request(), identifier)
+            assert (answer.status, answer.text(ERROR_COMMENT)) == (0xC310, "(0010,21B0) has an unknown VR")
+            (answer,) = modality.ask(FIND_CONTEXT, find_request(), identifier.replace(vr, b"LO"))
+            assert answer.status == 0x0000
 
     @given(broken=broken(QUERY))
     def test_finds_no_more_than_it_would_have_found_unbroken(self, broken: tuple[bytes, str]) -> None:
