@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('worklist', '0019_appointments'),
+        ('worklist', '0020_test_machine_reports'),
     ]
 
     operations = [
