@@ -8,11 +8,13 @@ always taken in one order, and deadlocks between transactions stay rare: steps b
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from core.audit import Auditor
 from core.contract import ItemStatus
 from core.database import serialise_on
+from core.statements import Question
 from worklist.item_fields import FIELD_LENGTHS
 from worklist.models import MppsException, PerformedProcedureStep, StepLink, WorklistItem
 from worklist.performed_step.report import PatientIdentity, ScheduledStep, from_json, patient_of_item, patient_of_report
@@ -37,6 +39,9 @@ LINKING_ORDER: tuple[Callable[[ScheduledStep, str], dict[str, str]], ...] = (
 
 #: The most items of one step that are looked up; more would keep the database busy for too long.
 MAX_ITEMS = 100
+
+#: Whether a step waits for an item with this accession number.
+WAITING_STEPS = Question(lambda accession_number: waiting_for(accession_number))
 
 
 def item_of(named: ScheduledStep, patient_id: str) -> WorklistItem | None:
@@ -72,17 +77,25 @@ def link_named_items(step: PerformedProcedureStep, named: list[ScheduledStep]) -
             open_exception(step, Reason.IGNORED_ATTRIBUTES, item, detail="AccessionNumber")
 
 
-def link_waiting_steps(item: WorklistItem) -> None:
+def link_waiting_steps(item: WorklistItem) -> bool:
     """Link a new item with the steps that named it before it arrived; the relay may have been down.
 
-    The caller recomputes the item's status.
+    Return whether there were any; the caller then recomputes the item's status.
     """
-    waiting = MppsException.objects.open().filter(reason=Reason.UNKNOWN_ITEM, accession_number=item.accession_number)
+    if not WAITING_STEPS.found(item.accession_number):
+        return False
+    waiting = waiting_for(item.accession_number)
     steps = lock_steps(waiting.values_list("step_id", flat=True))
     still_open = list(waiting.filter(step__in=steps).order_by("created_at"))  # a person may have been quicker
     for exception in still_open:
         _link_if_same_patient(steps[exception.step_id], item, item)
         resolve_exception(exception, Resolution.SETTLED, actor="gateway", note="The item has arrived.")
+    return True
+
+
+def waiting_for(accession_number: str) -> "QuerySet[MppsException]":
+    """Return the exceptions of steps that named an item before it arrived."""
+    return MppsException.objects.open().filter(reason=Reason.UNKNOWN_ITEM, accession_number=accession_number)
 
 
 def serialise_on_accession_number(*accession_numbers: str, appointment_id: str = "") -> None:
