@@ -41,9 +41,6 @@ LINKING_ORDER: tuple[Callable[[ScheduledStep, str], dict[str, str]], ...] = (
 #: The most items of one step that are looked up; more would keep the database busy for too long.
 MAX_ITEMS = 100
 
-#: Whether a step waits for an item with this accession number.
-WAITING_STEPS = Question(lambda accession_number: waiting_for(accession_number))
-
 
 def item_of(named: ScheduledStep, patient_id: str) -> WorklistItem | None:
     """Return the item that a modality means, by LINKING_ORDER."""
@@ -78,6 +75,15 @@ def link_named_items(step: PerformedProcedureStep, named: list[ScheduledStep]) -
             open_exception(step, Reason.IGNORED_ATTRIBUTES, item, detail="AccessionNumber")
 
 
+def waiting_for(accession_number: str) -> "QuerySet[MppsException]":
+    """Return the exceptions of steps that named an item before it arrived."""
+    return MppsException.objects.open().filter(reason=Reason.UNKNOWN_ITEM, accession_number=accession_number)
+
+
+#: Whether a step waits for an item with this accession number.
+WAITING_STEPS = Question(waiting_for)
+
+
 def link_waiting_steps(item: WorklistItem) -> bool:
     """Link a new item with the steps that named it before it arrived; the relay may have been down.
 
@@ -92,11 +98,6 @@ def link_waiting_steps(item: WorklistItem) -> bool:
         _link_if_allowed(steps[exception.step_id], item, item)
         resolve_exception(exception, Resolution.SETTLED, actor="gateway", note="The item has arrived.")
     return True
-
-
-def waiting_for(accession_number: str) -> "QuerySet[MppsException]":
-    """Return the exceptions of steps that named an item before it arrived."""
-    return MppsException.objects.open().filter(reason=Reason.UNKNOWN_ITEM, accession_number=accession_number)
 
 
 def serialise_on_accession_number(*accession_numbers: str, appointment_id: str = "") -> None:
