@@ -44,7 +44,7 @@ MEANINGS = {
     statuses.INTERNAL_ERROR: "a fault of the gateway; see its log",
     statuses.NOT_PERMITTED: "the calling AE title is no longer permitted: its configuration changed after the "
     "association was accepted",
-    statuses.UNREADABLE_IDENTIFIER: "the identifier cannot be read",
+    statuses.UNREADABLE_IDENTIFIER: "the identifier cannot be read as a whole",
 }
 #: Status → the fields that a failure has.
 FIELDS = {
