@@ -1,4 +1,4 @@
-"""Keep the figures in performance.json, and write performance.md and its picture from them.
+"""Keep the figures in performance.json, and write performance.md and its pictures from them.
 
 `<<name>>` in the template stands for the tables of a part.
 """
@@ -19,8 +19,8 @@ from benchmarks.parts import PARTS
 
 FOLDER = Path("docs")
 TEMPLATE = Path(__file__).parent / "performance_template.md"
-#: The rows of the DICOM part that are drawn: all whose unit is this.
-DRAWN_UNIT = "ms"
+#: Of these parts the first table's rows in milliseconds are drawn.
+DRAWN = {"dicom": "Milliseconds for each request, at each server", "relay": "Milliseconds, beside a bare echo"}
 
 
 @dataclass(frozen=True)
@@ -77,17 +77,17 @@ class Results:
 
 
 def write(results: Results, folder: Path) -> None:
-    """Write performance.json, performance.md and the picture."""
+    """Write performance.json, performance.md and its pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     results.write(folder)
     (folder / "performance.md").write_text(page(results))
-    if run := results.latest.get("dicom"):
-        pictures = folder / "pictures"
-        pictures.mkdir(exist_ok=True)
-        table = run.tables[0]
-        rows = [row for row in table.rows if row.unit == DRAWN_UNIT]
-        if not plot.draw(pictures / "performance-dicom.png", table.columns, rows):
-            progress("no picture: Chromium is not installed")
+    (folder / "pictures").mkdir(exist_ok=True)
+    for part in DRAWN:
+        if run := results.latest.get(part):
+            table = run.tables[0]
+            rows = [row for row in table.rows if row.unit == "ms"]
+            if not plot.draw(folder / "pictures" / f"performance-{part}.png", table.columns, rows):
+                progress("no picture: Chromium is not installed")
 
 
 def page(results: Results) -> str:
@@ -112,6 +112,8 @@ def _tables(part: str, results: Results) -> Iterable[str]:
     if run is None:
         yield "Not measured yet."
         return
+    if part in DRAWN:
+        yield f"![{DRAWN[part]}](pictures/performance-{part}.png)"
     earlier = {(table.title, row.name): row for table in before.tables for row in table.rows} if before else {}
     for table in run.tables:
         has_aims = any(row.aim for row in table.rows)
