@@ -33,7 +33,7 @@ class Scale:
 
 FULL = Scale(
     rounds=5,
-    seconds=0.5,
+    seconds=0.4,
     items=1_000,
     many_items=1_000_000,
     many_rows=100_000,
