@@ -29,6 +29,8 @@ from worklist.models import WorklistItem
 
 ITEMS, CHANGES_PER_SECOND = 60, 20
 FEW, MANY = 1, 100
+#: How long the last change may take to all viewers.
+LAST_SECONDS = 30.0
 
 
 def measure_live_page(scale: Scale) -> Table:
@@ -80,7 +82,9 @@ async def measure_with(viewers: int, seconds: float) -> dict[str, float]:
         before = _asked.count
         written = await asyncio.to_thread(_change, 1000 * viewers, seconds)
         queries = (_asked.count - before) / seconds
-        await asyncio.sleep(2)
+        last, deadline = max(written), time.monotonic() + LAST_SECONDS
+        while not all(max(seen) >= last for seen in arrivals) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
         for task in watching:
             task.cancel()
     latencies = sorted(
