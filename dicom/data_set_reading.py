@@ -42,6 +42,7 @@ TAG = Struct("<HH")
 UNDEFINED = 0xFFFFFFFF
 #: The length of a header in implicit VR, of an item's and a delimiter's, and of most in explicit VR.
 HEADER = 8
+ITEM_TAG = b"\xfe\xff\x00\xe0"
 CHARACTER_SET, ITEM, ITEM_END, SEQUENCE_END = 0x00080005, 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 #: Tags of a data set. Lower groups are those of commands and file headers, higher ones those of items and delimiters.
 FIRST_TAG, LAST_TAG = 0x00080000, 0xFFFCFFFF
@@ -96,7 +97,7 @@ def _read_elements(  # noqa: PLR0913, PLR0917 - where it begins and ends, and wh
         if tag <= last:
             raise _fault(tag, "is doubled, or not in the order of the tags")
         last = tag
-        if _is_sequence(header):
+        if _is_sequence(data, header):
             items, at = _read_items(data, header, end, is_implicit or header.vr == "UN", encoding, depth + 1)
             elements[BaseTag(tag)] = DataElement(tag, "SQ", Sequence(items))
         else:
@@ -179,14 +180,21 @@ def _read_tag(data: bytes, at: int) -> int:
     return int(group << 16 | element)
 
 
-def _is_sequence(header: _Header) -> bool:
-    """Whether the value is a sequence. In implicit VR nothing else has an undefined length (PS3.5 section 7.1.3)."""
-    tag, vr, length, _ = header
+def _is_sequence(data: bytes, header: _Header) -> bool:
+    """Whether the value is a sequence: a private one is known by its first item.
+
+    In implicit VR nothing else has an undefined length (PS3.5 section 7.1.3).
+    """
+    tag, vr, length, start = header
     if length == UNDEFINED and vr not in (None, "SQ", "UN"):
         raise _fault(tag, "has an undefined length")
     if length == UNDEFINED or vr == "SQ":
         return True
-    return vr in (None, "UN") and dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ"
+    if vr not in (None, "UN"):
+        return False
+    if dictionary_has_tag(tag):
+        return dictionary_VR(tag) == "SQ"
+    return length >= HEADER and data[start : start + 4] == ITEM_TAG
 
 
 def _holds_header(value: bytes, left: int, is_implicit: bool) -> bool:

@@ -87,6 +87,14 @@ class TestIsTaken:
         )
         assert read_data_set(raw, syntax).PatientID == "1"
 
+    def test_a_private_sequence(self, syntax: str) -> None:
+        """Its items are elements like others, and not a sign that its value has swallowed some."""
+        content = item(name(IMPLICIT) + element(ID, "LO", b"1", IMPLICIT))
+        raw = element(0x00091010, "UN", content, syntax) + name(syntax)
+        read = read_data_set(raw, syntax)
+        assert read.PatientName == "SMITH*"
+        assert read[0x00091010].value[0].PatientID == "1"
+
     def test_the_other_transfer_syntax(self, syntax: str) -> None:
         """Whole and in order: modalities that mix the two up are known, and nothing is lost."""
         for raw in seeds(ImplicitVRLittleEndian) + seeds(ExplicitVRLittleEndian):
