@@ -234,7 +234,7 @@ def written_value(row: Attribute, value: Any) -> Any:
         return value
     if not vr.IS_VALUE[row.vr](value) or len(value) > vr.MAX_LENGTHS[row.vr]:
         raise IllegalValue(row.keyword)
-    if row.vr != "PN":
+    if row.vr != "PN" or value.isascii():
         return value
     # Part by part: with U+0338 after it, the delimiter = would become another letter.
     composed = "".join(unicodedata.normalize("NFC", part) for part in NAME_DELIMITERS.split(value))
@@ -290,7 +290,7 @@ def _can_encode(encoding: str, text: str) -> bool:
     encode = custom_encoders.get(encoding) or partial(str.encode, encoding=encoding)
     try:
         encode(text, errors="strict")
-    except UnicodeError:
+    except (UnicodeError, IndexError):  # some of pydicom's encoders cannot encode an empty text
         return False
     return True
 

@@ -194,18 +194,20 @@ class _Elements:
         ]
         elements += others
         places = {element.tag: place for place, element in enumerate(sorted(elements, key=lambda each: each.tag))}
+        self.may_be_empty = all(element.absent == b"" for element in elements)
+        #: What is the same in each row, in the order of the tags, and b"" in the place of what is not.
+        self._constant = [b""] * len(elements)
         #: In the order in which illegal values are found; each with its place in the order of the tags.
-        self._elements = [(places[element.tag], element) for element in elements]
-        self._nothing = [b""] * len(elements)
-
-    @property
-    def may_be_empty(self) -> bool:
-        """Whether an item can have none of them."""
-        return all(element.absent == b"" for _, element in self._elements)
+        self._varying = []
+        for element in elements:
+            if isinstance(element, _Value) and element.constant is not None:
+                self._constant[places[element.tag]] = element.constant
+            else:
+                self._varying.append((places[element.tag], element))
 
     def encoded(self, sources: Sequence[Any], encode: Encode) -> bytes:
-        parts = self._nothing.copy()
-        for place, element in self._elements:
+        parts = self._constant.copy()
+        for place, element in self._varying:
             parts[place] = element.encoded(sources, encode)
         return b"".join(parts)
 
@@ -227,27 +229,26 @@ class _Value:
         elif row.when_unknown is WhenUnknown.NOT_SHOWN:
             self.absent = None
 
+        self.constant: bytes | None = None if row.sources else self.absent
+        if row.constant is not None and not row.sources:
+            self.constant = layout.element(self.tag, row.vr, self._content(-1, row.constant, None))
+
     def encoded(self, sources: Sequence[Any], encode: Encode) -> bytes:
         """Return the element; raise IllegalValue, or _NotAscii if `encode` is None."""
-        found = self._found(sources)
-        _, value = found
-        if value is None:
-            if self.absent is None:
-                raise IllegalValue(self._row.keyword)
-            return self.absent
-        if encode is None and found in self._kept:
-            return self._kept[found]
-        encoded = self._layout.element(self.tag, self._row.vr, self._content(*found, encode))
-        if encode is None and len(self._kept) < KEPT:
-            self._kept[found] = encoded
+        first = sources[self._indexes[0]]
+        if encode is None and (kept := self._kept.get(first)) is not None:
+            return kept
+        index = next((index for index in self._indexes if sources[index] not in EMPTY), -1)
+        value = self._row.constant if index == -1 else sources[index]
+        if value is not None:
+            encoded = self._layout.element(self.tag, self._row.vr, self._content(index, value, encode))
+        elif self.absent is not None:
+            encoded = self.absent
+        else:
+            raise IllegalValue(self._row.keyword)
+        if encode is None and len(self._kept) < KEPT and (index == self._indexes[0] or len(self._indexes) == 1):
+            self._kept[first] = encoded
         return encoded
-
-    def _found(self, sources: Sequence[Any]) -> tuple[int, Any]:
-        """Return the first source with a value, and the value."""
-        for index in self._indexes:
-            if sources[index] not in EMPTY:
-                return index, sources[index]
-        return -1, self._row.constant
 
     def _content(self, index: int, value: Any, encode: Encode) -> bytes:
         row = self._row
@@ -291,14 +292,28 @@ class _Sequence:
         self._row = row
         whole = (child for child in row.children if child.when_unknown is WhenUnknown.WHOLE_OR_NONE)
         self._needed = [layout.indexes(child) for child in whole]
+        #: Where the values of a code come from; a step is another in each row.
+        self._code = [index for child in row.children for index in layout.indexes(child)] if self._needed else []
+        self._kept: dict[Any, bytes] = {}
         self._item = _Elements(layout, row.children, requested_of_item(requested, row))
         self.absent = layout.element(self.tag, "SQ", b"")
 
     def encoded(self, sources: Sequence[Any], encode: Encode) -> bytes:
         """Return the sequence, with no item if a code is incomplete or nothing was requested of it."""
-        for indexes in self._needed:
-            if all(sources[index] in EMPTY for index in indexes):
-                return self.absent
+        if not self._code:
+            return self._encoded(sources, encode)
+        code = tuple(sources[index] for index in self._code)
+        if encode is None and code in self._kept:
+            return self._kept[code]
+        if all(any(sources[index] not in EMPTY for index in indexes) for indexes in self._needed):
+            encoded = self._encoded(sources, encode)
+        else:
+            encoded = self.absent
+        if encode is None and len(self._kept) < KEPT:
+            self._kept[code] = encoded
+        return encoded
+
+    def _encoded(self, sources: Sequence[Any], encode: Encode) -> bytes:
         item = self._item.encoded(sources, encode)
         if not item and self._row.return_type != "1":
             return self.absent
