@@ -27,7 +27,7 @@ from dicom.modality_policy import ModalityPolicy
 from worklist.query.information_model import (
     DEFAULT_OPTIONS,
     FINAL_STATES,
-    NOT_ANSWERED,
+    KEY_VALUES_ONLY,
     ROOT,
     STATUS_WORDS,
     STEP,
@@ -283,8 +283,15 @@ class MatchingKeys:
             yield self.date_time_range
         yield from self.keys
 
+    @property
+    def fields(self) -> set[str]:
+        """The fields of an item that `matches` may need."""
+        return {"status", "scheduled_date", "scheduled_time", "is_test", "proves_ae_title"}.union(
+            *(key.fields for key in self.keys)
+        )
+
     def matches(self, item: Any) -> bool:
-        """Return whether the item belongs in the answer. It needs the fields that the information model names."""
+        """Return whether the item, or a row with its `fields`, belongs in the answer."""
         return all(criterion.matches(item) for criterion in self.criteria)
 
 
@@ -381,7 +388,7 @@ def status_answered(status: str, asked: list[str]) -> str:
     if is_universal(asked):
         return words[0]
     wanted = _text(asked)
-    return next((word for word in words if word not in NOT_ANSWERED and wanted.matches(word)), words[0])
+    return next((word for word in words if word not in KEY_VALUES_ONLY and wanted.matches(word)), words[0])
 
 
 def _nhs_number(values: list[str]) -> Condition:
