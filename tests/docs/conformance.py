@@ -20,9 +20,10 @@ from dicom.models import Modality
 from gateway_project.settings.base import SETTINGS
 from worklist.models import MppsException
 from worklist.performed_step import mpps
+from worklist.performed_step.identity import ScheduledStep
 from worklist.performed_step.item_state import STRONGEST_FIRST
 from worklist.performed_step.linking import LINKING_ORDER
-from worklist.performed_step.report import TABLE_F_7_2_1, AttributeFault, ScheduledStep
+from worklist.performed_step.report import TABLE_F_7_2_1, AttributeFault
 from worklist.query.information_model import NOT_KEYS, STATUS_WORDS, Attribute, Matching, WhenUnknown, rows
 from worklist.query.response import FALLBACKS
 from worklist.scp import SERVICES
