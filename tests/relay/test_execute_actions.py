@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -119,6 +118,11 @@ def replies_of(*actions: dict[str, Any]) -> list[dict[str, Any]]:
     return [json.loads(answer.text) for answer in configured_dispatcher().answer_all(frames)]
 
 
+def many(count: int) -> list[dict[str, Any]]:
+    """Return actions whose accession numbers certainly differ; random ones sometimes do not."""
+    return [payload(accession_number=f"MANY{number}") for number in range(count)]
+
+
 def of_appointment(appointment: str, **changes: Any) -> dict[str, Any]:
     return {**payload(**changes), "source_reference": {"appointment_id": appointment}}
 
@@ -132,7 +136,7 @@ def stored_at_each_answer(*actions: dict[str, Any]) -> list[int]:
 @pytest.mark.django_db(transaction=True)
 class TestTogether:
     def test_many_actions_are_committed_at_once(self) -> None:
-        actions = [payload() for _ in range(TOGETHER + 1)]
+        actions = many(TOGETHER + 1)
         assert stored_at_each_answer(*actions) == [*[TOGETHER] * TOGETHER, TOGETHER + 1]
 
     def test_the_same_action_twice_is_executed_once_and_both_get_the_same_reply(self) -> None:
@@ -201,7 +205,7 @@ class TestTogether:
             assert ReceivedAction.objects.count() == 3
 
     def test_two_runs_of_one_file_at_once_give_the_same_replies(self, tmp_path: Path) -> None:
-        file = file_with(tmp_path, json.dumps([payload() for _ in range(3 * TOGETHER)]))
+        file = file_with(tmp_path, json.dumps(many(3 * TOGETHER)))
         with processes() as start:
             runs = [start("execute_actions", str(file)) for _ in range(2)]
             assert [run.exit_status() for run in runs] == [0, 0]
@@ -210,7 +214,7 @@ class TestTogether:
         assert len(first) == WorklistItem.objects.count() == AuditLog.objects.count() == 3 * TOGETHER
 
     def test_a_run_that_is_killed_has_stored_what_it_answered_and_can_be_repeated(self, tmp_path: Path) -> None:
-        actions = [payload() for _ in range(20 * TOGETHER)]
+        actions = many(20 * TOGETHER)
         file = file_with(tmp_path, json.dumps(actions))
         with processes() as start:
             run = start("execute_actions", str(file))
