@@ -51,6 +51,8 @@ STATUS_CHOICES = [(status.value, status.name.replace("_", " ").title()) for stat
 #: The statuses of items whose patient has still to be imaged, or is being imaged. The condition of an index repeats it.
 OPEN = [status for status in STATUSES if status not in FINAL]
 IS_OPEN = models.Q(status__is_one_of=OPEN)
+#: The order of the items in an answer.
+IN_ORDER = ("scheduled_date", "scheduled_time", "accession_number")
 #: Items read from the database at once: more than one day has.
 PAGE = 500
 #: A key with more values than this is left to the matcher: the database would refuse so long a condition.
@@ -91,11 +93,15 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
         They are read page by page: a long answer is never in memory as a whole, and no database cursor stays open while
         a slow modality takes its responses.
         """
-        rows = self.narrowed(keys)
-        page = list(rows[:PAGE])
-        while page:
-            yield from (item for item in page if keys.matches(item))
-            page = list(rows.filter(_after(page[-1]))[:PAGE]) if len(page) == PAGE else []
+        yield from _matching(self.narrowed(keys), keys)
+
+    def matching_values(self, keys: MatchingKeys, *fields: str) -> Iterator[Any]:
+        """Return named tuples of the items that match, which begin with these fields: an item is not made of each row.
+
+        The matcher's fields follow. Else as `matching`.
+        """
+        matched = dict.fromkeys((*fields, *keys.fields, *IN_ORDER))
+        yield from _matching(self.narrowed(keys).values_list(*matched, named=True), keys)
 
     def update(self, **changes: Any) -> int:
         """Change rows; the search form of a name changes with the name."""
@@ -103,6 +109,13 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
         return super().update(**changes, **searched)
 
     update.alters_data = True  # type: ignore[attr-defined]  # Django's own mark: no template may call it
+
+
+def _matching(narrowed: Any, keys: MatchingKeys) -> Iterator[Any]:
+    page = list(narrowed[:PAGE])
+    while page:
+        yield from (row for row in page if keys.matches(row))
+        page = list(narrowed.filter(_after(page[-1]))[:PAGE]) if len(page) == PAGE else []
 
 
 def _after(item: "WorklistItem") -> models.Q:

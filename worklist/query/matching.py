@@ -283,8 +283,15 @@ class MatchingKeys:
             yield self.date_time_range
         yield from self.keys
 
+    @property
+    def fields(self) -> set[str]:
+        """The fields of an item that `matches` may need."""
+        return {"status", "scheduled_date", "scheduled_time", "is_test", "proves_ae_title"}.union(
+            *(key.fields for key in self.keys)
+        )
+
     def matches(self, item: Any) -> bool:
-        """Return whether the item belongs in the answer. It needs the fields that the information model names."""
+        """Return whether the item, or a row with its `fields`, belongs in the answer."""
         return all(criterion.matches(item) for criterion in self.criteria)
 
 
