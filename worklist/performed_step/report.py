@@ -20,7 +20,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from core import value_representations as vr
-from core.contract import ItemStatus
+from core.contract import FINAL, STEP_STATUSES, ItemStatus
 from dicom.unreadable import UNREADABLE
 from worklist.performed_step.identity import PatientIdentity, ScheduledStep, family_name
 
@@ -28,8 +28,6 @@ STATUS = "PerformedProcedureStepStatus"
 SCHEDULED_STEPS = "ScheduledStepAttributesSequence"
 SERIES = "PerformedSeriesSequence"
 END = ("PerformedProcedureStepEndDate", "PerformedProcedureStepEndTime")
-FINAL = frozenset({ItemStatus.COMPLETED, ItemStatus.DISCONTINUED})
-STATES = FINAL | {ItemStatus.IN_PROGRESS}
 CHARACTER_SET = "SpecificCharacterSet"
 UNICODE = "ISO_IR 192"
 #: How deep sequences may be nested; the standard nests four.
@@ -111,13 +109,13 @@ class AttributeFault(Enum):
 
 @dataclass
 class ReportRefused(Exception):
-    """The report is refused because of a fault in these attributes."""
+    """The report is refused because of a fault in these attributes; without any, in all of them."""
 
     fault: AttributeFault
     keywords: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{', '.join(self.keywords)} {self.fault.value}"
+        return f"{', '.join(self.keywords) or 'Every attribute'} {self.fault.value}"
 
     @property
     def tags(self) -> list[int]:
@@ -282,6 +280,13 @@ def patient_of_report(report: Dataset) -> PatientIdentity:
 # Checking -------------------------------------------------------------------------------------------------------------
 
 
+def accept_unreadable(keywords: list[str], *, strict: bool) -> list[str]:
+    """Return the keywords of elements that cannot be read, to flag them, or raise ReportRefused."""
+    if strict and keywords:
+        raise ReportRefused(AttributeFault.INVALID, tuple(keywords))
+    return keywords
+
+
 def accept_creation(report: Dataset, *, strict: bool) -> list[str]:
     """Check an N-CREATE; return the keywords to flag, or raise ReportRefused."""
     absent = [keyword for keyword in REQUIRED if keyword not in report]
@@ -299,32 +304,29 @@ def accept_creation(report: Dataset, *, strict: bool) -> list[str]:
 
 
 def apply_change(stored: Dataset, changes: Dataset, *, strict: bool) -> tuple[Dataset, list[str]]:
-    """Apply an N-SET to the stored report; return it with the keywords that may not change. Raise ReportRefused.
-
-    What may not change stays as it is.
-    """
+    """Apply an N-SET to the stored report; return it with the keywords that were ignored. Raise ReportRefused."""
     if IGNORED.issuperset(element.keyword for element in changes):
-        raise ReportRefused(AttributeFault.MISSING, (STATUS,))  # an empty N-SET must be a mistake
+        raise ReportRefused(AttributeFault.MISSING, ())  # an empty N-SET must be a mistake
     if STATUS in changes and not status_of(changes):
         raise ReportRefused(AttributeFault.WITHOUT_VALUE, (STATUS,))
-    if STATUS in changes and status_of(changes) not in STATES:
+    if STATUS in changes and status_of(changes) not in STEP_STATUSES:
         raise ReportRefused(AttributeFault.INVALID, (STATUS,))
-    set_ones = [element for element in changes if element.keyword not in IGNORED]
+    requested = [element for element in changes if element.keyword not in IGNORED]
     # Only attributes that the N-CREATE has created may be set (PS3.4 section F.7.2.2.2).
-    unknown = [element.keyword for element in set_ones if element.keyword in FIXED or element.tag not in stored]
+    unknown = [element.keyword for element in requested if element.keyword in FIXED or element.tag not in stored]
     if strict and unknown:
         raise ReportRefused(AttributeFault.UNKNOWN, tuple(unknown))
     ignored = [
-        element.keyword for element in set_ones if element.keyword in FIXED and stored.get(element.tag) != element
+        element.keyword for element in requested if element.keyword in FIXED and stored.get(element.tag) != element
     ]
     combined = Dataset()
     combined.update(stored)
-    combined.update({element.tag: element for element in set_ones if element.keyword not in FIXED})
+    combined.update({element.tag: element for element in requested if element.keyword not in FIXED})
     return combined, ignored
 
 
 def accept_end(combined: Dataset, *, strict: bool) -> list[str]:
-    """Check a report whose status is final; return the keywords to flag, or raise ReportRefused. Others pass."""
+    """Check the end of a step; return the keywords to flag, or raise ReportRefused. A step that goes on passes."""
     if status_of(combined) not in FINAL:
         return []
     missing = [keyword for keyword in (*END, SERIES) if not combined.get(keyword)]
@@ -343,10 +345,22 @@ def _faulty(report: Dataset, without_value: list[str], *, strict: bool) -> list[
     return [*without_value, *invalid]
 
 
+def has_end(report: Dataset) -> bool:
+    """Return whether both the date and the time of the end are given and can be read."""
+    return all(_date_or_time(report, keyword) is not None for keyword in END)
+
+
 def with_end(combined: Dataset, received_at: Mapping[str, str]) -> Dataset:
-    """Give a final report without a readable end the moment of receipt; `received_at` is keyword of END → value."""
-    if status_of(combined) in FINAL:
-        for keyword in END:
-            if _date_or_time(combined, keyword) is None:
-                setattr(combined, keyword, received_at[keyword])
-    return combined
+    """Return a final report that has no readable end with the moment of receipt instead; others as they are.
+
+    `received_at` is keyword of END → value. Both are replaced even if only one cannot be read: the modality's date with
+    the time of our clock would be a moment that nobody has measured.
+    """
+    if status_of(combined) not in FINAL or has_end(combined):
+        return combined
+    ended = Dataset()
+    ended.update(combined)
+    for keyword in END:
+        ended.pop(keyword, None)  # the element itself is also that of the other data set
+        setattr(ended, keyword, received_at[keyword])
+    return ended
