@@ -1,5 +1,8 @@
 """Address, tokens and dispatcher are built from the settings."""
 
+import subprocess
+import sys
+
 from pytest_django.fixtures import Settings
 
 from gateway_project.actions import PROBES
