@@ -17,17 +17,8 @@ import pytest
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom.server import DicomServer
-from tests.dicom.malformed import (
-    ABORT,
-    ACCEPT,
-    DATA,
-    ENDED,
-    REJECT,
-    RELEASED,
-    association_request,
-    send_malformed_identifiers,
-    send_malformed_pdus,
-)
+from tests.dicom.malformed import ENDED, send_malformed_identifiers, send_malformed_pdus
+from tests.dicom.raw import ABORT, ACCEPT, DATA, REJECT, RELEASED
 from tests.dicom.requests import PATIENCE, Unit, request
 from tests.dicom.serving import all_ended, assert_new_threads_end, port_of, serving
 from tests.factories import WorklistItemFactory
@@ -46,7 +37,7 @@ PROCESSES, THREADS = 2, 10
 MEMORY = Path("/proc/self/statm")
 MAX_MEGABYTES_LEFT = 25
 
-Task = Callable[[int, bytes, UID, int, int], Counter[int]]
+Task = Callable[[int, UID, int, int], Counter[int]]
 
 
 def memory() -> float:
@@ -72,7 +63,7 @@ def in_parts(pool: Executor, parts: int, task: Task, *, port: int, number: int, 
     jobs = []
     for part in range(parts):
         syntax = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)[part % 2]
-        jobs.append(pool.submit(task, port, association_request(port, syntax), syntax, seed + part, number // parts))
+        jobs.append(pool.submit(task, port, syntax, seed + part, number // parts))
     return sum((job.result() for job in jobs), Counter[int]())
 
 

@@ -12,7 +12,8 @@ from threading import Barrier
 import pytest
 
 from core.models import AuditLog
-from tests.dicom.raw_mpps import NHS_NUMBER, Answer, AssociationEnded, associated, ended, started
+from tests.dicom.raw import Answer, AssociationEnded
+from tests.dicom.raw_mpps import NHS_NUMBER, ended, reporting, started
 from tests.factories import WorklistItemFactory
 from tests.processes import KILL, PATIENCE, Process, Start, free_ports
 from tests.worklist_fixtures import database_down  # noqa: F401 - a fixture
@@ -53,13 +54,13 @@ def serve_until(moment: str, start: Start, port: int) -> Process:
 
 def create(port: int) -> Answer:
     """The N-CREATE, in an association of its own; AssociationEnded where no answer comes."""
-    with associated(port) as modality:
+    with reporting(port) as modality:
         return modality.create(UID, started("ACC1"))
 
 
 def complete(port: int) -> Answer:
     """The N-SET that ends it."""
-    with associated(port) as modality:
+    with reporting(port) as modality:
         return modality.set(UID, ended())
 
 
@@ -82,7 +83,7 @@ class TestTenAtTheSameInstant:
         ready = Barrier(10, timeout=PATIENCE)
 
         def create_with_all() -> int:
-            with associated(port) as modality:
+            with reporting(port) as modality:
                 ready.wait()
                 return modality.create(UID, started("ACC1")).status
 
@@ -99,7 +100,7 @@ class TestTenAtTheSameInstant:
         ready = Barrier(10, timeout=PATIENCE)
 
         def create_with_all(number: int) -> int:
-            with associated(ports[number % 2]) as modality:
+            with reporting(ports[number % 2]) as modality:
                 ready.wait()
                 return modality.create(UID, started("ACC1")).status
 
@@ -118,7 +119,7 @@ class TestDatabaseDown:
         database_down: Callable[[], AbstractContextManager[None]],  # noqa: F811
     ) -> None:
         serve(start, port)
-        with associated(port):
+        with reporting(port):
             pass  # and the server knows the modalities
         with database_down():
             assert create(port).status == FAILURE

@@ -11,22 +11,8 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.dicom.raw_mpps import (
-    AFFECTED_UID,
-    CHARACTER_SET,
-    ERROR_COMMENT,
-    ERROR_ID,
-    EXPLICIT,
-    IMPLICIT,
-    NHS_NUMBER,
-    PPS_STATUS,
-    Answer,
-    Element,
-    associated,
-    changed,
-    ended,
-    started,
-)
+from tests.dicom.raw import AFFECTED_UID, ERROR_COMMENT, ERROR_ID, EXPLICIT, IMPLICIT, Answer, Element, changed
+from tests.dicom.raw_mpps import CHARACTER_SET, NHS_NUMBER, PPS_STATUS, ended, reporting, started
 from tests.dicom.requests import PATIENCE, Unit
 from tests.factories import WorklistItemFactory
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
@@ -61,7 +47,7 @@ def series_descriptions() -> list[str]:
 @pytest.mark.parametrize("transfer_syntax", [IMPLICIT, EXPLICIT])
 class TestAWholeStep:
     def test_begins_and_is_completed(self, unit: Unit, item: WorklistItem, transfer_syntax: str) -> None:
-        with associated(unit.port, transfer_syntax) as modality:
+        with reporting(unit.port, transfer_syntax) as modality:
             created = modality.create(UID, started("ACC1"))
             assert (created.status, created.text(AFFECTED_UID)) == (0x0000, UID)
             assert status_of(item) == "IN PROGRESS"
@@ -71,7 +57,7 @@ class TestAWholeStep:
         assert not MppsException.objects.exists()
 
     def test_is_stored_in_unicode(self, unit: Unit, item: WorklistItem, transfer_syntax: str) -> None:
-        with associated(unit.port, transfer_syntax) as modality:
+        with reporting(unit.port, transfer_syntax) as modality:
             assert modality.create(UID, [LATIN_1, *started("ACC1")]).status == 0x0000
             assert modality.set(UID, [LATIN_1, *ended(description=b"\xdcbersicht")]).status == 0x0000
         assert series_descriptions() == ["Übersicht"]
@@ -79,7 +65,7 @@ class TestAWholeStep:
     def test_is_read_in_the_character_set_of_its_n_create_if_the_n_set_has_none(
         self, unit: Unit, item: WorklistItem, transfer_syntax: str
     ) -> None:
-        with associated(unit.port, transfer_syntax) as modality:
+        with reporting(unit.port, transfer_syntax) as modality:
             assert modality.create(UID, [LATIN_1, *started("ACC1")]).status == 0x0000
             assert modality.set(UID, ended(description=b"\xdcbersicht")).status == 0x0000
         assert series_descriptions() == ["Übersicht"]
@@ -87,7 +73,7 @@ class TestAWholeStep:
     def test_that_is_discontinued_takes_the_item_off_the_list(
         self, unit: Unit, item: WorklistItem, transfer_syntax: str
     ) -> None:
-        with associated(unit.port, transfer_syntax) as modality:
+        with reporting(unit.port, transfer_syntax) as modality:
             modality.create(UID, started("ACC1"))
             assert modality.set(UID, ended("DISCONTINUED")).status == 0x0000
         assert status_of(item) == "DISCONTINUED"
@@ -95,7 +81,7 @@ class TestAWholeStep:
 
 class TestRefusals:
     def test_a_duplicate_n_create_is_refused_with_0111(self, unit: Unit, item: WorklistItem) -> None:
-        with associated(unit.port) as modality:
+        with reporting(unit.port) as modality:
             assert modality.create(UID, started("ACC1")).status == 0x0000
             again = modality.create(UID, started("ACC1"))
         assert (again.status, again.text(AFFECTED_UID)) == (0x0111, UID)
@@ -105,7 +91,7 @@ class TestRefusals:
     def test_an_n_set_after_the_end_is_refused_with_0110(
         self, unit: Unit, item: WorklistItem, late: list[Element]
     ) -> None:
-        with associated(unit.port) as modality:
+        with reporting(unit.port) as modality:
             modality.create(UID, started("ACC1"))
             modality.set(UID, ended())
             refused = modality.set(UID, late)
@@ -113,11 +99,11 @@ class TestRefusals:
         assert stored_step().status == status_of(item) == "COMPLETED"
 
     def test_an_n_set_of_an_unknown_step_is_refused_with_0112(self, unit: Unit, item: WorklistItem) -> None:
-        with associated(unit.port) as modality:
+        with reporting(unit.port) as modality:
             assert modality.set(UID, ended()).status == 0x0112
 
     def test_an_n_create_with_a_final_status_is_refused_with_0106(self, unit: Unit, item: WorklistItem) -> None:
-        with associated(unit.port) as modality:
+        with reporting(unit.port) as modality:
             report = changed(started("ACC1"), Element(PPS_STATUS, "CS", "COMPLETED"))
             assert modality.create(UID, report).status == 0x0106
         assert not PerformedProcedureStep.objects.exists()
@@ -126,7 +112,7 @@ class TestRefusals:
     def test_bytes_that_are_no_data_set_end_neither_the_association_nor_the_step(
         self, unit: Unit, item: WorklistItem
     ) -> None:
-        with associated(unit.port) as modality:
+        with reporting(unit.port) as modality:
             assert modality.create(UID, b"\x08\x00\x05\x00\xff\xff").status != 0x0000
             assert modality.create(UID, started("ACC1")).status == 0x0000
         assert status_of(item) == "IN PROGRESS"
@@ -143,7 +129,7 @@ class TestUids:
 
     @pytest.mark.parametrize("end", [b"", b"\0", b"\0\0\0", b" "])
     def test_padding_is_not_part_of_the_sop_instance_uid(self, unit: Unit, item: WorklistItem, end: bytes) -> None:
-        with associated(unit.port) as modality:
+        with reporting(unit.port) as modality:
             assert modality.create(b"2.25.12" + end, started("ACC1")).status == 0x0000
             assert modality.create(b"2.25.12", started("ACC1")).status == 0x0111
             assert modality.set(b"2.25.12\0", ended()).status == 0x0000
@@ -152,7 +138,7 @@ class TestUids:
 
     @pytest.mark.parametrize("study_uid", ["2.25.77", "2.25.77\0", "2.25.77 "])
     def test_padding_is_not_part_of_a_uid_in_the_data_set(self, unit: Unit, item: WorklistItem, study_uid: str) -> None:
-        with associated(unit.port) as modality:
+        with reporting(unit.port) as modality:
             assert modality.create(UID, started("", study_uid=study_uid)).status == 0x0000
         assert status_of(item) == "IN PROGRESS"
 
@@ -161,7 +147,7 @@ class TestBytesFromDcmtk:
     def test_are_understood(self, unit: Unit, item: WorklistItem, findscu: None, tmp_path: Path) -> None:
         created = by_dump2dcm(tmp_path, CREATION)
         final = by_dump2dcm(tmp_path, FINAL_CHANGE)
-        with associated(unit.port) as modality:
+        with reporting(unit.port) as modality:
             assert modality.create(UID, created).status == 0x0000
             assert status_of(item) == "IN PROGRESS"
             assert modality.set(UID, final).status == 0x0000

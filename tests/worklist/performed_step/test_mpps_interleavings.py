@@ -32,17 +32,8 @@ from gateway_project.actions import ACTIONS, PROBES
 from nonprod.manage_emulator import update_status_action
 from relay.dispatcher import Dispatcher
 from relay.models import ReceivedAction
-from tests.dicom.raw_mpps import (
-    NHS_NUMBER,
-    PPS_STATUS,
-    AssociationEnded,
-    Element,
-    RawAssociation,
-    associated,
-    changed,
-    ended,
-    started,
-)
+from tests.dicom.raw import AssociationEnded, Element, changed
+from tests.dicom.raw_mpps import NHS_NUMBER, PPS_STATUS, ReportingModality, ended, reporting, started
 from tests.dicom.requests import PATIENCE, Unit, request
 from tests.dicom.serving import port_of, serving
 from tests.factories import payload
@@ -120,7 +111,7 @@ class Model:
 class Edge:
     """The worklist server and an associated modality, which restart together."""
 
-    modality: RawAssociation
+    modality: ReportingModality
     port: int
 
     def __init__(self) -> None:
@@ -142,7 +133,7 @@ class Edge:
     def _start(self) -> None:
         self._server, self._association = ExitStack(), ExitStack()
         self.port = port_of(self._server.enter_context(serving(fresh_seconds=60)))
-        self.modality = self._association.enter_context(associated(self.port))
+        self.modality = self._association.enter_context(reporting(self.port))
 
     def _stop(self) -> None:
         self._ending.append(Thread(target=_end, args=(self._server, self._association)))
