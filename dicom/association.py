@@ -228,7 +228,7 @@ class Association(threading.Thread):
             self._inbox.extend(self._layer.abort(str(problem), AbortReason.NOT_SPECIFIED))
 
     def _known_message_ids(self) -> set[int]:
-        """The message ids of the requests that a C-CANCEL may be about; any other is ignored (PS3.7 section 9.3.2.3)."""
+        """The message ids that a C-CANCEL may be about; any other is ignored (PS3.7 section 9.3.2.3)."""
         requests = [*([self._answering] if self._answering else []), *self._inbox]
         return {request.command.message_id for request in requests if isinstance(request, Message)}
 

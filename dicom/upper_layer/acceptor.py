@@ -6,7 +6,7 @@ once `is_closed`. Neither bytes nor time can make this raise: what is malformed,
 association with an A-ABORT, and an event says why.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -84,7 +84,44 @@ TABLE_9_10: Mapping[Cause, str] = {
     Cause.ARTIM_EXPIRED:             "-     AA-2  -     -     -     AA-2",
     Cause.INVALID_PDU:               "-     AA-1  AA-8  AA-8  AA-8  AA-7",
 }  # fmt: skip
-ACTIONS = {cause: dict(zip(COLUMNS, row.split(), strict=True)) for cause, row in TABLE_9_10.items()}
+ACTION_IN = {cause: dict(zip(COLUMNS, row.split(), strict=True)) for cause, row in TABLE_9_10.items()}
+
+
+@dataclass(frozen=True)
+class Action:
+    """What an action does beside sending the PDU that it is about.
+
+    It enters the next state, if that is another, with ARTIM running for the limit `artim`, or stopped. It sends an
+    A-ABORT if it `aborts`, and the service user is told if it `indicates`.
+    """
+
+    next_state: State | None = None
+    artim: str = ""
+    aborts: bool = False
+    indicates: bool = False
+
+
+#: PS3.8 tables 9-6 to 9-9. The service user is told of AA-1, too, as it writes the log.
+ACTIONS: Mapping[str, Action] = {
+    "AE-5": Action(State.AWAITING_REQUEST, artim="artim"),
+    "AE-6": Action(State.AWAITING_LOCAL_ACCEPTANCE, indicates=True),
+    "AE-7": Action(State.ESTABLISHED),
+    "AE-8": Action(State.AWAITING_CLOSE, artim="closing"),
+    "DT-1": Action(),
+    "DT-2": Action(indicates=True),
+    "AR-2": Action(State.AWAITING_LOCAL_RELEASE, indicates=True),
+    "AR-4": Action(State.AWAITING_CLOSE, artim="closing"),
+    "AR-5": Action(State.IDLE),
+    "AR-7": Action(),
+    "AA-1": Action(State.AWAITING_CLOSE, artim="closing", aborts=True, indicates=True),
+    "AA-2": Action(State.IDLE),
+    "AA-3": Action(State.IDLE, indicates=True),
+    "AA-4": Action(State.IDLE, indicates=True),
+    "AA-5": Action(State.IDLE),
+    "AA-6": Action(),
+    "AA-7": Action(aborts=True),
+    "AA-8": Action(State.AWAITING_CLOSE, artim="closing", aborts=True, indicates=True),
+}
 
 CAUSE_OF = {
     PduType.ASSOCIATE_RQ: Cause.REQUEST_RECEIVED,
@@ -283,6 +320,7 @@ class UpperLayer:
     def send_message(self, context_id: int, command: bytes, data_set: bytes | None = None) -> None:
         """Send a message of a command set, and a data set if there is one."""
         longest = self._acceptance.maximum_length
+        self._quiet_since = self._clock()
         self._apply(Cause.LOCAL_DATA, pdus=encode_message(context_id, command, data_set, longest))
 
     def release(self) -> None:
@@ -303,54 +341,25 @@ class UpperLayer:
         out, self._out = b"".join(self._out), []
         return out
 
-    # The actions of PS3.8 tables 9-6 to 9-9 ---------------------------------------------------------------------------
-
     def _apply(
         self,
         cause: Cause,
         indication: Event | None = None,
         why: str = "",
         abort: Abort | None = None,
-        pdus: Sequence[bytes] | Iterator[bytes] = (),
+        pdus: Iterable[bytes] = (),
     ) -> list[Event]:
-        """Do what the table says, and return the events of the service user."""
-        match ACTIONS[cause][self.state]:
-            case "AE-5":
-                self._await(State.AWAITING_REQUEST, self.limits.artim)
-            case "AE-6":
-                self._await(State.AWAITING_LOCAL_ACCEPTANCE)
-                return [indication] if indication else []
-            case "AE-7":
-                self._out += pdus
-                self._await(State.ESTABLISHED)
-            case "AE-8" | "AR-4":
-                self._out += pdus
-                self._await(State.AWAITING_CLOSE, self.limits.closing)
-            case "DT-1" | "AR-7":
-                self._out += pdus
-                self._quiet_since = self._clock()
-            case "DT-2":
-                return [indication] if indication else []
-            case "AR-2":
-                self._await(State.AWAITING_LOCAL_RELEASE)
-                return [indication] if indication else []
-            case "AA-1" | "AA-8":
-                self._out.append(encode_abort(abort or Abort()))
-                self._await(State.AWAITING_CLOSE, self.limits.closing)
-                return [AssociationAborted(why, by_acceptor=True)]
-            case "AA-7":
-                self._out.append(encode_abort(abort or Abort()))
-            case "AA-6":
-                pass
-            case "AA-2" | "AA-3" | "AA-4" | "AA-5" | "AR-5" as action:
-                is_told = action in {"AA-3", "AA-4"} or (self.state is State.AWAITING_REQUEST and self._buffer)
-                self._await(State.IDLE)
-                return [AssociationAborted(why, by_acceptor=False)] if is_told else []
-            case action:
-                raise LocalError(f"{cause.name} in {self.state.name}: {action}")
-        return []
-
-    def _await(self, state: State, artim: float | None = None) -> None:
-        """Enter a state, with ARTIM running for so long or not at all."""
-        self.state = state
-        self._artim = None if artim is None else self._clock() + artim
+        """Do what the tables say, and return what the service user is told."""
+        name = ACTION_IN[cause][self.state]
+        if name not in ACTIONS:
+            raise LocalError(f"{cause.name} in state {self.state.name}")
+        action = ACTIONS[name]
+        ends_request = self.state is State.AWAITING_REQUEST and action.next_state is State.IDLE
+        self._out += [encode_abort(abort or Abort())] if action.aborts else pdus
+        if action.next_state is not None:
+            self.state = action.next_state
+            self._artim = self._clock() + getattr(self.limits, action.artim) if action.artim else None
+        if not action.indicates and not (ends_request and self._buffer):
+            return []
+        is_end = action.aborts or action.next_state is State.IDLE
+        return [AssociationAborted(why, by_acceptor=action.aborts)] if is_end or indication is None else [indication]

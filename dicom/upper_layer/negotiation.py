@@ -1,4 +1,4 @@
-"""Negotiate an association: presentation contexts and user information (PS3.8 sections 9.3.2 and 9.3.3, PS3.7 annex D)."""
+"""Negotiate an association: presentation contexts and user information (PS3.8 section 9.3.3, PS3.7 annex D)."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence

@@ -95,7 +95,7 @@ def _answer(request: Request, context: ServerContext, name: str, operation: Oper
             response = Response(statuses.SUCCESS)
         except Exception as error:  # noqa: BLE001 - the outermost edge of a report
             response = failure_response(error, MPPS_FAILURES, requestor)
-        fields = {
+        fields: dict[str, str | int] = {
             "operation": name,
             "calling_ae_title": requestor.calling_ae_title,
             "address": requestor.address,
