@@ -3,15 +3,21 @@
 Everything in the project that depends on how pynetdicom is built is in this file. The gateway's own server is built on
 `dicom/upper_layer` and does not use pynetdicom.
 
-Before changing PYNETDICOM_VERSION, read the workaround beside the new version's source and delete it if it has become
+Before changing PYNETDICOM_VERSION, read the workarounds beside the new version's source and delete those it has made
 unnecessary.
 """
 
+from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 
-#: The version whose source this workaround was written against.
+#: The version whose source these workarounds were written against.
 PYNETDICOM_VERSION = "3.0.4"
+
+# Identifiers hold patients' names, and must not be logged.
+_config.LOG_REQUEST_IDENTIFIERS = False
+_config.LOG_RESPONSE_IDENTIFIERS = False
+_config.LOG_HANDLER_LEVEL = "none"
 
 
 def adapt_requestor(association: Association) -> None:

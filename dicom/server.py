@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from dicom.association import Association, ServerContext
+from dicom.association_policy import AssociationPolicy
 from dicom.service import Request, Response, Service
 from dicom.upper_layer.acceptor import Limits
 from dicom.upper_layer.dimse import CommandField
@@ -68,6 +69,11 @@ class DicomServer:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._accept_all, name="dicom-accept", daemon=True)
         self._thread.start()
+
+    @property
+    def policy(self) -> AssociationPolicy:
+        """Which associations are admitted."""
+        return self._context.policy
 
     @property
     def associations(self) -> list[Association]:

@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from dicom import association_policy, pynetdicom_internals, server, statuses, tls
+from dicom import association, association_policy, server, statuses, tls
 from dicom.modality_policy import CHARACTER_SETS, ModalityPolicy
 from dicom.models import Modality
 from gateway_project.settings.base import SETTINGS
