@@ -40,9 +40,13 @@ def as_lines(texts: Iterable[str]) -> SafeString:
     return format_html_join(mark_safe("<br>"), "{}", ((text,) for text in texts))
 
 
+TEST_MARK = mark_safe('<strong class="test-mark">Test, no patient</strong>')
+
+
 def link_to(record: Model, text: Any = "") -> SafeString:
-    """A link to a record's page."""
-    return format_html('<a href="{}">{}</a>', admin_url(record), text or record)
+    """A link to a record's page, after the mark of a test item."""
+    mark = format_html("{} ", TEST_MARK) if getattr(record, "is_test", False) else ""
+    return format_html('{}<a href="{}">{}</a>', mark, admin_url(record), text or record)
 
 
 def summary_of(step: PerformedProcedureStep) -> str:

@@ -148,6 +148,7 @@ class MppsException(PersonalDataModel):
         CONTRADICTS_CLOUD = "contradicts_cloud", "Manage had discontinued the item"
         DONE_AFTER_PUT_BACK = "done_after_put_back", "Completed after the item was put back on the list"
         ABANDONED = "abandoned", "Abandoned: no end for a day"
+        TEST_MACHINE = "test_machine", "A test machine reported on a woman's item"
 
     class Resolution(models.TextChoices):
         OPEN = "", "open"
