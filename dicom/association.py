@@ -155,11 +155,11 @@ class Association(threading.Thread):
     def _converse(self) -> None:
         try:
             while self._inbox or not self._layer.is_closed:
-                if self._inbox:
+                if self._inbox:  # an end is in the log before the requestor can know of it
                     self._deal_with(self._inbox.popleft())
                 else:
+                    self._send()
                     self._receive(wait=True)
-                self._send()
         except Exception:
             self._layer.abort("met a fault of the gateway", AbortReason.NOT_SPECIFIED)
             self._send()

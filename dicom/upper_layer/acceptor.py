@@ -209,7 +209,7 @@ class UpperLayer:
         self._pdu_begun_at: float | None = None
         self._quiet_since = clock()
         self._is_deaf = False  # after bytes in which no PDU can be found any more
-        self._request: AssociateRequest | None = None
+        self._request = AssociateRequest(bytes(16), bytes(16))
         self._acceptance = Acceptance((), 0)
         self._apply(Cause.CONNECTED)
 
@@ -309,9 +309,8 @@ class UpperLayer:
 
     def accept(self, acceptance: Acceptance) -> None:
         """Accept the association that was requested."""
-        assert self._request is not None  # noqa: S101 - `_apply` refuses this in any other state
-        self._acceptance = acceptance
         self._apply(Cause.LOCAL_ACCEPT, pdus=[encode_associate_accept(self._request, acceptance.items)])
+        self._acceptance = acceptance
 
     def reject(self, result: int, source: int, reason: int) -> None:
         """Reject the association that was requested (PS3.8 table 9-21)."""

@@ -99,19 +99,19 @@ class BytesSink:
     """Keeps a data set in memory."""
 
     def __init__(self) -> None:
-        self._fragments: list[bytes] = []
+        self._data_set = bytearray()
 
     def write(self, fragment: bytes) -> None:
         """Take the next fragment."""
-        self._fragments.append(fragment)
+        self._data_set += fragment
 
     def getvalue(self) -> bytes:
         """Return the data set."""
-        return b"".join(self._fragments)
+        return bytes(self._data_set)
 
     def discard(self) -> None:
         """Forget what has been written."""
-        self._fragments.clear()
+        self._data_set.clear()
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class Dimse:
     def _forget(self) -> None:
         """Expect the next message."""
         self._context: PresentationContext | None = None
-        self._command_fragments: list[bytes] = []
+        self._command_set = bytearray()
         self._command: Command | None = None
         self._sink: DataSetSink | None = None
         self._begun_at = 0.0
@@ -261,10 +261,10 @@ class Dimse:
     def _take_command(self, value: PresentationDataValue) -> Message | Cancel | None:
         if self._received > self._limits.command_length:
             raise DimseError("sent a command set that is too long")
-        self._command_fragments.append(value.fragment)
+        self._command_set += value.fragment
         if not value.is_last:
             return None
-        command = self._command = decode_command(b"".join(self._command_fragments))
+        command = self._command = decode_command(bytes(self._command_set))
         if command.field == CommandField.C_CANCEL_RQ:
             self._forget()
             return Cancel(command.responded_to)

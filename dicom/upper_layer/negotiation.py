@@ -59,7 +59,7 @@ class Implementation:
 
     class_uid: str
     version_name: str
-    maximum_length: int = 16382
+    maximum_length: int = 16384
 
 
 @dataclass(frozen=True)
