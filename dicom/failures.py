@@ -16,7 +16,7 @@ from typing import Any
 
 from core.database import UNAVAILABLE
 from dicom.association_policy import ModalitiesUnknown, Requestor, RequestRefused
-from dicom.service import Response
+from dicom.service import IncompleteDataSet, Response
 from dicom.statuses import failure
 
 logger = logging.getLogger(__name__)
@@ -24,10 +24,6 @@ logger = logging.getLogger(__name__)
 
 class UnreadableDataSet(Exception):
     """The bytes of a request are not a data set; the text is the ErrorComment."""
-
-
-class IncompleteDataSet(Exception):
-    """The data set that a request announced did not come, or not to its end."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,10 @@ from dicom.upper_layer.dimse import CommandField
 PENDING_STATUSES = frozenset({0xFF00, 0xFF01})
 
 
+class IncompleteDataSet(Exception):
+    """The data set that a request announced did not come, or not to its end."""
+
+
 @dataclass(frozen=True)
 class Request:
     """One DIMSE request. `data_set` is encoded; None if one was announced and did not come, or not to its end."""
@@ -29,6 +33,12 @@ class Request:
     transfer_syntax: str
     requestor: Requestor
     data_set: bytes | None = field(default=b"", repr=False)
+
+    def whole_data_set(self) -> bytes:
+        """Return the encoded data set, b"" if none was announced; raise IncompleteDataSet if it did not come."""
+        if self.data_set is None:
+            raise IncompleteDataSet
+        return self.data_set
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ import pytest
 from django.db import InterfaceError, OperationalError
 
 from dicom.association_policy import ModalitiesUnknown, Requestor, RequestRefused
-from dicom.failures import FailureRow, IncompleteDataSet, UnreadableDataSet, common_failures, failure_response
+from dicom.failures import FailureRow, UnreadableDataSet, common_failures, failure_response
+from dicom.service import IncompleteDataSet
 from dicom.statuses import failure
 
 TABLE = (

@@ -8,11 +8,13 @@ always taken in one order, and deadlocks between transactions stay rare: steps b
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from core.audit import Auditor
 from core.contract import ItemStatus
 from core.database import serialise_on
+from core.statements import Question
 from dicom.models import Modality
 from worklist.item_fields import FIELD_LENGTHS
 from worklist.models import MppsException, PerformedProcedureStep, StepLink, WorklistItem
@@ -73,17 +75,29 @@ def link_named_items(step: PerformedProcedureStep, named: list[ScheduledStep]) -
             open_exception(step, Reason.IGNORED_ATTRIBUTES, item, detail="AccessionNumber")
 
 
-def link_waiting_steps(item: WorklistItem) -> None:
+def waiting_for(accession_number: str) -> "QuerySet[MppsException]":
+    """Return the exceptions of steps that named an item before it arrived."""
+    return MppsException.objects.open().filter(reason=Reason.UNKNOWN_ITEM, accession_number=accession_number)
+
+
+#: Whether a step waits for an item with this accession number.
+WAITING_STEPS = Question(waiting_for)
+
+
+def link_waiting_steps(item: WorklistItem) -> bool:
     """Link a new item with the steps that named it before it arrived; the relay may have been down.
 
-    The caller recomputes the item's status.
+    Return whether there were any; the caller then recomputes the item's status.
     """
-    waiting = MppsException.objects.open().filter(reason=Reason.UNKNOWN_ITEM, accession_number=item.accession_number)
+    if not WAITING_STEPS.found(item.accession_number):
+        return False
+    waiting = waiting_for(item.accession_number)
     steps = lock_steps(waiting.values_list("step_id", flat=True))
     still_open = list(waiting.filter(step__in=steps).order_by("created_at"))  # a person may have been quicker
     for exception in still_open:
         _link_if_allowed(steps[exception.step_id], item, item)
         resolve_exception(exception, Resolution.SETTLED, actor="gateway", note="The item has arrived.")
+    return True
 
 
 def serialise_on_accession_number(*accession_numbers: str, appointment_id: str = "") -> None:

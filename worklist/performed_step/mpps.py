@@ -11,10 +11,9 @@ from core.database import borrowed_connection, in_transaction
 from core.tracing import span
 from dicom import statuses
 from dicom.association import ServerContext
-from dicom.data_set_encoding import decoded
-from dicom.failures import FailureRow, IncompleteDataSet, UnreadableDataSet, common_failures, failure_response
+from dicom.data_set_reading import read_data_set
+from dicom.failures import FailureRow, common_failures, failure_response
 from dicom.service import Request, Response
-from dicom.unreadable import UNREADABLE
 from worklist.performed_step.create_and_set import (
     DuplicateInstance,
     NoSuchInstance,
@@ -89,7 +88,8 @@ def _answer(request: Request, context: ServerContext, name: str, operation: Oper
     with correlated(new_correlation_id()), borrowed_connection(), span(name) as traced:
         try:
             policy = context.policy.check_request(requestor)
-            received = _data_set_of(request)
+            # The values are converted later, one by one: a value that cannot be read costs only itself.
+            received = read_data_set(request.whole_data_set(), request.transfer_syntax)
             modality = ReportingModality(requestor.calling_ae_title, requestor.address, policy.is_strict)
             in_transaction(lambda: operation(uid, received, modality))
             response = Response(statuses.SUCCESS)
@@ -107,13 +107,3 @@ def _answer(request: Request, context: ServerContext, name: str, operation: Oper
         traced.set(**fields)
         logger.info("procedure step reported", extra=fields)
     return response
-
-
-def _data_set_of(request: Request) -> Dataset:
-    """Return the request's data set; its values are read later, and an unreadable one costs only itself."""
-    if request.data_set is None:
-        raise IncompleteDataSet
-    try:
-        return decoded(request.data_set, request.transfer_syntax)
-    except UNREADABLE as error:
-        raise UnreadableDataSet("The data set cannot be read") from error

@@ -23,8 +23,9 @@ from core.database import borrowed_connection
 from core.tracing import Span, span
 from dicom import statuses
 from dicom.association import ServerContext
-from dicom.data_set_encoding import decoded, encoded
-from dicom.failures import FailureRow, IncompleteDataSet, UnreadableDataSet, common_failures, failure_response
+from dicom.data_set_reading import read_data_set
+from dicom.data_set_writing import write_data_set
+from dicom.failures import FailureRow, UnreadableDataSet, common_failures, failure_response
 from dicom.service import Batches, Interruption, Request, Response
 from dicom.unreadable import UNREADABLE
 from worklist.configuration import matching_options
@@ -123,7 +124,7 @@ class _Query:
             self._items.append(item.pk)
             warns = has_unsupported or lacks_requested_attribute(identifier, response)
             status = statuses.PENDING_WITH_UNSUPPORTED_KEYS if warns else statuses.PENDING
-            self._batch.append(Response(status, encoded(response, self.request.transfer_syntax)))
+            self._batch.append(Response(status, write_data_set(response, self.request.transfer_syntax)))
         yield from self.end("answered", Response(statuses.SUCCESS))
 
     def end(self, outcome: str, response: Response) -> Batches:
@@ -161,10 +162,8 @@ class _Query:
 
     def _read(self) -> tuple[Dataset, MatchingKeys]:
         """Decode the whole identifier, note its keys in the record, and return it with its matching keys."""
-        if self.request.data_set is None:
-            raise IncompleteDataSet
+        identifier = read_data_set(self.request.whole_data_set(), self.request.transfer_syntax)
         try:
-            identifier = decoded(self.request.data_set, self.request.transfer_syntax)
             identifier.decode()
         except UNREADABLE as error:
             raise UnreadableDataSet("The identifier cannot be read") from error

@@ -258,6 +258,7 @@ class TestNSet:
                 change(association, begun, dataset(SpecificCharacterSet="ISO_IR 192")),
             ]
             assert [answer.Status for answer in answers] == [0x0120] * 3
+            assert {answer.ErrorComment for answer in answers} == {"Every attribute is missing"}
             assert association.send_c_echo().Status == 0x0000
         assert (status_of(item), stored_step().data_set) == ("IN PROGRESS", before)
 
