@@ -1,4 +1,4 @@
-"""Read data sets so that nothing in them can get lost: wholly, or not at all (PS3.5 chapter 7). Pure.
+"""Read data sets so that nothing in them can get lost: wholly, or not at all (PS3.5 chapter 7).
 
 pydicom reads as far as it can, and guesses. For files that is a virtue. In a query it is a danger: a matching key that
 is cut off, or swallowed by the element before it, makes the answer wider than the modality asked for, and in a report

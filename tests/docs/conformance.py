@@ -83,11 +83,11 @@ REPORTED: dict[int, tuple[str, str]] = {
     ),
     statuses.DUPLICATE_INSTANCE: (
         "the SOP Instance UID exists already; the first report is stored",
-        "Affected SOP Instance UID (0000,1000), Error Comment",
+        "Error Comment",
     ),
     statuses.NO_SUCH_INSTANCE: (
         "an N-SET of a SOP Instance UID that has not been created",
-        "Affected SOP Instance UID, Error Comment",
+        "Error Comment",
     ),
     statuses.INVALID_INSTANCE: ("the SOP Instance UID is absent or invalid", ""),
     statuses.NO_SUCH_CLASS: ("another SOP class in a presentation context of this one", ""),

@@ -447,7 +447,7 @@ class TestTheAssociationPolicy:
             assert create(association, UID, creation(item)).Status == 0x0000
             Modality.objects.filter(pk=modality.pk).update(is_allowed=False)
             for answer in (create(association, ANOTHER_UID, creation(item)), change(association, UID, final_change())):
-                assert (answer.Status, answer.ErrorComment) == (0x0124, "Refused: its modality is not allowed")
+                assert (answer.Status, answer.ErrorComment) == (0x0124, "Refused: the modality is not allowed")
         assert status_of(item) == "IN PROGRESS"
 
 
