@@ -21,7 +21,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from core import value_representations as vr
-from core.contract import ItemStatus
+from core.contract import FINAL, STEP_STATUSES, ItemStatus
 from dicom.unreadable import UNREADABLE
 from worklist.query.person_names import search_form
 
@@ -29,8 +29,6 @@ STATUS = "PerformedProcedureStepStatus"
 SCHEDULED_STEPS = "ScheduledStepAttributesSequence"
 SERIES = "PerformedSeriesSequence"
 END = ("PerformedProcedureStepEndDate", "PerformedProcedureStepEndTime")
-FINAL = frozenset({ItemStatus.COMPLETED, ItemStatus.DISCONTINUED})
-STATES = FINAL | {ItemStatus.IN_PROGRESS}
 CHARACTER_SET = "SpecificCharacterSet"
 UNICODE = "ISO_IR 192"
 #: How deep sequences may be nested; the standard nests four.
@@ -360,32 +358,29 @@ def accept_creation(report: Dataset, *, strict: bool) -> list[str]:
 
 
 def apply_change(stored: Dataset, changes: Dataset, *, strict: bool) -> tuple[Dataset, list[str]]:
-    """Apply an N-SET to the stored report; return it with the keywords that may not change. Raise ReportRefused.
-
-    What may not change stays as it is.
-    """
+    """Apply an N-SET to the stored report; return it with the keywords that were ignored. Raise ReportRefused."""
     if IGNORED.issuperset(element.keyword for element in changes):
         raise ReportRefused(AttributeFault.MISSING, ())  # an empty N-SET must be a mistake
     if STATUS in changes and not status_of(changes):
         raise ReportRefused(AttributeFault.WITHOUT_VALUE, (STATUS,))
-    if STATUS in changes and status_of(changes) not in STATES:
+    if STATUS in changes and status_of(changes) not in STEP_STATUSES:
         raise ReportRefused(AttributeFault.INVALID, (STATUS,))
-    set_ones = [element for element in changes if element.keyword not in IGNORED]
+    requested = [element for element in changes if element.keyword not in IGNORED]
     # Only attributes that the N-CREATE has created may be set (PS3.4 section F.7.2.2.2).
-    unknown = [element.keyword for element in set_ones if element.keyword in FIXED or element.tag not in stored]
+    unknown = [element.keyword for element in requested if element.keyword in FIXED or element.tag not in stored]
     if strict and unknown:
         raise ReportRefused(AttributeFault.UNKNOWN, tuple(unknown))
     ignored = [
-        element.keyword for element in set_ones if element.keyword in FIXED and stored.get(element.tag) != element
+        element.keyword for element in requested if element.keyword in FIXED and stored.get(element.tag) != element
     ]
     combined = Dataset()
     combined.update(stored)
-    combined.update({element.tag: element for element in set_ones if element.keyword not in FIXED})
+    combined.update({element.tag: element for element in requested if element.keyword not in FIXED})
     return combined, ignored
 
 
 def accept_end(combined: Dataset, *, strict: bool) -> list[str]:
-    """Check a report whose status is final; return the keywords to flag, or raise ReportRefused. Others pass."""
+    """Check the end of a step; return the keywords to flag, or raise ReportRefused. A step that goes on passes."""
     if status_of(combined) not in FINAL:
         return []
     missing = [keyword for keyword in (*END, SERIES) if not combined.get(keyword)]

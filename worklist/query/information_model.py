@@ -248,5 +248,3 @@ STATUS_WORDS: dict[str, tuple[str, ...]] = {
 }
 #: Accepted in a key, but no term for a scheduled step.
 KEY_VALUES_ONLY = frozenset({"IN PROGRESS"})
-#: Items in these states are left out of an answer unless the query has a status key.
-FINAL_STATES = frozenset({ItemStatus.COMPLETED.value, ItemStatus.DISCONTINUED.value})
