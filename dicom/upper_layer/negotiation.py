@@ -72,9 +72,7 @@ class Rejection:
     reason: int
 
 
-PROTOCOL_VERSION_NOT_SUPPORTED = Rejection(
-    "the requestor does not speak protocol version 1", 1, 2, 2
-)
+PROTOCOL_VERSION_NOT_SUPPORTED = Rejection("the requestor does not speak protocol version 1", 1, 2, 2)
 APPLICATION_CONTEXT_NOT_SUPPORTED = Rejection("the application context is not DICOM's", 1, 1, 2)
 MAXIMUM_LENGTH_TOO_SHORT = Rejection("no message fits in the longest PDU that the requestor takes", 1, 2, 1)
 REJECTIONS = (PROTOCOL_VERSION_NOT_SUPPORTED, APPLICATION_CONTEXT_NOT_SUPPORTED, MAXIMUM_LENGTH_TOO_SHORT)
