@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from core.correlation import correlation_id
 from core.models import AuditLog, PersonalDataModel
+from core.statements import insert, insert_unless_known
 
 
 class Auditor:
@@ -31,9 +32,7 @@ class Auditor:
 
         Of two calls at the same instant one inserts, and the other waits for its commit and returns False.
         """
-        rows = type(obj)._default_manager
-        rows.bulk_create([obj], ignore_conflicts=True)
-        if not rows.filter(pk=obj.pk).exists():
+        if not insert_unless_known(obj):
             return False
         self._record(AuditLog.Operation.CREATE, obj, after=obj.impersonal_values())
         return True
@@ -79,13 +78,15 @@ class Auditor:
         after: dict[str, Any] | None = None,
         personal: list[str] | None = None,
     ) -> None:
-        AuditLog.objects.create(
-            actor=self.actor,
-            operation=operation,
-            object_type=obj._meta.label_lower,
-            object_id=obj.pk,
-            before=before or {},
-            after=after or {},
-            personal_fields_changed=personal or [],
-            correlation_id=correlation_id(),
+        insert(
+            AuditLog(
+                actor=self.actor,
+                operation=operation,
+                object_type=obj._meta.label_lower,
+                object_id=obj.pk,
+                before=before or {},
+                after=after or {},
+                personal_fields_changed=personal or [],
+                correlation_id=correlation_id(),
+            )
         )

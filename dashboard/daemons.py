@@ -62,6 +62,10 @@ WORKLIST_WORDS = {
 }
 
 
+#: The listener's word about its echoes → why there can be none.
+NO_ECHO = {"off": "none, they are switched off", "forbidden": "not possible, the listener has no Send right"}
+
+
 @dataclass(frozen=True)
 class DaemonStatus:
     """A daemon's state. `since` is when the state began; without a living process, when the last one was alive."""
@@ -87,7 +91,12 @@ class DaemonStatus:
     @property
     def can_echo(self) -> bool | None:
         """Return whether the listener sends echoes and has the right to; None when no listener is running."""
-        return self.details.get("echo") not in {"off", "forbidden"} if self.processes else None
+        return not self.why_no_echo if self.processes else None
+
+    @property
+    def why_no_echo(self) -> str:
+        """Return why the listener sends no echoes; empty if it does."""
+        return NO_ECHO.get(str(self.details.get("echo")), "")
 
     @property
     def last_echo_at(self) -> datetime | None:

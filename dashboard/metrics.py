@@ -26,7 +26,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from core.concerns import open_concerns
-from core.contract import TEMPORARY_ERRORS, ErrorCode, ItemStatus
+from core.contract import TEMPORARY_ERRORS, ActionType, ErrorCode, ItemStatus
 from core.database import UNAVAILABLE
 from core.heartbeat import STALE_AFTER
 from core.instance import version
@@ -210,9 +210,15 @@ def actions(found: ActionTotals, now: datetime) -> Iterator[Metric]:
     # Include codes without failures: the first failure must be an increase.
     failures = {code.value: 0 for code in ErrorCode}
     for kind, count in found.outcomes.items():
-        if kind.outcome in failures:
+        if kind.outcome in failures and kind.action_type != ActionType.CREATE_TEST_ITEM:
             failures[kind.outcome] += count
-    yield _labelled(CounterMetricFamily, "action_failures", "Actions that failed, by code.", "code", failures)
+    yield _labelled(
+        CounterMetricFamily,
+        "action_failures",
+        "Actions that failed, by code; not those for test items.",
+        "code",
+        failures,
+    )
     yield _histogram(
         "action_duration_seconds", "From the frame to its reply, by action type.", "action_type", found.durations
     )

@@ -104,6 +104,7 @@ class ReportedStep(NamedTuple):
     end: time | None
     station: str
     reason: str
+    end_is_assumed: bool
 
     @property
     def meaning(self) -> str:
@@ -195,6 +196,7 @@ def _detail(
         return ""
     at = {Stage.IN_PROGRESS: step.start, Stage.DONE: step.end, Stage.DISCONTINUED: step.end}.get(stage)
     where = f"{step.station} {'since' if stage is Stage.IN_PROGRESS else 'at'} {at:%H:%M}" if at else step.station
+    where += " (assumed)" if step.end_is_assumed and stage is not Stage.IN_PROGRESS else ""
     return ", ".join(filter(None, (where, step.meaning if stage is Stage.DISCONTINUED else "")))
 
 
@@ -209,7 +211,7 @@ def _steps(today: date) -> Mapping[UUID, list[ReportedStep]]:
     """Return the steps that count, by item, the latest first."""
     found: dict[UUID, list[ReportedStep]] = defaultdict(list)
     links = StepLink.objects.filter(item__scheduled_date=today, counts=True).order_by("-step__created_at")
-    names = ("status", "start_time", "end_time", "station_ae_title", "discontinuation_reason")
-    for item, status, start, end, station, reason in links.values_list("item_id", *(f"step__{name}" for name in names)):
-        found[item].append(ReportedStep(status, start, end, station, reason))
+    names = ("status", "start_time", "end_time", "station_ae_title", "discontinuation_reason", "end_is_assumed")
+    for item, *step in links.values_list("item_id", *(f"step__{name}" for name in names)):
+        found[item].append(ReportedStep(*step))
     return found

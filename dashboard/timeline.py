@@ -141,7 +141,8 @@ def _of_steps(item: WorklistItem) -> Iterator[Entry]:
         written = AuditLog.objects.filter(object_type=PerformedProcedureStep._meta.label_lower, object_id=step.pk)
         for change in written.filter(operation=AuditLog.Operation.UPDATE):
             if status := change.after.get("status"):
-                words = [f"MPPS {status} at {where}{_clock(step.ended_at)}{counts}", count_of(step.images, "image")]
+                ended = ", its end assumed" if step.end_is_assumed else _clock(step.ended_at)
+                words = [f"MPPS {status} at {where}{ended}{counts}", count_of(step.images, "image")]
                 words += [step.discontinuation_reason] if step.discontinuation_reason else []
                 yield Entry(change.created_at, ", ".join(words), admin_url(step), where)
 

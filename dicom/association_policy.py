@@ -24,12 +24,12 @@ class Rejection:
     reason: int
 
 
-WRONG_CALLED_TITLE = Rejection("it called an AE title other than MWL_AE_TITLE", 1, 1, 7)
-UNKNOWN_TITLE = Rejection("its AE title is not a configured modality", 1, 1, 3)
-NOT_ALLOWED = Rejection("its modality is not allowed", 1, 1, 3)
-WRONG_ADDRESS = Rejection("its modality is expected at another address", 1, 1, 3)
-TOO_MANY = Rejection("MWL_MAX_ASSOCIATIONS are open", 2, 3, 2)
-TOO_MANY_FROM_PEER = Rejection("MWL_MAX_ASSOCIATIONS_PER_PEER are open from its address", 2, 3, 2)
+WRONG_CALLED_TITLE = Rejection("the called AE title is not MWL_AE_TITLE", 1, 1, 7)
+UNKNOWN_TITLE = Rejection("the calling AE title is not a configured modality", 1, 1, 3)
+NOT_ALLOWED = Rejection("the modality is not allowed", 1, 1, 3)
+WRONG_ADDRESS = Rejection("the modality is expected at another address", 1, 1, 3)
+TOO_MANY = Rejection("MWL_MAX_ASSOCIATIONS associations are already open", 2, 3, 2)
+TOO_MANY_FROM_PEER = Rejection("MWL_MAX_ASSOCIATIONS_PER_PEER associations are already open from its address", 2, 3, 2)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from core.contract import (
 )
 from core.correlation import correlated, correlation_id, new_correlation_id
 from core.database import UNAVAILABLE, ConcurrencyLimit, DatabaseBusy, borrowed_connection, in_transaction
+from core.statements import update
 from core.tracing import span
 from relay.models import ReceivedAction, Resend
 
@@ -203,7 +204,7 @@ class Dispatcher:
         row.outcome, row.reply = answer.outcome, answer.text
         row.is_final = answer.outcome not in TEMPORARY_ERRORS
         row.duration_ms = received.age_ms
-        row.save()
+        update(row, "outcome", "reply", "is_final", "duration_ms", "updated_at")
         return answer
 
     def _validated_handler(self, action: GatewayAction) -> Handler:

@@ -4,6 +4,7 @@ from django.db import models
 
 from core.contract import ErrorCode
 from core.models import BaseModel
+from core.statements import insert_unless_known
 
 #: The outcomes of actions that were not executed.
 FAILURES = frozenset(code.value for code in ErrorCode)
@@ -60,11 +61,9 @@ class ReceivedAction(BaseModel):
         If the same action_id arrives twice at the same moment, its unique index lets one transaction insert. The other
         waits in the insert until the first has committed.
         """
-        rows = ReceivedAction.objects
-        rows.bulk_create([self], ignore_conflicts=True)
-        if self.action_id is None:
+        if insert_unless_known(self):
             return self
-        return rows.select_for_update().get(action_id=self.action_id)
+        return ReceivedAction.objects.select_for_update().get(action_id=self.action_id)
 
     def keep_resend(self, again: "ReceivedAction", answer: "Resend.Answer", reply: str, duration_ms: int) -> None:
         """Record that the action was sent again, and the reply."""

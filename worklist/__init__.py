@@ -1,0 +1,1 @@
+"""The edge towards the machines: worklist items, C-FIND and MPPS."""

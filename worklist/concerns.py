@@ -30,6 +30,7 @@ WHAT_TO_DO = {
     Reason.CONTRADICTS_CLOUD: "Manage took her off the list, but she was imaged. Tell the users of Manage.",
     Reason.DONE_AFTER_PUT_BACK: "She was put back on the list, but has been imaged. Make sure it is not done twice.",
     Reason.ABANDONED: "Ask at the machine how the examination ended, then link or dismiss it.",
+    Reason.TEST_MACHINE: "Her item is unchanged. Find out who reported as the test machine, then dismiss it.",
 }
 
 

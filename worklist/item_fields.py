@@ -4,6 +4,19 @@ A row says what a field may hold, where it stands in an action's JSON and whethe
 checks of the model's columns derive from it, and so does the reading of `worklist.create_item`. Tests compare it with
 the columns, with the JSON schema of the contract, and with the information model, which says which DICOM attributes
 each field feeds.
+
+To add a field:
+
+1. Add its row to ITEM_FIELDS.
+2. Add the column to `WorklistItem` in worklist/models/items.py, with an index if modalities search by it. A name that
+   they search by also needs a `NameSearchField` called `<field>_search`. Make the migration.
+3. Describe the value in core/contract/schemas/gateway_action_v1.schema.json, and in its first example.
+4. Say in `RULES` of core/contract/repair.py how a value that DICOM does not allow is repaired, or in the test's
+   NEVER_REPAIRED that the action is then refused.
+5. Show it: in the fieldsets of worklist/admin/items.py, and in the row of the attribute that it feeds in
+   worklist/query/information_model.py.
+6. Complete `FULL` in tests/worklist/services/test_create_worklist_item.py, and for a personal value `PERSON` and
+   `SHOWN` in tests/worklist_fixtures.py, which prove who can see it. Note it in CHANGELOG.md.
 """
 
 from collections.abc import Callable, Mapping

@@ -23,8 +23,9 @@ from core.contract.gateway_action import (
     to_text,
 )
 from core.contract.repair import repaired
+from core.contract.schema import SCHEMA_NAMES, SCHEMA_VERSION, load_schema, schema_text
 from core.contract.strict_json import MAX_DEPTH, parse
-from core.contract.validation import SCHEMA_NAMES, SCHEMA_VERSION, load_schema, schema_text, validate
+from core.contract.validation import validate
 
 __all__ = [
     "MAX_DEPTH",

@@ -1,7 +1,7 @@
 """Repair the values of `worklist.create_item` that DICOM does not allow, where that cannot change who is meant.
 
-Manage's own limits are wider than DICOM's, and a woman whose item is refused is on no list. What the schema then still
-refuses, nobody may guess.
+Manage's own limits are wider than DICOM's, and a woman whose item is refused is on no list. A value that the schema
+still refuses cannot be guessed, and the action is refused.
 """
 
 import copy
@@ -85,7 +85,7 @@ def _cleaned(text: str) -> tuple[str, list[str]]:
     return (text.strip(), []) if spaced == text else (re.sub(" +", " ", spaced).strip(), [CLEANED])
 
 
-def _text(representation: str) -> Rule:
+def _clean_and_shorten(representation: str) -> Rule:
     """Clean and shorten a text."""
     length = vr.MAX_LENGTHS[representation]
 
@@ -99,7 +99,7 @@ def _text(representation: str) -> Rule:
     return repair
 
 
-def _name(value: Any) -> tuple[Any, list[str]]:
+def _repair_name(value: Any) -> tuple[Any, list[str]]:
     """Repair a person name, group by group (PS3.5 section 6.2.1). One with nothing to read stays illegal."""
     if not isinstance(value, str):
         return value, []
@@ -141,17 +141,17 @@ def _trimmed(text: str) -> str:
     return text[printable[0] : printable[-1] + 1] if printable else ""
 
 
-def _optional_name(value: Any) -> tuple[Any, list[str]]:
-    name, repairs = _name(value)
+def _drop_invalid_name(value: Any) -> tuple[Any, list[str]]:
+    name, repairs = _repair_name(value)
     return (name, repairs) if isinstance(name, str) and vr.is_pn(name) else (None, [LEFT_OUT])
 
 
-def _if(is_legal: Callable[[Any], bool]) -> Rule:
+def _drop_unless(is_legal: Callable[[Any], bool]) -> Rule:
     """Leave a value out unless it is legal."""
     return lambda value: (value, []) if is_legal(value) else (None, [LEFT_OUT])
 
 
-def _if_value(representation: str) -> Rule:
+def _drop_unless_valid(representation: str) -> Rule:
     """Leave a text out unless its VR allows it; the spaces around it do not count."""
 
     def repair(value: Any) -> tuple[Any, list[str]]:
@@ -170,24 +170,24 @@ def _is_weight(value: Any) -> bool:
 
 #: Path in `parameters.worklist_item` → how its value is repaired. The schema refuses every other illegal value.
 RULES: dict[str, Rule] = {
-    "study_instance_uid": _if_value("UI"),
-    "requested_procedure_id": _if_value("SH"),
-    "scheduled_procedure_step_id": _if_value("SH"),
-    "participant.name": _name,
-    "participant.sex": _if(lambda value: isinstance(value, str)),
-    "participant.address": _text("LO"),
-    "participant.weight": _if(_is_weight),
-    "participant.comments": _if_value("LT"),
-    "scheduled.station_ae_title": _if_value("AE"),
-    "scheduled.station_name": _text("SH"),
-    "scheduled.location": _text("SH"),
-    "scheduled.performing_physician_name": _optional_name,
-    "procedure.study_description": _text("LO"),
-    "procedure.code": _if_value("SH"),
-    "procedure.coding_scheme": _if_value("SH"),
-    "procedure.code_meaning": _text("LO"),
-    "procedure.protocol_code": _if(lambda value: isinstance(value, dict)),
-    "procedure.protocol_code.code": _if_value("SH"),
-    "procedure.protocol_code.coding_scheme": _if_value("SH"),
-    "procedure.protocol_code.code_meaning": _text("LO"),
+    "study_instance_uid": _drop_unless_valid("UI"),
+    "requested_procedure_id": _drop_unless_valid("SH"),
+    "scheduled_procedure_step_id": _drop_unless_valid("SH"),
+    "participant.name": _repair_name,
+    "participant.sex": _drop_unless(lambda value: isinstance(value, str)),
+    "participant.address": _clean_and_shorten("LO"),
+    "participant.weight": _drop_unless(_is_weight),
+    "participant.comments": _drop_unless_valid("LT"),
+    "scheduled.station_ae_title": _drop_unless_valid("AE"),
+    "scheduled.station_name": _clean_and_shorten("SH"),
+    "scheduled.location": _clean_and_shorten("SH"),
+    "scheduled.performing_physician_name": _drop_invalid_name,
+    "procedure.study_description": _clean_and_shorten("LO"),
+    "procedure.code": _drop_unless_valid("SH"),
+    "procedure.coding_scheme": _drop_unless_valid("SH"),
+    "procedure.code_meaning": _clean_and_shorten("LO"),
+    "procedure.protocol_code": _drop_unless(lambda value: isinstance(value, dict)),
+    "procedure.protocol_code.code": _drop_unless_valid("SH"),
+    "procedure.protocol_code.coding_scheme": _drop_unless_valid("SH"),
+    "procedure.protocol_code.code_meaning": _clean_and_shorten("LO"),
 }

@@ -1,99 +1,22 @@
-"""Validate an action against the JSON Schema, and word what is wrong with it.
+"""Validate an action against the JSON Schema.
 
-The schema uses `format` for DICOM's value representations (PS3.5 section 6.2); FORMATS checks them. A message gives the
-path and the rule for every invalid value. It quotes no value, except one that can only be a date or a time.
+Nearly all actions are valid, and a compiled predicate says so. Only for one that is not, jsonschema finds out what is
+wrong with it (complaints.py).
 """
 
-import json
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping
-from datetime import date
+from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from jsonschema import Draft202012Validator, FormatChecker, validators
-from jsonschema.exceptions import ValidationError
-
-from core import value_representations as vr
-from core.contract.gateway_action import ActionRefused, ErrorCode, ItemStatus, status_word
-
-SCHEMA_VERSION = 1
-SCHEMA_NAMES = ("gateway_action", "gateway_reply")
-SCHEMAS = Path(__file__).parent / "schemas"
-
-#: A value that a message may quote. A name or an NHS number in the wrong field does not match.
-QUOTABLE = re.compile(r"[0-9]{0,8}|[0-9]{1,4}([-./:][0-9]{1,2}){1,2}")
-
-#: If a value breaks several rules, the message gives the first of these.
-RULE_ORDER = ("required", "type", "minLength", "maxLength", "format", "pattern")
-
-
-def schema_text(name: str) -> str:
-    """Read the file of one of SCHEMA_NAMES, exactly as Manage receives it."""
-    return (SCHEMAS / f"{name}_v{SCHEMA_VERSION}.schema.json").read_text(encoding="utf-8")
+from core.contract.gateway_action import ActionRefused, ErrorCode
+from core.contract.predicate import Predicate, compiled
+from core.contract.schema import FORMATS, SCHEMA_VERSION, load_schema
 
 
 @cache
-def load_schema(name: str) -> dict[str, Any]:
-    """Load the schema of one of SCHEMA_NAMES."""
-    schema: dict[str, Any] = json.loads(schema_text(name))
-    return schema
-
-
-@cache
-def action_validator() -> Draft202012Validator:
-    """Build the validator of an action, which checks the DICOM formats too."""
-    rules = {rule: _unless_too_long(rule) for rule in ("format", "pattern")}
-    validator = validators.extend(Draft202012Validator, rules)  # type: ignore[no-untyped-call]
-    return cast("Draft202012Validator", validator(load_schema("gateway_action"), format_checker=FORMATS))
-
-
-def _unless_too_long(rule: str) -> Callable[..., Iterator[ValidationError]]:
-    """Check the rule, unless the text is too long in any case: some patterns take minutes for a text of a megabyte."""
-
-    def check(validator: Any, expected: Any, value: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
-        if not isinstance(value, str) or len(value) <= schema.get("maxLength", math.inf):
-            yield from Draft202012Validator.VALIDATORS[rule](validator, expected, value, schema) or ()
-
-    return check
-
-
-def _birth_date(text: str) -> bool:
-    if vr.parse_da(text) > date.today():  # noqa: DTZ011 - the process runs in the clinic's time zone
-        raise ValueError("is in the future")
-    return True
-
-
-def _format_checker(checks: Mapping[str, Callable[[str], Any]]) -> FormatChecker:
-    """Build a checker: a text is invalid if its check returns something false or raises ValueError."""
-
-    def check_text(is_valid: Callable[[str], Any]) -> Callable[[object], bool]:
-        return lambda value: not isinstance(value, str) or bool(is_valid(value))
-
-    checker = FormatChecker(formats=())
-    for name, is_valid in checks.items():
-        checker.checks(name, raises=ValueError)(check_text(is_valid))
-    return checker
-
-
-FORMATS = _format_checker(
-    {
-        "birth-date": _birth_date,
-        "dicom-ae": vr.is_ae,
-        "dicom-cs": vr.is_cs,
-        "dicom-da": vr.parse_da,
-        "dicom-ds": vr.is_ds,
-        "dicom-lt": vr.is_long_text,
-        "dicom-pn": vr.is_pn,
-        "dicom-text": vr.is_text,
-        "dicom-tm": lambda text: vr.parse_tm(text) is not None,
-        "dicom-ui": vr.is_ui,
-        "no-control-characters": lambda text: not vr.CONTROL_CHARACTERS.search(text),
-        "worklist-status": lambda text: status_word(text) in set(ItemStatus),
-    }
-)
+def is_valid() -> Predicate:
+    """Compile the predicate of an action, which checks the DICOM formats too."""
+    return compiled(load_schema("gateway_action"), FORMATS)
 
 
 def validate(payload: Mapping[str, Any]) -> None:
@@ -111,52 +34,7 @@ def validate(payload: Mapping[str, Any]) -> None:
             ErrorCode.UNSUPPORTED_SCHEMA_VERSION,
             f"schema_version {version:g} is not supported: this gateway supports versions up to {SCHEMA_VERSION}",
         )
-    complaints: dict[str, str] = {}
-    for error in sorted(action_validator().iter_errors(payload), key=_rule_order):
-        for path, rule in _complaints(error):
-            complaints.setdefault(path, f"{path}: {rule}")
-    if complaints:
-        raise ActionRefused(ErrorCode.INVALID_ACTION, "; ".join(complaints[path] for path in sorted(complaints)))
+    if not is_valid()(payload):
+        from core.contract.complaints import complaints_about  # noqa: PLC0415 - jsonschema is large
 
-
-def _rule_order(error: ValidationError) -> int:
-    return RULE_ORDER.index(str(error.validator)) if error.validator in RULE_ORDER else len(RULE_ORDER)
-
-
-def _complaints(error: ValidationError) -> Iterator[tuple[str, str]]:
-    """Yield path and broken rule for one error of the validator."""
-    path = error.json_path.removeprefix("$.")
-    if error.validator == "required":
-        required, instance = cast("list[str]", error.validator_value), cast("dict[str, Any]", error.instance)
-        for name in required:
-            if name not in instance:
-                yield (name if path == "$" else f"{path}.{name}"), "is required"
-    elif error.validator == "anyOf" and not _title(error):
-        # An optional value: either a text with rules, or absent. Report the rules of the text.
-        broken = [inner for inner in error.context or () if inner.validator not in ("type", "enum")]
-        for inner in sorted(broken, key=_rule_order):
-            yield from _complaints(inner)
-        if not broken:
-            yield path, "is not of type string"
-    else:
-        yield path, _broken_rule(error)
-
-
-def _broken_rule(error: ValidationError) -> str:
-    rule: Any = error.validator_value
-    value: Any = error.instance
-    if isinstance(error.cause, ValueError):
-        quoted = value if QUOTABLE.fullmatch(value) else "…"
-        return f"'{quoted}' {error.cause}"
-    if error.validator == "type":
-        types = rule if isinstance(rule, list) else [rule]
-        return f"is not of type {' or '.join(types)}"
-    if error.validator == "maxLength":
-        return f"has {len(value)} characters, at most {rule} are allowed"
-    if error.validator == "minLength":
-        return "is empty"
-    return f"is not {_title(error) or f'valid ({error.validator})'}"
-
-
-def _title(error: ValidationError) -> str:
-    return str(error.schema.get("title", "")) if isinstance(error.schema, dict) else ""
+        raise ActionRefused(ErrorCode.INVALID_ACTION, complaints_about(payload))

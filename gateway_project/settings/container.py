@@ -1,4 +1,4 @@
-"""Settings for docker-compose.yml: production's once a relay is configured, local ones until then.
+"""Settings for docker-compose.yml: production settings if a relay is configured, local settings otherwise.
 
 One compose file then serves both a first look at the gateway with the relay emulator, and a hospital.
 """

@@ -1,1 +1,1 @@
-"""A listener and a sender for Azure Relay Hybrid Connections. No Django and nothing of this gateway: it lifts out."""
+"""A listener and a sender for Azure Relay Hybrid Connections, without Django or anything of this gateway."""

@@ -78,7 +78,7 @@ STATUSES: Mapping[int, tuple[str, str, Pace]] = {
     ),
     407: ("proxy", "a proxy answers instead of the relay: set HTTPS_PROXY to it", Pace.SLOW),
     410: ("gone", "the service confirms the rejection", Pace.BACK_OFF),
-    429: ("busy", "the service receives too many requests", Pace.BACK_OFF),
+    429: ("busy", "too many requests", Pace.BACK_OFF),
     504: ("gateway_timeout", "a listener is connected, but did not join the rendezvous in time", Pace.BACK_OFF),
 }
 PROXY_SYNTAX = "http://proxy:port or http://user:password@proxy:port, special characters as %40 for @"
@@ -88,7 +88,7 @@ WRONG_CREDENTIALS = (
 #: HTTP status of a proxy's refusal → cause and next step.
 PROXY_STATUSES: Mapping[int, str] = {
     401: WRONG_CREDENTIALS,  # RFC 9110 says 407, but tinyproxy answers a wrong password with 401
-    403: "it does not let us through: it must allow CONNECT to *.servicebus.windows.net on port 443",
+    403: "it refused the connection: it must allow CONNECT to *.servicebus.windows.net on port 443",
     407: WRONG_CREDENTIALS,
 }
 #: OpenSSL's X509_V_ERR_… → cause and next step. Other errors keep OpenSSL's own text (`verify_message`).
@@ -107,8 +107,8 @@ CLOSE_CODES: Mapping[int, tuple[str, str, Pace]] = {
     # RFC 6455: "going away". Only the next handshake tells one cause from the other, so it must not wait long.
     1001: (
         "going_away",
-        "the service's node goes away, as in a restart, or the hybrid connection was deleted or disabled: the next "
-        "attempt will tell",
+        "the service closed the connection: it is restarting, or the hybrid connection was deleted or disabled; "
+        "the next attempt will show which",
         Pace.BACK_OFF,
     ),
     1006: (
@@ -127,7 +127,7 @@ def explain_status(status: int, detail: str = "", skew: str = "") -> Failure:
     `detail` is the service's own text, kept for its tracking id. `skew` comes from `clock_skew` and is added to a 401.
     """
     internal = ("service_trouble", "the service has an internal problem", Pace.BACK_OFF)
-    unexpected = ("unexpected_status", "not an answer of Azure Relay: is a proxy in front of it?", Pace.BACK_OFF)
+    unexpected = ("unexpected_status", "Azure Relay does not send this status: is a proxy answering?", Pace.BACK_OFF)
     kind, step, pace = STATUSES.get(status, internal if status >= 500 else unexpected)
     clock = f"; {skew}" if skew and status == 401 else ""
     return Failure(kind, f"{status}, {step}{clock}{redacted(detail)}", pace, status)
@@ -171,7 +171,7 @@ EXCEPTIONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], s
     (
         TimeoutError,
         "timeout",
-        "no answer in time: does the firewall let us out on port 443?",
+        "no answer in time: does the firewall allow outbound connections on port 443?",
         "no answer in time through the proxy: can it reach the relay on port 443?",
         Pace.BACK_OFF,
     ),

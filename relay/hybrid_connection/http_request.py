@@ -21,7 +21,7 @@ from .websocket import ClientConnection, FrameLimit, aborted_on_failure, closing
 
 logger = logging.getLogger(__name__)
 
-#: How many requests of one sender may wait for the response to the former; the rest stays unread.
+#: How many requests of one sender may wait while another is answered; any more are left unread on the socket.
 MAX_UNANSWERED = 8
 
 #: Handles an HTTP request.
@@ -105,7 +105,7 @@ async def serve_rendezvous_request(
 class RequestRendezvous:
     """A WebSocket at a request's address; `join` opens it, and leaving the `async with` block closes it.
 
-    The service keeps it, and sends the sender's next requests over it; one may come before the response to the former.
+    The service keeps it, and sends the sender's next requests over it; one may come before the previous response.
     Whoever closes it cuts off the sender. So it stays open until the service closes it, or until it has been idle for
     `RendezvousPolicy.keep` seconds. Requests are answered one after the other, in the order of their arrival.
     """
@@ -209,7 +209,7 @@ async def _response_in_slot(request: Request, respond: Respond, limit: Rendezvou
 async def _response_to(request: Request, respond: Respond, due: float) -> Response:
     """Return the handler's response, or an error response when it raises, is late, or the body never came."""
     if request.body is None:
-        return json_response(400, "The announced body did not come")
+        return json_response(400, "The request body did not arrive")
     try:
         async with asyncio.timeout_at(due):
             return await respond(request)

@@ -4,7 +4,7 @@ The listener keeps one *current* control channel, and opens the next one for eit
 
 - The current channel ends. The listener is then offline, and backs off before it tries again.
 - The current channel has to be replaced, because echoes no longer prove it, it is too old, or maintenance asks for it.
-  The next channel is opened first, and only then is the former one closed, so there is no gap.
+  The next channel is opened first, and only then is the old one closed, so there is no gap.
 
 A channel that is being closed is read until its closing handshake is complete, since the service may have sent accepts
 before it learnt that the channel is closing.
@@ -85,31 +85,32 @@ class Listener:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._echoes: set[asyncio.Task[Any]] = set()
         self._is_stopping = False
-        self._replacement_asked = asyncio.Event()
+        self._replacement_requested = asyncio.Event()
 
     def replace_channel(self) -> None:
         """Replace the current channel by a new one without a gap, for maintenance."""
-        self._replacement_asked.set()
+        self._replacement_requested.set()
 
-    async def run(self, stopping: asyncio.Event, leaving: asyncio.Event | None = None) -> None:
+    async def run(self, stopping: asyncio.Event, aborting: asyncio.Event | None = None) -> None:
         """Listen until `stopping` is set, then let the senders being served finish, within `stop_grace` seconds.
 
-        Set `leaving` to stop without waiting for them. No task is left when this returns.
+        Set `aborting` to stop without waiting for them. No task is left when this returns.
         """
         keeping = asyncio.create_task(self._keep_listening(), name="listener")
-        asked = asyncio.create_task(stopping.wait(), name="stopping")
-        left = asyncio.create_task((leaving or asyncio.Event()).wait(), name="leaving")
+        stop_requested = asyncio.create_task(stopping.wait(), name="stopping")
+        aborted = asyncio.create_task((aborting or asyncio.Event()).wait(), name="aborting")
         self._report(state=ListenerState.CONNECTING)
         try:
-            await asyncio.wait({keeping, asked, left}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({keeping, stop_requested, aborted}, return_when=asyncio.FIRST_COMPLETED)
             if keeping.done():
                 keeping.result()  # it never ends by itself, so this raises what ended it
             self._is_stopping = True
             keeping.cancel()
             finishing = self._start(self._finish(), "finishing")
-            await asyncio.wait({finishing, left}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({finishing, aborted}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _cancel(keeping, asked, left, *self._readers.values(), *self._tasks, *self._echoes)
+            unfinished = (*self._readers.values(), *self._tasks, *self._echoes)
+            await _cancel(keeping, stop_requested, aborted, *unfinished)
             self._report(state=ListenerState.OFFLINE, why="stopped", online_since=None)
 
     async def _finish(self) -> None:
@@ -122,9 +123,9 @@ class Listener:
             await asyncio.wait(readers, timeout=min(CLOSING_TIMEOUT, self.stop_grace))
         self.rendezvous_limit.drain()
         if unfinished := self._tasks - {asyncio.current_task()}:
-            left = max(0.0, ends_at - asyncio.get_running_loop().time())
-            logger.info("finishing", extra={"tasks": len(unfinished), "grace_seconds": round(left)})
-            await asyncio.wait(unfinished, timeout=left)
+            seconds_left = max(0.0, ends_at - asyncio.get_running_loop().time())
+            logger.info("finishing", extra={"tasks": len(unfinished), "grace_seconds": round(seconds_left)})
+            await asyncio.wait(unfinished, timeout=seconds_left)
 
     # One channel after another ---------------------------------------------------------------------------------------
 
@@ -166,14 +167,14 @@ class Listener:
         return failures
 
     async def _open_next(self) -> ControlChannel:
-        """Open a channel, then begin to close the former one, if that is still open."""
-        self._replacement_asked.clear()
+        """Open a channel, then begin to close the old one, if that is still open."""
+        self._replacement_requested.clear()
         if not self._open_channels():
             logger.info("listener connecting", extra={"namespace": self.address.namespace})
         ping = None if self._pings.forbids_pings(self.liveness) else self.liveness.ping
         channel = await open_control_channel(self.address, self.tokens, ping, self.clock())
-        for former in self._open_channels():
-            self._start(former.close(), "closing")
+        for old in self._open_channels():
+            self._start(old.close(), "closing")
         self._readers[channel] = asyncio.create_task(self._read(channel), name="control-channel")
         self._opened += 1
         self._report(
@@ -188,17 +189,17 @@ class Listener:
     async def _hold(self, channel: ControlChannel) -> Replacement:
         """Wait until the channel has to be replaced; raise HybridConnectionError when it ends by itself."""
         reader = self._readers[channel]
-        prover = asyncio.create_task(self._prove(channel), name="prover")
-        asked = asyncio.create_task(self._replacement_asked.wait(), name="replacement-asked")
+        checker = asyncio.create_task(self._check_liveness(channel), name="liveness")
+        replacement_requested = asyncio.create_task(self._replacement_requested.wait(), name="replacement-requested")
         try:
-            await asyncio.wait({reader, prover, asked}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reader, checker, replacement_requested}, return_when=asyncio.FIRST_COMPLETED)
             self._count_pings(channel, dropped=reader.done())
             if reader.done():
                 reader.result()  # raises if a fault of ours ended it
                 raise HybridConnectionError(listening_on(self.address), channel.failure)
-            return prover.result() if prover.done() else Replacement("asked for")
+            return checker.result() if checker.done() else Replacement("requested")
         finally:
-            await _cancel(prover, asked)
+            await _cancel(checker, replacement_requested)
 
     def _count_pings(self, channel: ControlChannel, *, dropped: bool) -> None:
         """Note whether the service dropped the channel at its first ping, and stop all pings when it does so again."""
@@ -213,7 +214,7 @@ class Listener:
             self.rendezvous_policy = replace(self.rendezvous_policy, ping=None)
 
     async def _back_off(self, reason: str, delay: float) -> None:
-        """Wait before the next attempt. The listener is offline meanwhile, unless the former channel still works."""
+        """Wait before the next attempt. The listener is offline meanwhile, unless the old channel still works."""
         details = {"reason": reason, "next_attempt_in_seconds": round(delay, 1)}
         if self._open_channels():
             logger.warning("channel not replaced yet", extra=details)
@@ -225,7 +226,7 @@ class Listener:
     def _open_channels(self) -> list[ControlChannel]:
         return [channel for channel in self._readers if channel.is_open]
 
-    async def _prove(self, channel: ControlChannel) -> Replacement:
+    async def _check_liveness(self, channel: ControlChannel) -> Replacement:
         """Send echoes until the channel counts as dead or, if echoes cannot prove it, is too old."""
         await asyncio.sleep(self.liveness.retry)
         while self._probe and not channel.echoes.forbidden:
@@ -238,7 +239,7 @@ class Listener:
                 proof = {"last_echo_at": self.clock(), "last_echo_ms": round((channel.age - sent_at) * 1000)}
             self._report(echo=outcome.name.lower(), echoes=self.status.echoes + 1, **proof)
             if level := ECHO_LOG_LEVELS.get(outcome):
-                logger.log(level, "echo proves nothing", extra={"reason": f"the echo {outcome.value}"})
+                logger.log(level, "echo failed", extra={"reason": f"the echo {outcome.value}"})
             if reason := channel.echoes.reason_dead(self.liveness):
                 return Replacement(reason, ListenerState.SUSPECT)
             if not channel.echoes.forbidden:

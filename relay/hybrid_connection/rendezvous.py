@@ -110,7 +110,7 @@ async def log_outcome(what: str, work: Awaitable[str], correlation_id: str) -> N
     Never raises, except when cancelled.
     """
     started = time.monotonic()
-    logger.info("%s accepted", what, extra={"correlation_id": correlation_id})
+    logger.info("sender accepted", extra={"kind": what, "correlation_id": correlation_id})
     try:
         outcome = await work
     except (HybridConnectionError, LimitReached) as error:
@@ -121,7 +121,8 @@ async def log_outcome(what: str, work: Awaitable[str], correlation_id: str) -> N
     except TimeoutError:
         outcome = "gave up: the other side took too long"
     except Exception:  # the outermost edge of this task
-        logger.exception("failed", extra={"correlation_id": correlation_id})
+        logger.exception("rendezvous failed", extra={"correlation_id": correlation_id})
         outcome = "failed"
     milliseconds = int((time.monotonic() - started) * 1000)
-    logger.info("%s ended", what, extra={"correlation_id": correlation_id, "outcome": outcome, "ms": milliseconds})
+    details = {"kind": what, "correlation_id": correlation_id, "outcome": outcome, "ms": milliseconds}
+    logger.info("sender served", extra=details)

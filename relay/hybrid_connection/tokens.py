@@ -40,7 +40,7 @@ class Token:
 
 
 class TokenError(Exception):
-    """No token could be got; the message gives the next step, and quotes nothing of the credential."""
+    """No token could be obtained; the message gives the next step, and quotes nothing of the credential."""
 
 
 class TokenProvider(Protocol):
@@ -101,7 +101,7 @@ class EntraId:
         except self._error as error:
             no_identity = "is there an identity (AZURE_CLIENT_ID)?"
             step = next((step for part, step in ENTRA_ID_STEPS if part in str(error)), no_identity)
-            raise TokenError(f"Entra ID gave none ({type(error).__name__}): {step}") from None
+            raise TokenError(f"Entra ID returned no token ({type(error).__name__}): {step}") from None
         return Token(f"Bearer {token.token}", token.expires_on)
 
 
@@ -110,7 +110,7 @@ _threads = ThreadPoolExecutor(4, thread_name_prefix="token")
 
 
 async def fresh_token(tokens: TokenProvider, audience: str) -> Token:
-    """Return a token, got in a thread; raise HybridConnectionError when there is none within TIMEOUT."""
+    """Get a token in a worker thread; raise HybridConnectionError when there is none within TIMEOUT."""
     phase = "getting a token"
     try:
         async with asyncio.timeout(TIMEOUT):
@@ -118,5 +118,5 @@ async def fresh_token(tokens: TokenProvider, audience: str) -> Token:
     except TokenError as error:
         raise HybridConnectionError(phase, Failure("token", str(error))) from None
     except TimeoutError:
-        late = f"none came in {TIMEOUT:g} s: is Entra ID reachable (login.microsoftonline.com, port 443)?"
+        late = f"no token within {TIMEOUT:g} s: is Entra ID reachable (login.microsoftonline.com, port 443)?"
         raise HybridConnectionError(phase, Failure("token", late)) from None

@@ -1,8 +1,8 @@
 """Open and close WebSockets: with TLS and proxy, without compression, redirects or frames in a log.
 
-This is the only module that imports websockets (written for version 17). It goes beneath the library's documented
-interface in one place, `_Connection`: a peer whose frame is too large must be told so before the socket is closed, and
-the library closes at once.
+This is the only module that imports websockets (written for version 17). In one place, `_Connection`, it replaces a
+method that websockets documents but does not expect to be replaced, `ClientProtocol.fail`: a peer whose frame is too
+large must be told so before the socket is closed, and the library closes immediately (ADR 6).
 """
 
 import logging

@@ -140,6 +140,11 @@ class TestActions:
         assert sample("action_failures_total", code="not_found") == 1
         assert sample("action_failures_total", code="internal_error") == 0
 
+    def test_of_test_items_are_no_failures_of_real_work(self) -> None:
+        action("invalid_action", action_type="worklist.create_test_item")
+        assert sample("actions_total", action_type="worklist.create_test_item", outcome="invalid_action") == 1
+        assert sample("action_failures_total", code="invalid_action") == 0
+
     def test_durations_are_a_histogram(self) -> None:
         for milliseconds in (0, 5, 6, 400, 90_000):
             action(duration_ms=milliseconds)

@@ -81,6 +81,12 @@ class TestDaemons:
         assert found.last_action
         assert (found.last_action.outcome, found.last_action.failed) == ("created", False)
 
+    def test_an_identity_that_may_only_listen_has_no_echo_and_that_is_told(self) -> None:
+        beat("relay_listener", "online", echo="forbidden")
+        assert take_snapshot().relay.why_no_echo == "not possible, the listener has no Send right"
+        Heartbeat.objects.update(details={"echo": "here"})
+        assert take_snapshot().relay.why_no_echo == ""
+
 
 class TestRooms:
     def test_a_woman_is_in_the_room_of_her_machine(self) -> None:

@@ -21,7 +21,7 @@ def summary(module: Path) -> str:
     """The first sentence of a module's docstring, without its full stop."""
     docstring = ast.get_docstring(ast.parse(module.read_text())) or ""
     paragraph = " ".join(docstring.split("\n\n")[0].split())
-    return re.split(r"(?<=[a-z0-9)`?])\.(?: |$)", paragraph)[0]
+    return re.split(r"(?<=[a-z0-9)`?])\.(?: |$)", paragraph)[0].removesuffix(".")
 
 
 def entry(name: str, depth: int, description: str) -> str:

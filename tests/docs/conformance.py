@@ -44,7 +44,7 @@ MEANINGS = {
     statuses.INTERNAL_ERROR: "a fault of the gateway; see its log",
     statuses.NOT_PERMITTED: "the calling AE title is no longer permitted: its configuration changed after the "
     "association was accepted",
-    statuses.UNREADABLE_IDENTIFIER: "the identifier cannot be read",
+    statuses.UNREADABLE_IDENTIFIER: "the identifier cannot be read as a whole",
 }
 #: Status → the fields that a failure has.
 FIELDS = {
@@ -80,11 +80,11 @@ REPORTED: dict[int, tuple[str, str]] = {
     ),
     statuses.DUPLICATE_INSTANCE: (
         "the SOP Instance UID exists already; the first report is stored",
-        "Affected SOP Instance UID (0000,1000), Error Comment",
+        "Error Comment",
     ),
     statuses.NO_SUCH_INSTANCE: (
         "an N-SET of a SOP Instance UID that has not been created",
-        "Affected SOP Instance UID, Error Comment",
+        "Error Comment",
     ),
     statuses.INVALID_INSTANCE: ("the SOP Instance UID is absent or invalid", ""),
     statuses.NO_SUCH_CLASS: ("another SOP class in a presentation context of this one", ""),

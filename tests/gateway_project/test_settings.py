@@ -21,7 +21,7 @@ GOOD = {
     "AZURE_RELAY_SHARED_ACCESS_KEY": "hunter2-is-secret",
 }
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 def ended(start: Start, *command: str, **changes: str) -> Process:

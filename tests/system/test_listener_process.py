@@ -77,7 +77,7 @@ class TestStopping:
 
 def stop_in_hand(listener: Process) -> None:
     """SIGTERM once a sender has come, and wait until it is about to finish with him."""
-    listener.wait_for("rendezvous accepted")
+    listener.wait_for("sender accepted")
     listener.send_signal(signal.SIGTERM)
     listener.wait_for("finishing")
 

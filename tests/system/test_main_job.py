@@ -122,7 +122,7 @@ class TestMainJob:
         assert {answered, shown, *rows} == {answered}
         # The listener also accepts rendezvous of its own, which test the way.
         accepted = gateway.processes["run_relay_listener"].output.splitlines()
-        assert any("rendezvous accepted" in line and answered in line for line in accepted)
+        assert any("sender accepted" in line and answered in line for line in accepted)
 
     def test_health_tells_of_both_daemons(self, gateway: Gateway) -> None:
         gateway.run(*PARTS)

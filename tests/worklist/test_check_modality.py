@@ -84,7 +84,7 @@ class TestCheckModality:
     def test_reports_a_port_that_is_not_a_dicom_port(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             error_text = check("127.0.0.1", str(silent.getsockname()[1]))[1]
-        assert error_text.startswith("Association: it closed the connection without an answer")
+        assert error_text.startswith("Association: it sent nothing within 2 s. Check that this is its DICOM port")
 
     def test_reports_a_modality_without_verification(self) -> None:
         with modality(sop_class=ModalityWorklistInformationFind) as port:

@@ -67,12 +67,12 @@ class TestKeysOnTheCommandLine:
         text, _ = explain("ACC1", "--key", "Modality=MG", "--calling", "MAMMO2")
         assert "(the modality is shown its own list only)" in text
         text, _ = explain("ACC1", "--key", "Modality=MG", "--calling", "MAMMO3")
-        assert "Association: → not matched (its modality is not allowed)" in text
+        assert "Association: → not matched (the modality is not allowed)" in text
 
     def test_an_unknown_calling_ae_title_is_refused(self, item: WorklistItem, settings: Settings) -> None:
         settings.MWL_UNKNOWN_AE_TITLES = "reject"
         text, _ = explain("ACC1", "--key", "Modality=MG", "--calling", "STRANGER")
-        assert "Association: → not matched (its AE title is not a configured modality)" in text
+        assert "Association: → not matched (the calling AE title is not a configured modality)" in text
 
     def test_the_row_limit_applies(self, item: WorklistItem) -> None:
         WorklistItemFactory.create_batch(2, scheduled_date=date(2026, 3, 9))

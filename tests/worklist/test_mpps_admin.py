@@ -148,6 +148,15 @@ class TestTheItemsPage:
         assert status_of(item) == ItemStatus.SCHEDULED
         assert AuditLog.objects.filter(object_id=item.pk, actor="admin:clinic").count() == 1
 
+    def test_says_which_item_is_on_the_list_in_place_of_one_put_back(self, clinic: Client, item: WorklistItem) -> None:
+        create_step(UID, scheduled_step(item))
+        set_step(UID, final_change(ItemStatus.DISCONTINUED))
+        WorklistItem.objects.filter(pk=item.pk).update(appointment_id="appointment-1")
+        same = {"appointment_id": "appointment-1", "patient_id": item.patient_id}
+        WorklistItemFactory.create(accession_number="ACC2", **same)
+        text = clinic.post(put_back_url(item), follow=True).content.decode()
+        assert "ACC1 stays off the list: ACC2 is on it in its place." in text
+
     def test_says_why_an_item_cannot_be_put_back(self, clinic: Client, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.COMPLETED))

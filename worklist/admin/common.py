@@ -40,14 +40,24 @@ def as_lines(texts: Iterable[str]) -> SafeString:
     return format_html_join(mark_safe("<br>"), "{}", ((text,) for text in texts))
 
 
+TEST_MARK = mark_safe('<strong class="test-mark">Test, no patient</strong>')
+
+
 def link_to(record: Model, text: Any = "") -> SafeString:
-    """A link to a record's page."""
-    return format_html('<a href="{}">{}</a>', admin_url(record), text or record)
+    """A link to a record's page, after the mark of a test item."""
+    mark = format_html("{} ", TEST_MARK) if getattr(record, "is_test", False) else ""
+    return format_html('{}<a href="{}">{}</a>', mark, admin_url(record), text or record)
+
+
+def end_of(step: PerformedProcedureStep) -> str:
+    """When a step ended: `14:40`, or `14:40 (assumed: when the report arrived)`; empty if it has not."""
+    assumed = " (assumed: when the report arrived)" if step.end_is_assumed else ""
+    return f"{local_date_and_time(step.ended_at)}{assumed}" if step.ended_at else ""
 
 
 def summary_of(step: PerformedProcedureStep) -> str:
     """A step on one line: `DISCONTINUED, 23 Nov 2026 14:31 to 14:40, MAMMO1, 2 images, Patient refused`."""
-    times = [local_date_and_time(at) for at in (step.started_at, step.ended_at) if at]
+    times = filter(None, (local_date_and_time(step.started_at) if step.started_at else "", end_of(step)))
     images = count_of(step.images, "image")
     parts = (step.status, " to ".join(times), step.station_ae_title, images, step.discontinuation_reason)
     return ", ".join(filter(None, parts))

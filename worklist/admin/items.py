@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin, Tool, actor_of, admin_url
 from core.audit import Auditor
@@ -27,6 +27,7 @@ from worklist.admin.common import (
     EXPORT,
     MAKE_TEST_ITEM,
     RESOLVE,
+    TEST_MARK,
     VIEW_PATIENT_DATA,
     as_lines,
     date_and_time,
@@ -43,7 +44,6 @@ from worklist.services.explain_query import explain_query, latest_queries, logge
 
 #: How many other items of an appointment a page names.
 MOST_OTHERS = 20
-TEST_MARK = mark_safe('<strong class="test-mark">Test, no patient</strong>')
 
 
 class ExportForm(forms.Form):
@@ -230,12 +230,12 @@ class WorklistItemAdmin(RecordAdmin):
                 "{}, superseded at {} by {}", link_to(each), date_and_time(each.superseded_at), each.superseded_by
             )
             if each.superseded_at
-            else format_html("{}, {}", link_to(each), each.status)
+            else format_html("{}, {}", link_to(each), each.get_status_display())
             for each in chain
         ]
         same = WorklistItem.objects.exclude(appointment_id="").filter(appointment_id=item.appointment_id)
         others = same.exclude(pk__in=[each.pk for each in chain])[:MOST_OTHERS]
-        lines += [format_html("{}, {}", link_to(each), each.status) for each in others]
+        lines += [format_html("{}, {}", link_to(each), each.get_status_display()) for each in others]
         return as_lines(lines) if len(lines) > 1 else "-"
 
     @admin.display(description="alarms")
@@ -406,6 +406,9 @@ class WorklistItemAdmin(RecordAdmin):
         except CannotResolve as reason:
             messages.error(request, f"{item}: {reason}.")
         else:
+            item.refresh_from_db()
+            if item.superseded_by_id:
+                outcome = f"stays off the list: {item.current()} is on it in its place"
             messages.success(request, f"{item} {outcome}.")
         return redirect(admin_url(item))
 

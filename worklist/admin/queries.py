@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin
 from core.large_tables import IndexedValuesFilter, on_a_day
+from worklist.admin.common import link_to
 from worklist.models import Delivery, WorklistItem, WorklistQuery
 from worklist.services.explain_query import known_ae_titles
 
@@ -67,6 +68,9 @@ class CallingAeTitleFilter(admin.SimpleListFilter):
 @admin.register(WorklistQuery)
 class WorklistQueryAdmin(RecordAdmin):
     """Shows who asked, by which keys, and the outcome. Patients' values are kept as hashes, and not shown."""
+
+    class Media:
+        css = {"all": ("worklist/admin.css",)}
 
     list_display = (
         "asked_at",
@@ -135,8 +139,7 @@ class WorklistQueryAdmin(RecordAdmin):
     @admin.display(description="items shown")
     def items_shown(self, query: WorklistQuery) -> SafeString | str:
         items = query.items.order_by("scheduled_date", "scheduled_time", "accession_number")
-        links = ((reverse("admin:worklist_worklistitem_change", args=[item.pk]), str(item)) for item in items)
-        return format_html_join(", ", '<a href="{}">{}</a>', links) or "-"
+        return format_html_join(", ", "{}", ((link_to(item),) for item in items)) or "-"
 
 
 @admin.register(Delivery)

@@ -13,6 +13,7 @@ from worklist.admin.common import (
     VIEW_EXCEPTIONS,
     VIEW_OPERATOR,
     VIEW_PATIENT_DATA,
+    end_of,
     exception_lines,
     link_to,
     local_date_and_time,
@@ -85,8 +86,8 @@ class PerformedProcedureStepAdmin(RecordAdmin):
 
     @admin.display(description="ended")
     def ended(self, step: PerformedProcedureStep) -> str | None:
-        """By the modality's clock."""
-        return local_date_and_time(step.ended_at) if step.ended_at else None
+        """By the modality's clock, or by ours if it sent no end that can be read."""
+        return end_of(step) if step.ended_at else None
 
     @admin.display(description="items")
     def item_links(self, step: PerformedProcedureStep) -> SafeString | str:

@@ -29,6 +29,9 @@ class PerformedProcedureStep(PersonalDataModel):
     start_time = models.TimeField(null=True)
     end_date = models.DateField(null=True)
     end_time = models.TimeField(null=True)
+    end_is_assumed = models.BooleanField(
+        default=False, help_text="The end is when its report arrived: the machine sent none that can be read."
+    )
     station_ae_title = models.CharField("performed station AE title", max_length=16, blank=True)
     station_name = models.CharField("performed station name", max_length=16, blank=True)
     location = models.CharField("performed location", max_length=16, blank=True)
@@ -79,11 +82,12 @@ class PerformedProcedureStep(PersonalDataModel):
 
     @property
     def ended_at(self) -> datetime | None:
-        """The end, likewise."""
+        """The end, likewise; when its report arrived, by our clock, if `end_is_assumed`."""
         return _moment(self.end_date, self.end_time)
 
     def report(self) -> dict[str, Any]:
         """Return `performed` of the contract, as Manage reads it. It holds no personal data."""
+        assumed = {"ended_at_is_assumed": True} if self.end_is_assumed else {}
         return {
             "status": self.status,
             "started_at": _iso(self.started_at),
@@ -91,6 +95,7 @@ class PerformedProcedureStep(PersonalDataModel):
             "station_ae_title": self.station_ae_title,
             "images": self.images,
             "discontinuation_reason": self.discontinuation_reason or None,
+            **assumed,
         }
 
 
@@ -148,6 +153,7 @@ class MppsException(PersonalDataModel):
         CONTRADICTS_CLOUD = "contradicts_cloud", "Manage had discontinued the item"
         DONE_AFTER_PUT_BACK = "done_after_put_back", "Completed after the item was put back on the list"
         ABANDONED = "abandoned", "Abandoned: no end for a day"
+        TEST_MACHINE = "test_machine", "A test machine reported on a woman's item"
 
     class Resolution(models.TextChoices):
         OPEN = "", "open"

@@ -32,12 +32,14 @@ from worklist.performed_step.report import (
     SCHEDULED_STEPS,
     accept_creation,
     accept_end,
+    accept_unreadable,
     apply_change,
     decode_report,
     fields_of,
     from_json,
     patient_of_report,
     scheduled_steps,
+    to_json,
     with_end,
 )
 
@@ -76,7 +78,8 @@ def create_performed_procedure_step(sop_instance_uid: str, received: Dataset, mo
     Raise ReportRefused or DuplicateInstance.
     """
     report, unreadable = decode_report(received)
-    flagged = [*unreadable, *accept_creation(report, strict=modality.is_strict)]
+    flagged = accept_unreadable(unreadable, strict=modality.is_strict)
+    flagged += accept_creation(report, strict=modality.is_strict)
     declared = report.get(CHARACTER_SET) or ""
     character_sets = declared if isinstance(declared, MultiValue) else [declared]
     step = PerformedProcedureStep(
@@ -106,12 +109,15 @@ def set_performed_procedure_step(sop_instance_uid: str, received: Dataset, modal
         raise NoSuchInstance
     if step.status in FINAL:
         raise StepIsFinal
-    changes, flagged = decode_report(received, step.character_set.split("\\") if step.character_set else None)
+    changes, unreadable = decode_report(received, step.character_set.split("\\") if step.character_set else None)
+    flagged = accept_unreadable(unreadable, strict=modality.is_strict)
     combined, ignored = apply_change(from_json(step.data_set), changes, strict=modality.is_strict)
     flagged += accept_end(combined, strict=modality.is_strict)
     now = timezone.localtime()
     end = dict(zip(END, (vr.format_da(now.date()), vr.format_tm(now.time())), strict=True))
-    fields = fields_of(with_end(combined, end))
+    ended = with_end(combined, end)
+    # The report is kept as it came; an end that had to be assumed is only in the fields, and marked.
+    fields = {**fields_of(ended), "data_set": to_json(combined), "end_is_assumed": ended is not combined}
     Auditor(modality.actor).update(step, **{k: value for k, value in fields.items() if getattr(step, k) != value})
     if flagged:
         open_exception(step, Reason.MISSING_ATTRIBUTES, detail=", ".join(flagged))

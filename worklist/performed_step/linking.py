@@ -8,11 +8,14 @@ always taken in one order, and deadlocks between transactions stay rare: steps b
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from core.audit import Auditor
 from core.contract import ItemStatus
 from core.database import serialise_on
+from core.statements import Question
+from dicom.models import Modality
 from worklist.item_fields import FIELD_LENGTHS
 from worklist.models import MppsException, PerformedProcedureStep, StepLink, WorklistItem
 from worklist.performed_step.report import PatientIdentity, ScheduledStep, from_json, patient_of_item, patient_of_report
@@ -67,22 +70,34 @@ def link_named_items(step: PerformedProcedureStep, named: list[ScheduledStep]) -
             reason = Reason.UNSCHEDULED if each.names_nothing else Reason.UNKNOWN_ITEM
             open_exception(step, reason, accession_number=each.accession_number if is_possible else "")
             continue
-        _link_if_same_patient(step, item, locked[item.pk])
+        _link_if_allowed(step, item, locked[item.pk])
         if each.accession_number not in ("", item.accession_number):
             open_exception(step, Reason.IGNORED_ATTRIBUTES, item, detail="AccessionNumber")
 
 
-def link_waiting_steps(item: WorklistItem) -> None:
+def waiting_for(accession_number: str) -> "QuerySet[MppsException]":
+    """Return the exceptions of steps that named an item before it arrived."""
+    return MppsException.objects.open().filter(reason=Reason.UNKNOWN_ITEM, accession_number=accession_number)
+
+
+#: Whether a step waits for an item with this accession number.
+WAITING_STEPS = Question(waiting_for)
+
+
+def link_waiting_steps(item: WorklistItem) -> bool:
     """Link a new item with the steps that named it before it arrived; the relay may have been down.
 
-    The caller recomputes the item's status.
+    Return whether there were any; the caller then recomputes the item's status.
     """
-    waiting = MppsException.objects.open().filter(reason=Reason.UNKNOWN_ITEM, accession_number=item.accession_number)
+    if not WAITING_STEPS.found(item.accession_number):
+        return False
+    waiting = waiting_for(item.accession_number)
     steps = lock_steps(waiting.values_list("step_id", flat=True))
     still_open = list(waiting.filter(step__in=steps).order_by("created_at"))  # a person may have been quicker
     for exception in still_open:
-        _link_if_same_patient(steps[exception.step_id], item, item)
+        _link_if_allowed(steps[exception.step_id], item, item)
         resolve_exception(exception, Resolution.SETTLED, actor="gateway", note="The item has arrived.")
+    return True
 
 
 def serialise_on_accession_number(*accession_numbers: str, appointment_id: str = "") -> None:
@@ -170,9 +185,14 @@ def names_another_patient(reported: PatientIdentity, item: WorklistItem) -> bool
     return reported.contradicts(patient_of_item(item.patient_id, item.patient_birth_date, item.patient_name))
 
 
-def _link_if_same_patient(step: PerformedProcedureStep, named: WorklistItem, current: WorklistItem) -> None:
-    """Compare the patient with that of the named item, which the modality was shown; link the one that stands now."""
-    if names_another_patient(patient_of_report(from_json(step.data_set)), named):
+def _link_if_allowed(step: PerformedProcedureStep, named: WorklistItem, current: WorklistItem) -> None:
+    """Compare the patient with that of the named item, which the modality was shown; link the one that stands now.
+
+    A test machine is never shown a woman, so what it reports must not take one off the list.
+    """
+    if not named.is_test and Modality.objects.filter(ae_title=step.calling_ae_title, is_test_machine=True).exists():
+        open_exception(step, Reason.TEST_MACHINE, current)
+    elif names_another_patient(patient_of_report(from_json(step.data_set)), named):
         open_exception(step, Reason.WRONG_PATIENT, current)
     else:
         link_step(step, current, f"modality:{step.calling_ae_title}")

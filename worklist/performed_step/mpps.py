@@ -12,9 +12,9 @@ from core.correlation import correlated, new_correlation_id
 from core.database import borrowed_connection, in_transaction
 from core.tracing import span
 from dicom import statuses
-from dicom.failures import FailureRow, UnreadableDataSet, common_failures, failure_response
+from dicom.data_set_reading import read_data_set
+from dicom.failures import FailureRow, common_failures, failure_response
 from dicom.server import ServerContext, requestor_of
-from dicom.unreadable import UNREADABLE
 from worklist.performed_step.create_and_set import (
     DuplicateInstance,
     NoSuchInstance,
@@ -84,6 +84,12 @@ def answer_set(event: Event, context: ServerContext) -> MppsResponse:
     return _answer(event, context, "N-SET", str(uid), set_performed_procedure_step), None
 
 
+def _data_set_of(event: Event) -> bytes:
+    is_create = isinstance(event.request, N_CREATE)
+    received = event.request.AttributeList if is_create else event.request.ModificationList  # type: ignore[union-attr]
+    return received.getvalue() if received else b""
+
+
 def _answer(event: Event, context: ServerContext, name: str, uid: str, operation: Operation) -> Dataset:
     """Carry out the operation, log it, and return its status: 0000 only when everything is stored."""
     started = time.monotonic()
@@ -91,10 +97,8 @@ def _answer(event: Event, context: ServerContext, name: str, uid: str, operation
     with correlated(new_correlation_id()), borrowed_connection(), span(name) as traced:
         try:
             policy = context.policy.check_request(requestor)
-            try:  # pydicom reads the elements later, one by one: an unreadable element costs only itself
-                received = event.attribute_list if isinstance(event.request, N_CREATE) else event.modification_list
-            except UNREADABLE as error:
-                raise UnreadableDataSet("The data set cannot be read") from error
+            # The values are converted later, one by one: a value that cannot be read costs only itself.
+            received = read_data_set(_data_set_of(event), event.context.transfer_syntax or "")
             modality = ReportingModality(requestor.calling_ae_title, requestor.address, policy.is_strict)
             in_transaction(lambda: operation(uid, received, modality))
             status = Dataset()

@@ -113,13 +113,13 @@ class AttributeFault(Enum):
 
 @dataclass
 class ReportRefused(Exception):
-    """The report is refused because of a fault in these attributes."""
+    """The report is refused because of a fault in these attributes; without any, in all of them."""
 
     fault: AttributeFault
     keywords: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{', '.join(self.keywords)} {self.fault.value}"
+        return f"{', '.join(self.keywords) or 'Every attribute'} {self.fault.value}"
 
     @property
     def tags(self) -> list[int]:
@@ -336,6 +336,13 @@ def is_same_patient(one: str, other: str) -> bool:
 # Checking -------------------------------------------------------------------------------------------------------------
 
 
+def accept_unreadable(keywords: list[str], *, strict: bool) -> list[str]:
+    """Return the keywords of elements that cannot be read, to flag them, or raise ReportRefused."""
+    if strict and keywords:
+        raise ReportRefused(AttributeFault.INVALID, tuple(keywords))
+    return keywords
+
+
 def accept_creation(report: Dataset, *, strict: bool) -> list[str]:
     """Check an N-CREATE; return the keywords to flag, or raise ReportRefused."""
     absent = [keyword for keyword in REQUIRED if keyword not in report]
@@ -358,7 +365,7 @@ def apply_change(stored: Dataset, changes: Dataset, *, strict: bool) -> tuple[Da
     What may not change stays as it is.
     """
     if IGNORED.issuperset(element.keyword for element in changes):
-        raise ReportRefused(AttributeFault.MISSING, (STATUS,))  # an empty N-SET must be a mistake
+        raise ReportRefused(AttributeFault.MISSING, ())  # an empty N-SET must be a mistake
     if STATUS in changes and not status_of(changes):
         raise ReportRefused(AttributeFault.WITHOUT_VALUE, (STATUS,))
     if STATUS in changes and status_of(changes) not in STATES:
@@ -397,10 +404,22 @@ def _faulty(report: Dataset, without_value: list[str], *, strict: bool) -> list[
     return [*without_value, *invalid]
 
 
+def has_end(report: Dataset) -> bool:
+    """Return whether both the date and the time of the end are given and can be read."""
+    return all(_date_or_time(report, keyword) is not None for keyword in END)
+
+
 def with_end(combined: Dataset, received_at: Mapping[str, str]) -> Dataset:
-    """Give a final report without a readable end the moment of receipt; `received_at` is keyword of END → value."""
-    if status_of(combined) in FINAL:
-        for keyword in END:
-            if _date_or_time(combined, keyword) is None:
-                setattr(combined, keyword, received_at[keyword])
-    return combined
+    """Return a final report that has no readable end with the moment of receipt instead; others as they are.
+
+    `received_at` is keyword of END → value. Both are replaced even if only one cannot be read: the modality's date with
+    the time of our clock would be a moment that nobody has measured.
+    """
+    if status_of(combined) not in FINAL or has_end(combined):
+        return combined
+    ended = Dataset()
+    ended.update(combined)
+    for keyword in END:
+        ended.pop(keyword, None)  # the element itself is also that of the other data set
+        setattr(ended, keyword, received_at[keyword])
+    return ended

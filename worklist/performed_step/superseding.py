@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from core.audit import Auditor
 from core.contract import ItemStatus, ReplyWarning
+from core.statements import Question
 from worklist.models import ItemAlarm, WorklistItem
 from worklist.performed_step.item_state import BEGUN, WAITING
 from worklist.performed_step.item_status_update import recompute_status
@@ -16,6 +17,10 @@ from worklist.performed_step.linking import lock_items
 from worklist.performed_step.report import is_same_patient
 
 SENT_AGAIN = ReplyWarning("source_reference.appointment_id", "sent again after the examination began")
+#: Whether an appointment has another item than the one that has just been made.
+ITEMS_OF_APPOINTMENT = Question(
+    lambda appointment: WorklistItem.objects.of_appointment(WorklistItem(appointment_id=appointment)), limit=2
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ NO_EARLIER_ITEMS = EarlierItems()
 
 def lock_earlier_items(item: WorklistItem) -> EarlierItems:
     """Find the earlier items of the new item's appointment. A test item has none, and is none."""
+    if item.is_test or not item.appointment_id or ITEMS_OF_APPOINTMENT.found(item.appointment_id) < 2:
+        return NO_EARLIER_ITEMS
     others = WorklistItem.objects.of_appointment(item).exclude(pk=item.pk)
     locked = lock_items(others.values_list("pk", flat=True))
     hers = [each for each in locked if is_same_patient(each.patient_id, item.patient_id)]
@@ -45,7 +52,7 @@ def lock_earlier_items(item: WorklistItem) -> EarlierItems:
 def supersede(earlier: EarlierItems, item: WorklistItem, actor: str) -> None:
     """Take the earlier items off the list, let the new one take over that she has arrived, and raise alarms.
 
-    The status of the new item is recomputed in any case.
+    The status of the new item is recomputed, too, as steps may have been linked with it.
     """
     if earlier.has_begun:
         ItemAlarm.objects.raise_for(item, ItemAlarm.Kind.SENT_AGAIN)

@@ -27,6 +27,7 @@ from core.correlation import correlated, correlation_id, new_correlation_id
 from core.database import borrowed_connection
 from core.tracing import Span, span
 from dicom import statuses
+from dicom.data_set_reading import read_data_set
 from dicom.failures import FailureRow, UnreadableDataSet, common_failures, failure_response
 from dicom.server import ServerContext, requestor_of
 from dicom.unreadable import UNREADABLE
@@ -157,8 +158,9 @@ class _Query:
 
     def _read(self) -> tuple[Dataset, MatchingKeys]:
         """Decode the whole identifier, note its keys in the record, and return it with its matching keys."""
+        received = self.event.request.Identifier  # type: ignore[union-attr]
+        request = read_data_set(received.getvalue() if received else b"", self.event.context.transfer_syntax or "")
         try:
-            request = self.event.identifier
             request.decode()
         except UNREADABLE as error:
             raise UnreadableDataSet("The identifier cannot be read") from error

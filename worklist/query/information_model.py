@@ -1,19 +1,18 @@
 """The Modality Worklist Information Model (PS3.4 table K.6-1): the matching keys and return keys, in one table. Pure.
 
 `ROOT` and `STEP` below are the table, one row an attribute. Everything that must agree with it is derived from it: what
-a query can match (matching.py), what a response holds (response.py), what is logged of a query (kept_keys.py), the SQL
-(worklist/models/items.py) and the tables of the conformance statement.
+a query can match (matching.py), what a response holds (response.py), what the delivery log keeps of a query
+(kept_keys.py), the SQL (worklist/models/items.py) and the tables of the conformance statement.
 
 To add a matching key:
 
 1. Give its row here a `matching` type, and a `field` if it has none. A new kind of matching also needs an entry in
-   `matching.CONDITIONS`, and SQL in `models.items` if the database can preselect by it.
-2. A new `field` needs an `ItemField` in worklist/item_fields.py (its VR, its place in the action, whether it is
-   personal), a column of that name in `WorklistItem` with an index if modalities search by it, and a migration. A name
-   also needs a search column.
-3. The JSON schema of `worklist.create_item` must allow the value; a test compares it with the item's fields.
-4. `kept_keys.SHAPES` decides whether values of the key may be logged in clear. Without a shape they are hashed.
-5. Run `make conformance`. tests/worklist/query/test_information_model.py holds a copy of the standard's table.
+   `matching.CONDITIONS`, and SQL in `models.items` if the database can narrow the rows by it.
+2. If the field is new, follow the steps at the top of worklist/item_fields.py.
+3. `kept_keys.SHAPES` decides whether the delivery log may keep values of the key in clear. Without a shape they are
+   hashed.
+4. Run `make conformance`. An attribute that is not in the standard's table is also added to the copy of that table in
+   tests/worklist/query/test_information_model.py.
 """
 
 from collections.abc import Iterable, Iterator
@@ -50,17 +49,17 @@ DEFAULT_OPTIONS = MatchingOptions()
 
 
 class Matching(Enum):
-    """How a key is matched (PS3.4 C.2.2.2). The values are the words of the conformance statement."""
+    """How a key is matched (PS3.4 C.2.2.2). The conformance statement quotes the values of those that are matched."""
 
     NONE = "not matched"
-    NEVER = "no key"
+    NEVER = "not a key"
     TEXT = "single value, wild card"
     NHS_NUMBER = "single value, wild card; spaces inside an NHS number do not count"
     NAME = "single value, wild card; not case-sensitive"
     DATE = "single value, range"
     TIME = "single value, range; with a date range one period"
     UID = "single value, list"
-    STATUS = "single value, wild card; IN PROGRESS is found as STARTED, too, ARRIVED and READY as SCHEDULED"
+    STATUS = "single value, wild card; STARTED also finds IN PROGRESS, SCHEDULED also finds ARRIVED and READY"
     SEQUENCE = "sequence, of a single item"
 
 
@@ -215,7 +214,7 @@ ROOT = (
     Attribute("ReferencedPatientSequence", "2"),
     Attribute("ConfidentialityConstraintOnPatientDataDescription", "2"),
     Attribute("PatientState", "2"),
-    Attribute("PregnancyStatus", "2", constant=4),  # PS3.3 section C.2.3: unknown
+    Attribute("PregnancyStatus", "2", constant=4),  # PS3.3 section C.2.4: unknown
     Attribute("MedicalAlerts", "2"),
     Attribute("Allergies", "2"),
     Attribute("SpecialNeeds", "2"),
@@ -238,9 +237,9 @@ NOT_KEYS = frozenset({"QueryRetrieveLevel", *(row.keyword for row in ROOT if row
 #: Attributes of the scheduled step. Some modalities also send them at the root, where they are ignored.
 STEP_KEYWORDS = frozenset(row.keyword for row in STEP)
 
-#: Status in the database → the values that match it. Responses hold the first that the key matches, if it is a term
-#: for a scheduled step, else the first of all. PS3.3 table C.4-10 has STARTED, not IN PROGRESS. SCHEDULED finds those
-#: who have arrived, too: consoles ask for it, and must not lose a woman because she came in.
+#: Status in the database → the values that match it. A response holds the first of these that the key matches and that
+#: is a term of PS3.3 table C.4-10 (so STARTED, never IN PROGRESS); without such a match, the first. SCHEDULED also
+#: finds ARRIVED and READY: consoles ask for SCHEDULED, and a woman must not vanish from the list when she arrives.
 STATUS_WORDS: dict[str, tuple[str, ...]] = {
     **{status.value: (status.value,) for status in ItemStatus},
     ItemStatus.ARRIVED.value: ("ARRIVED", "SCHEDULED"),
@@ -248,6 +247,6 @@ STATUS_WORDS: dict[str, tuple[str, ...]] = {
     ItemStatus.IN_PROGRESS.value: ("STARTED", "IN PROGRESS"),
 }
 #: Accepted in a key, but no term for a scheduled step.
-NOT_ANSWERED = frozenset({"IN PROGRESS"})
+KEY_VALUES_ONLY = frozenset({"IN PROGRESS"})
 #: Items in these states are left out of an answer unless the query has a status key.
 FINAL_STATES = frozenset({ItemStatus.COMPLETED.value, ItemStatus.DISCONTINUED.value})

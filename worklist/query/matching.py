@@ -27,7 +27,7 @@ from dicom.modality_policy import ModalityPolicy
 from worklist.query.information_model import (
     DEFAULT_OPTIONS,
     FINAL_STATES,
-    NOT_ANSWERED,
+    KEY_VALUES_ONLY,
     ROOT,
     STATUS_WORDS,
     STEP,
@@ -381,7 +381,7 @@ def status_answered(status: str, asked: list[str]) -> str:
     if is_universal(asked):
         return words[0]
     wanted = _text(asked)
-    return next((word for word in words if word not in NOT_ANSWERED and wanted.matches(word)), words[0])
+    return next((word for word in words if word not in KEY_VALUES_ONLY and wanted.matches(word)), words[0])
 
 
 def _nhs_number(values: list[str]) -> Condition:

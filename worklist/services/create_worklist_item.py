@@ -47,9 +47,10 @@ class CreateWorklistItem:
         serialise_on_accession_number(item.accession_number, appointment_id=item.appointment_id)
         if Auditor(actor).create_unless_known(item):
             raise_repair_alarms(item, action.warnings)
-            link_waiting_steps(item)
+            was_performed = link_waiting_steps(item)
             earlier = lock_earlier_items(item)
-            supersede(earlier, item, actor)
+            if was_performed or earlier != NO_EARLIER_ITEMS:
+                supersede(earlier, item, actor)
             return _reply("created", action, earlier)
         known = WorklistItem.objects.get(accession_number=item.accession_number)
         differing = [

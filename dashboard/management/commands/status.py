@@ -110,6 +110,8 @@ def relay_line(snapshot: Snapshot) -> Text:
         parts.append(f"last action {clock_time(last.at, now)} {last.action_type} {last.outcome}")
     if relay.last_echo_at:
         parts.append(f"last echo {clock_time(relay.last_echo_at, now)}, {relay.last_echo_ms} ms")
+    elif relay.why_no_echo:
+        parts.append(f"echo {relay.why_no_echo}")
     return Text.assemble(mark(relay.severity), "  Connection to Manage: ", "; ".join(filter(None, parts)))
 
 

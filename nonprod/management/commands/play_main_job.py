@@ -26,6 +26,7 @@ def table_of_changes(changes: list[dict[str, Any]]) -> str:
         performed = change["performed"] or {}
         at = f"{timezone.localtime(datetime.fromisoformat(change['at'])):%H:%M:%S}"
         ended = (performed.get("ended_at") or "").partition("T")[2]
+        ended += " (assumed)" if performed.get("ended_at_is_assumed") else ""
         superseded = f", superseded by {change['superseded_by']}" if "superseded_by" in change else ""
         status = f"{change['worklist_status']}{superseded}"
         cells = (at, change["accession_number"], status, performed.get("station_ae_title", ""))

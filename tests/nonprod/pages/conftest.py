@@ -1,5 +1,6 @@
 """Fixtures: a running gateway, and a browser without scripts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -10,10 +11,8 @@ from pytest_django.fixtures import Settings
 
 from nonprod.models import Appointment, Reading
 from nonprod.pages.appointments import appointments_of_today
-from tests.processes import free_ports
-from tests.system.conftest import Gateway, gateway
-
-__all__ = ["gateway"]  # a fixture of the system tests
+from tests.processes import free_ports, processes
+from tests.system.conftest import Gateway
 
 CLINIC, MODALITY = "/nonprod/clinic", "/nonprod/modality"
 
@@ -57,10 +56,17 @@ def gateway_stopped(settings: Settings) -> None:
     settings.AZURE_RELAY_NAMESPACE, settings.MWL_PORT = f"127.0.0.1:{relay}", worklist
 
 
+@pytest.fixture(scope="module")
+def module_gateway(django_db_setup: None) -> Iterator[Gateway]:
+    """Run one gateway for all tests of a module, as starting one costs more than a test."""
+    with processes() as start:
+        yield Gateway(start).run("run_relay_emulator", "run_relay_listener", "run_mwl_scp")
+
+
 @pytest.fixture
-def running(gateway: Gateway, settings: Settings) -> Gateway:
-    """Run the gateway with an emulated relay, and point the settings at them."""
-    gateway.run("run_relay_emulator", "run_relay_listener", "run_mwl_scp")
+def running(module_gateway: Gateway, settings: Settings) -> Gateway:
+    """Point the settings at a running gateway and its emulated relay."""
+    gateway = module_gateway
     settings.AZURE_RELAY_NAMESPACE = gateway.environment["AZURE_RELAY_NAMESPACE"]
     settings.MWL_PORT = gateway.mwl_port
     return gateway

@@ -14,7 +14,7 @@ from tests.nonprod.pages.conftest import CLINIC, Browser, action_id, appointment
 from tests.system.conftest import Gateway
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 @pytest.mark.usefixtures("gateway_stopped")

@@ -6,7 +6,7 @@ from nonprod.pages.appointments import State, state_of
 from tests.nonprod.pages.conftest import Browser, appointment_of
 from tests.system.conftest import Gateway
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 class TestJourney:

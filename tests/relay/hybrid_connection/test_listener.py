@@ -23,7 +23,16 @@ from tests.relay.hybrid_connection.listening import AT_ONCE, Gate, Statuses, joi
 
 #: The names of a listener's tasks.
 TASK_NAMES = {
-    *("listener", "leaving", "finishing", "control-channel", "token-renewal", "prover", "replacement-asked", "closing"),
+    *(
+        "listener",
+        "aborting",
+        "finishing",
+        "control-channel",
+        "token-renewal",
+        "liveness",
+        "replacement-requested",
+        "closing",
+    ),
     *("rendezvous", "request", "request-rendezvous", "echo"),
 }
 
@@ -157,9 +166,9 @@ class TestReasons:
     async def test_a_credential_without_a_token_is_reported(self, address: HybridConnectionAddress) -> None:
         class Broken:
             def token(self, audience: str) -> Token:
-                raise TokenError("Entra ID gave none")
+                raise TokenError("Entra ID returned no token")
 
-        assert await offline_reason(address, tokens=Broken()) == "getting a token: Entra ID gave none"
+        assert await offline_reason(address, tokens=Broken()) == "getting a token: Entra ID returned no token"
 
     async def test_it_survives_an_on_status_that_raises(
         self, emulator: RelayEmulator, address: HybridConnectionAddress
@@ -261,7 +270,7 @@ class TestRenewal:
             def token(self, audience: str) -> Token:
                 WithoutTokenForAWhile.given += 1
                 if WithoutTokenForAWhile.given in (2, 3):
-                    raise TokenError("Entra ID gave none")
+                    raise TokenError("Entra ID returned no token")
                 return super().token(audience)
 
         renewed_after, statuses = virtual_time.run(renewal_of(WithoutTokenForAWhile))
@@ -473,19 +482,19 @@ class TestStopping:
             await statuses.came_back()
             silent = await join(address)
             names = {task.get_name() for task in asyncio.all_tasks()}
-            assert {"listener", "control-channel", "token-renewal", "prover", "rendezvous"} <= names
+            assert {"listener", "control-channel", "token-renewal", "liveness", "rendezvous"} <= names
         assert {task.get_name() for task in asyncio.all_tasks()} & TASK_NAMES == set()
         await silent.close()
 
-    async def test_leaving_cuts_the_grace_short(self, address: HybridConnectionAddress) -> None:
-        gate, stopping, leaving, statuses = Gate(), asyncio.Event(), asyncio.Event(), Statuses()
+    async def test_aborting_cuts_the_grace_short(self, address: HybridConnectionAddress) -> None:
+        gate, stopping, aborting, statuses = Gate(), asyncio.Event(), asyncio.Event(), Statuses()
         listener = Listener(address, KEYS, gate.answer, on_status=statuses, stop_grace=3600)
-        running = asyncio.create_task(listener.run(stopping, leaving))
+        running = asyncio.create_task(listener.run(stopping, aborting))
         await statuses.until(lambda status: status.state == "online")
         sending = asyncio.create_task(send(address, KEYS, "a"))
         await gate.asked.wait()
         stopping.set()
-        leaving.set()
+        aborting.set()
         await asyncio.wait_for(running, 5)
         await asyncio.gather(sending, return_exceptions=True)
 

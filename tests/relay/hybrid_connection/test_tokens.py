@@ -77,7 +77,7 @@ class TestEntraId:
 
     def test_the_error_text_of_the_identity_service_is_not_repeated(self) -> None:
         credential = FakeCredential(ClientAuthenticationError("secret of tenant 42"))
-        with pytest.raises(TokenError, match=r"Entra ID gave none \(ClientAuthenticationError\)") as failure:
+        with pytest.raises(TokenError, match=r"Entra ID returned no token \(ClientAuthenticationError\)") as failure:
             EntraId(credential).token(AUDIENCE)
         assert "42" not in str(failure.value)
 
@@ -92,7 +92,7 @@ class TestFreshToken:
 
     async def test_an_error_gives_the_phase(self) -> None:
         credential = FakeCredential(ClientAuthenticationError())
-        with pytest.raises(HybridConnectionError, match="getting a token: Entra ID gave none"):
+        with pytest.raises(HybridConnectionError, match="getting a token: Entra ID returned no token"):
             await fresh_token(EntraId(credential), AUDIENCE)
 
     def test_a_provider_that_hangs_times_out(self) -> None:
@@ -105,7 +105,7 @@ class TestFreshToken:
 
         async def play() -> None:
             began = virtual_time.now()
-            with pytest.raises(HybridConnectionError, match="getting a token: none came in 30 s"):
+            with pytest.raises(HybridConnectionError, match="getting a token: no token within 30 s"):
                 await fresh_token(Hanging(), AUDIENCE)
             assert 30 <= virtual_time.now() - began < 31
             done.set()

@@ -332,7 +332,7 @@ class TestToken:
             "AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential"
         )  # the other credentials take long to fail
         problem = (await probe()).problem("token")
-        assert "getting a token: Entra ID gave none" in problem
+        assert "getting a token: Entra ID returned no token" in problem
         assert "managed identity" in problem
 
 

@@ -93,7 +93,7 @@ class TestNSet:
 
     def test_without_attributes_is_refused_and_changes_nothing(self, item: WorklistItem) -> None:
         create_step("1.1", scheduled_step(item))
-        with pytest.raises(ReportRefused, match="PerformedProcedureStepStatus is missing"):
+        with pytest.raises(ReportRefused, match="Every attribute is missing"):
             set_step("1.1", dataset())
         assert ItemChange.objects.count() == 1
 
@@ -145,6 +145,28 @@ class TestNSet:
         assert flagged(Reason.MISSING_ATTRIBUTES) == [
             "PerformedProcedureStepEndDate, PerformedProcedureStepEndTime, PerformedSeriesSequence"
         ]
+
+    @pytest.mark.parametrize(
+        ("keyword", "value"),
+        [("PerformedProcedureStepEndDate", "2026.03.17"), ("PerformedProcedureStepEndTime", "103209123")],
+    )
+    def test_with_a_broken_end_keeps_it_as_it_came_and_marks_what_is_assumed(
+        self, item: WorklistItem, keyword: str, value: str
+    ) -> None:
+        create_step("1.1", scheduled_step(item))
+        before = timezone.localtime().replace(microsecond=0, tzinfo=None)
+        step = set_step("1.1", final_change(**{keyword: value}))
+        assert from_json(step.data_set)[keyword].value == value
+        assert step.ended_at is not None
+        assert before <= step.ended_at <= timezone.localtime().replace(tzinfo=None)  # and no mixture of both clocks
+        assert flagged(Reason.MISSING_ATTRIBUTES) == [keyword]
+        assert step.report()["ended_at_is_assumed"] is True
+        assert item.changes.get(status="COMPLETED").performed == step.report()
+
+    def test_with_its_end_assumes_nothing(self, item: WorklistItem) -> None:
+        create_step("1.1", scheduled_step(item))
+        step = set_step("1.1", final_change())
+        assert (step.end_is_assumed, "ended_at_is_assumed" in step.report()) == (False, False)
 
     def test_without_series_or_end_is_refused_from_a_strict_modality(self, item: WorklistItem) -> None:
         create_step("1.1", scheduled_step(item))

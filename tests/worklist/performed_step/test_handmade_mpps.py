@@ -117,6 +117,19 @@ class TestRefusals:
             assert modality.create(UID, started("ACC1")).status == 0x0000
         assert status_of(item) == "IN PROGRESS"
 
+    @pytest.mark.parametrize("vr", ["--", "RE", "  "])
+    def test_a_report_of_which_a_part_could_get_lost_is_refused_with_0110(
+        self, unit: Unit, item: WorklistItem, vr: str
+    ) -> None:
+        strange = Element(0x001021B0, vr, "G000")
+        with reporting(unit.port, EXPLICIT) as modality:
+            refused = modality.create(UID, [*started("ACC1"), strange])
+            assert (refused.status, refused.text(ERROR_COMMENT)) == (0x0110, "(0010,21B0) has an unknown VR")
+            assert modality.create(UID, started("ACC1")).status == 0x0000
+            refused = modality.set(UID, [*ended(), strange])
+            assert (refused.status, refused.text(ERROR_COMMENT)) == (0x0110, "(0010,21B0) has an unknown VR")
+        assert stored_step().status == status_of(item) == "IN PROGRESS"
+
 
 def assert_is_final(answer: Answer) -> None:
     """Check for the status and the comment of PS3.4 table F.7.2-2."""

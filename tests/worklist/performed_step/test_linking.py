@@ -7,9 +7,17 @@ from django.db import transaction
 from pydicom.dataset import Dataset
 
 from core.models import AuditLog
+from dicom.models import Modality
 from tests.dicom.requests import dataset
 from tests.factories import WorklistItemFactory, item_of_an_action
-from tests.worklist.performed_step.reports import by_number, create_step, final_change, scheduled_step, set_step
+from tests.worklist.performed_step.reports import (
+    MODALITY,
+    by_number,
+    create_step,
+    final_change,
+    scheduled_step,
+    set_step,
+)
 from worklist.models import ItemChange, MppsException, PerformedProcedureStep, StepLink, WorklistItem
 from worklist.performed_step.linking import LINKING_ORDER, item_of, open_exception
 from worklist.performed_step.report import ScheduledStep
@@ -101,6 +109,31 @@ class TestSeveralItems:
         item = WorklistItemFactory.create(accession_number="A1")
         create_step("1.1", scheduled_step(item), by_number("A1"))
         assert StepLink.objects.count() == 1
+
+
+class TestATestMachine:
+    @pytest.fixture(autouse=True)
+    def machine(self) -> None:
+        Modality.objects.create(ae_title=MODALITY.ae_title, is_test_machine=True)
+
+    def test_takes_no_woman_off_the_list(self) -> None:
+        item = WorklistItemFactory.create(accession_number="A1")
+        create_step("1.1", scheduled_step(item))
+        set_step("1.1", final_change())
+        assert status_of(item) == "SCHEDULED"
+        assert exceptions() == [("test_machine", "A1", "")]
+        assert not StepLink.objects.exists()
+
+    def test_takes_none_off_the_list_that_arrives_after_its_report(self) -> None:
+        create_step("1.1", by_number("A1"))
+        item = item_of_an_action(accession_number="A1")
+        assert status_of(item) == "SCHEDULED"
+        assert ("test_machine", "A1", "") in exceptions()
+
+    def test_performs_a_test_item(self) -> None:
+        item = WorklistItemFactory.create(is_test=True)
+        create_step("1.1", scheduled_step(item))
+        assert status_of(item) == "IN PROGRESS"
 
 
 class TestExceptions:

@@ -258,6 +258,7 @@ class TestNSet:
                 change(association, begun, dataset(SpecificCharacterSet="ISO_IR 192")),
             ]
             assert [answer.Status for answer in answers] == [0x0120] * 3
+            assert {answer.ErrorComment for answer in answers} == {"Every attribute is missing"}
             assert association.send_c_echo().Status == 0x0000
         assert (status_of(item), stored_step().data_set) == ("IN PROGRESS", before)
 
@@ -446,7 +447,7 @@ class TestTheAssociationPolicy:
             assert create(association, UID, creation(item)).Status == 0x0000
             Modality.objects.filter(pk=modality.pk).update(is_allowed=False)
             for answer in (create(association, ANOTHER_UID, creation(item)), change(association, UID, final_change())):
-                assert (answer.Status, answer.ErrorComment) == (0x0124, "Refused: its modality is not allowed")
+                assert (answer.Status, answer.ErrorComment) == (0x0124, "Refused: the modality is not allowed")
         assert status_of(item) == "IN PROGRESS"
 
 

@@ -6,6 +6,8 @@ import pytest
 from pydicom.datadict import tag_for_keyword
 
 from dicom.models import Modality
+from tests.dicom.raw import ERROR_COMMENT, Element
+from tests.dicom.raw_mpps import reporting, started
 from tests.dicom.requests import Unit, dataset
 from tests.dicom.serving import port_of, serving
 from tests.worklist.performed_step.conftest import UID
@@ -49,6 +51,12 @@ class TestAStrictModality:
         answer = unit.create(UID, creation(item, PerformedProcedureStepStartDate="23.11.26"))
         assert answer.Status == INVALID
         assert str(answer.ErrorComment).startswith("PerformedProcedureStepStartDate has an invalid value")
+
+    def test_may_not_send_a_value_that_cannot_be_read(self, unit: Unit, item: WorklistItem) -> None:
+        with reporting(unit.port) as modality:
+            answer = modality.create(UID, [*started("A1"), Element(0x00400314, "DS", "xy")])
+        assert (answer.status, answer.text(ERROR_COMMENT)) == (INVALID, "HalfValueLayer has an invalid value")
+        assert not PerformedProcedureStep.objects.exists()
 
     @pytest.mark.parametrize(
         "lacking", ["PerformedProcedureStepEndDate", "PerformedProcedureStepEndTime", "PerformedSeriesSequence"]

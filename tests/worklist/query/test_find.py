@@ -10,20 +10,27 @@ from datetime import date, time
 from typing import Any
 
 import pytest
+from hypothesis import given
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.sop_class import ModalityWorklistInformationFind  # type: ignore[attr-defined]
 from pytest_django import Settings
 
 from core.contract import ItemStatus
+from dicom.data_set_reading import read_data_set
+from dicom.failures import UnreadableDataSet
 from dicom.models import Modality
+from dicom.unreadable import UNREADABLE
 from nonprod.modality_emulator import ModalityEmulator, RequestFailed, broad_query
+from tests.dicom.encoded_elements import QUERY, broken, element, item, sequence
+from tests.dicom.raw import ERROR_COMMENT, EXPLICIT, FIND_CONTEXT, associated, find_request
 from tests.dicom.requests import CALLED, Unit, dataset, find, request, step_of
 from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory, create
 from tests.worklist_fixtures import LogLines
 from worklist.models import Delivery, WorklistItem, WorklistQuery
 from worklist.query.find import ROWS_BETWEEN_PAUSES, WorklistContext
+from worklist.query.matching import BadKey, parse_matching_keys
 
 FF00, FF01 = 0xFF00, 0xFF01
 EVERYTHING = request(QueryRetrieveLevel="SCHEDULED")
@@ -170,6 +177,39 @@ class TestStatuses:
         alarm = log.wait_for("item left out: illegal value")
         assert (alarm.levelname, vars(alarm)["attribute"]) == ("ERROR", "StudyInstanceUID")
         assert vars(log.wait_for("worklist query answered"))["left_out"] == 1
+
+
+class TestAnIdentifierThatCannotBeReadWholly:
+    @pytest.mark.parametrize("vr", [b"--", b"RE", b"  "])
+    def test_never_finds_more_than_was_asked_for(self, unit: Unit, vr: bytes) -> None:
+        """An element of an unknown VR stands before the Scheduled Procedure Step Sequence, and would swallow it."""
+        create(station_ae_title="MAMMO2")
+        strange = bytes.fromhex("1000B021") + vr + bytes.fromhex("04004730 3030")
+        step = element(0x00400001, "AE", b"MAMMO1", EXPLICIT)
+        identifier = (
+            element(0x00100020, "LO", b"", EXPLICIT) + strange + sequence(0x00400100, item(step), syntax=EXPLICIT)
+        )
+        with associated(unit.port, EXPLICIT) as modality:
+            (answer,) = modality.ask(FIND_CONTEXT, find_request(), identifier)
+            assert (answer.status, answer.text(ERROR_COMMENT)) == (0xC310, "(0010,21B0) has an unknown VR")
+            (answer,) = modality.ask(FIND_CONTEXT, find_request(), identifier.replace(vr, b"LO"))
+            assert answer.status == 0x0000
+
+    @given(broken=broken(QUERY))
+    def test_finds_no_more_than_it_would_have_found_unbroken(self, broken: tuple[bytes, str]) -> None:
+        items = WorklistItemFactory.build_batch(3, patient_name="SMITH^JANE", scheduled_date=date(2026, 3, 10))
+        for index, changes in enumerate(
+            ({"patient_id": "9990000001"}, {"station_ae_title": "MAMMO2"}, {"modality": "CT"})
+        ):
+            for name, value in changes.items():
+                setattr(items[index], name, value)
+        try:
+            identifier = read_data_set(*broken)
+            identifier.decode()
+            keys = parse_matching_keys(identifier)
+        except (UnreadableDataSet, BadKey, *UNREADABLE):
+            return
+        assert [item for item in items if keys.matches(item)] in ([], items[:1])
 
 
 class TestCharacterSetsOfKeys:

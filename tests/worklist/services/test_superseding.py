@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from pydicom.dataset import Dataset
 
 from core.concerns import open_concerns
 from core.contract import GatewayAction
-from core.database import borrowed_connection
+from core.database import borrowed_connection, in_transaction
 from core.models import AuditLog
 from nonprod.manage_emulator import NAME
 from tests.dicom.requests import Unit, dataset, request
@@ -271,6 +272,33 @@ class TestReportsOfTheModality:
             end_step(uid)
         assert statuses() == {"ACC1": "COMPLETED", "ACC2": "SCHEDULED"}
         assert alarms() == [("ACC2", "sent_again")]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_that_start_at_the_instant_she_is_sent_again_leave_one_item_to_be_imaged_or_none(self) -> None:
+        for number in range(4):
+            old, new = f"OLD{number}", f"NEW{number}"
+            sent(old, f"appointment-{number}")
+            fetched = scheduled_step(item(old))
+            barrier = threading.Barrier(2)
+
+            def begin(uid: str = f"1.2.3.{number}", step: Dataset = fetched, start: Any = barrier) -> None:
+                with borrowed_connection():
+                    start.wait(10)
+                    in_transaction(lambda: create_step(uid, step, **PERSON))
+
+            def send_again(again: str = new, appointment: str = f"appointment-{number}", start: Any = barrier) -> None:
+                with borrowed_connection():
+                    start.wait(10)
+                    in_transaction(lambda: sent(again, appointment))
+
+            with ThreadPoolExecutor(2) as pool:
+                for done in (pool.submit(begin), pool.submit(send_again)):
+                    done.result()
+            found = {each: status for each, status in statuses().items() if each in {old, new}}
+            superseded = {old: "DISCONTINUED", new: "IN PROGRESS"}
+            both = {old: "IN PROGRESS", new: "SCHEDULED"}
+            assert found in (superseded, both)
+            assert ((new, "sent_again") in alarms()) == (found == both)
 
 
 class TestPuttingBack:

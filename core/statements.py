@@ -1,0 +1,108 @@
+"""Execute the statements of each action with SQL that is built once.
+
+Django builds the SQL of a query anew each time it is made, which takes several times as long as the database needs to
+execute it. What stands here is for the few statements that every action executes; anything else uses Django's queries.
+"""
+
+from collections.abc import Callable
+from functools import cache, cached_property
+from typing import Any, TypeVar
+
+from django.db import connection
+from django.db.models import Field, Model, QuerySet
+
+Row = TypeVar("Row", bound=Model)
+
+#: Stands for the text while a question's SQL is built.
+PARAMETER = "\x00parameter"
+
+
+def insert(obj: Model) -> None:
+    """Insert a row, as `save(force_insert=True)` would, but without signals."""
+    _insert(obj, "")
+
+
+def insert_unless_known(obj: Model) -> bool:
+    """Insert a row unless one has the same unique value; return True if it was inserted.
+
+    Of two transactions at the same instant one inserts, and the other waits for its commit and gets False.
+    """
+    return _insert(obj, " ON CONFLICT DO NOTHING") == 1
+
+
+def update(obj: Model, *names: str) -> None:
+    """Write these fields of a row, as `save(update_fields=…)` would, but without signals."""
+    fields = [_field(type(obj), name) for name in names]
+    statement = _update_statement(type(obj), names)
+    _execute(statement, [*_values(obj, fields, adding=False), *_values(obj, [_key(type(obj))], adding=False)])
+
+
+class Question:
+    """How many rows a query finds, up to `limit`: asked many times, each time with another text.
+
+    `rows` returns the query for a text, which must reach the SQL as it is. Mostly the answer is that there is nothing
+    to do; if there is something, Django's own queries do it.
+    """
+
+    def __init__(self, rows: Callable[[str], "QuerySet[Any]"], limit: int = 1) -> None:
+        self._rows, self._limit = rows, limit
+
+    def found(self, text: str) -> int:
+        """Return the number of rows found, at most `limit`."""
+        statement, parameters = self._built
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [text if each == PARAMETER else each for each in parameters])
+            return len(cursor.fetchall())
+
+    @cached_property
+    def _built(self) -> tuple[str, tuple[Any, ...]]:
+        return self._rows(PARAMETER).order_by().values("pk")[: self._limit].query.sql_with_params()
+
+
+def _insert(obj: Model, otherwise: str) -> int:
+    fields = _columns(type(obj))
+    inserted = _execute(_insert_statement(type(obj)) + otherwise, _values(obj, fields, adding=True))
+    obj._state.adding, obj._state.db = False, connection.alias
+    return inserted
+
+
+def _execute(statement: str, values: list[Any]) -> int:
+    """Return the number of rows that were written."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return int(cursor.rowcount)
+
+
+def _values(obj: Model, fields: "list[Field[Any, Any]]", *, adding: bool) -> list[Any]:
+    return [field.get_db_prep_save(field.pre_save(obj, adding), connection) for field in fields]
+
+
+@cache
+def _insert_statement(model: type[Model]) -> str:
+    quote = connection.ops.quote_name
+    columns = [quote(str(field.column)) for field in _columns(model)]
+    places = ", ".join("%s" for _ in columns)
+    return f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
+
+
+@cache
+def _update_statement(model: type[Model], names: tuple[str, ...]) -> str:
+    quote = connection.ops.quote_name
+    changes = ", ".join(f"{quote(str(_field(model, name).column))} = %s" for name in names)
+    key = quote(str(_key(model).column))
+    return f"UPDATE {quote(model._meta.db_table)} SET {changes} WHERE {key} = %s"  # noqa: S608
+
+
+@cache
+def _columns(model: type[Model]) -> "list[Field[Any, Any]]":
+    """Return the fields that a new row is given; the database itself gives a serial number."""
+    return [field for field in model._meta.local_concrete_fields if field is not model._meta.auto_field]
+
+
+def _field(model: type[Model], name: str) -> "Field[Any, Any]":
+    return next(field for field in model._meta.concrete_fields if field.name == name)
+
+
+def _key(model: type[Model]) -> "Field[Any, Any]":
+    key: Field[Any, Any] = model._meta.pk
+    return key

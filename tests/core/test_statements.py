@@ -1,0 +1,63 @@
+"""The statements whose SQL is built once write and find what Django's own queries do."""
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from core.statements import Question, insert, insert_unless_known, update
+from tests.factories import WorklistItemFactory
+from worklist.models import WorklistItem
+
+pytestmark = pytest.mark.django_db
+
+BY_ACCESSION_NUMBER = Question(lambda number: WorklistItem.objects.filter(accession_number=number, is_test=False))
+OF_PATIENT = Question(lambda patient: WorklistItem.objects.filter(patient_id=patient), limit=2)
+
+
+class TestInsert:
+    def test_the_row_is_the_one_that_django_would_save(self) -> None:
+        ours, django = WorklistItemFactory.build(), WorklistItemFactory.build()
+        insert(ours)
+        django.save(force_insert=True)
+        for item in (ours, django):
+            stored = WorklistItem.objects.get(pk=item.pk)
+            values = [(field.name, field.value_from_object(item)) for field in item._meta.concrete_fields]
+            assert values == [(field.name, field.value_from_object(stored)) for field in item._meta.concrete_fields]
+            assert not item._state.adding
+
+    def test_a_known_row_is_left_alone(self) -> None:
+        known = WorklistItemFactory.create(patient_name="FIRST^ONE")
+        same = WorklistItemFactory.build(accession_number=known.accession_number, patient_name="SECOND^ONE")
+        assert not insert_unless_known(same)
+        assert WorklistItem.objects.get().patient_name == "FIRST^ONE"
+
+    def test_a_row_that_breaks_a_check_is_refused_and_not_taken_for_a_known_one(self) -> None:
+        with pytest.raises(IntegrityError), transaction.atomic():
+            insert_unless_known(WorklistItemFactory.build(status="LOST"))
+
+
+class TestUpdate:
+    def test_only_the_named_fields_of_only_this_row_are_written(self) -> None:
+        item, other = WorklistItemFactory.create(), WorklistItemFactory.create()
+        item.location, item.station_name = "VAN 3", "not written"
+        update(item, "location", "updated_at")
+        stored = WorklistItem.objects.get(pk=item.pk)
+        assert (stored.location, stored.station_name) == ("VAN 3", other.station_name)
+        assert stored.updated_at > other.updated_at
+        assert WorklistItem.objects.get(pk=other.pk).location == other.location
+
+
+class TestQuestion:
+    def test_it_counts_up_to_its_limit(self) -> None:
+        assert OF_PATIENT.found("9990000018") == 0
+        for expected in (1, 2, 2):
+            WorklistItemFactory.create(patient_id="9990000018")
+            assert OF_PATIENT.found("9990000018") == expected
+
+    def test_each_text_is_a_parameter_of_its_own(self) -> None:
+        item = WorklistItemFactory.create()
+        assert BY_ACCESSION_NUMBER.found(item.accession_number)
+        assert not BY_ACCESSION_NUMBER.found("' OR 1=1 --")
+        with CaptureQueriesContext(connection) as asked:
+            BY_ACCESSION_NUMBER.found("ANOTHER")
+        assert len(asked) == 1
