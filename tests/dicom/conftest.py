@@ -1,32 +1,20 @@
-"""A modality with odd habits: whatever it sends, the server is never silent and keeps nothing of it."""
+"""Fixtures of the DICOM tests: a modality with odd habits.
+
+Whatever it sends, the server is never silent, and keeps nothing of it.
+"""
 
 import logging
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
 
 from dicom.association_policy import AssociationPolicy, ServerConfig
 from dicom.server import DicomServer, stop_server
-from tests.dicom.raw import (
-    ABORT,
-    ECHO_CONTEXT,
-    FIND_CONTEXT,
-    IMPLICIT,
-    REJECT,
-    STATUS,
-    Answer,
-    DataSet,
-    RawAssociation,
-    association_request,
-    echo_request,
-    encoded,
-    find_request,
-    results,
-    usual_offers,
-)
+from tests.dicom.odd_modality import PROMPTLY, OddModality, assert_is_served
+from tests.dicom.raw import ABORT, REJECT
 from tests.dicom.raw_mpps import NHS_NUMBER
 from tests.dicom.requests import CALLED
 from tests.dicom.serving import all_ended, port_of
@@ -34,55 +22,11 @@ from worklist.query.delivery_log import DeliveryLog
 from worklist.query.find import WorklistContext
 from worklist.scp import start_worklist_server
 
-#: A modality waits 30 seconds or less; an answer, a refusal or an abort comes well before. Seconds.
-PROMPTLY = 8.0
+PHASES: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
+#: What the log says of an association that the server has refused or ended.
+ENDS = {"association rejected", "association aborted"}
 #: Parts of a patient's data that tests send or store.
 PATIENT = ("O'BRIEN", "SMITH", NHS_NUMBER, "19700321")
-
-
-@dataclass
-class OddModality:
-    """Opens connections on which the test writes every byte."""
-
-    port: int
-    connections: list[RawAssociation] = field(default_factory=list)
-
-    def sends(self, *pdus: bytes, transfer_syntax: str = IMPLICIT) -> RawAssociation:
-        """Connect and send these PDUs."""
-        line = RawAssociation.opened(self.port, *pdus, transfer_syntax=transfer_syntax, patience=PROMPTLY)
-        self.connections.append(line)
-        return line
-
-    def associated(self, transfer_syntax: str = IMPLICIT) -> RawAssociation:
-        """Open an association with the usual presentation contexts."""
-        line = self.sends(association_request(usual_offers(transfer_syntax)), transfer_syntax=transfer_syntax)
-        assert set(results(line.accepted()).values()) == {0}
-        return line
-
-
-def refusal(line: RawAssociation) -> tuple[int, int, int, int]:
-    """Return the next PDU, an A-ASSOCIATE-RJ or an A-ABORT, as its type, result (0 for none), source and reason."""
-    received = line.receive()
-    assert received.kind in (REJECT, ABORT), received
-    assert len(received.content) == 4
-    return received.kind, *received.content[1:]
-
-
-def assert_is_served(line: RawAssociation, context_id: int = ECHO_CONTEXT) -> None:
-    """Check that a C-ECHO is answered, and that the association ends in order."""
-    assert [answer.status for answer in line.ask(context_id, echo_request(77))] == [0x0000]
-    line.release()
-    assert line.rest() == []
-
-
-def found(line: RawAssociation, keys: DataSet, message_id: int = 1) -> list[Answer]:
-    """Send a C-FIND, and return all responses."""
-    return line.ask(FIND_CONTEXT, find_request(message_id), encoded(keys, line.transfer_syntax))
-
-
-def statuses(answers: list[Answer]) -> list[int]:
-    """The statuses of responses, some of which may lack one."""
-    return [answer.status for answer in answers if STATUS in answer.elements]
 
 
 @pytest.fixture
@@ -117,9 +61,12 @@ def modality(
     finally:
         stop_server(running)
     assert died == []
-    records = caplog.get_records("call") + caplog.get_records("teardown")
+    records = [record for phase in PHASES for record in caplog.get_records(phase)]
     named = [record for record in records if vars(record).get("address") == "127.0.0.1"]
     assert len(named) > len(made.connections)
+    refused = [line for line in made.connections if {ABORT, REJECT} & set(line.kinds)]
+    ends = [record for record in named if record.levelno >= logging.WARNING and record.getMessage() in ENDS]
+    assert len(refused) <= len(ends) <= len(made.connections)
     assert [record for record in records if record.exc_info] == []
     written = "\n".join(f"{record.getMessage()} {vars(record)}" for record in records)
     assert [value for value in PATIENT if value in written] == []

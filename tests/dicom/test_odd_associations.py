@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from tests.dicom.conftest import OddModality, assert_is_served, found, refusal, statuses
+from tests.dicom.odd_modality import OddModality, assert_is_served, found, refusal, statuses
 from tests.dicom.raw import (
     ABORT,
     ABSTRACT,

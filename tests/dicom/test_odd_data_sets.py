@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from tests.dicom.conftest import OddModality, assert_is_served
+from tests.dicom.odd_modality import OddModality, assert_is_served
 from tests.dicom.raw import (
     ERROR_COMMENT,
     EXPLICIT,

@@ -10,7 +10,7 @@ import pytest
 from pytest_django import Settings
 
 from dicom.server import STOP_SECONDS, stop_server
-from tests.dicom.conftest import OddModality, assert_is_served, found, refusal, statuses
+from tests.dicom.odd_modality import OddModality, assert_is_served, found, refusal, statuses
 from tests.dicom.raw import (
     ABORT,
     ACCEPT,
@@ -82,6 +82,7 @@ def end_of(line: RawAssociation) -> list[Answer] | tuple[int, int, int, int]:
         return error.last.kind, *error.last.content[1:]
 
 
+@pytest.mark.once
 class TestCommandSets:
     """PS3.7 annex E.1 and table 9.3-1."""
 
@@ -167,6 +168,7 @@ class TestCommandSets:
         assert_is_served(line)
 
 
+@pytest.mark.once
 class TestFragments:
     """PS3.8 annex E: the fragments of one message follow one another, on one context."""
 
@@ -452,6 +454,7 @@ class TestADataSetThatDoesNotCome:
         assert not PerformedProcedureStep.objects.exists()
 
 
+@pytest.mark.once
 class TestSlowRequestors:
     """Bytes a second: each arrives in time, but not all of them."""
 

@@ -17,7 +17,7 @@ from tests.dicom.serving import port_of, rejection, serving
 from tests.factories import WorklistItemFactory
 from tests.worklist_fixtures import LogLines
 
-pytestmark = [pytest.mark.usefixtures("findscu"), pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.usefixtures("findscu"), pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 def run(program: str, *arguments: str) -> tuple[int, str]:
