@@ -72,12 +72,12 @@ screenshots: $(VENV)/.installed-dev ## Take the pictures in docs/pictures, with 
 check-image: ## Build the container images without Docker (buildah, as root) and run their commands
 	tools/check_image
 
-benchmark: $(VENV)/.installed-dev ## Measure actions per second, and C-FIND and the admin's pages by size of the tables
-	$(BIN)/python -m benchmarks
-	$(BIN)/python -m benchmarks.admin_pages
+benchmark: $(VENV)/.installed-dev ## Measure the gateway beside other servers, and write docs/performance.md; PARTS=dicom measures that part
+	@tools/install_test_tools
+	$(BIN)/python -m benchmarks $(PARTS)
 
 clean: ## Remove the virtual environment, caches and the local database
-	rm -rf $(VENV) build tests/contract/hyco/node_modules tests/browser/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache *.sqlite3*
+	rm -rf $(VENV) build tests/contract/hyco/node_modules tests/browser/node_modules tests/dicom/dcmjs/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache *.sqlite3*
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:

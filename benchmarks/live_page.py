@@ -5,6 +5,7 @@ The viewers share a process with the server and the machine with the writer, so 
 
 import asyncio
 import json
+import socket
 import statistics
 import threading
 import time
@@ -12,31 +13,49 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import uvicorn
+from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.backends.signals import connection_created
+from django.test import Client
 from django.utils import timezone
+from websockets.asyncio.client import connect
 
-ITEMS, CHANGES_PER_SECOND, SECONDS = 60, 20, 20
+from benchmarks.measuring import Row, Scale, Table
+from core.models import Heartbeat
+from tests.factories import WorklistItemFactory
+from worklist.models import WorklistItem
+
+ITEMS, CHANGES_PER_SECOND = 60, 20
 FEW, MANY = 1, 100
+#: How long the last change may take to all viewers.
+LAST_SECONDS = 30.0
 
 
-def measure_live_page() -> None:
+def measure_live_page(scale: Scale) -> Table:
+    """Measure with FEW and with MANY viewers."""
     fill_day()
+    seconds, many = (0.2, 2) if scale.is_short else (10, MANY)
+    rows = {
+        "changes seen": Row("changes seen", "%"),
+        "median": Row("change to seen, median", "ms"),
+        "95 of 100": Row("change to seen, 95 of 100", "ms"),
+        "longest": Row("change to seen, longest", "ms"),
+        "queries": Row("the server's queries a second", ""),
+    }
+    columns = (f"{FEW} viewer", f"{many} viewers")
     connection_created.connect(_count_queries)
-    results = [asyncio.run(measure_with(viewers)) for viewers in (FEW, MANY)]
+    for column, viewers in zip(columns, (FEW, many), strict=True):
+        for name, figure in asyncio.run(measure_with(viewers, seconds)).items():
+            rows[name].add(column, figure)
     connection_created.disconnect(_count_queries)
-    print(f"\n{'live page, ' + str(CHANGES_PER_SECOND) + ' changes per second':36} {FEW:>10} {MANY:>10} viewers")  # noqa: T201
-    for name in results[0]:
-        few, many = (result[name] for result in results)
-        print(f"{name:36} {few:10.1f} {many:10.1f}")  # noqa: T201
+    title = f"The live page, {CHANGES_PER_SECOND} changes a second"
+    return Table(title, columns, list(rows.values()), subject=columns[1])
 
 
 def fill_day() -> None:
     """Create ITEMS items for today, and a user who may see them."""
-    from django.contrib.auth.models import User  # noqa: PLC0415
-
-    from tests.factories import WorklistItemFactory  # noqa: PLC0415
-    from worklist.models import WorklistItem  # noqa: PLC0415
 
     WorklistItem.objects.filter(scheduled_date=timezone.localdate()).delete()
     for number in range(ITEMS):
@@ -52,8 +71,8 @@ def fill_day() -> None:
     User.objects.get_or_create(username="viewer", defaults={"is_superuser": True})
 
 
-async def measure_with(viewers: int) -> dict[str, float]:
-    """Return latencies in milliseconds and queries per second, measured over SECONDS with this many viewers."""
+async def measure_with(viewers: int, seconds: float) -> dict[str, float]:
+    """Return latencies in milliseconds and queries a second, with this many viewers."""
     session = await asyncio.to_thread(_session)
     async with _served() as port:
         arrivals: list[dict[str, float]] = [{} for _ in range(viewers)]
@@ -61,9 +80,11 @@ async def measure_with(viewers: int) -> dict[str, float]:
         while not all(arrivals):  # noqa: ASYNC110 - before anything is measured
             await asyncio.sleep(0.1)
         before = _asked.count
-        written = await asyncio.to_thread(_change, 1000 * viewers)
-        queries = (_asked.count - before) / SECONDS
-        await asyncio.sleep(2)
+        written = await asyncio.to_thread(_change, 1000 * viewers, seconds)
+        queries = (_asked.count - before) / seconds
+        last, deadline = max(written), time.monotonic() + LAST_SECONDS
+        while not all(max(seen) >= last for seen in arrivals) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
         for task in watching:
             task.cancel()
     latencies = sorted(
@@ -73,18 +94,15 @@ async def measure_with(viewers: int) -> dict[str, float]:
         if any(mark >= name for mark in seen)
     )
     return {
-        "changes seen, in %": 100 * len(latencies) / (viewers * len(written)),
-        "latency in ms, median": statistics.median(latencies),
-        "latency in ms, 95 of 100": latencies[int(0.95 * len(latencies))],
-        "latency in ms, longest": latencies[-1],
-        "the server's queries per second": queries,
+        "changes seen": 100 * len(latencies) / (viewers * len(written)),
+        "median": statistics.median(latencies),
+        "95 of 100": latencies[int(0.95 * len(latencies))],
+        "longest": latencies[-1],
+        "queries": queries,
     }
 
 
 def _session() -> str:
-    from django.conf import settings  # noqa: PLC0415
-    from django.contrib.auth.models import User  # noqa: PLC0415
-    from django.test import Client  # noqa: PLC0415
 
     client = Client()
     client.force_login(User.objects.get(username="viewer"))
@@ -93,9 +111,6 @@ def _session() -> str:
 
 @asynccontextmanager
 async def _served() -> AsyncIterator[int]:
-    import socket  # noqa: PLC0415
-
-    import uvicorn  # noqa: PLC0415
 
     listening = socket.create_server(("127.0.0.1", 0), backlog=256)
     server = uvicorn.Server(uvicorn.Config("gateway_project.asgi:application", log_config=None, access_log=False))
@@ -110,15 +125,14 @@ async def _served() -> AsyncIterator[int]:
 
 async def _watch(port: int, session: str, seen: dict[str, float]) -> None:
     """Record when the page first showed each mark; the writer's marks increase."""
-    from websockets.asyncio.client import connect  # noqa: PLC0415
 
     headers = {"Cookie": f"sessionid={session}"}
     async with connect(
         f"ws://127.0.0.1:{port}/live/",
         additional_headers=headers,
         origin=f"http://127.0.0.1:{port}",  # type: ignore[arg-type]
-    ) as socket:
-        async for text in socket:
+    ) as viewer:
+        async for text in viewer:
             mark = _mark(json.loads(text)["fragments"].get("relay", ""))
             seen.setdefault(mark, time.perf_counter())
 
@@ -127,16 +141,14 @@ def _mark(relay: str) -> str:
     return relay.partition("mark-")[2][:6]
 
 
-def _change(first: int) -> dict[str, float]:
-    """CHANGES_PER_SECOND for SECONDS: a woman goes on, and a mark that viewers see. Mark → when it was written."""
-    from core.models import Heartbeat  # noqa: PLC0415
-    from worklist.models import WorklistItem  # noqa: PLC0415
+def _change(first: int, seconds: float) -> dict[str, float]:
+    """Move a woman on and write a mark that viewers see, CHANGES_PER_SECOND; return when each mark was written."""
 
     written = {}
     now = timezone.now()
     states = ("IN PROGRESS", "COMPLETED", "SCHEDULED")
     begun = time.perf_counter()
-    for number in range(CHANGES_PER_SECOND * SECONDS):
+    for number in range(int(CHANGES_PER_SECOND * seconds)):
         time.sleep(max(0.0, begun + number / CHANGES_PER_SECOND - time.perf_counter()))
         WorklistItem.objects.filter(accession_number=f"L{number % ITEMS:06}").update(status=states[number // ITEMS % 3])
         Heartbeat.objects.update_or_create(

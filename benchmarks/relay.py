@@ -1,144 +1,150 @@
-"""Measure the relay listener beside a bare WebSocket echo, with real processes: `python -m benchmarks.relay`.
+"""Measure the relay listener beside a bare WebSocket echo, both as real processes, with the same sender for both.
 
-Each round sends to both, one after the other, so that both meet the same moments of a busy machine; what counts is the
-ratio. The sender is the same for both. Linux only, as memory and CPU are read in /proc.
+Linux only, as memory and CPU are read in /proc.
 """
 
 import asyncio
 import json
-import os
 import secrets
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from benchmarks.measuring import OURS, Row, Scale, Table, progress
+from benchmarks.processes import STARTING_SECONDS, cpu_seconds, free_port, memory_mib, python, running, wait_for_port
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.tokens import SharedAccessKey
 from relay.hybrid_connection.websocket import token_header
 
-ROUNDS, ONE_BY_ONE, AT_ONCE, SENDERS = 5, 30, 320, 64
 KEY_NAME, KEY, PATH = "benchmark", "a key that is no secret", "benchmark"
 ECHO = json.dumps({"action_type": "echo"})
-READY_SECONDS = 30.0
+BARE = "bare echo"
 
 
-class Row(NamedTuple):
-    """One result. `peer` is the bare echo's value, where it has one."""
+@dataclass(frozen=True)
+class Load:
+    """How much is sent in a round: so many actions one by one, then so many from `senders` at once."""
 
-    name: str
-    value: float
-    unit: str
-    peer: float | None = None
-
-    @property
-    def ratio(self) -> float | None:
-        return self.value / self.peer if self.peer else None
+    one_by_one: int
+    at_once: int
+    senders: int
 
 
 @dataclass(frozen=True)
 class Target:
     """Where a sender connects, and the process that answers it."""
 
-    process: "subprocess.Popen[bytes]"
+    name: str
+    pid: int
     url: str
     headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Samples:
-    """What the rounds gave for one target: seconds to each reply, senders served a second, and CPU seconds for each."""
+    """What a round gave for one target: seconds to each reply, senders served a second, and CPU seconds for each."""
 
     alone: list[float] = field(default_factory=list)
     crowded: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
-    cpu_alone: list[float] = field(default_factory=list)
-    cpu_crowded: list[float] = field(default_factory=list)
-    cpu_echo: list[float] = field(default_factory=list)
-    refused: int = 0
+    rate: float = 0.0
+    cpu_alone: float = 0.0
+    cpu_crowded: float = 0.0
+    cpu_echo: float = 0.0
 
 
-def measure_relay(rounds: int = ROUNDS, one_by_one: int = ONE_BY_ONE, at_once: int = AT_ONCE) -> list[Row]:
-    """Measure on a temporary SQLite file, or on the empty database of DATABASE_URL."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        environment = _environment(Path(folder))
-        _run(environment, "migrate", "--verbosity", "0")
-        log = stack.enter_context((Path(folder) / "listener.log").open("w+", encoding="utf-8"))
-        bare = stack.enter_context(_bare_echo())
-        emulator = stack.enter_context(_started(environment, "run_relay_emulator"))
-        relay_port = int(environment["RELAY_EMULATOR_PORT"])
-        _wait_for_port(relay_port)
-        begun = time.perf_counter()
-        listener = stack.enter_context(_started(environment, "run_relay_listener", log=log))
-        gateway = Target(listener, *_sender_request(relay_port))
-        first_echo = _wait_for_echo(gateway) - begun
-        rows = [
-            Row("listener: start to first echo", first_echo, "s"),
-            Row("listener: PSS at start", _pss(listener), "MiB"),
-        ]
-        ours, peer = Samples(), Samples()
-        for _ in range(rounds):
-            for target, samples in ((bare, peer), (gateway, ours)):
-                asyncio.run(_sample(target, samples, one_by_one, at_once))
-        rows.append(Row(f"listener: PSS after {SENDERS} senders at once", _pss(listener), "MiB"))
-        rows.append(Row("relay emulator: PSS", _pss(emulator), "MiB"))
-        rows.append(Row("actions refused", ours.refused, "of all"))
-        return rows + _compared(ours, peer) + _arrived_to_visible(log)
-
-
-def _compared(ours: Samples, peer: Samples) -> list[Row]:
-    def row(name: str, unit: str, attribute: str, statistic: Any = statistics.median, factor: float = 1000) -> Row:
-        value, other = (factor * statistic(getattr(samples, attribute)) for samples in (ours, peer))
-        return Row(name, value, unit, other)
-
+def measure(scale: Scale) -> list[Table]:
+    """Return the tables of this part."""
+    load = Load(3, 8, 4) if scale.is_short else Load(30, 320, 64)
+    compared = Compared(load)
+    started = Row("start to first echo", "s", aim="≤ 1.0")
+    memory_at_start = Row("memory (PSS) then", "MiB", aim="≤ 80")
+    memory = Row(f"memory (PSS) after {load.senders} senders at once", "MiB", aim="≤ 130")
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        bare = bare_echo(folder, stack)
+        environment = settings(free_port())
+        emulator_log, log = folder / "emulator.log", folder / "listener.log"
+        stack.enter_context(running(python("manage.py", "run_relay_emulator"), emulator_log, environment))
+        wait_for_port(int(environment["RELAY_EMULATOR_PORT"]), emulator_log)
+        began = time.perf_counter()
+        listener = stack.enter_context(running(python("manage.py", "run_relay_listener"), log, environment))
+        gateway = Target(OURS, listener, *sender_request(int(environment["RELAY_EMULATOR_PORT"])))
+        started.add(OURS, wait_for_echo(gateway) - began)
+        memory_at_start.add(OURS, memory_mib(listener))
+        for number in range(scale.rounds):
+            progress(f"relay, round {number + 1} of {scale.rounds}")
+            for target in (bare, gateway):
+                compared.add(target.name, asyncio.run(sample(target, load)))
+        memory.add(OURS, memory_mib(listener))
+        visible = list(arrived_to_visible(log, load))
     return [
-        row("one sender: action to reply, median", "ms", "alone"),
-        row("one sender: action to reply, p99", "ms", "alone", p99),
-        row(f"{SENDERS} senders: a second", "actions", "rates", factor=1),
-        row(f"{SENDERS} senders: action to reply, median", "ms", "crowded"),
-        row(f"{SENDERS} senders: action to reply, p99", "ms", "crowded", p99),
-        row("CPU of an echo, one sender", "ms", "cpu_echo"),
-        row("CPU of an action, one sender", "ms", "cpu_alone"),
-        row(f"CPU of an action, {SENDERS} senders", "ms", "cpu_crowded"),
+        Table("From action to reply", (OURS, BARE), compared.rows, ("÷ bare echo",)),
+        Table("The listener's process", (OURS,), [started, memory_at_start, memory, *visible]),
     ]
 
 
-def _arrived_to_visible(log: IO[str]) -> list[Row]:
-    """Read how long after its arrival each action was committed: from then on every C-FIND finds it."""
-    log.seek(0)
-    lines = (json.loads(line) for line in log if '"action answered"' in line)
-    took = [line["ms"] for line in lines if line["outcome"] == "created"][:ONE_BY_ONE]
-    return [
-        Row("one sender: arrived to visible, median", statistics.median(took), "ms"),
-        Row("one sender: arrived to visible, p99", p99(took), "ms"),
-    ]
+class Compared:
+    """The rows in which we are compared with the bare echo."""
+
+    def __init__(self, load: Load) -> None:
+        def row(name: str, unit: str = "ms", aim: str = "", *, more_is_better: bool = False) -> Row:
+            return Row(name, unit, peers=((BARE,),), aim=aim, more_is_better=more_is_better)
+
+        crowd = f"{load.senders} senders"
+        self.alone = row("one sender: action to reply, median", aim="≤ 2.5 ×")
+        self.alone_p99 = row("one sender: action to reply, p99")
+        self.rate = row(f"{crowd} at once", "actions/s", "≥ 0.4 ×", more_is_better=True)
+        self.crowded = row(f"{crowd}: action to reply, median")
+        self.crowded_p99 = row(f"{crowd}: action to reply, p99")
+        self.cpu_echo = row("CPU of an echo, one sender")
+        self.cpu_alone = row("CPU of an action, one sender", aim="≤ 7 ms")
+        self.cpu_crowded = row(f"CPU of an action, {crowd}")
+        self.rows = [*vars(self).values()]
+
+    def add(self, column: str, samples: Samples) -> None:
+        """Add a round of a target."""
+        self.alone.add(column, 1000 * statistics.median(samples.alone))
+        self.alone_p99.add(column, 1000 * p99(samples.alone))
+        self.rate.add(column, samples.rate)
+        self.crowded.add(column, 1000 * statistics.median(samples.crowded))
+        self.crowded_p99.add(column, 1000 * p99(samples.crowded))
+        self.cpu_echo.add(column, 1000 * samples.cpu_echo)
+        self.cpu_alone.add(column, 1000 * samples.cpu_alone)
+        self.cpu_crowded.add(column, 1000 * samples.cpu_crowded)
+
+
+def arrived_to_visible(log: Path, load: Load) -> Iterator[Row]:
+    """Read how long after its arrival each action of one sender was committed: from then on every C-FIND finds it."""
+    lines = (json.loads(line) for line in log.read_text().splitlines() if '"action answered"' in line)
+    took = [line["ms"] for line in lines if line["outcome"] == "created"][: load.one_by_one]
+    for name, figure, aim in (("median", statistics.median(took), "< 20"), ("p99", p99(took), "< 60")):
+        row = Row(f"one sender: arrived to visible, {name}", "ms", aim=aim)
+        row.add(OURS, figure)
+        yield row
 
 
 def p99(values: list[float]) -> float:
+    """Return the value that 99 of 100 do not exceed."""
     return sorted(values)[int(0.99 * len(values))]
 
 
 # Processes ------------------------------------------------------------------------------------------------------------
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    mine = dict(os.environ)  # noqa: TID251 - passed on
+def settings(emulator_port: int) -> dict[str, str]:
+    """Return the settings of the emulator and the listener; they share the database of this part."""
     return {
-        "DATABASE_URL": f"sqlite:///{folder / 'benchmark.sqlite3'}",
-        **mine,
-        "DJANGO_SETTINGS_MODULE": "gateway_project.settings.local",
         "LOG_FORMAT": "json",
-        "RELAY_EMULATOR_PORT": str(_free_port()),
+        "LOG_LEVEL": "INFO",
+        "RELAY_EMULATOR_PORT": str(emulator_port),
         "RELAY_ECHO_SECONDS": "0",
         "AZURE_RELAY_HYBRID_CONNECTION": PATH,
         "AZURE_RELAY_KEY_NAME": KEY_NAME,
@@ -146,51 +152,17 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _run(environment: dict[str, str], *command: str) -> None:
-    subprocess.run([sys.executable, "manage.py", *command], env=environment, check=True)  # noqa: S603
+def bare_echo(folder: Path, stack: ExitStack) -> Target:
+    """Start `bare_echo`, until the stack ends."""
+    port, log = free_port(), folder / "bare.log"
+    pid = stack.enter_context(running(python("-m", "benchmarks.bare_echo", str(port)), log))
+    wait_for_port(port, log)
+    return Target(BARE, pid, f"ws://127.0.0.1:{port}")
 
 
-@contextmanager
-def _started(
-    environment: dict[str, str], *command: str, log: IO[str] | None = None
-) -> Iterator["subprocess.Popen[bytes]"]:
-    arguments = command if command[0] == "-m" else ("manage.py", *command)
-    process = subprocess.Popen([sys.executable, *arguments], env=environment, stderr=log or subprocess.DEVNULL)  # noqa: S603
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextmanager
-def _bare_echo() -> Iterator[Target]:
-    port = _free_port()
-    with _started(dict(os.environ), "-m", "benchmarks.bare_echo", str(port)) as process:  # noqa: TID251 - passed on
-        _wait_for_port(port)
-        yield Target(process, f"ws://127.0.0.1:{port}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def _wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise TimeoutError(f"nothing listens on port {port}")
-
-
-def _wait_for_echo(gateway: Target) -> float:
+def wait_for_echo(gateway: Target) -> float:
     """Return when the first echo came back."""
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + STARTING_SECONDS
     while time.monotonic() < deadline:
         try:
             asyncio.run(exchange(gateway, ECHO))
@@ -201,61 +173,52 @@ def _wait_for_echo(gateway: Target) -> float:
     raise TimeoutError("the listener answers no echo")
 
 
-def _pss(process: "subprocess.Popen[bytes]") -> float:
-    """Return the proportional set size in MiB."""
-    lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-
-
-def _cpu(process: "subprocess.Popen[bytes]") -> float:
-    """Return the seconds of CPU that the process has used, of all its threads."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 # Senders --------------------------------------------------------------------------------------------------------------
 
 
-def _sender_request(port: int) -> tuple[str, dict[str, str]]:
+def sender_request(port: int) -> tuple[str, dict[str, str]]:
     """Return the address of the hybrid connection for a sender, and the header with its token."""
     address = HybridConnectionAddress(f"127.0.0.1:{port}", PATH, plain=True)
     return address.connect_url, token_header(SharedAccessKey(KEY_NAME, KEY).token(address.audience))
 
 
-async def _sample(target: Target, samples: Samples, one_by_one: int, at_once: int) -> None:
-    """Send echoes and actions one by one, then actions from SENDERS senders at once."""
-    idle = _cpu(target.process)
-    for _ in range(one_by_one):
+async def sample(target: Target, load: Load) -> Samples:
+    """Send echoes and actions one by one, then actions from all senders at once."""
+    samples = Samples()
+    idle = cpu_seconds(target.pid)
+    for _ in range(load.one_by_one):
         await exchange(target, ECHO)
-    before = _cpu(target.process)
-    for _ in range(one_by_one):
-        samples.alone.append(await _timed_exchange(target, samples))
-    between = _cpu(target.process)
-    begun = time.perf_counter()
-    waiting = iter(range(at_once))
+    before = cpu_seconds(target.pid)
+    for _ in range(load.one_by_one):
+        samples.alone.append(await timed_exchange(target))
+    between = cpu_seconds(target.pid)
+    began = time.perf_counter()
+    waiting = iter(range(load.at_once))
 
     async def sender() -> None:
         for _ in waiting:
-            samples.crowded.append(await _timed_exchange(target, samples))
+            samples.crowded.append(await timed_exchange(target))
 
-    await asyncio.gather(*(sender() for _ in range(SENDERS)))
-    samples.rates.append(at_once / (time.perf_counter() - begun))
-    samples.cpu_echo.append((before - idle) / one_by_one)
-    samples.cpu_alone.append((between - before) / one_by_one)
-    samples.cpu_crowded.append((_cpu(target.process) - between) / at_once)
+    await asyncio.gather(*(sender() for _ in range(load.senders)))
+    samples.rate = load.at_once / (time.perf_counter() - began)
+    samples.cpu_echo = (before - idle) / load.one_by_one
+    samples.cpu_alone = (between - before) / load.one_by_one
+    samples.cpu_crowded = (cpu_seconds(target.pid) - between) / load.at_once
+    return samples
 
 
-async def _timed_exchange(target: Target, samples: Samples) -> float:
-    """Send a new item; return the seconds from connecting to the reply."""
-    text = json.dumps(_new_item())
-    begun = time.perf_counter()
+async def timed_exchange(target: Target) -> float:
+    """Send a new item, which must be accepted; return the seconds from connecting to the reply."""
+    text = json.dumps(new_item())
+    began = time.perf_counter()
     reply = await exchange(target, text)
-    took = time.perf_counter() - begun
-    samples.refused += '"error"' in reply
+    took = time.perf_counter() - began
+    assert '"error"' not in reply, reply  # noqa: S101
     return took
 
 
-def _new_item() -> dict[str, Any]:
+def new_item() -> dict[str, Any]:
+    """Return an action for a new appointment."""
     number = secrets.token_hex(8).upper()
     return {
         "schema_version": 1,
@@ -284,14 +247,3 @@ async def exchange(target: Target, text: str) -> str:
     async with connect(target.url, additional_headers=target.headers, compression=None) as socket:
         await socket.send(text)
         return await socket.recv(decode=True)
-
-
-def print_rows(rows: list[Row]) -> None:
-    print(f"\n{'relay':48} {'ours':>10} {'bare echo':>10} {'ratio':>7}")  # noqa: T201
-    for row in rows:
-        compared = f"{row.peer:10.1f} {row.ratio:7.2f}" if row.peer and row.ratio else ""
-        print(f"{f'{row.name} ({row.unit})':48} {row.value:10.1f} {compared}")  # noqa: T201
-
-
-if __name__ == "__main__":
-    print_rows(measure_relay())

@@ -257,7 +257,7 @@ def queries(now: datetime) -> Iterator[Metric]:
 
 def items(now: datetime) -> Iterator[Metric]:
     """Yield today's items by status, and the open items of all days; test items are not counted."""
-    patients = WorklistItem.objects.standing().of_patients()
+    patients = WorklistItem.objects.not_superseded().of_patients()
     today = patients.order_by().filter(scheduled_date=timezone.localtime(now).date())
     counts = dict(today.values_list("status").annotate(found=Count("*")))
     by_status = {status.value: counts.get(status.value, 0) for status in ItemStatus}

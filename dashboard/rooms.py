@@ -149,7 +149,7 @@ def todays_rooms(modalities: Iterable[Modality], today: date) -> tuple[Room, ...
 def _rows(today: date) -> Iterable[tuple[str, PatientRow]]:
     """Yield each of today's items in the order of the day, with its station AE title. Four queries in all."""
     items = (
-        WorklistItem.objects.standing()
+        WorklistItem.objects.not_superseded()
         .filter(scheduled_date=today)
         .values_list(
             "id",

@@ -6,8 +6,13 @@ The schema files are shared with Manage; docs/gateway-actions.md explains them. 
 """
 
 from core.contract.gateway_action import (
+    BEGUN,
+    FINAL,
+    HAS_ARRIVED,
     MAX_FRAME_BYTES,
+    STEP_STATUSES,
     TEMPORARY_ERRORS,
+    WAITING,
     ActionRefused,
     ActionType,
     ErrorCode,
@@ -21,6 +26,7 @@ from core.contract.gateway_action import (
     fingerprint,
     status_word,
     to_text,
+    with_action_id,
 )
 from core.contract.repair import repaired
 from core.contract.schema import SCHEMA_NAMES, SCHEMA_VERSION, load_schema, schema_text
@@ -28,11 +34,16 @@ from core.contract.strict_json import MAX_DEPTH, parse
 from core.contract.validation import validate
 
 __all__ = [
+    "BEGUN",
+    "FINAL",
+    "HAS_ARRIVED",
     "MAX_DEPTH",
     "MAX_FRAME_BYTES",
     "SCHEMA_NAMES",
     "SCHEMA_VERSION",
+    "STEP_STATUSES",
     "TEMPORARY_ERRORS",
+    "WAITING",
     "ActionRefused",
     "ActionType",
     "ErrorCode",
@@ -51,4 +62,5 @@ __all__ = [
     "status_word",
     "to_text",
     "validate",
+    "with_action_id",
 ]

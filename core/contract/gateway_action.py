@@ -27,7 +27,7 @@ class ActionType(StrEnum):
 
 
 class ItemStatus(StrEnum):
-    """The status of a worklist item; a performed procedure step has one of the last three."""
+    """The status of a worklist item; a performed procedure step has one of STEP_STATUSES."""
 
     SCHEDULED = "SCHEDULED"
     ARRIVED = "ARRIVED"
@@ -35,6 +35,15 @@ class ItemStatus(StrEnum):
     IN_PROGRESS = "IN PROGRESS"
     COMPLETED = "COMPLETED"
     DISCONTINUED = "DISCONTINUED"
+
+
+HAS_ARRIVED = frozenset({ItemStatus.ARRIVED, ItemStatus.READY})
+#: Before the examination. Manage changes these freely, as when it undoes a mistake.
+WAITING = HAS_ARRIVED | {ItemStatus.SCHEDULED}
+BEGUN = frozenset({ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED})
+FINAL = frozenset({ItemStatus.COMPLETED, ItemStatus.DISCONTINUED})
+#: The terms of Performed Procedure Step Status (PS3.3 C.4.14).
+STEP_STATUSES = frozenset(ItemStatus) - WAITING
 
 
 def status_word(text: str) -> str:
@@ -144,7 +153,11 @@ def echo(action: GatewayAction) -> Reply:
 
 def error_reply(refusal: ActionRefused, action_id: str | None = None) -> Reply:
     """Build the reply that tells a support engineer why an action was not executed."""
-    reply: Reply = {"status": "error", "code": refusal.code.value, "message": refusal.message}
+    return with_action_id({"status": "error", "code": refusal.code.value, "message": refusal.message}, action_id)
+
+
+def with_action_id(reply: Reply, action_id: str | None) -> Reply:
+    """Return the reply with the `action_id` that it answers, if the action has one."""
     return reply if action_id is None else {**reply, "action_id": action_id}
 
 

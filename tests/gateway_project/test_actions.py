@@ -74,7 +74,7 @@ class TestChangesSince:
         question = changes_since_action("x")
         answer = reply_to(question)
         assert (answer["code"], answer["action_id"]) == ("invalid_action", question["action_id"])
-        assert "begin again without a cursor" in answer["message"]
+        assert "start again without one" in answer["message"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -53,8 +53,8 @@ def test_a_poll_starts_at_the_cursor() -> None:
 
 
 def test_a_refusal_has_the_code_and_message() -> None:
-    with pytest.raises(PollRefused, match="invalid_action: begin again"):
-        poll(Pages({"status": "error", "code": "invalid_action", "message": "begin again"}), "x")
+    with pytest.raises(PollRefused, match="invalid_action: start again"):
+        poll(Pages({"status": "error", "code": "invalid_action", "message": "start again"}), "x")
 
 
 def test_the_action_has_a_cursor_only_if_there_is_one() -> None:

@@ -1,6 +1,7 @@
 """Actions and health over HTTP through the relay, as Manage's HTTP client requests them."""
 
 import json
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.conftest import KEYS, PATH
 from tests.factories import payload
+from tests.processes import processes
 from tests.system.conftest import Gateway
 from tests.system.test_database_down import locked_database
 from worklist.models import WorklistItem
@@ -26,10 +28,11 @@ def ask(gateway: Gateway, method: str = "POST", target: str = "", body: Any = ""
     return response.status, json.loads(response.read())
 
 
-@pytest.fixture
-def running(gateway: Gateway) -> Gateway:
+@pytest.fixture(scope="module")
+def running(django_db_setup: None) -> Iterator[Gateway]:
     """A gateway with a relay emulator, which waits no longer than a second for the database."""
-    return gateway.run("run_relay_emulator", "run_relay_listener", DATABASE_WAIT_SECONDS="1")
+    with processes() as start:
+        yield Gateway(start).run("run_relay_emulator", "run_relay_listener", DATABASE_WAIT_SECONDS="1")
 
 
 class TestActions:

@@ -123,7 +123,7 @@ class TestALoggedQuery:
         assert first.endswith(
             "; asked now it would not be, because of ScheduledProcedureStepStatus: the item changed since"
         )
-        assert any("final states are shown only when a status is asked for" in line for line in rules)
+        assert any("final statuses are shown only if the query names a status" in line for line in rules)
         assert error == ""
 
     def test_whose_modality_has_changed_since_says_what_it_would_show_now(self, item: WorklistItem) -> None:

@@ -67,8 +67,8 @@ def cell(value: Any) -> str:
 
 def items_on(day: date, *, with_test_items: bool = False) -> Iterable[WorklistItem]:
     """The day's items in the order of the clinic."""
-    standing = WorklistItem.objects.standing()
-    items = standing if with_test_items else standing.of_patients()
+    current = WorklistItem.objects.not_superseded()
+    items = current if with_test_items else current.of_patients()
     return items.filter(scheduled_date=day).order_by("scheduled_time", "accession_number")
 
 

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin, Tool, actor_of, admin_url
 from core.audit import Auditor
-from core.contract import ItemStatus
+from core.contract import WAITING, ItemStatus
 from core.large_tables import IndexedValuesFilter, on_a_day
 from core.models import AuditLog
 from core.wording import count_of
@@ -38,7 +38,6 @@ from worklist.admin.common import (
 from worklist.admin.export import as_csv, items_on, outcomes
 from worklist.models import Delivery, ItemChange, WorklistItem, WorklistQuery
 from worklist.performed_step.exceptions import CannotResolve, put_item_back
-from worklist.performed_step.item_state import WAITING
 from worklist.services.create_test_item import create_test_item, discontinue_test_item
 from worklist.services.explain_query import explain_query, latest_queries, logged_query
 
@@ -291,7 +290,7 @@ class WorklistItemAdmin(RecordAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Add the items that stand for those that were found: who has only an old number finds the woman by it."""
+        """Add the current items of those that were found: an old number, too, finds the woman."""
         found, may_repeat = super().get_search_results(request, queryset, search_term)
         if not search_term.strip():
             return found, may_repeat

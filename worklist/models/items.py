@@ -14,21 +14,20 @@ from django.db import models
 from django.db.models.functions import Length, Trim
 from django.db.models.lookups import LessThanOrEqual
 
-from core.contract import ItemStatus
+from core.contract import FINAL, ItemStatus
 from core.models import PersonalDataModel
 from worklist.item_fields import FIELD_LENGTHS, NEVER_EMPTY, PERSONAL
 from worklist.models.lookups import ByCodePoint, NameSearchField
-from worklist.query.information_model import FINAL_STATES, ROOT, STEP, Matching
+from worklist.query.information_model import ROOT, STEP, Matching
 from worklist.query.matching import (
     AnyOf,
     Condition,
     DateTimeRange,
-    MatchingKey,
     MatchingKeys,
     NameMatch,
     OneOf,
     Range,
-    ShownTo,
+    TestMachineRule,
     WildCard,
 )
 from worklist.query.person_names import name_groups, search_form, search_pattern
@@ -50,8 +49,10 @@ STATUSES = tuple(status.value for status in ItemStatus)
 STATUS_CHOICES = [(status.value, status.name.replace("_", " ").title()) for status in ItemStatus]
 
 #: The statuses of items whose patient has still to be imaged, or is being imaged. The condition of an index repeats it.
-OPEN = [status for status in STATUSES if status not in FINAL_STATES]
+OPEN = [status for status in STATUSES if status not in FINAL]
 IS_OPEN = models.Q(status__is_one_of=OPEN)
+#: The order of the items in an answer.
+IN_ORDER = ("scheduled_date", "scheduled_time", "accession_number")
 #: Items read from the database at once: more than one day has.
 PAGE = 500
 #: A key with more values than this is left to the matcher: the database would refuse so long a condition.
@@ -61,14 +62,14 @@ MAX_VALUES = 20_000
 
 
 class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
-    """Select the items that match a query."""
+    """Select worklist items: by query, by appointment, by status."""
 
     def open(self) -> "WorklistItemQuerySet":
         """Return the items whose patient has still to be imaged, or is being imaged."""
         return self.filter(IS_OPEN)
 
-    def standing(self) -> "WorklistItemQuerySet":
-        """Return the items that no newer item of the same appointment has superseded."""
+    def not_superseded(self) -> "WorklistItemQuerySet":
+        """Return the items that no newer item of the same appointment has superseded: the current ones."""
         return self.filter(superseded_by=None)
 
     def of_patients(self) -> "WorklistItemQuerySet":
@@ -76,14 +77,14 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
         return self.filter(is_test=False)
 
     def of_appointment(self, item: "WorklistItem") -> "WorklistItemQuerySet":
-        """Return the standing items of this item's appointment; none if it has no appointment, or is a test item."""
+        """Return the current items of this item's appointment; none if it has no appointment, or is a test item."""
         if item.is_test or not item.appointment_id:
             return self.none()
-        return self.standing().of_patients().filter(appointment_id=item.appointment_id)
+        return self.not_superseded().of_patients().filter(appointment_id=item.appointment_id)
 
     def narrowed(self, keys: MatchingKeys) -> "WorklistItemQuerySet":
-        """Return all standing items that match the keys, and little else, by date, time and accession number."""
-        rows = self.standing().filter(_narrowing(keys)).annotate(number=ByCodePoint("accession_number"))
+        """Return all current items that match the keys, and little else, by date, time and accession number."""
+        rows = self.not_superseded().filter(_narrowing(keys)).annotate(number=ByCodePoint("accession_number"))
         return rows.order_by("scheduled_date", "scheduled_time", "number")
 
     def matching(self, keys: MatchingKeys) -> Iterator["WorklistItem"]:
@@ -92,11 +93,15 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
         They are read page by page: a long answer is never in memory as a whole, and no database cursor stays open while
         a slow modality takes its responses.
         """
-        rows = self.narrowed(keys)
-        page = list(rows[:PAGE])
-        while page:
-            yield from (item for item in page if keys.matches(item))
-            page = list(rows.filter(_behind(page[-1]))[:PAGE]) if len(page) == PAGE else []
+        yield from _matching(self.narrowed(keys), keys)
+
+    def matching_values(self, keys: MatchingKeys, *fields: str) -> Iterator[Any]:
+        """Return named tuples of the items that match, which begin with these fields: an item is not made of each row.
+
+        The matcher's fields follow. Else as `matching`.
+        """
+        matched = dict.fromkeys((*fields, *keys.fields, *IN_ORDER))
+        yield from _matching(self.narrowed(keys).values_list(*matched, named=True), keys)
 
     def update(self, **changes: Any) -> int:
         """Change rows; the search form of a name changes with the name."""
@@ -106,7 +111,14 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
     update.alters_data = True  # type: ignore[attr-defined]  # Django's own mark: no template may call it
 
 
-def _behind(item: "WorklistItem") -> models.Q:
+def _matching(narrowed: Any, keys: MatchingKeys) -> Iterator[Any]:
+    page = list(narrowed[:PAGE])
+    while page:
+        yield from (row for row in page if keys.matches(row))
+        page = list(narrowed.filter(_after(page[-1]))[:PAGE]) if len(page) == PAGE else []
+
+
+def _after(item: "WorklistItem") -> models.Q:
     """Select the items after this one. The first condition is implied by the second; the index needs it."""
     day, at = item.scheduled_date, item.scheduled_time
     return models.Q(scheduled_date__gte=day) & (
@@ -120,15 +132,18 @@ def _behind(item: "WorklistItem") -> models.Q:
 
 
 def _narrowing(keys: MatchingKeys) -> models.Q:
-    wanted = _of_states(keys) & _shown_to(keys.shown_to)
+    wanted = _with_statuses(keys) & _shown_to(keys.shown_to)
     if keys.date_time_range:
         wanted &= _period(keys.date_time_range)
     for key in keys.keys:
-        wanted &= _any(_of_field(field, key) for field in key.fields)
+        conditions = [_in_sql(field, key.condition) for field in key.fields]
+        if key.attribute.empty_matches:
+            conditions += [models.Q(**{field: ""}) for field in key.fields]
+        wanted &= _any(conditions)
     return wanted
 
 
-def _shown_to(modality: ShownTo | None) -> models.Q:
+def _shown_to(modality: TestMachineRule | None) -> models.Q:
     if modality is None:
         return EVERYTHING
     if modality.is_test_machine:
@@ -137,19 +152,14 @@ def _shown_to(modality: ShownTo | None) -> models.Q:
     return models.Q(is_test=False) | made_for_it
 
 
-def _of_states(keys: MatchingKeys) -> models.Q:
+def _with_statuses(keys: MatchingKeys) -> models.Q:
     """Select by status; where only open items can match, in the words of the index on open items."""
-    shown = frozenset(STATUSES) - keys.hidden_states
+    shown = frozenset(STATUSES) - keys.hidden_statuses
     for key in keys.keys:
         if key.attribute.matching is Matching.STATUS and isinstance(key.condition, OneOf):
             shown &= key.condition.values
     wanted = IS_OPEN if shown <= frozenset(OPEN) else EVERYTHING
     return wanted if shown in (frozenset(OPEN), frozenset(STATUSES)) else wanted & models.Q(status__in=sorted(shown))
-
-
-def _of_field(field: str, key: MatchingKey) -> models.Q:
-    condition = _in_sql(field, key.condition)
-    return condition | models.Q(**{field: ""}) if condition and key.attribute.empty_matches else condition
 
 
 def _in_sql(field: str, condition: Condition) -> models.Q:
@@ -338,7 +348,7 @@ class WorklistItem(PersonalDataModel):
         return self.accession_number
 
     def current(self) -> "WorklistItem":
-        """Return the item that stands for this one: the last that superseded it, or else itself."""
+        """Return the current item for this one: the last that superseded it, or else itself."""
         return self.superseded_by.current() if self.superseded_by else self
 
     def predecessors(self) -> list["WorklistItem"]:

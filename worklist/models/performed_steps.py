@@ -5,12 +5,11 @@ from typing import Any
 
 from django.db import models
 
-from core.contract import ItemStatus
+from core.contract import STEP_STATUSES, ItemStatus
 from core.models import PersonalDataModel
 from worklist.models.items import STATUS_CHOICES, WorklistItem
 
-#: Performed Procedure Step Status (PS3.3 C.4.14) has none of the states before the examination.
-STEP_STATUS_CHOICES = STATUS_CHOICES[-3:]
+STEP_STATUS_CHOICES = [choice for choice in STATUS_CHOICES if choice[0] in STEP_STATUSES]
 
 
 class PerformedProcedureStep(PersonalDataModel):

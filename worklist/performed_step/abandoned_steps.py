@@ -23,7 +23,7 @@ def abandoned_steps_check(stopping: threading.Event) -> RegularCheck:
 
 @transaction.atomic
 def flag_abandoned() -> int:
-    """Open an exception for each step that began more than ABANDONED_AFTER ago and has no end; return the new ones.
+    """Open an exception for each step that began more than ABANDONED_AFTER ago and has no end; return how many.
 
     The steps stay in progress, as the gateway cannot know how they ended.
     """

@@ -1,4 +1,4 @@
-"""Create and change performed procedure steps, as N-CREATE and N-SET ask for (PS3.4 sections F.7.2.1 and F.7.2.2).
+"""Create and change performed procedure steps, as N-CREATE and N-SET request (PS3.4 sections F.7.2.1 and F.7.2.2).
 
 The caller runs each operation in a transaction of its own. The step, its links, the statuses of its items and its
 exceptions are stored together or not at all.
@@ -12,7 +12,7 @@ from pydicom.multival import MultiValue
 
 from core import value_representations as vr
 from core.audit import Auditor
-from core.contract import ItemStatus
+from core.contract import FINAL, ItemStatus
 from core.correlation import correlation_id
 from worklist.models import MppsException, PerformedProcedureStep
 from worklist.performed_step.item_status_update import recompute_status
@@ -28,7 +28,6 @@ from worklist.performed_step.linking import (
 from worklist.performed_step.report import (
     CHARACTER_SET,
     END,
-    FINAL,
     SCHEDULED_STEPS,
     accept_creation,
     accept_end,
@@ -127,12 +126,12 @@ def set_performed_procedure_step(sop_instance_uid: str, received: Dataset, modal
         for exception in step.exceptions.open().filter(reason=Reason.ABANDONED):
             resolve_exception(exception, MppsException.Resolution.SETTLED, actor="gateway", note="The step has ended.")
     if step.status == ItemStatus.COMPLETED:
-        _report_items_that_were_put_back(step)
+        _flag_items_put_back(step)
     _check_patient(step, changes, modality.actor)
     _recompute_statuses(step, modality.actor)
 
 
-def _report_items_that_were_put_back(step: PerformedProcedureStep) -> None:
+def _flag_items_put_back(step: PerformedProcedureStep) -> None:
     """Open an exception for each item that a person has put back on the list, and that is completed after all."""
     of_another_patient = step.exceptions.filter(reason=Reason.WRONG_PATIENT).values_list("item_id", flat=True)
     for link in step.links.filter(counts=False).exclude(item__in=of_another_patient).select_related("item"):

@@ -5,17 +5,16 @@ Annex F). Their reports may arrive late, twice or in any order, so an item has n
 is a fact that stays true, STRONGEST_FIRST ranks the facts, and the status of an item is the status in its strongest
 fact. The result depends only on which facts are known, never on their order or number.
 
-That another item has superseded it is the strongest, and that Manage has closed it comes next. Then come the
-modalities: as long as one of them is still working, the item is in progress, whatever another has finished. That Manage
-has seen the examination begin comes next, and the weakest is that she has arrived, or is prepared. Of Manage's own
-reports only one is a fact, see `manage_status`.
+From the strongest to the weakest: another item has superseded it; Manage has closed it; what the modalities report,
+where a step in progress outranks one that has ended; Manage has reported IN PROGRESS; the patient is READY or has
+ARRIVED. Only one of Manage's reports counts at a time: see `manage_status`.
 """
 
 from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
-from core.contract import ItemStatus
+from core.contract import WAITING, ItemStatus
 
 
 class Source(Enum):
@@ -45,10 +44,6 @@ STRONGEST_FIRST = (
     Fact(Source.MANAGE, ItemStatus.READY),
     Fact(Source.MANAGE, ItemStatus.ARRIVED),
 )
-#: The states before the examination. Manage changes these freely, as when it undoes a mistake.
-HAS_ARRIVED = frozenset({ItemStatus.ARRIVED, ItemStatus.READY})
-WAITING = HAS_ARRIVED | {ItemStatus.SCHEDULED}
-BEGUN = frozenset({ItemStatus.IN_PROGRESS, ItemStatus.COMPLETED})
 
 
 def status_from(facts: Iterable[Fact]) -> str:
@@ -58,10 +53,9 @@ def status_from(facts: Iterable[Fact]) -> str:
 
 
 def manage_status(known: str, reported: str) -> str:
-    """Return the report that counts of Manage's earlier one and a new one, which may be empty.
+    """Choose between Manage's earlier report and its new one, which may be empty.
 
-    Of two states before the examination it is the new one. Otherwise it is the stronger one: Manage takes back neither
-    the end nor the beginning of an examination.
+    Before the examination the newer counts; after that the stronger, because Manage cannot undo a beginning or an end.
     """
     if {known, reported} <= WAITING:
         return reported

@@ -5,10 +5,10 @@ from typing import Any
 from django.utils import timezone
 
 from core.audit import Auditor
-from core.contract import ItemStatus
+from core.contract import BEGUN, HAS_ARRIVED, WAITING, ItemStatus
 from worklist.models import ItemAlarm, ItemChange, PerformedProcedureStep, WorklistItem
-from worklist.performed_step.item_state import BEGUN, HAS_ARRIVED, WAITING, Fact, Source, manage_status, status_from
-from worklist.performed_step.report import is_same_patient
+from worklist.performed_step.identity import is_same_patient
+from worklist.performed_step.item_state import Fact, Source, manage_status, status_from
 
 
 def recompute_status(
@@ -27,7 +27,7 @@ def recompute_status(
     if status in WAITING and item.status not in WAITING and not superseded_by:
         superseded_by = _sent_again_meanwhile(item)
     if status in BEGUN and item.status not in BEGUN and (newer := _sent_again_meanwhile(item)):
-        # She was sent again after this examination was stopped, and now it goes on: the newer item stays on the list.
+        # She was sent again after this examination was stopped, which is now resumed: the newer item stays on the list.
         ItemAlarm.objects.raise_for(newer, ItemAlarm.Kind.SENT_AGAIN)
     if superseded_by or item.superseded_by_id:
         status = status_from([Fact(Source.SUCCESSOR, ItemStatus.DISCONTINUED), *facts])
@@ -46,7 +46,7 @@ def recompute_status(
 
 
 def _sent_again_meanwhile(item: WorklistItem) -> WorklistItem | None:
-    """Return the newest later item of the same patient and appointment that waits, as this one was closed or begun."""
+    """Return the newest item that Manage has since sent for the patient and appointment, if it is still waiting."""
     if item.superseded_by_id:
         return None
     others = WorklistItem.objects.of_appointment(item)
@@ -54,7 +54,7 @@ def _sent_again_meanwhile(item: WorklistItem) -> WorklistItem | None:
     return next((each for each in newer if is_same_patient(each.patient_id, item.patient_id)), None)
 
 
-def performed(item: WorklistItem) -> dict[str, Any] | None:
+def deciding_report(item: WorklistItem) -> dict[str, Any] | None:
     """Return `performed` of the contract: the report of the step that decides the item's status; None without one."""
     return _report_of_deciding_step(_counted_steps(item))
 

@@ -18,7 +18,7 @@ from core.statements import Question
 from dicom.models import Modality
 from worklist.item_fields import FIELD_LENGTHS
 from worklist.models import MppsException, PerformedProcedureStep, StepLink, WorklistItem
-from worklist.performed_step.report import PatientIdentity, ScheduledStep, from_json, patient_of_item, patient_of_report
+from worklist.performed_step.identity import PatientIdentity, ScheduledStep, patient_of_item
 
 Reason, Resolution = MppsException.Reason, MppsException.Resolution
 
@@ -49,7 +49,8 @@ def item_of(named: ScheduledStep, patient_id: str) -> WorklistItem | None:
         if not all(keys.values()):
             continue
         items = WorklistItem.objects.filter(**keys)
-        for found in (items[:2], items.standing()[:2]):  # an item may have the Study Instance UID of one it superseded
+        # An item may have the Study Instance UID of one that it superseded.
+        for found in (items[:2], items.not_superseded()[:2]):
             if len(found) == 1:
                 return found[0]
     return None
@@ -65,7 +66,7 @@ def link_named_items(step: PerformedProcedureStep, named: list[ScheduledStep]) -
     locked = lock_current_items(item.pk for _, item in found if item)
     for each, item in found:
         if item is None:
-            # A number too long for any item is left out: cut off, it could be the number of an item to come.
+            # Leave out a number that is too long for any item: cut to length, it might become a later item's.
             is_possible = len(each.accession_number) <= FIELD_LENGTHS["accession_number"]
             reason = Reason.UNSCHEDULED if each.names_nothing else Reason.UNKNOWN_ITEM
             open_exception(step, reason, accession_number=each.accession_number if is_possible else "")
@@ -107,13 +108,13 @@ def serialise_on_accession_number(*accession_numbers: str, appointment_id: str =
 
 
 def lock_steps(steps: Iterable[UUID]) -> dict[UUID, PerformedProcedureStep]:
-    """Lock the steps with these keys, in the order of their keys. Steps are locked before items."""
+    """Lock the steps with these ids, in the order of the ids. Steps are locked before items."""
     rows = PerformedProcedureStep.objects.select_for_update(no_key=True).filter(pk__in=set(steps)).order_by("pk")
     return {step.pk: step for step in rows}
 
 
 def lock_items(items: Iterable[UUID]) -> list[WorklistItem]:
-    """Lock the items with these keys, in the order of their keys.
+    """Lock the items with these ids, in the order of the ids.
 
     Their key columns stay free (`no_key`), so a row that only refers to an item, such as a delivery, need not wait.
     """
@@ -121,7 +122,7 @@ def lock_items(items: Iterable[UUID]) -> list[WorklistItem]:
 
 
 def lock_current_items(items: Iterable[UUID]) -> dict[UUID, WorklistItem]:
-    """Lock, for each of these keys, the item that stands for it: what is reported for an item counts for that one.
+    """Lock the current item for each of these ids: a report about a superseded item counts for the current one.
 
     An item is locked before its successor is looked up, as it may be superseded at this moment.
     """
@@ -186,10 +187,12 @@ def names_another_patient(reported: PatientIdentity, item: WorklistItem) -> bool
 
 
 def _link_if_allowed(step: PerformedProcedureStep, named: WorklistItem, current: WorklistItem) -> None:
-    """Compare the patient with that of the named item, which the modality was shown; link the one that stands now.
+    """Compare the patient with that of the named item, which the modality was shown; link the current one.
 
     A test machine is never shown a woman, so what it reports must not take one off the list.
     """
+    from worklist.performed_step.report import from_json, patient_of_report  # noqa: PLC0415 - pydicom is large
+
     if not named.is_test and Modality.objects.filter(ae_title=step.calling_ae_title, is_test_machine=True).exists():
         open_exception(step, Reason.TEST_MACHINE, current)
     elif names_another_patient(patient_of_report(from_json(step.data_set)), named):

@@ -1,20 +1,19 @@
 """Let a new item supersede the earlier ones of its appointment, so that nobody is on the list twice.
 
-Manage never sends anything again by itself. After a time-out somebody presses *Send* again, and that makes a new item
+Manage never resends automatically. After a time-out somebody presses *Send* again, and that makes a new item
 for the same appointment. The caller has serialised on the appointment: of two senders at the same instant the second
-finds the first one's item. The order is that of the commits.
+finds the first one's item. Items supersede each other in the order in which their transactions commit.
 """
 
 from dataclasses import dataclass
 
 from core.audit import Auditor
-from core.contract import ItemStatus, ReplyWarning
+from core.contract import BEGUN, WAITING, ItemStatus, ReplyWarning
 from core.statements import Question
 from worklist.models import ItemAlarm, WorklistItem
-from worklist.performed_step.item_state import BEGUN, WAITING
+from worklist.performed_step.identity import is_same_patient
 from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.linking import lock_items
-from worklist.performed_step.report import is_same_patient
 
 SENT_AGAIN = ReplyWarning("source_reference.appointment_id", "sent again after the examination began")
 #: Whether an appointment has another item than the one that has just been made.
@@ -36,7 +35,7 @@ NO_EARLIER_ITEMS = EarlierItems()
 
 
 def lock_earlier_items(item: WorklistItem) -> EarlierItems:
-    """Find the earlier items of the new item's appointment. A test item has none, and is none."""
+    """Find the earlier items of the new item's appointment. A test item has no earlier items, and is never one."""
     if item.is_test or not item.appointment_id or ITEMS_OF_APPOINTMENT.found(item.appointment_id) < 2:
         return NO_EARLIER_ITEMS
     others = WorklistItem.objects.of_appointment(item).exclude(pk=item.pk)
@@ -50,7 +49,7 @@ def lock_earlier_items(item: WorklistItem) -> EarlierItems:
 
 
 def supersede(earlier: EarlierItems, item: WorklistItem, actor: str) -> None:
-    """Take the earlier items off the list, let the new one take over that she has arrived, and raise alarms.
+    """Take the earlier items off the list, carry over her arrival to the new item, and raise alarms.
 
     The status of the new item is recomputed, too, as steps may have been linked with it.
     """

@@ -4,29 +4,25 @@
 
 - A *condition* is what one key requires of one value: a single value, a wild card, a range. It knows no item.
 - A *criterion* is what a query requires of an item: a matching key (an attribute with a condition), the combined range
-  of start date and time, or the states that are hidden from the answer. An item matches if it meets all of them.
+  of start date and time, the statuses that are hidden, or what the modality's policy hides. An item matches if it meets
+  all of them.
 
-This module defines what matches. The database only preselects: `worklist.models.items` turns the same conditions into
-SQL that finds at least these items.
+This module defines what matches. The database only narrows the rows: `worklist.models.items` turns the same conditions
+into SQL that finds at least these items.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar
-
-from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
-from pydicom.sequence import Sequence
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from core import value_representations as vr
-from core.contract import ItemStatus
+from core.contract import FINAL, ItemStatus
 from dicom.modality_policy import ModalityPolicy
 from worklist.query.information_model import (
     DEFAULT_OPTIONS,
-    FINAL_STATES,
     KEY_VALUES_ONLY,
     ROOT,
     STATUS_WORDS,
@@ -37,6 +33,9 @@ from worklist.query.information_model import (
     MatchingOptions,
 )
 from worklist.query.person_names import NamePattern, is_universal_name, wild_card
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 T = TypeVar("T", date, time)
 
@@ -54,10 +53,10 @@ UID_LIST = "PS3.4 C.2.2.2.2"
 WILD_CARD = "PS3.4 C.2.2.2.4"
 RANGE = "PS3.4 C.2.2.2.5"
 COMBINED_RANGE = "PS3.4 C.2.2.2.5.4 and K.5.1.1"
-FINAL_STATES_ARE_HIDDEN = "final states are shown only when a status is asked for"
+FINAL_STATUSES_ARE_HIDDEN = "final statuses are shown only if the query names a status"
 OWN_LIST_ONLY = "the modality is shown its own list only"
-PATIENTS_ONLY = "a test item is shown to test machines only, and to the one machine that it is made for"
-TEST_ITEMS_ONLY = "a test machine is shown test items only"
+PATIENTS_ONLY = "a test item is shown only to test machines and to the one machine it was made for"
+TEST_ITEMS_ONLY = "a test machine is shown only test items"
 
 
 class BadKey(Exception):
@@ -228,20 +227,20 @@ class DateTimeRange:
 
 
 @dataclass(frozen=True)
-class HiddenStates:
-    """The states that are left out of the answer because the query has no status key."""
+class HiddenStatuses:
+    """The statuses that are left out of the answer because the query has no status key."""
 
-    states: frozenset[str]
+    statuses: frozenset[str]
     query_value: str = ""
     name: str = "ScheduledProcedureStepStatus"
-    rule: str = FINAL_STATES_ARE_HIDDEN
+    rule: str = FINAL_STATUSES_ARE_HIDDEN
 
     def matches(self, item: Any) -> bool:
-        return item.status not in self.states
+        return item.status not in self.statuses
 
 
 @dataclass(frozen=True)
-class ShownTo:
+class TestMachineRule:
     """Patients are kept from test machines, and test items from real ones, whatever the query."""
 
     calling_ae_title: str
@@ -265,44 +264,51 @@ class MatchingKeys:
 
     keys: tuple[MatchingKey, ...] = ()
     date_time_range: DateTimeRange | None = None
-    hidden_states: frozenset[str] = FINAL_STATES
-    shown_to: ShownTo | None = None
+    hidden_statuses: frozenset[str] = FINAL
+    shown_to: TestMachineRule | None = None
 
     @property
     def names_status(self) -> bool:
-        """Whether the status key has a value. Then no state is hidden, even if the value is universal."""
-        return not self.hidden_states
+        """Whether the status key has a value. Then no status is hidden, even if the value is universal."""
+        return not self.hidden_statuses
 
     @property
     def criteria(self) -> Iterator[Criterion]:
         if self.shown_to:
             yield self.shown_to
-        if self.hidden_states:
-            yield HiddenStates(self.hidden_states)
+        if self.hidden_statuses:
+            yield HiddenStatuses(self.hidden_statuses)
         if self.date_time_range:
             yield self.date_time_range
         yield from self.keys
 
+    @property
+    def fields(self) -> set[str]:
+        """The fields of an item that `matches` may need."""
+        return {"status", "scheduled_date", "scheduled_time", "is_test", "proves_ae_title"}.union(
+            *(key.fields for key in self.keys)
+        )
+
     def matches(self, item: Any) -> bool:
-        """Return whether the item belongs in the answer. It needs the fields that the information model names."""
+        """Return whether the item, or a row with its `fields`, belongs in the answer."""
         return all(criterion.matches(item) for criterion in self.criteria)
 
 
 # Reading an identifier ------------------------------------------------------------------------------------------------
 
 
-def parse_matching_keys(identifier: Dataset, options: MatchingOptions = DEFAULT_OPTIONS) -> MatchingKeys:
+def parse_matching_keys(identifier: "Dataset", options: MatchingOptions = DEFAULT_OPTIONS) -> MatchingKeys:
     """Return the matching keys of an identifier. Raise BadKey if a value is not valid."""
     step = step_item(identifier)
     combined = _date_time_range(step)
     step_rows = [row for row in STEP if not combined or row.keyword not in TIMED_KEYWORDS]
     keys = [*_keys(identifier, ROOT, options), *_keys(step, step_rows, options)]
     names_status = bool(values_of(step.get("ScheduledProcedureStepStatus")))
-    return MatchingKeys(tuple(keys), combined, frozenset() if names_status else FINAL_STATES)
+    return MatchingKeys(tuple(keys), combined, frozenset() if names_status else FINAL)
 
 
 def apply_policy(keys: MatchingKeys, policy: ModalityPolicy, calling_ae_title: str) -> MatchingKeys:
-    """Add what is hidden from the modality. A policy never widens the keys."""
+    """Add what is hidden from the modality. A policy only ever hides items."""
     more: tuple[MatchingKey, ...] = ()
     if policy.own_list_only:
         (station,) = (row for row in STEP if row.keyword == "ScheduledStationAETitle")
@@ -311,13 +317,16 @@ def apply_policy(keys: MatchingKeys, policy: ModalityPolicy, calling_ae_title: s
     return replace(
         keys,
         keys=(*keys.keys, *more),
-        hidden_states=keys.hidden_states | in_progress,
-        shown_to=ShownTo(calling_ae_title, policy.is_test_machine),
+        hidden_statuses=keys.hidden_statuses | in_progress,
+        shown_to=TestMachineRule(calling_ae_title, policy.is_test_machine),
     )
 
 
-def step_item(identifier: Dataset) -> Dataset:
+def step_item(identifier: "Dataset") -> "Dataset":
     """Return the item of the Scheduled Procedure Step Sequence, or an empty one. Raise BadKey for several items."""
+    from pydicom.dataset import Dataset  # noqa: PLC0415 - large, and the relay's listener reads no identifier
+    from pydicom.sequence import Sequence  # noqa: PLC0415
+
     items = identifier.get(STEP_SEQUENCE) or Sequence()
     if not isinstance(items, Sequence):
         raise BadKey(STEP_SEQUENCE, identifier[STEP_SEQUENCE].tag, "is no sequence")
@@ -330,7 +339,7 @@ def values_of(value: Any) -> list[str]:
     """Return the values of a text element without insignificant spaces; none if it is absent or zero-length."""
     if value is None:
         return []
-    several = value if isinstance(value, MultiValue | list | tuple) else [value]
+    several = value if isinstance(value, MutableSequence | tuple) else [value]
     return [text for text in (str(one).strip(" \0") for one in several) if text]
 
 
@@ -344,7 +353,7 @@ def is_universal_key(attribute: Attribute, values: list[str]) -> bool:
     return is_universal(values) or (attribute.matching is Matching.NAME and any(map(is_universal_name, values)))
 
 
-def _keys(dataset: Dataset, table: Iterable[Attribute], options: MatchingOptions) -> Iterator[MatchingKey]:
+def _keys(dataset: "Dataset", table: Iterable[Attribute], options: MatchingOptions) -> Iterator[MatchingKey]:
     for attribute in table:
         if attribute.matching not in CONDITIONS or attribute.keyword not in dataset:
             continue
@@ -397,12 +406,8 @@ def _nhs_number(values: list[str]) -> Condition:
     return _text(spellings)
 
 
-def _date_ranges(values: list[str]) -> Condition:
-    return AnyOf(tuple(Range(*_dates(value), rule=RANGE if "-" in value else SINGLE_VALUE) for value in values))
-
-
-def _time_ranges(values: list[str]) -> Condition:
-    return AnyOf(tuple(Range(*_times(value), rule=RANGE if "-" in value else SINGLE_VALUE) for value in values))
+def _ranges(values: list[str], ends: Callable[[str], tuple[T, T]]) -> Condition:
+    return AnyOf(tuple(Range(*ends(value), rule=RANGE if "-" in value else SINGLE_VALUE) for value in values))
 
 
 def _dates(value: str) -> tuple[date, date]:
@@ -439,7 +444,7 @@ def _ends(value: str) -> tuple[str, str]:
     return low, high
 
 
-def _date_time_range(step: Dataset) -> DateTimeRange | None:
+def _date_time_range(step: "Dataset") -> DateTimeRange | None:
     """Return the combined range if date and time are ranges of the same form; None if each is matched by itself."""
     dates, times = (values_of(step.get(keyword)) for keyword in TIMED_KEYWORDS)
     if len(dates) != 1 or len(times) != 1 or "-" not in dates[0] or "-" not in times[0]:
@@ -458,8 +463,8 @@ CONDITIONS: dict[Matching, Callable[[list[str]], Condition]] = {
     Matching.TEXT: _text,
     Matching.NHS_NUMBER: _nhs_number,
     Matching.NAME: lambda values: NameMatch(tuple(values)),
-    Matching.DATE: _date_ranges,
-    Matching.TIME: _time_ranges,
+    Matching.DATE: lambda values: _ranges(values, _dates),
+    Matching.TIME: lambda values: _ranges(values, _times),
     Matching.UID: lambda values: OneOf(frozenset(values), UID_LIST),
     Matching.STATUS: _status,
 }

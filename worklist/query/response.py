@@ -1,6 +1,10 @@
 """Build the data set of a pending response: exactly the requested attributes, in a character set the modality reads.
 
 PS3.4 K.4.1.1.3.2 (responses), PS3.5 6.1.2 (character sets). Pure.
+
+`response_for` says, in pydicom's data sets, what a response is. Queries are answered by response_plan.py, which writes
+the same bytes many times faster; a test compares the two. What both decide alike is decided here: which attributes are
+requested, which values are legal, and the character set.
 """
 
 import re
@@ -15,6 +19,7 @@ from pydicom.charset import (
     convert_encodings,
     custom_encoders,
     decode_bytes,
+    default_encoding,
     encode_string,
     python_encoding,
 )
@@ -90,9 +95,10 @@ def response_for(  # noqa: PLR0913, PLR0917 — all that a response depends on
         moment = datetime.combine(item.scheduled_date, item.scheduled_time, zone)
         response.TimezoneOffsetFromUTC = f"{moment:%z}"[:5]
     if character_set:
-        _write_as_configured(response, character_set)
+        _transliterate(response, configured_terms(character_set))
+        _write_in(response, configured_character_set_for(_texts(response), character_set))
     else:
-        _write_in(response, character_set_for(response, _terms(request)))
+        _write_in(response, character_set_for(_texts(response), requested_terms(request)))
     return response
 
 
@@ -116,10 +122,12 @@ def lacks_requested_attribute(request: Dataset, response: Dataset) -> bool:
     return any(_lacks(row, request, response) for row in ROOT)
 
 
-def character_set_for(response: Dataset, requested: list[str]) -> list[str]:
-    """Return the SpecificCharacterSet of a response: none if all of it is ASCII, the requested one if that can encode
-    all of it, else a wider one."""
-    texts = [text for text in _texts(response) if not text.isascii()]
+def character_set_for(texts: Iterable[str], requested: list[str]) -> list[str]:
+    """Return the SpecificCharacterSet of a response with these texts.
+
+    None if all of them are ASCII, the requested one if it can encode all of them, else a wider one.
+    """
+    texts = [text for text in texts if not text.isascii()]
     if not texts:
         return []
     candidates = (requested, UNICODE) if _is_character_set(requested) else FALLBACKS
@@ -153,11 +161,17 @@ def _lacks(row: Attribute, requested: Dataset, response: Dataset) -> bool:
     if row.keyword not in requested:
         return False
     if row.children and response.get(row.keyword):
-        return any(_lacks(child, _first_item(requested, row), response[row.keyword][0]) for child in row.children)
+        return any(_lacks(child, first_item(requested, row), response[row.keyword][0]) for child in row.children)
     return row.when_unknown is WhenUnknown.WARNED and row.keyword not in response
 
 
-def _first_item(dataset: Dataset, row: Attribute) -> Dataset:
+def requested_of_item(requested: Dataset | None, row: Attribute) -> Dataset | None:
+    """Return the return keys in the item of a sequence; None, which is all, if the item has none or is not there."""
+    wanted = Dataset() if requested is None else first_item(requested, row)
+    return None if all(map(_is_ignored, wanted)) else wanted
+
+
+def first_item(dataset: Dataset, row: Attribute) -> Dataset:
     """Return the first item of a sequence, or an empty one if there is no item or no sequence."""
     element = dataset[row.tag]
     return element.value[0] if element.VR == "SQ" and element.value else Dataset()
@@ -191,9 +205,8 @@ def _items(row: Attribute, requested: Dataset | None, sources: Sources) -> Seque
     needed = (child for child in row.children if child.when_unknown is WhenUnknown.WHOLE_OR_NONE)
     if any(_source_and_value(child, sources)[1] is None for child in needed):
         return None
-    wanted = Dataset() if requested is None else _first_item(requested, row)
     item = Dataset()
-    _add_elements(item, None if all(map(_is_ignored, wanted)) else wanted, row.children, sources)
+    _add_elements(item, requested_of_item(requested, row), row.children, sources)
     return Sequence([item]) if len(item) or row.return_type == "1" else None
 
 
@@ -207,17 +220,21 @@ def _source_and_value(row: Attribute, sources: Sources) -> tuple[str, Any]:
 
 
 def _value(row: Attribute, sources: Sources) -> Any:
-    """Return the value as DICOM writes it; None if there is none. Raise IllegalValue if its VR does not allow it."""
     source, value = _source_and_value(row, sources)
+    return value if source == CALLING_AE_TITLE else written_value(row, value)
+
+
+def written_value(row: Attribute, value: Any) -> Any:
+    """Return a value as DICOM writes it: a text or a number. Raise IllegalValue if its VR does not allow it."""
     if isinstance(value, date):
         return vr.format_da(value)
     if isinstance(value, time):
         return vr.format_tm(value)
-    if source == CALLING_AE_TITLE or not isinstance(value, str):
+    if not isinstance(value, str):
         return value
     if not vr.IS_VALUE[row.vr](value) or len(value) > vr.MAX_LENGTHS[row.vr]:
         raise IllegalValue(row.keyword)
-    if row.vr != "PN":
+    if row.vr != "PN" or value.isascii():
         return value
     # Part by part: with U+0338 after it, the delimiter = would become another letter.
     composed = "".join(unicodedata.normalize("NFC", part) for part in NAME_DELIMITERS.split(value))
@@ -236,7 +253,7 @@ def _texts(dataset: Dataset) -> Iterator[str]:
 # Character sets -------------------------------------------------------------------------------------------------------
 
 
-def _terms(request: Dataset) -> list[str]:
+def requested_terms(request: Dataset) -> list[str]:
     """Return the defined terms of the request's SpecificCharacterSet; the first of several may be empty."""
     value = request.get("SpecificCharacterSet") or []
     return [str(term).strip() for term in (value if isinstance(value, MultiValue) else [value])]
@@ -273,23 +290,27 @@ def _can_encode(encoding: str, text: str) -> bool:
     encode = custom_encoders.get(encoding) or partial(str.encode, encoding=encoding)
     try:
         encode(text, errors="strict")
-    except UnicodeError:
+    except (UnicodeError, IndexError):  # some of pydicom's encoders cannot encode an empty text
         return False
     return True
 
 
-def _write_as_configured(response: Dataset, character_set: str) -> None:
-    """Write in the character set configured for the modality, and transliterate characters that it lacks.
+def configured_terms(character_set: str) -> list[str]:
+    """Return the defined terms of the character set configured for a modality; none if it shows ASCII only."""
+    return [] if character_set == TRANSLITERATED else [character_set]
 
-    A text that would end up empty is left as it is, and the response is in Unicode: no patient loses her name to a
-    setting.
+
+def configured_character_set_for(transliterated: Iterable[str], character_set: str) -> list[str]:
+    """Return the SpecificCharacterSet of a response with these texts, which have been transliterated.
+
+    A text that would have ended up empty is as it was, and the response is then in Unicode: no patient loses her name
+    to a setting.
     """
-    terms = [] if character_set == TRANSLITERATED else [character_set]
-    _transliterate(response, terms)
-    texts = [text for text in _texts(response) if not text.isascii()]
-    if texts and not all(_can_show(text, terms) for text in texts):
-        terms = UNICODE
-    _write_in(response, terms if texts else [])
+    terms = configured_terms(character_set)
+    texts = [text for text in transliterated if not text.isascii()]
+    if not all(can_show(text, terms) for text in texts):
+        return UNICODE
+    return terms if texts else []
 
 
 def _transliterate(dataset: Dataset, terms: list[str]) -> None:
@@ -298,10 +319,11 @@ def _transliterate(dataset: Dataset, terms: list[str]) -> None:
             for item in element.value:
                 _transliterate(item, terms)
         elif element.VR in TEXTS and element.value:
-            element.value = transliterate(str(element.value), element.VR, lambda text: _can_show(text, terms))
+            element.value = transliterate(str(element.value), element.VR, lambda text: can_show(text, terms))
 
 
-def _can_show(text: str, terms: list[str]) -> bool:
+def can_show(text: str, terms: list[str]) -> bool:
+    """Return whether a text is ASCII, or can be written in the character set of these terms."""
     return text.isascii() or (bool(terms) and _fits(text, terms))
 
 
@@ -322,6 +344,17 @@ def _encode_texts(dataset: Dataset, terms: list[str]) -> None:
             element.value = PersonName(_encoded_name(str(element.value), terms), convert_encodings(terms))
         elif element.VR in TEXTS and element.value:
             element.value = encode_string(element.value, _encodings(terms))
+
+
+def encoded_text(text: str, value_representation: str, terms: list[str]) -> bytes:
+    """Return a text as it is written in a response, without padding; `terms` is its SpecificCharacterSet."""
+    if value_representation not in TEXTS:
+        return text.encode(default_encoding)
+    if len(terms) > 1:
+        is_name = value_representation == "PN"
+        return _encoded_name(text, terms) if is_name else encode_string(text, _encodings(terms))
+    encodings = convert_encodings(terms)
+    return PersonName(text).encode(encodings) if value_representation == "PN" else encode_string(text, encodings)
 
 
 def _encoded_name(name: str, terms: list[str]) -> bytes:

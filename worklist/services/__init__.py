@@ -1,4 +1,4 @@
-"""Do what Manage asks for by a GatewayAction: one use case a file."""
+"""Use cases, one a file: the actions of Manage's, and what staff do in the admin."""
 
 from worklist.services.changes_since import ChangesSince
 from worklist.services.create_worklist_item import CreateWorklistItem

@@ -1,13 +1,13 @@
 """Report every change of an item's status since Manage last asked (`worklist.changes_since`).
 
 A cursor names one change by its number and moment. If it was made by another gateway, or before the database was
-restored from a backup, no change fits it and the action is refused: Manage must not miss changes unawares.
+restored from a backup, no change fits it and the action is refused: Manage must not miss changes without noticing.
 """
 
 import base64
 from typing import Any
 
-from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply
+from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply, with_action_id
 from worklist.models import ItemChange, OutboxReader
 
 #: The most changes in one reply.
@@ -32,7 +32,7 @@ class ChangesSince:
             "cursor": _cursor_at(page[-1]) if page else cursor,
             "more": len(found) > len(page),
         }
-        return reply if action.action_id is None else {**reply, "action_id": action.action_id}
+        return with_action_id(reply, action.action_id)
 
 
 def as_reported(change: ItemChange) -> dict[str, Any]:
@@ -62,6 +62,6 @@ def _number_in(cursor: str) -> int:
     if change is None or _cursor_at(change) != cursor:
         raise ActionRefused(
             ErrorCode.INVALID_ACTION,
-            "parameters.cursor: this gateway has not made this cursor: begin again without a cursor",
+            "parameters.cursor: the cursor is not from this gateway: start again without one",
         )
     return number

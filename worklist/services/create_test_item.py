@@ -68,11 +68,11 @@ def discontinue_test_item(item: WorklistItem, actor: str) -> None:
 
 @transaction.atomic
 def end_old_test_items() -> int:
-    """Discontinue the test items of which nothing came within ENDS_AFTER; return how many."""
+    """Discontinue test items that have waited, or been in progress, longer than ENDS_AFTER; return how many."""
     before = timezone.now() - ENDS_AFTER
     old = WorklistItem.objects.open().filter(is_test=True, created_at__lt=before)
     due = old.exclude(status=ItemStatus.IN_PROGRESS, updated_at__gte=before)
-    # A machine may have completed one before it was locked here: that came of it, then.
+    # A machine may have completed one just before the lock: leave it alone.
     items = [item for item in lock_items(due.values_list("pk", flat=True)) if item.status in OPEN]
     for item in items:
         recompute_status(item, "gateway", from_manage=ItemStatus.DISCONTINUED)

@@ -21,7 +21,7 @@ from worklist.performed_step.superseding import (
 )
 from worklist.query.information_model import rows
 
-#: Letters and digits that are not mistaken for each other when read aloud.
+#: Letters and digits that do not look alike in print.
 ID_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 
@@ -97,7 +97,7 @@ def new_identifiers() -> dict[str, str]:
     """Make the identifiers that an action may leave out.
 
     A UUID as an integer under the root 2.25 is a unique UID (PS3.5 annex B.2). The short ids have 14 random characters:
-    69 bits, so two alike are not to be expected in the gateway's life.
+    69 bits, so a collision is not to be expected.
     """
     procedure_id, step_id = ("".join(secrets.choice(ID_ALPHABET) for _ in range(14)) for _ in range(2))
     return {

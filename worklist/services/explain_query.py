@@ -139,7 +139,7 @@ def _explain(item: WorklistItem, query: QueryToExplain, modality: Modality | Non
     try:
         keys, bad_key = parse_matching_keys(query.identifier, matching_options()), ""
     except BadKey as problem:
-        keys, bad_key = MatchingKeys(hidden_states=frozenset()), str(problem)
+        keys, bad_key = MatchingKeys(hidden_statuses=frozenset()), str(problem)
     outcome = None
     if query.query:
         asked_at, known = query.query.asked_at, ((ITEM, item), (MODALITY, modality))

@@ -1,26 +1,24 @@
-"""Tell Manage how a worklist item stands (`worklist.item_status`)."""
+"""Report an item's status to Manage (`worklist.item_status`)."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from core.contract import GatewayAction, Reply
-from worklist.models import Delivery, WorklistItem
-from worklist.performed_step.item_status_update import performed
-from worklist.services.update_worklist_item_status import not_found
+from core.contract import GatewayAction, Reply, with_action_id
+from worklist.models import Delivery
+from worklist.performed_step.item_status_update import deciding_report
+from worklist.services.update_worklist_item_status import item_named_in
 
 
 class WorklistItemStatus:
     """Report an item's status, when it was first and last shown to a modality, and the step that decides the status.
 
-    A superseded item is answered for by the one that stands for it now.
+    For a superseded item, report on the current one.
     """
 
     def __call__(self, action: GatewayAction) -> Reply:
-        """Reply `ok`; raise ActionRefused with `not_found`. Nothing is changed, and no reply is given twice."""
-        item = WorklistItem.objects.filter(accession_number=action.accession_number).first()
-        if item is None:
-            raise not_found(action)
-        asked_for, item = item, item.current()
+        """Reply `ok`; raise ActionRefused with `not_found`. Nothing is changed or stored."""
+        asked_for = item_named_in(action)
+        item = asked_for.current()
         first, last = Delivery.objects.first_and_last(item) or (None, None)
         reply: Reply = {
             "status": "ok",
@@ -28,13 +26,13 @@ class WorklistItemStatus:
             "worklist_status": item.status,
             "first_shown": _shown(first),
             "last_shown": _shown(last),
-            "performed": performed(item),
+            "performed": deciding_report(item),
         }
         if item != asked_for:
             reply["superseded_by"] = item.accession_number
         if item.is_test:
             reply["is_test"] = True
-        return reply if action.action_id is None else {**reply, "action_id": action.action_id}
+        return with_action_id(reply, action.action_id)
 
 
 def _shown(delivery: Mapping[str, Any] | None) -> dict[str, str] | None:

@@ -1,8 +1,16 @@
 """Change the status of a worklist item on Manage's behalf (`worklist.update_status`)."""
 
-from core.contract import ActionRefused, ErrorCode, GatewayAction, ItemStatus, Reply, status_word
+from core.contract import (
+    WAITING,
+    ActionRefused,
+    ErrorCode,
+    GatewayAction,
+    ItemStatus,
+    Reply,
+    status_word,
+    with_action_id,
+)
 from worklist.models import WorklistItem
-from worklist.performed_step.item_state import WAITING
 from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.linking import lock_current_items
 
@@ -16,22 +24,23 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 
 
 class UpdateWorklistItemStatus:
-    """Change the status of an item along TRANSITIONS; for a superseded one, that of the item that stands for it."""
+    """Change the status of an item along TRANSITIONS; for a superseded one, that of the current item."""
 
     def __call__(self, action: GatewayAction) -> Reply:
         """Reply `updated`; raise ActionRefused with `not_found` or `invalid_transition`."""
         status = status_word(action.worklist_item["status"])
-        named = WorklistItem.objects.filter(accession_number=action.accession_number).first()
-        if named is None:
-            raise not_found(action)
+        named = item_named_in(action)
         item = lock_current_items([named.pk])[named.pk]
         if item.status != status and status not in TRANSITIONS[item.status]:
             raise ActionRefused(ErrorCode.INVALID_TRANSITION, f"An item cannot go from {item.status} to {status}")
         recompute_status(item, f"relay:{action.source_system}", from_manage=status)
         reply: Reply = {"status": "updated", "accession_number": named.accession_number}
-        return reply if action.action_id is None else {**reply, "action_id": action.action_id}
+        return with_action_id(reply, action.action_id)
 
 
-def not_found(action: GatewayAction) -> ActionRefused:
-    """Return the refusal of an action about an item that does not exist."""
-    return ActionRefused(ErrorCode.NOT_FOUND, f"No worklist item has accession number {action.accession_number}")
+def item_named_in(action: GatewayAction) -> WorklistItem:
+    """Return the item with the action's accession number; raise ActionRefused with `not_found` if there is none."""
+    item = WorklistItem.objects.filter(accession_number=action.accession_number).first()
+    if item is None:
+        raise ActionRefused(ErrorCode.NOT_FOUND, f"No worklist item has accession number {action.accession_number}")
+    return item

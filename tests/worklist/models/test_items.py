@@ -409,6 +409,7 @@ class TestSqlAndTheMatcher:
             in_order = sorted(items, key=lambda item: (item.scheduled_date, item.scheduled_time, item.accession_number))
             expected = [item.pk for item in in_order if keys.matches(item)]
             assert [item.pk for item in WorklistItem.objects.matching(keys)] == expected
+            assert [row.pk for row in WorklistItem.objects.matching_values(keys, "pk")] == expected
 
     @given(name=NAMES, changes=CHANGES, options=OPTIONS)
     def test_the_search_form_of_a_name_passes_whatever_the_matcher_passes(

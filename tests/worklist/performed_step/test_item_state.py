@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.contract import ItemStatus
-from worklist.performed_step.item_state import STRONGEST_FIRST, WAITING, Fact, Source, manage_status, status_from
+from core.contract import WAITING, ItemStatus
+from worklist.performed_step.item_state import STRONGEST_FIRST, Fact, Source, manage_status, status_from
 
 SCHEDULED, ARRIVED, READY, IN_PROGRESS, COMPLETED, DISCONTINUED = ItemStatus
 FACTS = st.builds(Fact, st.sampled_from(Source), st.sampled_from(ItemStatus))

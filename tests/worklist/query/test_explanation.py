@@ -86,7 +86,7 @@ class TestExplain:
 
     def test_says_that_final_states_are_hidden_and_that_a_status_key_shows_them(self) -> None:
         done = item(status="COMPLETED")
-        assert "final states are shown only when a status is asked for" in against(explained(done, request()))[0]
+        assert "final statuses are shown only if the query names a status" in against(explained(done, request()))[0]
         asked = request(dataset(ScheduledProcedureStepStatus="COMPLETED"))
         assert explained(done, asked).shown is True
 

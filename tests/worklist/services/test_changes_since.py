@@ -157,7 +157,7 @@ class TestACursor:
     )
     def test_that_is_malformed_is_refused(self, cursor: str) -> None:
         create_changes(3)
-        with pytest.raises(ActionRefused, match=r"parameters\.cursor: .* begin again") as refused:
+        with pytest.raises(ActionRefused, match=r"parameters\.cursor: .* start again") as refused:
             ask(cursor)
         assert refused.value.code is ErrorCode.INVALID_ACTION
 

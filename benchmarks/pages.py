@@ -1,59 +1,59 @@
-"""Measure the admin's pages with a thousand rows of each kind and with a million, and print the ratios."""
+"""Measure the live page, and the admin's pages with few rows of each kind and with many."""
 
 import statistics
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmarks.measuring import LARGE, SMALL, print_row, timed, with_a_database
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.models import Field, Model
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
 
-if TYPE_CHECKING:
-    from django.db.models import Field, Model
-    from django.test import Client
+from benchmarks.copies import multiply, renamed
+from benchmarks.live_page import measure_live_page
+from benchmarks.measuring import Row, Scale, Table, progress, timed
+from core.models import AuditLog
+from relay.models import ReceivedAction
+from tests.factories import WorklistItemFactory
+from worklist import models
 
-REPEATS = 5
-#: A page that takes longer is slow for people, whatever the ratio.
-SLOW_SECONDS = 0.3
 #: Copies are so far apart: the last one is a year ago.
 HOURS_APART = 9
 #: Of the rows of each kind one in so many is out of the ordinary.
 RARE = 20
 
 
-def measure_admin_pages() -> None:
+def measure(scale: Scale) -> list[Table]:
+    """Return the tables of this part."""
+    return [measure_live_page(scale), measure_admin_pages(scale)]
+
+
+def measure_admin_pages(scale: Scale) -> Table:
     """Time every page with the small tables and with the large ones."""
-    from django.db import connection  # noqa: PLC0415
-
-    fill_tables()
+    sizes = (f"{scale.items:,} rows of each kind", f"{scale.many_rows:,} rows")
+    repeats = 1 if scale.is_short else 5
+    fill_tables(scale.items)
     addresses = dict(pages())
-    client = somebody()
-    small = {what: median_of(client, address) for what, address in addresses.items()}
-    print_row(f"{SMALL} rows of each kind become {LARGE}", f"{timed(multiply_tables):.0f} s")
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE")  # as autovacuum does when a table has grown
-    large = {what: median_of(client, address) for what, address in addresses.items()}
-    print(f"\n{'A page of the admin, in ms':44} {SMALL:>10} {LARGE:>10} {'ratio':>7}")  # noqa: T201
-    for what, took in small.items():
-        mark = "  SLOW" if large[what] > SLOW_SECONDS else ""
-        print(f"{what:44} {took * 1000:10.1f} {large[what] * 1000:10.1f} {large[what] / took:7.2f}{mark}")  # noqa: T201
-
-
-def somebody() -> "Client":
-    from django.contrib.auth.models import User  # noqa: PLC0415
-    from django.test import Client  # noqa: PLC0415
-
     client = Client(SERVER_NAME="localhost")
     client.force_login(User.objects.create_superuser("benchmark"))
-    return client
+    rows = [Row(name, "ms", peers=((sizes[0],),)) for name in addresses]
+
+    def show_all(size: str) -> None:
+        for row, address in zip(rows, addresses.values(), strict=True):
+            row.add(size, 1000 * statistics.median(timed(lambda a=address: show(client, a)) for _ in range(repeats)))  # type: ignore[misc]
+
+    show_all(sizes[0])
+    took = timed(lambda: multiply_tables(scale.many_rows // scale.items - 1))
+    progress(f"{scale.items:,} rows of each kind became {scale.many_rows:,} in {took:.0f} s")
+    show_all(sizes[1])
+    return Table("The admin's pages by size of the tables", sizes, rows, ("ratio",), subject=sizes[1])
 
 
-def median_of(client: "Client", address: str) -> float:
-    """Return the seconds that a page takes."""
-    return statistics.median(timed(lambda: show(client, address)) for _ in range(REPEATS))
-
-
-def show(client: "Client", address: str) -> None:
+def show(client: Client, address: str) -> None:
+    """Ask for a page, which must be there."""
     response = client.get(address)
     assert response.status_code in (200, 302), (address, response.status_code)  # noqa: S101
 
@@ -95,17 +95,20 @@ NARROWED = {
 
 def pages() -> Iterator[tuple[str, str]]:
     """Return the addresses to measure: the start page, every list with its filters, and a record of each kind."""
-    from django.urls import reverse  # noqa: PLC0415
 
-    from core.models import AuditLog  # noqa: PLC0415
-    from relay.models import ReceivedAction  # noqa: PLC0415
-    from worklist.models import MppsException, PerformedProcedureStep, WorklistItem, WorklistQuery  # noqa: PLC0415
-
-    item = WorklistItem.objects.get(accession_number="B000001")
+    item = models.WorklistItem.objects.get(accession_number="B000001")
     yield "landing page", reverse("admin:index")
     yield "timeline", reverse("item-timeline", args=[item.pk])
     yield "why on a list, or not", reverse("admin:worklist_worklistitem_explain", args=[item.pk])
-    for model in (AuditLog, ReceivedAction, MppsException, PerformedProcedureStep, WorklistItem, WorklistQuery):
+    kinds = (
+        AuditLog,
+        ReceivedAction,
+        models.MppsException,
+        models.PerformedProcedureStep,
+        models.WorklistItem,
+        models.WorklistQuery,
+    )
+    for model in kinds:
         name = f"{model._meta.app_label}_{model._meta.model_name}"
         record = model._default_manager.order_by("pk")[0]
         yield f"a {model._meta.verbose_name}", reverse(f"admin:{name}_change", args=[record.pk])
@@ -119,20 +122,14 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "queries that showed an item", f"{address}?item={item.pk}"
 
 
-def fill_tables() -> None:
-    """Create SMALL rows of each kind in this hour; one in RARE of each is exceptional."""
-    from django.utils import timezone  # noqa: PLC0415
-
-    from core.models import AuditLog  # noqa: PLC0415
-    from relay.models import ReceivedAction  # noqa: PLC0415
-    from tests.factories import WorklistItemFactory  # noqa: PLC0415
-    from worklist import models  # noqa: PLC0415
+def fill_tables(count: int) -> None:
+    """Create so many rows of each kind in this hour; one in RARE of each is exceptional."""
 
     models.WorklistItem.objects.all().delete()
     ReceivedAction.objects.all().delete()
     AuditLog.objects.all().delete()
     now = timezone.now()
-    numbers = range(SMALL)
+    numbers = range(count)
     items = models.WorklistItem.objects.bulk_create(
         WorklistItemFactory.build(
             accession_number=f"B{number:06}",
@@ -221,48 +218,30 @@ def fill_tables() -> None:
     )
 
 
-def multiply_tables() -> None:
-    """Copy every row until there are LARGE, each copy some hours older; old rows are resolved."""
-    from core.models import AuditLog  # noqa: PLC0415
-    from relay.models import ReceivedAction  # noqa: PLC0415
-    from worklist import models  # noqa: PLC0415
-
+def multiply_tables(copies: int) -> None:
+    """Copy every row, each copy some hours older; old rows are resolved."""
     done = {"status": "CASE WHEN status = 'SCHEDULED' THEN 'COMPLETED' ELSE status END"}
-    multiply(models.WorklistItem, "accession_number", "study_instance_uid", **done)
-    multiply(ReceivedAction, "action_id", "accession_number", "correlation_id")
-    multiply(models.WorklistQuery, "correlation_id")
-    multiply(models.WorklistQuery.items.through)
-    multiply(models.Delivery)
-    multiply(models.ItemAlarm)
-    multiply(models.PerformedProcedureStep, "sop_instance_uid", "correlation_id")
-    multiply(models.StepLink)
-    multiply(models.MppsException, "accession_number", resolution="'dismissed'")
-    multiply(AuditLog, "correlation_id")
+    multiply_rows(models.WorklistItem, copies, "accession_number", "study_instance_uid", **done)
+    multiply_rows(ReceivedAction, copies, "action_id", "accession_number", "correlation_id")
+    multiply_rows(models.WorklistQuery, copies, "correlation_id")
+    multiply_rows(models.WorklistQuery.items.through, copies)
+    multiply_rows(models.Delivery, copies)
+    multiply_rows(models.ItemAlarm, copies)
+    multiply_rows(models.PerformedProcedureStep, copies, "sop_instance_uid", "correlation_id")
+    multiply_rows(models.StepLink, copies)
+    multiply_rows(models.MppsException, copies, "accession_number", resolution="'dismissed'")
+    multiply_rows(AuditLog, copies, "correlation_id")
 
 
-def multiply(model: "type[Model]", *unique: str, **values: str) -> None:
-    """Copy in SQL, because Django needs minutes for a million rows; `unique` texts and keys are changed."""
-    from django.db import connection  # noqa: PLC0415
-
-    on_sqlite = connection.vendor == "sqlite"
-    table = model._meta.db_table
-    written, read = [], []
-    for field in model._meta.concrete_fields:
-        if field.get_internal_type() in ("AutoField", "BigAutoField"):
-            continue  # a serial number makes itself
-        column = str(field.column)
-        written.append(column)
-        read.append(values.get(column) or copied(field, unique, on_sqlite=on_sqlite))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "WITH RECURSIVE copies(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copies WHERE n < %s) "  # noqa: S608
-            f"INSERT INTO {table} ({', '.join(written)}) SELECT {', '.join(read)} FROM {table} CROSS JOIN copies",
-            [LARGE // SMALL - 1],
-        )
+def multiply_rows(model: type[Model], copies: int, *unique: str, **values: str) -> None:
+    """Copy each row; `unique` texts, keys and times are changed."""
+    copied = {str(field.column): column_of_copy(field, unique) for field in model._meta.concrete_fields}
+    multiply(model, copies, copied | values)
 
 
-def copied(field: "Field[Any, Any]", unique: tuple[str, ...], *, on_sqlite: bool) -> str:
+def column_of_copy(field: "Field[Any, Any]", unique: tuple[str, ...]) -> str:
     """Return the SQL for a column of the n-th copy."""
+    on_sqlite = connection.vendor == "sqlite"
     column = str(field.column)
     target = field.target_field if field.is_relation else field  # type: ignore[attr-defined]
     kind = target.get_internal_type()
@@ -276,9 +255,4 @@ def copied(field: "Field[Any, Any]", unique: tuple[str, ...], *, on_sqlite: bool
         return f"{column} - n * interval '{HOURS_APART} hours'"
     if column == "scheduled_date":
         return f"date({column}, '-' || n || ' days')" if on_sqlite else f"{column} - n"
-    return f"CAST(100000 + n AS varchar) || '-' || {column}" if column in unique else column
-
-
-if __name__ == "__main__":
-    with with_a_database():
-        measure_admin_pages()
+    return renamed(column) if column in unique else column

@@ -1,0 +1,86 @@
+"""Run a server as a process of its own, and read what it costs from /proc (Linux)."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+STARTING_SECONDS = 60.0
+STOPPING_SECONDS = 10.0
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+@contextmanager
+def running(command: Sequence[str], log: Path, environment: Mapping[str, str] = {}) -> Iterator[int]:
+    """Run a command, its output in `log`, and yield its process id; end it with the block."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - the commands are this package's
+            command,
+            env={**os.environ, **environment},  # noqa: TID251 - passed on
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOPPING_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def python(*arguments: str) -> list[str]:
+    """Return a command of this interpreter."""
+    return [sys.executable, *arguments]
+
+
+def wait_for_port(port: int, log: Path) -> None:
+    """Wait until something listens; TimeoutError with the log's end if it takes too long."""
+    deadline = time.monotonic() + STARTING_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nothing listens on {port}: {log.read_text(errors='replace')[-2000:]}") from None
+            time.sleep(0.005)
+        else:
+            return
+
+
+def memory_mib(pid: int) -> float:
+    """Return the proportional set size of a process and its children."""
+    return sum(_pss_kib(each) for each in _family(pid)) / 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process and its children have used."""
+    ticks = 0
+    for each in _family(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _pss_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def _family(pid: int) -> Iterator[int]:
+    """Yield a process and, recursively, its children."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            yield from _family(int(child))
