@@ -8,6 +8,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 
+#: The tag of our own checks. A daemon needs no others, which would import every page.
+GATEWAY = "gateway"
+
 #: Check id → setting, lowest value, highest value, hint.
 Ranges = dict[str, tuple[str, int, int, str]]
 
@@ -17,7 +20,7 @@ RANGES: Ranges = {
 }
 
 
-@register
+@register(GATEWAY)
 def check_core_settings(**kwargs: Any) -> Sequence[CheckMessage]:
     """Check the settings of core. Security is checked in production only: local settings are insecure on purpose."""
     errors = [*errors_of_ranges(RANGES)]

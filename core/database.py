@@ -1,15 +1,26 @@
-"""Share the database between threads: borrowed connections, a limit of concurrent users, and advisory locks.
+"""Share the database between threads: borrowed and lent connections, a limit of concurrent users, and advisory locks.
 
 Django keeps a connection for each thread. The listener and the SCP work in threads that come and go; each of them would
-leave an open connection behind if it did not borrow one.
+leave an open connection behind if it did not borrow one. The listener's threads borrow open ones from each other.
 """
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection, connections, reset_queries, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    InterfaceError,
+    OperationalError,
+    connection,
+    connections,
+    reset_queries,
+    transaction,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
@@ -18,8 +29,12 @@ from django.dispatch import receiver
 UNAVAILABLE = (OperationalError, InterfaceError)
 #: PostgreSQL's codes for a transaction that was aborted so that another could go on.
 DEADLOCK_OR_SERIALIZATION = frozenset({"40P01", "40001"})
+#: A connection that has been idle for longer is asked whether it still works before it is used. Seconds.
+CHECKED_AFTER_SECONDS = 1.0
 
 Result = TypeVar("Result")
+#: Gives the thread a connection for the length of a block.
+LendConnection = Callable[[], AbstractContextManager[None]]
 
 
 class DatabaseBusy(Exception):
@@ -61,6 +76,72 @@ def borrowed_connection() -> Iterator[None]:
                 connection.close()
 
 
+class LentConnections:
+    """Open connections that threads use one after the other: opening one takes as long as an action.
+
+    Call `close_idle` every few seconds. Among others, that leaves SQLite's file without a log beside it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        #: What is not in use, the longest idle first: connection, file and time of its last use.
+        self._idle: deque[tuple[BaseDatabaseWrapper, object, float]] = deque()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Give this thread an open connection for the length of the block, unless it has one of its own."""
+        own = connections[DEFAULT_DB_ALIAS]
+        if own.connection is not None:
+            yield
+            return
+        lent = self._take()
+        connections[DEFAULT_DB_ALIAS] = lent
+        try:
+            yield
+        finally:
+            reset_queries()
+            connections[DEFAULT_DB_ALIAS] = own
+            if lent.errors_occurred:
+                lent.close()
+            self._idle.append((lent, _file_of(lent), self._clock()))
+
+    def close_idle(self, seconds: float = 0.0) -> None:
+        """Close the connections that have been idle for so long."""
+        for _ in range(len(self._idle)):
+            try:
+                lent, _file, used_at = self._idle.popleft()
+            except IndexError:  # taken meanwhile
+                return
+            if self._clock() - used_at < seconds:
+                self._idle.append((lent, _file, used_at))
+            else:
+                lent.close()
+
+    def _take(self) -> BaseDatabaseWrapper:
+        try:
+            lent, file, used_at = self._idle.pop()
+        except IndexError:
+            lent = connections.create_connection(DEFAULT_DB_ALIAS)
+            lent.inc_thread_sharing()
+            return lent
+        # The server may have gone since; SQLite's file may have been replaced, and the open one would be lost.
+        is_old = self._clock() - used_at > CHECKED_AFTER_SECONDS
+        if lent.connection is not None and (file != _file_of(lent) or (is_old and not lent.is_usable())):
+            lent.close()
+        return lent
+
+
+def _file_of(database: BaseDatabaseWrapper) -> object:
+    """Identify the file of an SQLite database; None for any other."""
+    if database.vendor != "sqlite":
+        return None
+    try:
+        file = Path(str(database.settings_dict["NAME"])).stat()
+    except OSError:
+        return None
+    return file.st_dev, file.st_ino
+
+
 def in_transaction(operation: Callable[[], Result]) -> Result:
     """Run the operation in a transaction, and once more if the database aborts it for another's sake (a deadlock).
 
@@ -85,6 +166,24 @@ def serialise_on(*names: str) -> None:
         with connection.cursor() as cursor:
             for name in sorted(set(names)):  # always in the same order, so that two transactions cannot deadlock
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+
+
+def last_lock(name: str) -> None:
+    """Hold a name until this transaction commits, as the last thing it does: others wait for it in any order.
+
+    Whoever does several things in one transaction ends it as soon as it `holds_last_lock`.
+    """
+    serialise_on(name)
+    transaction.on_commit(_released)
+
+
+def holds_last_lock() -> bool:
+    """Return whether this transaction has taken its last lock."""
+    return any(registered[1] is _released for registered in connection.run_on_commit)
+
+
+def _released() -> None:
+    """Mark a transaction that holds its last lock; a savepoint that is rolled back takes the mark with it."""
 
 
 @receiver(connection_created)

@@ -6,24 +6,18 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
+from core import value_representations as vr
 from dicom.modality_directory import ModalityDirectory
 from dicom.modality_policy import ModalityPolicy
+from dicom.upper_layer.negotiation import Rejection
 
 #: What to do with a calling AE title that is not configured. The last is production's default: `warn` until the first
 #: modality is configured, `reject` from then on.
 ACCEPT, WARN, REJECT, REJECT_ONCE_CONFIGURED = "accept", "warn", "reject", "reject-once-configured"
 
 
-@dataclass(frozen=True)
-class Rejection:
-    """An A-ASSOCIATE-RJ: its result, source and reason (PS3.8 table 9-21), and the reason written to the log."""
-
-    sentence: str
-    result: int
-    source: int
-    reason: int
-
-
+NO_CALLING_TITLE = Rejection("the calling AE title is empty, or none that DICOM allows", 1, 1, 3)
+NO_CALLED_TITLE = Rejection("the called AE title is empty, or none that DICOM allows", 1, 1, 7)
 WRONG_CALLED_TITLE = Rejection("the called AE title is not MWL_AE_TITLE", 1, 1, 7)
 UNKNOWN_TITLE = Rejection("the calling AE title is not a configured modality", 1, 1, 3)
 NOT_ALLOWED = Rejection("the modality is not allowed", 1, 1, 3)
@@ -42,14 +36,14 @@ class ServerConfig:
     idle_seconds: float = 60.0
     unknown_titles: str = WARN
     checks_called_title: bool = False
-    #: A data set that is announced but has not begun to arrive after this long counts as empty. A modality waits
-    #: about 30 seconds for its answer.
+    #: A data set that has not arrived this long after it was announced is given up; a long one has longer
+    #: (`upper_layer.acceptor.Limits`). A modality waits about 30 seconds for its answer.
     data_set_seconds: float = 10.0
 
 
 @dataclass(frozen=True)
 class Requestor:
-    """Who requests an association."""
+    """Who requests an association. What an AE title may not contain is escaped."""
 
     calling_ae_title: str
     called_ae_title: str
@@ -86,6 +80,8 @@ Rules = tuple[tuple[Rejection, Callable[[_Application], bool]], ...]
 
 #: Checked when an association is requested, and again at each request on it: an association may stay open for days.
 PERMISSION_RULES: Rules = (
+    (NO_CALLING_TITLE, lambda asked: not vr.is_ae(asked.requestor.calling_ae_title)),
+    (NO_CALLED_TITLE, lambda asked: not vr.is_ae(asked.requestor.called_ae_title)),
     (
         WRONG_CALLED_TITLE,
         lambda asked: asked.config.checks_called_title and asked.requestor.called_ae_title != asked.config.ae_title,

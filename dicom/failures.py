@@ -6,7 +6,7 @@ statuses. A handler catches everything at its outermost edge and asks `failure_r
     except Exception as error:
         response = failure_response(error, FIND_FAILURES, requestor)
 
-An exception must not get past the handler. pynetdicom would log its text, and a patient's data with it.
+An exception that gets past the handler ends the association.
 """
 
 import logging
@@ -14,10 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pydicom.dataset import Dataset
-
 from core.database import UNAVAILABLE
 from dicom.association_policy import ModalitiesUnknown, Requestor, RequestRefused
+from dicom.service import IncompleteDataSet, Response
 from dicom.statuses import failure
 
 logger = logging.getLogger(__name__)
@@ -35,13 +34,13 @@ class FailureRow:
     """
 
     exceptions: tuple[type[Exception], ...]
-    response: Callable[[Any], Dataset]
+    response: Callable[[Any], Response]
     level: int | None = None
     with_traceback: bool = False
 
 
 def common_failures(
-    *, database_unavailable: int, refused: int, unreadable: int, internal_error: int
+    *, database_unavailable: int, refused: int, incomplete: int, unreadable: int, internal_error: int
 ) -> tuple[FailureRow, ...]:
     """Return the rows that every service shares, with the statuses of one service. They catch every exception."""
     return (
@@ -51,6 +50,7 @@ def common_failures(
             logging.ERROR,
         ),
         FailureRow((RequestRefused,), lambda refusal: failure(refused, f"Refused: {refusal}"), logging.WARNING),
+        FailureRow((IncompleteDataSet,), lambda _: failure(incomplete, "The data set announced has not arrived")),
         FailureRow((UnreadableDataSet,), lambda problem: failure(unreadable, str(problem))),
         FailureRow(
             (Exception,),
@@ -61,7 +61,7 @@ def common_failures(
     )
 
 
-def failure_response(error: Exception, table: tuple[FailureRow, ...], requestor: Requestor) -> Dataset:
+def failure_response(error: Exception, table: tuple[FailureRow, ...], requestor: Requestor) -> Response:
     """Return the response of the first row that has the exception, and log the failure as the row says."""
     row = next(row for row in table if isinstance(error, row.exceptions))
     response = row.response(error)
@@ -70,7 +70,7 @@ def failure_response(error: Exception, table: tuple[FailureRow, ...], requestor:
         logger.log(
             row.level,
             "request failed: %s",
-            response.ErrorComment,
+            response.comment,
             extra=extra,
             exc_info=error if row.with_traceback else None,
         )

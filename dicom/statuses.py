@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pydicom.dataset import Dataset
+from dicom.service import Response
 
 # C-FIND ------------------------------------------------------------------------------------------------------------
 
@@ -12,10 +12,11 @@ PENDING_WITH_UNSUPPORTED_KEYS = 0xFF01
 CANCELLED = 0xFE00
 OUT_OF_RESOURCES = 0xA700
 IDENTIFIER_DOES_NOT_MATCH = 0xA900
-DATABASE_UNAVAILABLE = 0xC001  # "unable to process": C001 to C003 are our own numbers
+INCOMPLETE_IDENTIFIER = 0xC000  # "unable to process"; C001 to C003 are our own numbers
+DATABASE_UNAVAILABLE = 0xC001
 INTERNAL_ERROR = 0xC002
 NOT_PERMITTED = 0xC003
-UNREADABLE_IDENTIFIER = 0xC310  # pynetdicom's number
+UNREADABLE_IDENTIFIER = 0xC310  # that of pynetdicom, which engineers know
 
 
 # N-CREATE and N-SET, which also have SUCCESS ----------------------------------------------------------
@@ -42,18 +43,9 @@ def failure(
     offending: int | None = None,
     attributes: Sequence[int] = (),
     error_id: int | None = None,
-) -> Dataset:
+) -> Response:
     """Build a failure response. The comment is cut to 64 characters (LO) and must not quote a patient's value.
 
     `offending` and `attributes` are the tags that are wrong.
     """
-    answer = Dataset()
-    answer.Status = status
-    answer.ErrorComment = comment[:64]
-    if offending is not None:
-        answer.OffendingElement = offending
-    if attributes:
-        answer.AttributeIdentifierList = list(attributes)
-    if error_id is not None:
-        answer.ErrorID = error_id
-    return answer
+    return Response(status, None, comment[:64], offending, tuple(attributes), error_id)

@@ -16,6 +16,7 @@ def alive(request: HttpRequest) -> HttpResponse:
     return HttpResponse("alive\n", content_type="text/plain")
 
 
+admin.autodiscover()
 admin.site.site_header = admin.site.site_title = "Screening gateway"
 admin.site.index_title = "Received actions, worklist and modalities"
 admin.site.enable_nav_sidebar = False  # the lists need the width

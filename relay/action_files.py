@@ -17,7 +17,7 @@ from core.contract import ActionRefused, GatewayAction, parse
 from core.correlation import correlated, new_correlation_id
 from core.models import AuditLog
 from relay.dispatcher import Answer, Dispatcher
-from relay.models import FAILURES, ReceivedAction
+from relay.models import ReceivedAction
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Line:
 
     @property
     def refused(self) -> bool:
-        return self.answer.outcome in FAILURES
+        return self.answer.failed
 
     @property
     def outcome(self) -> str:
@@ -97,15 +97,17 @@ def check(dispatcher: Dispatcher, frames: Sequence[str]) -> list[Line]:
 def execute(dispatcher: Dispatcher, frames: Sequence[str], actor: str) -> list[Line]:
     """Execute the actions in their order, in the name of a person whom the audit log records first.
 
-    Each is committed by itself. The rows of the actions name the connection `import:` and the correlation id of the
-    audit log's entry.
+    Each is answered as if it were alone. The rows of the actions name the connection `import:` and the correlation id
+    of the audit log's entry.
     """
     correlation = new_correlation_id()
     with correlated(correlation):
         Auditor(actor).note(AuditLog.Operation.EXECUTE, ReceivedAction, imported=len(frames))
+    named = [(frame, f"import:{correlation}#{position}") for position, frame in enumerate(frames, 1)]
+    answers = dispatcher.answer_all(named)
     lines = [
-        _line(index, _action_in(frame), dispatcher.answer(frame, f"import:{correlation}#{index + 1}"))
-        for index, frame in enumerate(frames)
+        _line(index, _action_in(frame), answer)
+        for index, (frame, answer) in enumerate(zip(frames, answers, strict=True))
     ]
     with correlated(correlation):
         refused = sum(line.refused for line in lines)

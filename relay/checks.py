@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from core.checks import Ranges, errors_of_ranges
+from core.checks import GATEWAY, Ranges, errors_of_ranges
 from relay.configuration import configured_address
 
 RANGES: Ranges = {
@@ -20,7 +20,7 @@ RANGES: Ranges = {
 }
 
 
-@register
+@register(GATEWAY)
 def check_relay_settings(**kwargs: Any) -> Sequence[CheckMessage]:
     """Report settings that would keep the listener from coming online."""
     return [*_connection_errors(), *errors_of_ranges(RANGES)]

@@ -8,9 +8,10 @@ from functools import partial
 from importlib import import_module
 
 from django.conf import settings
+from django.db import connection as database
 
 from core.contract import MAX_FRAME_BYTES
-from core.database import ConcurrencyLimit
+from core.database import ConcurrencyLimit, LendConnection, borrowed_connection
 from relay.dispatcher import Dispatcher, too_large_reply
 from relay.http import respond
 from relay.hybrid_connection.address import HybridConnectionAddress
@@ -22,8 +23,9 @@ from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from relay.hybrid_connection.status import ListenerStatus
 from relay.hybrid_connection.tokens import EntraId, SharedAccessKey, TokenProvider
 
-#: Each action uses a database connection while it is executed.
-ACTIONS_AT_ONCE = 8
+#: Database vendor → how many actions are executed at once. SQLite has one writer: of threads that compete for it, each
+#: sleeps for up to a tenth of a second whenever it finds it taken, and some are never lucky.
+ACTIONS_AT_ONCE = {"sqlite": 1, "postgresql": 8}
 
 
 def configured_address() -> HybridConnectionAddress:
@@ -42,18 +44,20 @@ def configured_tokens() -> TokenProvider:
     return EntraId()
 
 
-def configured_dispatcher() -> Dispatcher:
+def configured_dispatcher(connection: LendConnection = borrowed_connection) -> Dispatcher:
     """Build the dispatcher with the tables of the module that GATEWAY_ACTIONS names, as ROOT_URLCONF names urls.py."""
     tables = import_module(settings.GATEWAY_ACTIONS)
-    database_limit = ConcurrencyLimit(ACTIONS_AT_ONCE, settings.DATABASE_WAIT_SECONDS)
-    return Dispatcher(tables.ACTIONS, tables.PROBES, database_limit)
+    database_limit = ConcurrencyLimit(ACTIONS_AT_ONCE[database.vendor], settings.DATABASE_WAIT_SECONDS)
+    return Dispatcher(tables.ACTIONS, tables.PROBES, database_limit, connection)
 
 
-def configured_listener(on_status: Callable[[ListenerStatus], None]) -> Listener:
+def configured_listener(
+    on_status: Callable[[ListenerStatus], None], connection: LendConnection = borrowed_connection
+) -> Listener:
     """Build the listener, which hands frames and HTTP requests to the dispatcher, each in its own thread."""
     address = configured_address()
     origin = f"{address.namespace}/{address.path}"
-    dispatch = configured_dispatcher().dispatch
+    dispatch = configured_dispatcher(connection).dispatch
     # One thread more than there can be senders, for the listener's own echo.
     threads = ThreadPoolExecutor(settings.RELAY_MAX_RENDEZVOUS + 1, thread_name_prefix="action")
 

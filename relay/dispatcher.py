@@ -13,7 +13,7 @@ If a process dies before the commit, nothing has happened; after it, the sender'
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
@@ -36,14 +36,30 @@ from core.contract import (
     validate,
 )
 from core.correlation import correlated, correlation_id, new_correlation_id
-from core.database import UNAVAILABLE, ConcurrencyLimit, DatabaseBusy, borrowed_connection, in_transaction
+from core.database import (
+    UNAVAILABLE,
+    ConcurrencyLimit,
+    DatabaseBusy,
+    LendConnection,
+    borrowed_connection,
+    holds_last_lock,
+    in_transaction,
+)
 from core.statements import update
 from core.tracing import span
-from relay.models import ReceivedAction, Resend
+from relay.models import FAILURES, ReceivedAction, Resend
 
 logger = logging.getLogger(__name__)
 
 UNSUPPORTED = "unsupported"
+#: How many actions of a file are committed at once. The listener's actions wait meanwhile: about a tenth of a second.
+TOGETHER = 50
+
+LogFields = dict[str, str | int | None]
+
+
+class _FailedTemporarily(Exception):
+    """An action of several in one transaction may succeed if it is executed alone."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +72,11 @@ class Answer:
     text: str
     outcome: str
     how: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether the action was refused or failed, and so had no effect."""
+        return self.outcome in FAILURES
 
     @classmethod
     def from_reply(cls, reply: Reply, how: str) -> "Answer":
@@ -86,6 +107,8 @@ class Dispatcher:
     actions: Mapping[str, Handler]
     probes: Mapping[str, Handler]
     database_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(at_once=8, wait_seconds=10))
+    #: Gives the thread that executes an action its database connection.
+    connection: LendConnection = borrowed_connection
 
     def dispatch(self, frame: str | bytes, connection: str, correlation: str = "") -> str:
         """Return the reply to one frame as text; see `answer`."""
@@ -98,9 +121,51 @@ class Dispatcher:
         and a new one is made if it is empty.
         """
         received = ReceivedFrame(frame, connection, time.monotonic())
-        with correlated(correlation or new_correlation_id()), span("action") as traced:
+        with correlated(correlation or new_correlation_id()):
+            answer, fields = self._traced_answer(received)
+            logger.info("action answered", extra=fields)
+            return answer
+
+    def answer_all(self, frames: Sequence[tuple[str, str]]) -> Iterator[Answer]:
+        """Answer frames in their order, each given with its connection, and yield each answer after its commit.
+
+        Up to TOGETHER are committed at once, as a commit takes longer than an action. Each is answered as if it were
+        alone.
+        """
+        begun = 0
+        while batch := frames[begun : begun + TOGETHER]:
+            answers = self._answered_together(batch) or [self.answer(*each) for each in batch]
+            yield from answers
+            begun += len(answers)
+
+    def _answered_together(self, frames: Sequence[tuple[str, str]]) -> list[Answer]:
+        """Answer frames in one transaction, up to the first that takes its last lock.
+
+        Return nothing if one of them fails temporarily: all are undone then, and have to be executed one by one.
+        """
+        answered: list[tuple[str, Answer, LogFields]] = []
+        try:
+            with self.connection(), transaction.atomic():
+                for frame, connection in frames:
+                    with correlated(new_correlation_id()) as correlation:
+                        answer, fields = self._traced_answer(ReceivedFrame(frame, connection, time.monotonic()))
+                    if answer.outcome in TEMPORARY_ERRORS:
+                        raise _FailedTemporarily
+                    answered.append((correlation, answer, fields))
+                    if holds_last_lock():
+                        break
+        except (*UNAVAILABLE, _FailedTemporarily):
+            return []
+        for correlation, _, fields in answered:
+            with correlated(correlation):
+                logger.info("action answered", extra=fields)
+        return [answer for _, answer, _ in answered]
+
+    def _traced_answer(self, received: ReceivedFrame) -> tuple[Answer, LogFields]:
+        """Answer a frame; return with the answer what is to be logged once it is committed."""
+        with span("action") as traced:
             action, answer = self._action_and_answer(received)
-            fields: dict[str, str | int | None] = {
+            fields: LogFields = {
                 "action_id": action.action_id if action else None,
                 "action_type": action.action_type if action and self._supports(action) else UNSUPPORTED,
                 "outcome": answer.outcome,
@@ -109,8 +174,7 @@ class Dispatcher:
                 "ms": received.age_ms,
             }
             traced.set(**fields)
-            logger.info("action answered", extra=fields)
-            return answer
+            return answer, fields
 
     def rehearse(self, frames: Iterable[str]) -> list[Answer]:
         """Return the answers to these frames, one after the other, and undo everything that they have done.
@@ -163,7 +227,7 @@ class Dispatcher:
         if "action_id" not in action.payload:
             # Validation refuses it, unless doing it twice is doing it once. It cannot be recorded without an id.
             self._validated_handler(action)
-            with self.database_limit.slot(), borrowed_connection():
+            with self.database_limit.slot(), self.connection():
                 return in_transaction(lambda: self.execute(action))
         return self._answer_once(action, received)
 
@@ -181,7 +245,7 @@ class Dispatcher:
             correlation_id=correlation_id(),
             received_at=timezone.now(),
         )
-        with self.database_limit.slot(), borrowed_connection():
+        with self.database_limit.slot(), self.connection():
             return in_transaction(lambda: self._claim_and_answer(new_row, action, received))
 
     def _claim_and_answer(self, new_row: ReceivedAction, action: GatewayAction, received: ReceivedFrame) -> Answer:

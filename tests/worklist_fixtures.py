@@ -16,10 +16,9 @@ import trustme
 from django.db import connection
 from django.test import Client
 from psycopg import sql
-from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom.association_policy import AssociationPolicy, ServerConfig
-from dicom.server import stop_server
+from dicom.server import DicomServer, stop_server
 from tests.dicom.dcmtk import Console
 from tests.dicom.requests import CALLED, PATIENCE, Unit
 from tests.factories import WorklistItemFactory
@@ -51,7 +50,7 @@ def context() -> Iterator[WorklistContext]:
 
 
 @pytest.fixture(scope="session")
-def scp(django_db_setup: None, context: WorklistContext) -> Iterator[ThreadedAssociationServer]:
+def scp(django_db_setup: None, context: WorklistContext) -> Iterator[DicomServer]:
     """The DICOM server, on a free port."""
     server = start_worklist_server("127.0.0.1", 0, context)
     yield server
@@ -59,7 +58,7 @@ def scp(django_db_setup: None, context: WorklistContext) -> Iterator[ThreadedAss
 
 
 @pytest.fixture
-def unit(scp: ThreadedAssociationServer, context: WorklistContext, transactional_db: None) -> Iterator[Unit]:
+def unit(scp: DicomServer, context: WorklistContext, transactional_db: None) -> Iterator[Unit]:
     """A modality beside it, which sees the rows that the test makes. What it was shown is written before they go."""
     yield Unit(int(scp.server_address[1]))
     assert context.deliveries.flush()

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from core.checks import Ranges, errors_of_ranges
+from core.checks import GATEWAY, Ranges, errors_of_ranges
 from core.value_representations import MAX_LENGTHS, is_ae, is_text
 from dicom.tls import server_context
 
@@ -33,7 +33,7 @@ RANGES: Ranges = {
 }
 
 
-@register
+@register(GATEWAY)
 def check_worklist_settings(**kwargs: Any) -> Sequence[CheckMessage]:
     """Report every setting that would keep a modality from its worklist."""
     return [*_errors(), *errors_of_ranges(RANGES)]

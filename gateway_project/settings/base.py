@@ -113,7 +113,7 @@ CONTENT_SECURITY_POLICY = {
 }
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # urls.py finds the apps' admin pages: the daemons need none
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -1,11 +1,19 @@
 """Connections, their limit, and the durability of a commit."""
 
 import threading
+from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.db import connections as connections_of_thread
 
-from core.database import ConcurrencyLimit, DatabaseBusy, borrowed_connection
+from core.database import (
+    CHECKED_AFTER_SECONDS,
+    ConcurrencyLimit,
+    DatabaseBusy,
+    LentConnections,
+    borrowed_connection,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,3 +65,115 @@ class TestDurability:
         with connection.cursor() as cursor:
             cursor.execute(question)
             assert cursor.fetchone() == ((2,) if sqlite else ("on",))  # 2 is FULL
+
+
+class TestLentConnections:
+    def test_the_next_thread_gets_the_open_connection_of_the_one_before(self) -> None:
+        connections, seen = LentConnections(), []
+
+        def work() -> None:
+            with connections.lent(), connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+                seen.append(connection.connection)
+            seen.append(connection.connection)
+
+        in_thread(work)
+        in_thread(work)
+        first, after_first, second, after_second = seen
+        assert first is second is not None
+        assert after_first is after_second is None
+        connections.close_idle()
+
+    def test_two_threads_at_once_have_a_connection_each(self) -> None:
+        connections, seen, both = LentConnections(), [], threading.Barrier(2)
+
+        def work() -> None:
+            with connections.lent():
+                connection.ensure_connection()
+                both.wait()
+                seen.append(connection.connection)
+
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(map(id, seen))) == 2
+        connections.close_idle()
+
+    def test_a_thread_that_has_a_connection_of_its_own_uses_that(self) -> None:
+        connection.ensure_connection()
+        own = connection.connection
+        with LentConnections().lent():
+            assert connection.connection is own
+
+    def test_a_connection_that_is_idle_for_too_long_is_closed(self) -> None:
+        now = 0.0
+        connections, seen = LentConnections(lambda: now), []
+
+        def work() -> None:
+            with connections.lent():
+                connection.ensure_connection()
+                seen.append(connections_of_thread["default"])
+
+        in_thread(work)
+        connections.close_idle(5.0)
+        assert seen[0].connection is not None
+        now = 5.0
+        connections.close_idle(5.0)
+        assert seen[0].connection is None
+
+    def test_a_connection_that_has_died_is_replaced(self) -> None:
+        now = 0.0
+        connections, seen = LentConnections(lambda: now), []
+
+        def work() -> None:
+            with connections.lent(), connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+                seen.append(connection.connection)
+
+        in_thread(work)
+        if connection.vendor == "postgresql":
+            seen[0].close()  # as when the server has gone
+            now = CHECKED_AFTER_SECONDS + 1
+            in_thread(work)
+            assert seen[1] is not seen[0]
+        connections.close_idle()
+
+    def test_a_connection_on_which_the_database_failed_is_replaced(self) -> None:
+        connections, seen = LentConnections(), []
+
+        def work() -> None:
+            with connections.lent():
+                connection.ensure_connection()
+                seen.append(connection.connection)
+                connection.errors_occurred = len(seen) == 1
+
+        in_thread(work)
+        in_thread(work)
+        assert seen[0] is not seen[1]
+        connections.close_idle()
+
+    def test_a_file_of_sqlite_that_has_been_replaced_is_opened_anew(self, tmp_path: Path) -> None:
+        if connection.vendor != "sqlite":
+            pytest.skip("SQLite only")
+        connections, seen = LentConnections(), []
+        name = tmp_path / "gateway.sqlite3"
+
+        def work() -> None:
+            with connections.lent(), connection.cursor() as cursor:
+                connection.settings_dict["NAME"] = str(name)
+                cursor.execute("CREATE TABLE IF NOT EXISTS found (value)")
+                seen.append(connection.connection)
+
+        before = connection.settings_dict["NAME"]
+        try:
+            connection.settings_dict["NAME"] = str(name)
+            in_thread(work)
+            name.unlink()
+            in_thread(work)
+        finally:
+            connection.settings_dict["NAME"] = before
+            connections.close_idle()
+        assert seen[0] is not seen[1]
+        assert name.exists()

@@ -9,7 +9,6 @@ from typing import Any
 
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
-from pynetdicom.transport import ThreadedAssociationServer
 
 from dicom.association_policy import AssociationPolicy, ServerConfig
 from dicom.modality_directory import ModalityDirectory
@@ -36,7 +35,7 @@ def serving(tls: ssl.SSLContext | None = None, fresh_seconds: float = 0, **confi
         stop_server(running)
 
 
-def port_of(running: ThreadedAssociationServer) -> int:
+def port_of(running: DicomServer) -> int:
     """The port that the server listens on."""
     return int(running.server_address[1])
 
@@ -56,9 +55,9 @@ def rejection(running: DicomServer, calling: str = "MAMMO1", called: str = CALLE
     return answer.result, answer.result_source, answer.diagnostic  # type: ignore[return-value]
 
 
-def all_ended(running: ThreadedAssociationServer) -> None:
+def all_ended(running: DicomServer) -> None:
     """Wait until all associations have ended."""
-    for association in running.active_associations:
+    for association in running.associations:
         if association.ident:  # the thread has started
             association.join(PATIENCE)
 

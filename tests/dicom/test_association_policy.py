@@ -16,7 +16,6 @@ from dicom.association_policy import (
     WRONG_ADDRESS,
     WRONG_CALLED_TITLE,
     AssociationPolicy,
-    Rejection,
     Requestor,
     ServerConfig,
 )
@@ -24,6 +23,7 @@ from dicom.modality_directory import FRESH_SECONDS, PATIENCE_SECONDS, ModalityDi
 from dicom.modality_policy import UNKNOWN, ModalityPolicy
 from dicom.models import Modality
 from dicom.server import stop_server
+from dicom.upper_layer.negotiation import Rejection
 from nonprod.modality_emulator import ModalityEmulator
 from tests.dicom.requests import CALLED, PATIENCE, Unit, dataset, find, request
 from tests.dicom.serving import all_ended, connected, port_of, rejection, serving, start

@@ -5,11 +5,14 @@ from django.db import InterfaceError, OperationalError
 
 from dicom.association_policy import ModalitiesUnknown, Requestor, RequestRefused
 from dicom.failures import FailureRow, UnreadableDataSet, common_failures, failure_response
+from dicom.service import IncompleteDataSet
 from dicom.statuses import failure
 
 TABLE = (
     FailureRow((KeyError,), lambda error: failure(0xA900, f"no {error}")),
-    *common_failures(database_unavailable=0xC001, refused=0xC003, unreadable=0xC310, internal_error=0xC002),
+    *common_failures(
+        database_unavailable=0xC001, refused=0xC003, incomplete=0xC000, unreadable=0xC310, internal_error=0xC002
+    ),
 )
 REQUESTOR = Requestor("MAMMO1", "GATEWAY", "192.0.2.7")
 
@@ -22,6 +25,7 @@ REQUESTOR = Requestor("MAMMO1", "GATEWAY", "192.0.2.7")
         (OperationalError("locked"), 0xC001, "Database not available, try again", "ERROR"),
         (InterfaceError("closed"), 0xC001, "Database not available, try again", "ERROR"),
         (RequestRefused("its modality is not allowed"), 0xC003, "Refused: its modality is not allowed", "WARNING"),
+        (IncompleteDataSet(), 0xC000, "The data set announced has not arrived", None),
         (UnreadableDataSet("The identifier cannot be read"), 0xC310, "The identifier cannot be read", None),
         (ValueError("SMITH^JANE"), 0xC002, "Fault in the gateway, see its log", "ERROR"),
     ],
@@ -30,7 +34,7 @@ def test_an_exception_becomes_the_response_and_log_record_of_its_row(
     error: Exception, status: int, comment: str, level: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     response = failure_response(error, TABLE, REQUESTOR)
-    assert (response.Status, response.ErrorComment) == (status, comment)
+    assert (response.status, response.comment) == (status, comment)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == (
         [(level, f"request failed: {comment}")] if level else []
     )

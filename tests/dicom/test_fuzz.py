@@ -102,6 +102,6 @@ def test_malformed_requests_leave_the_server_as_it_was(factor: int) -> None:
 def settle(running: DicomServer) -> None:
     """Wait until all associations have ended."""
     deadline = time.monotonic() + PATIENCE
-    while running.active_associations and time.monotonic() < deadline:
+    while running.associations and time.monotonic() < deadline:
         all_ended(running)
-    assert running.active_associations == []
+    assert running.associations == []

@@ -8,25 +8,27 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import pynetdicom
 from pydicom.charset import python_encoding
 from pydicom.tag import Tag
 from pydicom.uid import UID
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from dicom import association_policy, pynetdicom_internals, server, statuses, tls
+from dicom import association, association_policy, server, statuses, tls
 from dicom.modality_policy import CHARACTER_SETS, ModalityPolicy
 from dicom.models import Modality
+from dicom.upper_layer import negotiation
+from dicom.upper_layer.acceptor import Limits
 from gateway_project.settings.base import SETTINGS
 from worklist.models import MppsException
 from worklist.performed_step import mpps
+from worklist.performed_step.identity import ScheduledStep
 from worklist.performed_step.item_state import STRONGEST_FIRST
 from worklist.performed_step.linking import LINKING_ORDER
-from worklist.performed_step.report import TABLE_F_7_2_1, AttributeFault, ScheduledStep
+from worklist.performed_step.report import TABLE_F_7_2_1, AttributeFault
 from worklist.query.information_model import NOT_KEYS, STATUS_WORDS, Attribute, Matching, WhenUnknown, rows
 from worklist.query.response import FALLBACKS
 from worklist.scp import SERVICES
 
+LIMITS = Limits()
 TEMPLATE = Path(__file__).parent / "conformance_template.md"
 STATEMENT = Path("docs/conformance.md")
 
@@ -40,6 +42,7 @@ MEANINGS = {
     "many responses",
     statuses.IDENTIFIER_DOES_NOT_MATCH: "a key is invalid: not a date or a time, or more than one item in the step "
     "sequence",
+    statuses.INCOMPLETE_IDENTIFIER: "the identifier that was announced did not come, or not to its end",
     statuses.DATABASE_UNAVAILABLE: "the database is not available; the same query may be answered later",
     statuses.INTERNAL_ERROR: "a fault of the gateway; see its log",
     statuses.NOT_PERMITTED: "the calling AE title is no longer permitted: its configuration changed after the "
@@ -52,6 +55,7 @@ FIELDS = {
     **dict.fromkeys(
         (
             statuses.OUT_OF_RESOURCES,
+            statuses.INCOMPLETE_IDENTIFIER,
             statuses.DATABASE_UNAVAILABLE,
             statuses.INTERNAL_ERROR,
             statuses.NOT_PERMITTED,
@@ -225,7 +229,8 @@ def exception_reasons() -> str:
 
 def rejections() -> str:
     """Format the rejections of associations, in the order of the rules."""
-    refusals = [refusal for refusal, _ in (*association_policy.PERMISSION_RULES, *association_policy.LIMIT_RULES)]
+    rules = (*association_policy.PERMISSION_RULES, *association_policy.LIMIT_RULES)
+    refusals = [*negotiation.REJECTIONS, *(refusal for refusal, _ in rules)]
     return table(
         ("when", "result", "source", "reason"),
         ((one.sentence, one.result, one.source, one.reason) for one in refusals),
@@ -262,8 +267,8 @@ def contexts() -> str:
     """Format the accepted presentation contexts."""
     accepted = [
         (UID(sop_class).name, sop_class, syntax.name, syntax, "SCP")
-        for sop_class in (*(service.sop_class for service in SERVICES), Verification)
-        for syntax in server.TRANSFER_SYNTAXES
+        for sop_class in (service.sop_class for service in (*SERVICES, server.VERIFICATION))
+        for syntax in map(UID, association.TRANSFER_SYNTAXES)
     ]
     return table(("abstract syntax", "UID", "transfer syntax", "UID", "role"), accepted)
 
@@ -299,11 +304,13 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "ciphers": lambda: f"`{tls.CIPHERS}`",
     "greeting seconds": lambda: f"{server.ARTIM_SECONDS:g}",
-    "longest pdu": lambda: f"{pynetdicom_internals.MAX_PDU_LENGTH}",
-    "offered pdu": lambda: str(pynetdicom.AE().maximum_pdu_size),
+    "longest pdu": lambda: str(LIMITS.pdu_length),
+    "data set seconds": lambda: f"{association_policy.ServerConfig('').data_set_seconds:g}",
+    "bytes per second": lambda: str(LIMITS.bytes_per_second),
+    "offered pdu": lambda: str(association.IMPLEMENTATION.maximum_length),
     "max rows": lambda: str(SETTINGS["MWL_MAX_ROWS"][1]),
-    "implementation class": lambda: str(pynetdicom.PYNETDICOM_IMPLEMENTATION_UID),
-    "implementation version": lambda: str(pynetdicom.PYNETDICOM_IMPLEMENTATION_VERSION),
+    "implementation class": lambda: association.IMPLEMENTATION.class_uid,
+    "implementation version": lambda: association.IMPLEMENTATION.version_name,
 }
 
 

@@ -1,5 +1,8 @@
 """Address, tokens and dispatcher are built from the settings."""
 
+import subprocess
+import sys
+
 from pytest_django.fixtures import Settings
 
 from gateway_project.actions import PROBES
@@ -22,3 +25,15 @@ class TestConfiguration:
     def test_the_handlers_come_from_the_gateway_actions_module(self) -> None:
         assert "worklist.create_item" in configured_dispatcher().actions
         assert set(configured_dispatcher().probes) == set(PROBES)
+
+
+class TestImports:
+    def test_the_listener_imports_no_library_of_the_other_edge_and_none_that_it_may_never_need(self) -> None:
+        """Each takes a tenth of a second and some megabytes."""
+        unneeded = ("pydicom", "pynetdicom", "jsonschema", "requests", "azure", "opentelemetry", "dashboard.urls")
+        program = (
+            "import django, sys; django.setup(); import gateway_project.actions, relay.configuration;"
+            f"print([name for name in {unneeded} if name in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"

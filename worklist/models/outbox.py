@@ -13,7 +13,7 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from core.database import serialise_on
+from core.database import last_lock
 from worklist.models.items import WorklistItem
 
 #: A reader that asks from the same place again is noted only after this long.
@@ -25,7 +25,7 @@ class ItemChangeQuerySet(models.QuerySet["ItemChange"]):
 
     def add(self, item: WorklistItem, performed: dict[str, Any] | None, superseded_by: str = "") -> None:
         """Add the item's present status. This takes the last lock of a transaction, and keeps it until the commit."""
-        serialise_on("worklist.itemchange")
+        last_lock("worklist.itemchange")
         self.create(item=item, status=item.status, performed=performed, superseded_by=superseded_by)
 
     def after(self, number: int) -> "ItemChangeQuerySet":

@@ -7,8 +7,8 @@ from django.utils import timezone
 from core.audit import Auditor
 from core.contract import BEGUN, HAS_ARRIVED, WAITING, ItemStatus
 from worklist.models import ItemAlarm, ItemChange, PerformedProcedureStep, WorklistItem
+from worklist.performed_step.identity import is_same_patient
 from worklist.performed_step.item_state import Fact, Source, manage_status, status_from
-from worklist.performed_step.report import is_same_patient
 
 
 def recompute_status(

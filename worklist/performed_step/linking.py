@@ -18,7 +18,7 @@ from core.statements import Question
 from dicom.models import Modality
 from worklist.item_fields import FIELD_LENGTHS
 from worklist.models import MppsException, PerformedProcedureStep, StepLink, WorklistItem
-from worklist.performed_step.report import PatientIdentity, ScheduledStep, from_json, patient_of_item, patient_of_report
+from worklist.performed_step.identity import PatientIdentity, ScheduledStep, patient_of_item
 
 Reason, Resolution = MppsException.Reason, MppsException.Resolution
 
@@ -191,6 +191,8 @@ def _link_if_allowed(step: PerformedProcedureStep, named: WorklistItem, current:
 
     A test machine is never shown a woman, so what it reports must not take one off the list.
     """
+    from worklist.performed_step.report import from_json, patient_of_report  # noqa: PLC0415 - pydicom is large
+
     if not named.is_test and Modality.objects.filter(ae_title=step.calling_ae_title, is_test_machine=True).exists():
         open_exception(step, Reason.TEST_MACHINE, current)
     elif names_another_patient(patient_of_report(from_json(step.data_set)), named):

@@ -5,16 +5,15 @@ import time
 from collections.abc import Callable
 
 from pydicom.dataset import Dataset
-from pynetdicom.dimse_primitives import N_CREATE
-from pynetdicom.events import Event
 
 from core.correlation import correlated, new_correlation_id
 from core.database import borrowed_connection, in_transaction
 from core.tracing import span
 from dicom import statuses
+from dicom.association import ServerContext
 from dicom.data_set_reading import read_data_set
 from dicom.failures import FailureRow, common_failures, failure_response
-from dicom.server import ServerContext, requestor_of
+from dicom.service import Request, Response
 from worklist.performed_step.create_and_set import (
     DuplicateInstance,
     NoSuchInstance,
@@ -27,7 +26,6 @@ from worklist.performed_step.report import AttributeFault, ReportRefused
 
 logger = logging.getLogger(__name__)
 
-MppsResponse = tuple[Dataset, None]
 Operation = Callable[[str, Dataset, ReportingModality], None]
 
 STATUS_OF = {
@@ -66,54 +64,46 @@ MPPS_FAILURES = (
     *common_failures(
         database_unavailable=statuses.PROCESSING_FAILURE,
         refused=statuses.NOT_AUTHORIZED,
+        incomplete=statuses.PROCESSING_FAILURE,
         unreadable=statuses.PROCESSING_FAILURE,
         internal_error=statuses.PROCESSING_FAILURE,
     ),
 )
 
 
-def answer_create(event: Event, context: ServerContext) -> MppsResponse:
+def answer_create(request: Request, context: ServerContext) -> Response:
     """Answer an N-CREATE request: a modality has begun a step."""
-    uid = event.request.AffectedSOPInstanceUID  # type: ignore[union-attr]
-    return _answer(event, context, "N-CREATE", str(uid), create_performed_procedure_step), None
+    return _answer(request, context, "N-CREATE", create_performed_procedure_step)
 
 
-def answer_set(event: Event, context: ServerContext) -> MppsResponse:
+def answer_set(request: Request, context: ServerContext) -> Response:
     """Answer an N-SET request: a modality continues or ends a step."""
-    uid = event.request.RequestedSOPInstanceUID  # type: ignore[union-attr]
-    return _answer(event, context, "N-SET", str(uid), set_performed_procedure_step), None
+    return _answer(request, context, "N-SET", set_performed_procedure_step)
 
 
-def _data_set_of(event: Event) -> bytes:
-    is_create = isinstance(event.request, N_CREATE)
-    received = event.request.AttributeList if is_create else event.request.ModificationList  # type: ignore[union-attr]
-    return received.getvalue() if received else b""
-
-
-def _answer(event: Event, context: ServerContext, name: str, uid: str, operation: Operation) -> Dataset:
-    """Carry out the operation, log it, and return its status: 0000 only when everything is stored."""
+def _answer(request: Request, context: ServerContext, name: str, operation: Operation) -> Response:
+    """Carry out the operation, log it, and return its response: 0000 only when everything is stored."""
     started = time.monotonic()
-    requestor = requestor_of(event)
+    requestor, uid = request.requestor, request.sop_instance
     with correlated(new_correlation_id()), borrowed_connection(), span(name) as traced:
         try:
             policy = context.policy.check_request(requestor)
             # The values are converted later, one by one: a value that cannot be read costs only itself.
-            received = read_data_set(_data_set_of(event), event.context.transfer_syntax or "")
+            received = read_data_set(request.whole_data_set(), request.transfer_syntax)
             modality = ReportingModality(requestor.calling_ae_title, requestor.address, policy.is_strict)
             in_transaction(lambda: operation(uid, received, modality))
-            status = Dataset()
-            status.Status = statuses.SUCCESS
+            response = Response(statuses.SUCCESS)
         except Exception as error:  # noqa: BLE001 - the outermost edge of a report
-            status = failure_response(error, MPPS_FAILURES, requestor)
-        fields = {
+            response = failure_response(error, MPPS_FAILURES, requestor)
+        fields: dict[str, str | int] = {
             "operation": name,
             "calling_ae_title": requestor.calling_ae_title,
             "address": requestor.address,
             "sop_instance_uid": uid,
-            "status": f"{status.Status:04X}",
-            "comment": status.get("ErrorComment", ""),
+            "status": f"{response.status:04X}",
+            "comment": response.comment,
             "ms": int((time.monotonic() - started) * 1000),
         }
         traced.set(**fields)
         logger.info("procedure step reported", extra=fields)
-    return status
+    return response

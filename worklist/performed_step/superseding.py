@@ -11,9 +11,9 @@ from core.audit import Auditor
 from core.contract import BEGUN, WAITING, ItemStatus, ReplyWarning
 from core.statements import Question
 from worklist.models import ItemAlarm, WorklistItem
+from worklist.performed_step.identity import is_same_patient
 from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.linking import lock_items
-from worklist.performed_step.report import is_same_patient
 
 SENT_AGAIN = ReplyWarning("source_reference.appointment_id", "sent again after the examination began")
 #: Whether an appointment has another item than the one that has just been made.

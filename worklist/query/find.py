@@ -1,11 +1,7 @@
 """Answer C-FIND requests on the Modality Worklist (PS3.4 K.4.1).
 
-A handler of pynetdicom is a generator: each status and data set that it yields becomes one response, and at its end
-pynetdicom sends the final success. pynetdicom only queues what is yielded, and while it has something to send it reads
-nothing. So after every ROWS_BETWEEN_PAUSES responses, and before the end, `_Query` waits until the queue is empty:
-
-- Only then are the queued items recorded as delivered to the modality. If the requestor has gone, they are not.
-- Only then can a C-CANCEL have been read. The handler looks for one before each item.
+The handler is a generator of batches of responses (`dicom/service.py`). When it is resumed after a batch, the batch has
+been sent: only then are its items recorded as delivered to the modality. If the requestor has gone, they are not.
 
 Whatever happens, a query leaves a record in the delivery log, a line in the log and a trace. Its outcome is `answered`,
 `cancelled`, `failed`, or `interrupted` if the requestor closed the association before the end.
@@ -13,7 +9,7 @@ Whatever happens, a query leaves a record in the delivery log, a line in the log
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -21,15 +17,16 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 from pydicom.dataset import Dataset
-from pynetdicom.events import Event
 
 from core.correlation import correlated, correlation_id, new_correlation_id
 from core.database import borrowed_connection
 from core.tracing import Span, span
 from dicom import statuses
+from dicom.association import ServerContext
 from dicom.data_set_reading import read_data_set
+from dicom.data_set_writing import write_data_set
 from dicom.failures import FailureRow, UnreadableDataSet, common_failures, failure_response
-from dicom.server import ServerContext, requestor_of
+from dicom.service import Batches, Interruption, Request, Response
 from dicom.unreadable import UNREADABLE
 from worklist.configuration import matching_options
 from worklist.models import WorklistItem
@@ -40,9 +37,8 @@ from worklist.query.response import IllegalValue, has_unsupported_key, lacks_req
 
 logger = logging.getLogger(__name__)
 
-ROWS_BETWEEN_PAUSES = 10
-
-FindResponse = tuple[int | Dataset, Dataset | None]
+#: Responses that go out at once.
+BATCH = 10
 
 #: Exception → the response that reports it.
 FIND_FAILURES = (
@@ -52,6 +48,7 @@ FIND_FAILURES = (
     *common_failures(
         database_unavailable=statuses.DATABASE_UNAVAILABLE,
         refused=statuses.NOT_PERMITTED,
+        incomplete=statuses.INCOMPLETE_IDENTIFIER,
         unreadable=statuses.UNREADABLE_IDENTIFIER,
         internal_error=statuses.INTERNAL_ERROR,
     ),
@@ -66,14 +63,14 @@ class WorklistContext(ServerContext):
     last_query_at: datetime | None = None
 
 
-def answer_find(event: Event, context: WorklistContext) -> Iterator[FindResponse]:
-    """Yield every response except the final success, which pynetdicom sends at the end."""
+def answer_find(request: Request, context: WorklistContext) -> Batches:
+    """Yield the responses in batches, the final one at the end of the last."""
     with correlated(new_correlation_id()), borrowed_connection(), span("C-FIND") as traced:
-        query = _Query(event, context)
+        query = _Query(request, context)
         try:
             yield from query.responses()
         except Exception as error:  # noqa: BLE001 - the outermost edge of a query
-            yield query.fail(failure_response(error, FIND_FAILURES, query.requestor))
+            yield from query.end("failed", failure_response(error, FIND_FAILURES, request.requestor))
         finally:
             query.log(traced)
 
@@ -81,15 +78,16 @@ def answer_find(event: Event, context: WorklistContext) -> Iterator[FindResponse
 class _Query:
     """One C-FIND request and its record, which grows while the responses are sent."""
 
-    def __init__(self, event: Event, context: WorklistContext) -> None:
-        self.event = event
+    def __init__(self, request: Request, context: WorklistContext) -> None:
+        self.request = request
         self.context = context
-        self.requestor = requestor_of(event)
+        self.requestor = request.requestor
         self.policy = context.policy.modalities.policy_for(self.requestor.calling_ae_title)
         self.started = time.monotonic()
         self.key_names: list[str] = []
         self.correlation_ids: list[str] = []  # of the items, in the order of the responses
-        self._queued: list[UUID] = []
+        self._batch: list[Response] = []
+        self._items: list[UUID] = []  # of the batch
         context.last_query_at = asked_at = timezone.now()
         self.record = QueryRecord(
             asked_at=asked_at,
@@ -99,43 +97,49 @@ class _Query:
             correlation_id=correlation_id(),
         )
 
-    def responses(self) -> Iterator[FindResponse]:
-        """Yield a pending response for each item that matches, then the final one unless it is the success."""
+    def responses(self) -> Batches:
+        """Yield a pending response for each item that matches, then the final one."""
         # At the start of the query the modalities may not have been read: its list must not be an unknown machine's.
         self.policy = self.context.policy.check_request(self.requestor)
-        request, keys = self._read()
+        identifier, keys = self._read()
         limit = self.policy.max_rows or settings.MWL_MAX_ROWS
-        has_unsupported = has_unsupported_key(request)
+        has_unsupported = has_unsupported_key(identifier)
         for item in WorklistItem.objects.matching(apply_policy(keys, self.policy, self.requestor.calling_ae_title)):
-            if len(self.correlation_ids) % ROWS_BETWEEN_PAUSES == 0 and not self._wait_until_sent():
-                return
-            if self._is_cancelled():
-                self._wait_until_sent()
-                self._end("cancelled", statuses.CANCELLED)
-                yield statuses.CANCELLED, None
+            # A batch is sent before the first item, too: a C-CANCEL may have come with its query.
+            is_due = len(self._batch) == BATCH or not self.correlation_ids
+            if is_due and (yield from self._send_batch()) is Interruption.CANCELLED:
+                yield from self.end("cancelled", Response(statuses.CANCELLED))
                 return
             if len(self.correlation_ids) == limit:
-                self._wait_until_sent()
                 comment = f"More than {limit} matches; narrow the query"
-                yield self.fail(statuses.failure(statuses.OUT_OF_RESOURCES, comment))
+                yield from self.end("failed", statuses.failure(statuses.OUT_OF_RESOURCES, comment))
                 return
             try:
-                response = self._response_for(item, request)
+                response = self._response_for(item, identifier)
             except IllegalValue as keyword:
                 self.record.left_out[item.pk] = str(keyword)
                 logger.error("item left out: illegal value", extra={"item": str(item.pk), "attribute": str(keyword)})
                 continue
             self.correlation_ids.append(item.correlation_id)
-            self._queued.append(item.pk)
-            warns = has_unsupported or lacks_requested_attribute(request, response)
-            yield statuses.PENDING_WITH_UNSUPPORTED_KEYS if warns else statuses.PENDING, response
-        if self._wait_until_sent():
-            self._end("answered", statuses.SUCCESS)
+            self._items.append(item.pk)
+            warns = has_unsupported or lacks_requested_attribute(identifier, response)
+            status = statuses.PENDING_WITH_UNSUPPORTED_KEYS if warns else statuses.PENDING
+            self._batch.append(Response(status, write_data_set(response, self.request.transfer_syntax)))
+        yield from self.end("answered", Response(statuses.SUCCESS))
 
-    def fail(self, status: Dataset) -> FindResponse:
-        """Record the failure and return its final response."""
-        self._end("failed", status.Status, status.ErrorComment)
-        return status, None
+    def end(self, outcome: str, response: Response) -> Batches:
+        """Yield the final response behind what is left of the batch, and record the outcome once it has been sent."""
+        self._batch.append(response)
+        yield from self._send_batch()
+        self.record.outcome, self.record.status = outcome, f"{response.status:04X}"
+        self.record.comment = response.comment
+
+    def _send_batch(self) -> Generator[list[Response], Interruption | None, Interruption | None]:
+        """Yield the batch; record its items as shown once it has been sent, and return what has happened meanwhile."""
+        interruption = yield self._batch
+        self.record.shown += self._items
+        self._batch, self._items = [], []
+        return interruption
 
     def log(self, traced: Span) -> None:
         """Hand the record to the delivery log; write it to log and trace, with the names of the keys only."""
@@ -158,45 +162,25 @@ class _Query:
 
     def _read(self) -> tuple[Dataset, MatchingKeys]:
         """Decode the whole identifier, note its keys in the record, and return it with its matching keys."""
-        received = self.event.request.Identifier  # type: ignore[union-attr]
-        request = read_data_set(received.getvalue() if received else b"", self.event.context.transfer_syntax or "")
+        identifier = read_data_set(self.request.whole_data_set(), self.request.transfer_syntax)
         try:
-            request.decode()
+            identifier.decode()
         except UNREADABLE as error:
             raise UnreadableDataSet("The identifier cannot be read") from error
-        self.record.keys = kept_keys(request, keyed_hash(settings.SECRET_KEY))
-        keys = parse_matching_keys(request, matching_options())
+        self.record.keys = kept_keys(identifier, keyed_hash(settings.SECRET_KEY))
+        keys = parse_matching_keys(identifier, matching_options())
         self.key_names = [criterion.name for criterion in keys.criteria if criterion.query_value]
-        return request, keys
+        return identifier, keys
 
-    def _response_for(self, item: WorklistItem, request: Dataset) -> Dataset:
-        """Return a response that is never empty: pynetdicom would fail to send it, and end the answer with C312.
+    def _response_for(self, item: WorklistItem, identifier: Dataset) -> Dataset:
+        """Return a response that is never empty.
 
         A request for attributes that are all unknown here is answered with the whole item.
         """
         requestor, policy = self.requestor, self.policy
         zone, options = timezone.get_default_timezone(), matching_options()
-        for identifier in (request, Dataset()):
-            response = response_for(item, identifier, requestor.calling_ae_title, zone, policy.character_set, options)
+        for asked in (identifier, Dataset()):
+            response = response_for(item, asked, requestor.calling_ae_title, zone, policy.character_set, options)
             if len(response):
                 break
         return response
-
-    def _wait_until_sent(self) -> bool:
-        """Wait until the queued responses are sent, and record them as shown; False if the requestor has gone."""
-        association = self.event.assoc
-        while association.dul.is_alive() and not association.acse.is_aborted():
-            if association.dul.to_provider_queue.empty():
-                self.record.shown += self._queued
-                self._queued = []
-                return True
-            time.sleep(0.001)
-        return False
-
-    def _is_cancelled(self) -> bool:
-        return self.event.is_cancelled or self.context.cancel_requests.is_cancelled(
-            self.event.assoc, self.event.request.MessageID
-        )
-
-    def _end(self, outcome: str, status: int, comment: str = "") -> None:
-        self.record.outcome, self.record.status, self.record.comment = outcome, f"{status:04X}", comment

@@ -19,11 +19,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-
-from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.tag import BaseTag, Tag
+from typing import TYPE_CHECKING
 
 from core.contract import ItemStatus
+
+if TYPE_CHECKING:
+    from pydicom.tag import BaseTag
 
 STEP_SEQUENCE = "ScheduledProcedureStepSequence"
 # Sources of values that are not fields of the item: the requestor's AE title, and a setting.
@@ -101,11 +102,16 @@ class Attribute:
     children: tuple["Attribute", ...] = ()
 
     @cached_property
-    def tag(self) -> BaseTag:
+    def tag(self) -> "BaseTag":
+        from pydicom.datadict import tag_for_keyword  # noqa: PLC0415 - large, and the relay's listener needs no tag
+        from pydicom.tag import Tag  # noqa: PLC0415
+
         return Tag(tag_for_keyword(self.keyword) or 0)
 
     @cached_property
     def vr(self) -> str:
+        from pydicom.datadict import dictionary_VR  # noqa: PLC0415
+
         return dictionary_VR(self.tag)
 
     @cached_property

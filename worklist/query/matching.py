@@ -12,15 +12,11 @@ into SQL that finds at least these items.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar
-
-from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
-from pydicom.sequence import Sequence
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from core import value_representations as vr
 from core.contract import FINAL, ItemStatus
@@ -37,6 +33,9 @@ from worklist.query.information_model import (
     MatchingOptions,
 )
 from worklist.query.person_names import NamePattern, is_universal_name, wild_card
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 T = TypeVar("T", date, time)
 
@@ -298,7 +297,7 @@ class MatchingKeys:
 # Reading an identifier ------------------------------------------------------------------------------------------------
 
 
-def parse_matching_keys(identifier: Dataset, options: MatchingOptions = DEFAULT_OPTIONS) -> MatchingKeys:
+def parse_matching_keys(identifier: "Dataset", options: MatchingOptions = DEFAULT_OPTIONS) -> MatchingKeys:
     """Return the matching keys of an identifier. Raise BadKey if a value is not valid."""
     step = step_item(identifier)
     combined = _date_time_range(step)
@@ -323,8 +322,11 @@ def apply_policy(keys: MatchingKeys, policy: ModalityPolicy, calling_ae_title: s
     )
 
 
-def step_item(identifier: Dataset) -> Dataset:
+def step_item(identifier: "Dataset") -> "Dataset":
     """Return the item of the Scheduled Procedure Step Sequence, or an empty one. Raise BadKey for several items."""
+    from pydicom.dataset import Dataset  # noqa: PLC0415 - large, and the relay's listener reads no identifier
+    from pydicom.sequence import Sequence  # noqa: PLC0415
+
     items = identifier.get(STEP_SEQUENCE) or Sequence()
     if not isinstance(items, Sequence):
         raise BadKey(STEP_SEQUENCE, identifier[STEP_SEQUENCE].tag, "is no sequence")
@@ -337,7 +339,7 @@ def values_of(value: Any) -> list[str]:
     """Return the values of a text element without insignificant spaces; none if it is absent or zero-length."""
     if value is None:
         return []
-    several = value if isinstance(value, MultiValue | list | tuple) else [value]
+    several = value if isinstance(value, MutableSequence | tuple) else [value]
     return [text for text in (str(one).strip(" \0") for one in several) if text]
 
 
@@ -351,7 +353,7 @@ def is_universal_key(attribute: Attribute, values: list[str]) -> bool:
     return is_universal(values) or (attribute.matching is Matching.NAME and any(map(is_universal_name, values)))
 
 
-def _keys(dataset: Dataset, table: Iterable[Attribute], options: MatchingOptions) -> Iterator[MatchingKey]:
+def _keys(dataset: "Dataset", table: Iterable[Attribute], options: MatchingOptions) -> Iterator[MatchingKey]:
     for attribute in table:
         if attribute.matching not in CONDITIONS or attribute.keyword not in dataset:
             continue
@@ -442,7 +444,7 @@ def _ends(value: str) -> tuple[str, str]:
     return low, high
 
 
-def _date_time_range(step: Dataset) -> DateTimeRange | None:
+def _date_time_range(step: "Dataset") -> DateTimeRange | None:
     """Return the combined range if date and time are ranges of the same form; None if each is matched by itself."""
     dates, times = (values_of(step.get(keyword)) for keyword in TIMED_KEYWORDS)
     if len(dates) != 1 or len(times) != 1 or "-" not in dates[0] or "-" not in times[0]:

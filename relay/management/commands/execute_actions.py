@@ -1,11 +1,11 @@
 """Execute actions from a file, for a clinic that cannot reach the relay.
 
 FILE contains a JSON list of actions; `-` reads standard input. The dispatcher executes them by the same once-only rule
-as actions from the relay, so it is safe to run the same file again. Prints one reply a line, in the order of the file.
+as actions from the relay, so it is safe to run the same file again. Prints one reply a line, in the order of the file,
+once the action is stored.
 Exits with 1 if an action failed.
 """
 
-import json
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -28,13 +28,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, file: str, **options: Any) -> None:
         frames = read_frames(file)
-        dispatch = configured_dispatcher().dispatch
         failed = 0
-        connection.ensure_connection()  # each dispatch closes only a connection that it opened itself
-        for position, frame in enumerate(frames, 1):
-            reply = dispatch(frame, f"file:{Path(file).name}#{position}")
-            self.stdout.write(reply)
-            failed += json.loads(reply)["status"] == "error"
+        connection.ensure_connection()  # the dispatcher closes only a connection that it opened itself
+        named = [(frame, f"file:{Path(file).name}#{position}") for position, frame in enumerate(frames, 1)]
+        for answer in configured_dispatcher().answer_all(named):
+            self.stdout.write(answer.text)
+            failed += answer.failed
         if failed:
             raise CommandError(f"{failed} of {len(frames)} actions failed")
 

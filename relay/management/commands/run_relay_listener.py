@@ -11,7 +11,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from core.checks import GATEWAY
 from core.daemon import Signals, exit_process
+from core.database import LentConnections
 from core.heartbeat import HeartbeatWriter
 from relay.configuration import configured_listener
 from relay.heartbeat import details_of, keep_alive
@@ -20,18 +22,32 @@ from relay.hybrid_connection.status import ListenerState, ListenerStatus
 
 logger = logging.getLogger(__name__)
 
+#: How long a database connection is kept for the next action.
+IDLE_SECONDS = 5.0
+
 
 class Command(BaseCommand):
     """`python manage.py run_relay_listener`"""
 
     help = __doc__
+    requires_system_checks = (GATEWAY,)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.connections = LentConnections()
 
     def handle(self, *args: Any, **options: Any) -> None:
         asyncio.run(self.listen())
 
     def listener(self, on_status: Callable[[ListenerStatus], None]) -> Listener:
         """Build the listener from the settings."""
-        return configured_listener(on_status)
+        return configured_listener(on_status, self.connections.lent)
+
+    async def close_idle_connections(self) -> None:
+        """Close the database connections that no action has used for a while, for ever."""
+        while True:
+            await asyncio.sleep(IDLE_SECONDS)
+            await asyncio.to_thread(self.connections.close_idle, IDLE_SECONDS)
 
     async def listen(self) -> None:
         """Run the listener: signals stop it, and the heartbeat reports its status."""
@@ -39,8 +55,11 @@ class Command(BaseCommand):
         listener = self.listener(lambda status: heartbeat.set_state(status.state, **details_of(status)))
         signals = Signals.of_loop(reload=listener.replace_channel)
         feeding = asyncio.create_task(keep_alive(heartbeat), name="heartbeat-watchdog")
+        closing = asyncio.create_task(self.close_idle_connections(), name="idle-connections")
         await listener.run(signals.stopping, signals.aborting)
         feeding.cancel()
+        closing.cancel()
+        await asyncio.to_thread(self.connections.close_idle)
         heartbeat.stop(patience=1 if signals.aborting.is_set() else 2)
         logger.info("listener stopped")
         exit_process()

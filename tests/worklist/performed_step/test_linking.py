@@ -19,8 +19,8 @@ from tests.worklist.performed_step.reports import (
     set_step,
 )
 from worklist.models import ItemChange, MppsException, PerformedProcedureStep, StepLink, WorklistItem
+from worklist.performed_step.identity import ScheduledStep
 from worklist.performed_step.linking import LINKING_ORDER, item_of, open_exception
-from worklist.performed_step.report import ScheduledStep
 
 pytestmark = pytest.mark.django_db
 

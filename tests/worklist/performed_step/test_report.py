@@ -14,6 +14,7 @@ from core.contract import load_schema
 from tests.dicom.requests import dataset
 from tests.worklist.performed_step.reports import by_number, creation, final_change, series
 from worklist.models import PerformedProcedureStep
+from worklist.performed_step.identity import ScheduledStep, is_same_patient
 from worklist.performed_step.report import (
     FIXED,
     REQUIRED,
@@ -21,14 +22,12 @@ from worklist.performed_step.report import (
     STATUS,
     AttributeFault,
     ReportRefused,
-    ScheduledStep,
     accept_creation,
     accept_end,
     apply_change,
     decode_report,
     fields_of,
     from_json,
-    is_same_patient,
     scheduled_steps,
     status_of,
     to_json,

@@ -29,7 +29,7 @@ from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory, create
 from tests.worklist_fixtures import LogLines
 from worklist.models import Delivery, WorklistItem, WorklistQuery
-from worklist.query.find import ROWS_BETWEEN_PAUSES, WorklistContext
+from worklist.query.find import BATCH, WorklistContext
 from worklist.query.matching import BadKey, parse_matching_keys
 
 FF00, FF01 = 0xFF00, 0xFF01
@@ -342,7 +342,7 @@ class TestTheRecord:
         log.wait_for("worklist query answered")
         assert context.deliveries.flush()
         query = WorklistQuery.objects.get()
-        assert (query.outcome, query.matched % ROWS_BETWEEN_PAUSES) == ("interrupted", 0)
+        assert (query.outcome, query.matched % BATCH) == ("interrupted", 0)
         assert Delivery.objects.count() == query.matched < 300
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from core.checks import GATEWAY
 from core.daemon import exit_process, stop_event
 from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
 from dicom.association_policy import AssociationPolicy
@@ -25,6 +26,7 @@ class Command(BaseCommand):
     """`python manage.py run_mwl_scp`"""
 
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve until a signal; exit with status 2 if a port is unavailable."""
