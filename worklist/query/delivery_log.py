@@ -2,7 +2,8 @@
 
 A modality must not wait for these records, so `record` only appends to a queue. The thread takes a batch from it and
 writes it in one transaction. A record is lost, and counted, if the queue is full, if the database is unavailable for
-longer than RETRY_AFTER, or if the database refuses it: a lost record is tolerable, a slow answer is not.
+longer than RETRY_AFTER, or if the database refuses it: a lost record is tolerable, a slow answer is not. A process
+that is killed loses the records of the last second, uncounted.
 
 All state that `record`, `flush`, `stop` and the thread share is guarded by one condition, `_changed`.
 """
