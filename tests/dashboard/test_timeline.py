@@ -40,6 +40,12 @@ class TestEntries:
         ):
             assert any(each.startswith(beginning) for each in words), (beginning, words_of(imaged))
 
+    def test_mark_an_end_that_was_assumed(self) -> None:
+        item = item_of_an_action()
+        reports.create_step("2.25.1", scheduled_step(item))
+        reports.set_step("2.25.1", reports.final_change(PerformedProcedureStepEndDate="2026.03.17"))
+        assert "MPPS COMPLETED at MAMMO1, its end assumed, 4 images" in [entry.words for entry in timeline_of(item)]
+
     def test_contain_the_changes_for_manage(self, imaged: ReceivedAction) -> None:
         changes = [words.split(": ", 1)[1] for words in words_of(imaged) if words.startswith("Change ")]
         assert changes == ["IN PROGRESS, MPPS IN PROGRESS", "COMPLETED, MPPS COMPLETED"]
