@@ -6,6 +6,7 @@ Without a part it measures all of them. DATABASE_URL can name a PostgreSQL serve
 """
 
 import time
+import traceback
 from argparse import ArgumentParser
 from dataclasses import replace
 from pathlib import Path
@@ -28,12 +29,20 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     scale = SHORT if options.short else replace(FULL, many_rows=options.rows)
     results = Results.read(options.docs)
+    failed = []
     for part in options.parts or PARTS:
         progress(f"=== {part}")
         began = time.monotonic()
-        results.add(part, measured(part, scale), before=options.before)
-        write(results, options.docs)
+        try:
+            results.add(part, measured(part, scale), before=options.before)
+        except Exception:  # noqa: BLE001 - what the other parts measure is kept
+            traceback.print_exc()
+            failed.append(part)
+        else:
+            write(results, options.docs)
         progress(f"=== {part} took {time.monotonic() - began:.0f} s")
+    if failed:
+        parser.exit(1, f"failed: {', '.join(failed)}\n")
 
 
 if __name__ == "__main__":

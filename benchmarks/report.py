@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,11 @@ class Results:
         return cls(**{kind: {part: Run.from_json(run) for part, run in runs.items()} for kind, runs in kinds.items()})
 
     def write(self, folder: Path) -> None:
-        """Write the results, one line for each row."""
+        """Write the results, the figures of each column in one line."""
         content = {kind: {part: run.as_json() for part, run in runs.items()} for kind, runs in vars(self).items()}
-        (folder / "performance.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        text = re.sub(r"\[[^][{}]*\]", lambda values: re.sub(r"\s*\n\s*", " ", values[0]), text)
+        (folder / "performance.json").write_text(text + "\n")
 
 
 def write(results: Results, folder: Path) -> None:
@@ -168,8 +171,9 @@ def _markdown(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join([lines[0], "|---" * len(cells[0]) + "|", *lines[1:]])
 
 
+@cache
 def commit() -> str:
-    """Return the commit that is measured, with a plus if files differ from it."""
+    """Return the commit that is measured, with a plus if files differed from it before this page was written."""
     described = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
     return subprocess.run(described, capture_output=True, text=True, check=False).stdout.strip() or "unknown"  # noqa: S603
 
