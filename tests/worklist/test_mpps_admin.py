@@ -78,6 +78,11 @@ class TestAStep:
             assert detail(item) in text
         assert "EntranceDoseInmGy: 5.1" in text
 
+    def test_has_its_end_marked_if_that_was_assumed(self, support: Client, item: WorklistItem) -> None:
+        create_step(UID, scheduled_step(item))
+        set_step(UID, final_change(PerformedProcedureStepEndTime="103209123"))
+        assert "(assumed: when the report arrived)" in page(support, url_of(PerformedProcedureStep.objects.get()))
+
     @pytest.mark.parametrize(
         ("permission", "seen"),
         [
@@ -161,7 +166,7 @@ class TestTheItemsPage:
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.COMPLETED))
         text = clinic.post(put_back_url(item), follow=True).content.decode()
-        assert "ACC1: It is COMPLETED: only a discontinued item can be put back" in text
+        assert "Nothing has changed. It is COMPLETED: only a discontinued item can be put back" in text
         assert status_of(item) == ItemStatus.COMPLETED
 
     def test_needs_permission_to_put_an_item_back(self, support: Client, item: WorklistItem) -> None:
