@@ -254,7 +254,10 @@ class UpperLayer:
             self._buffer.clear()
             why = f"sent what is no PDU: {problem}"
             events += self._apply(Cause.INVALID_PDU, why=why, abort=Abort(2, problem.reason))
-        self._pdu_begun_at = (self._pdu_begun_at or self._quiet_since) if self._buffer else None
+        if not self._buffer:
+            self._pdu_begun_at = None
+        elif self._pdu_begun_at is None:
+            self._pdu_begun_at = self._quiet_since
         return events
 
     def connection_lost(self, why: str) -> list[Event]:
