@@ -126,7 +126,11 @@ class DicomServer:
             if is_accepted:
                 self._associations.add(association)
         if is_accepted:
-            association.start()
+            try:
+                association.start()
+            except RuntimeError:  # the system has no more threads
+                self._forget(association)
+                raise
             return
         logger.warning("connection closed: too many are open", extra={"address": address[0], "open": len(addresses)})
         connection.close()

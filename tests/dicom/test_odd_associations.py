@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from dicom.association import Association
 from tests.dicom.odd_modality import OddModality, assert_is_served, found, refusal, statuses
 from tests.dicom.raw import (
     ABORT,
@@ -14,6 +15,7 @@ from tests.dicom.raw import (
     APPLICATION,
     APPLICATION_CONTEXT,
     CLASS,
+    CLOSED,
     ECHO_CONTEXT,
     FIND_CONTEXT,
     IDENTITY,
@@ -50,6 +52,7 @@ from tests.dicom.raw import (
     values,
 )
 from tests.dicom.requests import CALLED
+from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory
 
 pytestmark = pytest.mark.once
@@ -431,3 +434,17 @@ def test_found_rows_reach_a_modality_with_the_usual_habits(modality: OddModality
     line = modality.associated()
     assert statuses(found(line, [Element(0x00080050, "SH")])) == [0xFF00, 0xFF00, 0x0000]
     line.release()
+
+
+def test_a_connection_that_gets_no_thread_keeps_no_place(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(_: Association) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with serving(max_associations=1, max_per_peer=1) as running:
+        with monkeypatch.context() as patch:
+            patch.setattr(Association, "start", no_thread)
+            for _ in range(3):
+                line = OddModality(port_of(running)).sends()
+                assert line.receive().kind == CLOSED
+        assert running.associations == []
+        assert_is_served(OddModality(port_of(running)).associated())
