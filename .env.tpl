@@ -52,7 +52,7 @@
 # An association on which nothing arrives is aborted after this time, in seconds.
 # MWL_IDLE_SECONDS=60
 # The most items in one answer; far above a day's list.
-# MWL_MAX_ROWS=500
+# MWL_MAX_ROWS=5000
 # Ignore accents and strokes in names when matching: MULLER also finds MÜLLER.
 # MWL_FOLD_ACCENTS=False
 # Also find an accession number that a modality sends in RequestedProcedureID, for example from a barcode reader.

@@ -39,9 +39,11 @@ def admin_url(record: Model) -> str:
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Pages of a model whose changes are in the audit log: *History* opens the audit log instead of Django's own.
 
-    Override `record_tools` and `list_tools` to offer more links on a record's page and on the list.
+    Override `record_tools` and `list_tools` to offer more links (Django's object tools).
     """
 
+    change_form_template = "admin/record_form.html"
+    change_list_template = "admin/record_list.html"
     is_audited = True
     paginator = BoundedPaginator
     show_full_result_count = False
@@ -59,13 +61,11 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return []
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Add the tools to the page."""
         tools = self.record_tools(request, kwargs["obj"]) if kwargs.get("obj") else []
         more = {"record_tools": tools, "is_audited": self.is_audited and request.user.has_perm("core.view_auditlog")}
         return super().render_change_form(request, {**context, **more}, *args, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Add the tools to the page."""
         return super().changelist_view(request, {**(extra_context or {}), "list_tools": self.list_tools(request)})
 
     def history_view(

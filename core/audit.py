@@ -1,7 +1,7 @@
 """Write audited records: each change and its audit log entry, in one transaction of the caller's.
 
 Worklist items, steps and modalities are written only here. What a person does without changing a record, such as an
-export, is noted here, too. The audit log never holds a personal value, only the names of the personal fields.
+export, is also noted here. The audit log never holds a personal value, only the names of the personal fields.
 """
 
 from typing import Any
@@ -59,20 +59,12 @@ class Auditor:
 
     def note(self, operation: AuditLog.Operation, about: Model | type[Model], before: Any = None, **after: Any) -> None:
         """Record what was done with an object, or with many of a model. `before` and `after` must not be personal."""
-        AuditLog.objects.create(
-            actor=self.actor,
-            operation=operation,
-            object_type=about._meta.label_lower,
-            object_id=about.pk if isinstance(about, Model) else None,
-            before=before or {},
-            after=after,
-            correlation_id=correlation_id(),
-        )
+        self._record(operation, about, before=before, after=after)
 
     def _record(
         self,
         operation: AuditLog.Operation,
-        obj: PersonalDataModel,
+        about: Model | type[Model],
         *,
         before: dict[str, Any] | None = None,
         after: dict[str, Any] | None = None,
@@ -82,8 +74,8 @@ class Auditor:
             AuditLog(
                 actor=self.actor,
                 operation=operation,
-                object_type=obj._meta.label_lower,
-                object_id=obj.pk,
+                object_type=about._meta.label_lower,
+                object_id=about.pk if isinstance(about, Model) else None,
                 before=before or {},
                 after=after or {},
                 personal_fields_changed=personal or [],

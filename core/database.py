@@ -46,21 +46,44 @@ class ConcurrencyLimit:
 
     While the database is locked or unavailable, each thread that uses it waits for as long as a lock or a connection
     may take. The limit answers the threads behind them in time, and does not hold up those that need no database.
+    First come, first served: with Python's semaphore a newcomer may overtake a waiting thread again and again.
     """
 
     def __init__(self, at_once: int, wait_seconds: float) -> None:
-        self._slots = threading.BoundedSemaphore(at_once)
+        self._free = at_once
         self._wait_seconds = wait_seconds
+        self._lock = threading.Lock()
+        self._waiting: deque[threading.Event] = deque()
 
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Hold one slot for the length of the block."""
-        if not self._slots.acquire(timeout=self._wait_seconds):
-            raise DatabaseBusy
+        self._acquire()
         try:
             yield
         finally:
-            self._slots.release()
+            self._release()
+
+    def _acquire(self) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            turn = threading.Event()
+            self._waiting.append(turn)
+        if turn.wait(self._wait_seconds):
+            return
+        with self._lock:
+            if not turn.is_set():  # nobody has handed a slot over meanwhile
+                self._waiting.remove(turn)
+                raise DatabaseBusy
+
+    def _release(self) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
 
 
 @contextmanager

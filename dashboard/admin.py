@@ -1,4 +1,4 @@
-"""Begin the admin with what needs attention. Django's autodiscovery imports this after the worklist's admin."""
+"""Show what needs attention at the top of the admin's index."""
 
 from django.contrib import admin
 

@@ -262,7 +262,9 @@ def items(now: datetime) -> Iterator[Metric]:
     counts = dict(today.values_list("status").annotate(found=Count("*")))
     by_status = {status.value: counts.get(status.value, 0) for status in ItemStatus}
     yield _labelled(GaugeMetricFamily, "items_today", "Today's items by status.", "status", by_status)
-    yield from _gauge("items_open", "Items of any day that have not been imaged.", patients.open().count())
+    yield from _gauge(
+        "items_open", "Items of any day that are not yet completed or discontinued.", patients.open().count()
+    )
     alarms = ItemAlarm.objects.not_shown().of_open_items_from(timezone.localtime(now).date())
     unshowable = alarms.values("item").distinct().count()
     yield from _gauge("items_unshowable", "Open items of today or later that cannot be sent to a modality.", unshowable)

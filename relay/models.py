@@ -1,4 +1,4 @@
-"""Record received actions, each time one was sent again, and each time a person had one executed again."""
+"""Record received actions, their resends, and their executions by a person."""
 
 from django.db import models
 
@@ -6,7 +6,7 @@ from core.contract import ErrorCode
 from core.models import BaseModel
 from core.statements import insert_unless_known
 
-#: The outcomes of actions that were not executed.
+#: The outcomes of actions that had no effect: refused, or failed and rolled back.
 FAILURES = frozenset(code.value for code in ErrorCode)
 
 
@@ -43,8 +43,8 @@ class ReceivedAction(BaseModel):
         )
         permissions = (
             ("view_payload", "Can see the payload of an action, which has patient data"),
-            ("reprocess_action", "Can have an action that failed executed again"),
-            ("import_actions", "Can have the actions in a file executed"),
+            ("reprocess_action", "Can execute a failed action again"),
+            ("import_actions", "Can import actions"),
         )
 
     def __str__(self) -> str:

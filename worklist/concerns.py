@@ -26,7 +26,7 @@ WHAT_TO_DO = {
     Reason.UNSCHEDULED: "Link the examination to the woman’s item, or dismiss it.",
     Reason.UNKNOWN_ITEM: "Link it when her item arrives, or look for a mistyped accession number.",
     Reason.MISSING_ATTRIBUTES: "Check what the machine left out, and dismiss it. If this continues, tell the supplier.",
-    Reason.IGNORED_ATTRIBUTES: "Check what the machine changed too late, and dismiss it.",
+    Reason.IGNORED_ATTRIBUTES: "Check what the machine sent that was ignored, and dismiss it.",
     Reason.CONTRADICTS_CLOUD: "Manage took her off the list, but she was imaged. Tell the users of Manage.",
     Reason.DONE_AFTER_PUT_BACK: "She was put back on the list, but has been imaged. Make sure it is not done twice.",
     Reason.ABANDONED: "Ask at the machine how the examination ended, then link or dismiss it.",

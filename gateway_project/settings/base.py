@@ -52,7 +52,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "MWL_MAX_ASSOCIATIONS": (int, 60),
     "MWL_MAX_ASSOCIATIONS_PER_PEER": (int, 50),
     "MWL_IDLE_SECONDS": (int, 60),
-    "MWL_MAX_ROWS": (int, 500),
+    "MWL_MAX_ROWS": (int, 5000),
     "MWL_FOLD_ACCENTS": (bool, False),
     "MWL_PROCEDURE_ID_FINDS_ACCESSION": (bool, False),
     "MWL_ISSUER_OF_PATIENT_ID": (str, ""),

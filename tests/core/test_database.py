@@ -57,6 +57,30 @@ class TestConcurrencyLimit:
         with limit.slot():
             pass
 
+    def test_serves_in_the_order_of_arrival(self) -> None:
+        limit, served = ConcurrencyLimit(at_once=1, wait_seconds=30), list[int]()
+
+        def work(number: int) -> None:
+            with limit.slot():
+                served.append(number)
+
+        threads = [threading.Thread(target=work, args=[number]) for number in range(5)]
+        with limit.slot():
+            for thread in threads:
+                thread.start()
+                while len(limit._waiting) <= threads.index(thread):
+                    pass
+        for thread in threads:
+            thread.join()
+        assert served == [0, 1, 2, 3, 4]
+
+    def test_a_slot_that_nobody_waits_for_any_more_is_free(self) -> None:
+        limit = ConcurrencyLimit(at_once=1, wait_seconds=0.01)
+        with limit.slot(), pytest.raises(DatabaseBusy), limit.slot():
+            pass
+        with limit.slot():
+            pass
+
 
 class TestDurability:
     def test_what_is_committed_survives_a_power_cut(self) -> None:

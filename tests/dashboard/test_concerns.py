@@ -101,7 +101,7 @@ class TestConcerns:
         for reason in ("unscheduled", "abandoned", "abandoned"):
             MppsException.objects.create(step=perform(None), reason=reason)
         assert [(each.count, each.title) for each in found()] == [
-            (2, "2 reports from machines: abandoned: no end for a day"),
+            (2, "2 reports from machines: abandoned: not ended after a day"),
             (1, "1 report from machines: unscheduled: the machine names no item"),
         ]
 

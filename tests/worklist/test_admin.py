@@ -3,6 +3,7 @@
 from datetime import date, time, timedelta
 
 import pytest
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
@@ -14,6 +15,8 @@ from core.audit import Auditor
 from tests.factories import WorklistItemFactory
 from tests.users import client_of, page
 from tests.worklist_fixtures import SHOWN
+from worklist.admin.items import WorklistItemAdmin
+from worklist.item_fields import ITEM_FIELDS
 from worklist.models import WorklistItem, WorklistQuery
 
 pytestmark = pytest.mark.django_db
@@ -209,6 +212,12 @@ class TestFindingAnItem:
         address = reverse("admin:relay_receivedaction_changelist", query={"accession_number": "ACC1"})
         assert address in page(support, detail(item))
         assert support.get(address).status_code == 200
+
+
+class TestThePageOfAnItem:
+    def test_has_every_field_of_an_item(self) -> None:
+        shown = flatten_fieldsets(WorklistItemAdmin.fieldsets)
+        assert {field.name for field in ITEM_FIELDS} - set(shown) == set()
 
 
 class TestTheCostOfTheList:

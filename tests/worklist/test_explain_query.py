@@ -50,7 +50,7 @@ class TestKeysOnTheCommandLine:
     def test_the_command_succeeds_if_the_item_is_on_the_list(self, item: WorklistItem) -> None:
         text, error = explain("ACC1", "--key", "Modality=MG", "--key", "ScheduledProcedureStepStartDate=20260310-")
         assert "ACC1: shown: everything matches" in text
-        assert "Rows: query at most 500, item is number 1 → matched" in text
+        assert "Rows: query at most 5000, item is number 1 → matched" in text
         assert error == ""
 
     def test_patient_data_is_printed_only_on_request(self, item: WorklistItem) -> None:

@@ -161,7 +161,7 @@ class TestTheItemsPage:
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.COMPLETED))
         text = clinic.post(put_back_url(item), follow=True).content.decode()
-        assert "ACC1: It is COMPLETED: only a discontinued item can be put back" in text
+        assert "Nothing has changed. It is COMPLETED: only a discontinued item can be put back" in text
         assert status_of(item) == ItemStatus.COMPLETED
 
     def test_needs_permission_to_put_an_item_back(self, support: Client, item: WorklistItem) -> None:

@@ -2,21 +2,20 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from core.admin import RecordAdmin, Tool, actor_of, admin_url
+from core.admin import RecordAdmin, Tool, actor_of
 from core.large_tables import IndexedValuesFilter, on_a_day
-from worklist.admin.common import DISMISS, link_to
+from worklist.admin.common import DISMISS, ShowsAlarms, act_and_redirect, link_to
 from worklist.admin.notes import ReasonForm
 from worklist.models import ItemAlarm
-from worklist.performed_step.exceptions import CannotResolve
 from worklist.services.dismiss_alarm import dismiss_alarm
 
 
@@ -34,7 +33,7 @@ class OpenItemsFilter(admin.SimpleListFilter):
 
 
 @admin.register(ItemAlarm)
-class ItemAlarmAdmin(RecordAdmin):
+class ItemAlarmAdmin(ShowsAlarms, RecordAdmin):
     """Shows what a person must know about an item. The audit log has who dismissed an alarm with the item's entries."""
 
     list_display = ("item", "kind", "attribute", "detail", "first_at", "last_at", "times", "item_status", "dismissed")
@@ -84,13 +83,12 @@ class ItemAlarmAdmin(RecordAdmin):
         alarm = get_object_or_404(ItemAlarm.objects.select_related("item"), pk=pk)
         form = ReasonForm(request.POST if request.method == "POST" else None, about=alarm)
         if form.is_valid():
-            try:
+
+            def dismiss() -> str:
                 dismiss_alarm(alarm, actor_of(request), form.cleaned_data["note"])
-            except CannotResolve as reason:
-                messages.error(request, f"Nothing has changed. {reason}.")
-            else:
-                messages.success(request, "The alarm is dismissed.")
-            return redirect(admin_url(alarm))
+                return "The alarm is dismissed."
+
+            return act_and_redirect(request, alarm, dismiss)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -1,18 +1,22 @@
 """What the worklist's admin pages share: permissions, and how they show times, links, steps and exceptions."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
+from django.contrib import messages
 from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from core.admin import admin_url
+from core.admin import AuditedAdmin, admin_url
 from core.wording import count_of
 from worklist.models import MppsException, PerformedProcedureStep
+from worklist.performed_step.exceptions import CannotResolve
 
 # Permissions beside Django's own for each model.
 VIEW_PATIENT_DATA = "worklist.view_patient_data"
@@ -23,6 +27,22 @@ EXPORT = "worklist.export_worklist"
 MAKE_TEST_ITEM = "worklist.make_test_item"
 RESOLVE = "worklist.resolve_mppsexception"
 DISMISS = "worklist.dismiss_itemalarm"
+
+
+class ShowsAlarms(AuditedAdmin):
+    """Shows the open wrong-patient alarms on every page of a model."""
+
+    change_form_template = "admin/worklist/change_form.html"
+    change_list_template = "admin/worklist/change_list.html"
+
+
+def act_and_redirect(request: HttpRequest, record: Model, act: Callable[[], str]) -> HttpResponse:
+    """Act in this user's name, and show on the record's page what `act` returns, or why it raised CannotResolve."""
+    try:
+        messages.success(request, act())
+    except CannotResolve as reason:
+        messages.error(request, f"Nothing has changed. {reason}.")
+    return redirect(admin_url(record))
 
 
 def date_and_time(at: datetime) -> str:

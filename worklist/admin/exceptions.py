@@ -11,11 +11,11 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Case, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -24,10 +24,18 @@ from django.utils.safestring import SafeString
 from core import value_representations as vr
 from core.admin import RecordAdmin, actor_of
 from core.large_tables import on_a_day
-from worklist.admin.common import RESOLVE, VIEW_PATIENT_DATA, link_to, local_date_and_time, summary_of
+from worklist.admin.common import (
+    RESOLVE,
+    VIEW_PATIENT_DATA,
+    ShowsAlarms,
+    act_and_redirect,
+    link_to,
+    local_date_and_time,
+    summary_of,
+)
 from worklist.admin.notes import NoteForm, ReasonForm
 from worklist.models import MppsException, WorklistItem
-from worklist.performed_step.exceptions import CannotResolve, dismiss, link_to_item, put_back
+from worklist.performed_step.exceptions import dismiss, link_to_item, put_back
 from worklist.performed_step.identity import is_same_patient
 from worklist.performed_step.report import from_json, scheduled_steps, text_of
 
@@ -144,9 +152,10 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(MppsException)
-class MppsExceptionAdmin(RecordAdmin):
+class MppsExceptionAdmin(ShowsAlarms, RecordAdmin):
     """Lists what staff must resolve: open exceptions, those about a wrong patient first."""
 
+    change_form_template = "admin/worklist/mppsexception/change_form.html"
     guarded_fields = {"patients": VIEW_PATIENT_DATA}
 
     list_display = ("reason_text", "created_at", "station", "accession_number", "detail", "resolution", "resolved_by")
@@ -251,14 +260,13 @@ class MppsExceptionAdmin(RecordAdmin):
         resolution = RESOLUTIONS[slug]
         form = resolution.form(request.POST if request.method == "POST" else None, about=exception)
         if form.is_valid():
-            try:
+
+            def resolve() -> str:
                 resolution.resolve(exception, form.cleaned_data, actor_of(request))
-            except CannotResolve as reason:
-                messages.error(request, f"Nothing has changed. {reason}.")
-            else:
                 exception.refresh_from_db()
-                messages.success(request, f"Resolved: {exception.get_resolution_display()}.")
-            return redirect("admin:worklist_mppsexception_change", pk)
+                return f"Resolved: {exception.get_resolution_display()}."
+
+            return act_and_redirect(request, exception, resolve)
         shown = [name for name in ("step_link", "item_link", "identifiers", "patients") if self._visible(request, name)]
         context = {
             **self.admin_site.each_context(request),

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.admin import RecordAdmin, Tool, actor_of, admin_url
+from core.admin import RecordAdmin, Tool, actor_of
 from core.audit import Auditor
 from core.contract import WAITING, ItemStatus
 from core.large_tables import IndexedValuesFilter, on_a_day
@@ -29,6 +29,8 @@ from worklist.admin.common import (
     RESOLVE,
     TEST_MARK,
     VIEW_PATIENT_DATA,
+    ShowsAlarms,
+    act_and_redirect,
     as_lines,
     date_and_time,
     exception_lines,
@@ -37,12 +39,12 @@ from worklist.admin.common import (
 )
 from worklist.admin.export import as_csv, items_on, outcomes
 from worklist.models import Delivery, ItemChange, WorklistItem, WorklistQuery
-from worklist.performed_step.exceptions import CannotResolve, put_item_back
+from worklist.performed_step.exceptions import put_item_back
 from worklist.services.create_test_item import create_test_item, discontinue_test_item
 from worklist.services.explain_query import explain_query, latest_queries, logged_query
 
 #: How many other items of an appointment a page names.
-MOST_OTHERS = 20
+MAX_OTHERS = 20
 
 
 class ExportForm(forms.Form):
@@ -61,7 +63,7 @@ class OutcomesForm(forms.Form):
     last = forms.DateField(
         label="Last day", initial=timezone.localdate, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     )
-    with_test_items = forms.BooleanField(label="Test items, too", required=False)
+    with_test_items = forms.BooleanField(label="Include test items", required=False)
 
     def clean(self) -> dict[str, Any]:
         """Refuse a range that ends before it begins."""
@@ -90,7 +92,7 @@ class TestItemForm(forms.Form):
 
 
 @admin.register(WorklistItem)
-class WorklistItemAdmin(RecordAdmin):
+class WorklistItemAdmin(ShowsAlarms, RecordAdmin):
     """Shows what Manage scheduled, what the machines were shown and what they reported.
 
     Names and NHS numbers cannot be searched for: a search is in the address, and so in the log of every proxy.
@@ -233,7 +235,7 @@ class WorklistItemAdmin(RecordAdmin):
             for each in chain
         ]
         same = WorklistItem.objects.exclude(appointment_id="").filter(appointment_id=item.appointment_id)
-        others = same.exclude(pk__in=[each.pk for each in chain])[:MOST_OTHERS]
+        others = same.exclude(pk__in=[each.pk for each in chain])[:MAX_OTHERS]
         lines += [format_html("{}, {}", link_to(each), each.get_status_display()) for each in others]
         return as_lines(lines) if len(lines) > 1 else "-"
 
@@ -253,7 +255,7 @@ class WorklistItemAdmin(RecordAdmin):
         shown_by = reverse("admin:worklist_worklistquery_changelist", query={"item": str(item.pk)})
         why = reverse("admin:worklist_worklistitem_explain", args=[item.pk])
         return format_html(
-            '<a href="{}">Queries that showed it</a>, <a href="{}">latest queries, and why</a>', shown_by, why
+            '<a href="{}">Queries that showed it</a>, <a href="{}">Why it is on a list or not</a>', shown_by, why
         )
 
     @admin.display(description="performed steps")
@@ -294,7 +296,7 @@ class WorklistItemAdmin(RecordAdmin):
         found, may_repeat = super().get_search_results(request, queryset, search_term)
         if not search_term.strip():
             return found, may_repeat
-        current = [item.current().pk for item in found.exclude(superseded_by=None)[:MOST_OTHERS]]
+        current = [item.current().pk for item in found.exclude(superseded_by=None)[:MAX_OTHERS]]
         return (queryset.filter(pk__in=[*found.values_list("pk", flat=True), *current]) if current else found), False
 
     def record_tools(self, request: HttpRequest, record: Any) -> list[Tool]:
@@ -307,7 +309,7 @@ class WorklistItemAdmin(RecordAdmin):
         tools = (
             (EXPORT, "admin:worklist_worklistitem_export", "Export a day's list"),
             (EXPORT, "admin:worklist_worklistitem_outcomes", "Export outcomes"),
-            (MAKE_TEST_ITEM, "admin:worklist_worklistitem_test_item", "Make a test item"),
+            (MAKE_TEST_ITEM, "admin:worklist_worklistitem_test_item", "Create a test item"),
         )
         return [(reverse(name), text) for permission, name, text in tools if request.user.has_perm(permission)]
 
@@ -331,7 +333,9 @@ class WorklistItemAdmin(RecordAdmin):
         form = ExportForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
             explanation = "The file has one line for each item of the day. The audit log records that you exported it."
-            return self._form(request, "Export a day's list", form, explanation, "Export as CSV")
+            return self._form(
+                request, "Export a day's list", form=form, explanation=explanation, button="Export as CSV"
+            )
         day = form.cleaned_data["day"]
         with_persons = request.user.has_perm(VIEW_PATIENT_DATA)
         with_test_items = form.cleaned_data["with_test_items"]
@@ -348,11 +352,11 @@ class WorklistItemAdmin(RecordAdmin):
         form = OutcomesForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
             explanation = (
-                "For a clinic that the relay does not reach: the file has every change of an item's status on these "
+                "Use this if the clinic cannot reach the relay. The file has every change of an item's status on these "
                 "days, as Manage would have learnt it. It contains no patient data. The audit log records that you "
                 "exported it."
             )
-            return self._form(request, "Export outcomes", form, explanation, "Export as JSON")
+            return self._form(request, "Export outcomes", form=form, explanation=explanation, button="Export as JSON")
         given = form.cleaned_data
         days = {"first": given["first"].isoformat(), "last": given["last"].isoformat()}
         changes = outcomes(given["first"], given["last"], with_test_items=given["with_test_items"])
@@ -361,7 +365,7 @@ class WorklistItemAdmin(RecordAdmin):
         return JsonResponse({**days, "changes": changes}, headers={"Content-Disposition": name})
 
     def test_item_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask for the machine, and make a test item for it."""
+        """Ask for the machine, and create a test item for it."""
         self._require(request, MAKE_TEST_ITEM)
         form = TestItemForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
@@ -370,7 +374,9 @@ class WorklistItemAdmin(RecordAdmin):
                 "machines show it, and so does the one machine that you choose. It stays until it is performed, until "
                 "you take it off the list on its page, or for an hour."
             )
-            return self._form(request, "Make a test item", form, explanation, "Make the test item")
+            return self._form(
+                request, "Create a test item", form=form, explanation=explanation, button="Create the test item"
+            )
         given = form.cleaned_data
         item = create_test_item(given["station_ae_title"], given["modality"], actor_of(request))
         machine = given["station_ae_title"] or f"the {TestItemForm.TEST_MACHINES}"
@@ -384,7 +390,9 @@ class WorklistItemAdmin(RecordAdmin):
         if request.method == "POST":
             return self._act(request, item, discontinue_test_item, "is off the list")
         explanation = "The machines will no longer show it."
-        return self._form(request, f"Take {item} off the list", None, explanation, "Take it off the list")
+        return self._form(
+            request, f"Take {item} off the list", explanation=explanation, button="Take it off the list", item=item
+        )
 
     def put_back_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Ask for confirmation, and put a discontinued item back on the list."""
@@ -392,31 +400,34 @@ class WorklistItemAdmin(RecordAdmin):
         item = get_object_or_404(WorklistItem, pk=pk)
         if request.method == "POST":
             return self._act(request, item, put_item_back, "is back on the list")
-        context = {**self.admin_site.each_context(request), "opts": self.opts, "item": item}
-        context["title"] = f"Put {item} back on the list"
-        return TemplateResponse(request, "admin/worklist/put_back.html", context)
+        explanation = (
+            "A machine has discontinued this examination. If you put the item back, the machines show it on their "
+            "lists again, and its discontinued steps no longer count. Manage receives the new status. If Manage has "
+            "closed the item, only Manage can schedule the woman again."
+        )
+        return self._form(
+            request, f"Put {item} back on the list", explanation=explanation, button="Put back on the list", item=item
+        )
 
     def _act(
         self, request: HttpRequest, item: WorklistItem, act: Callable[[WorklistItem, str], None], outcome: str
     ) -> HttpResponse:
-        """Act in this user's name, and show the outcome on the item's page."""
-        try:
+        def act_on_item() -> str:
             act(item, actor_of(request))
-        except CannotResolve as reason:
-            messages.error(request, f"{item}: {reason}.")
-        else:
             item.refresh_from_db()
             if item.superseded_by_id:
-                outcome = f"stays off the list: {item.current()} is on it in its place"
-            messages.success(request, f"{item} {outcome}.")
-        return redirect(admin_url(item))
+                return f"{item} stays off the list: {item.current()} is on it in its place."
+            return f"{item} {outcome}."
+
+        return act_and_redirect(request, item, act_on_item)
 
     def _require(self, request: HttpRequest, permission: str) -> None:
         if not (self.has_view_permission(request) and request.user.has_perm(permission)):
             raise PermissionDenied
 
-    def _form(self, request: HttpRequest, title: str, form: Any, explanation: str, button: str) -> HttpResponse:
-        page = {"title": title, "form": form, "explanation": explanation, "button": button}
+    def _form(self, request: HttpRequest, title: str, **page: Any) -> HttpResponse:
+        """Return a page with an explanation and a button: with a form, or about one item that is to be confirmed."""
+        page["title"] = title
         context = {**self.admin_site.each_context(request), "opts": self.opts, **page}
         return TemplateResponse(request, "admin/worklist/ask.html", context)
 

@@ -11,11 +11,12 @@ from django.http import HttpRequest
 from core.admin import AuditedAdmin, actor_of
 from core.audit import Auditor
 from dicom.models import Modality
+from worklist.admin.common import ShowsAlarms
 from worklist.models import WorklistQuery
 
 
 @admin.register(Modality)
-class ModalityAdmin(AuditedAdmin):
+class ModalityAdmin(ShowsAlarms, AuditedAdmin):
     """Lets staff say which machines may ask and what they see. The audit log records every change.
 
     A modality cannot be deleted, only disallowed: without its row its AE title would be unknown, not refused.

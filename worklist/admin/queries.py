@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin
 from core.large_tables import IndexedValuesFilter, on_a_day
-from worklist.admin.common import link_to
+from worklist.admin.common import ShowsAlarms, link_to
 from worklist.models import Delivery, WorklistItem, WorklistQuery
 from worklist.services.explain_query import known_ae_titles
 
@@ -66,7 +66,7 @@ class CallingAeTitleFilter(admin.SimpleListFilter):
 
 
 @admin.register(WorklistQuery)
-class WorklistQueryAdmin(RecordAdmin):
+class WorklistQueryAdmin(ShowsAlarms, RecordAdmin):
     """Shows who asked, by which keys, and the outcome. Patients' values are kept as hashes, and not shown."""
 
     class Media:
@@ -143,7 +143,7 @@ class WorklistQueryAdmin(RecordAdmin):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(RecordAdmin):
+class DeliveryAdmin(ShowsAlarms, RecordAdmin):
     """Shows when each item was first and last delivered to each modality."""
 
     list_display = ("item", "ae_title", "first_shown_at", "last_shown_at", "times_shown")

@@ -13,6 +13,7 @@ from worklist.admin.common import (
     VIEW_EXCEPTIONS,
     VIEW_OPERATOR,
     VIEW_PATIENT_DATA,
+    ShowsAlarms,
     end_of,
     exception_lines,
     link_to,
@@ -23,7 +24,7 @@ from worklist.performed_step.report import from_json
 
 
 @admin.register(PerformedProcedureStep)
-class PerformedProcedureStepAdmin(RecordAdmin):
+class PerformedProcedureStepAdmin(ShowsAlarms, RecordAdmin):
     """Shows a step as its modality last reported it, with its items and exceptions.
 
     The data set names the patient and the operators, so it needs a permission of its own.

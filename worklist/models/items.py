@@ -27,7 +27,7 @@ from worklist.query.matching import (
     NameMatch,
     OneOf,
     Range,
-    TestMachineRule,
+    VisibleItems,
     WildCard,
 )
 from worklist.query.person_names import name_groups, search_form, search_pattern
@@ -143,7 +143,7 @@ def _narrowing(keys: MatchingKeys) -> models.Q:
     return wanted
 
 
-def _shown_to(modality: TestMachineRule | None) -> models.Q:
+def _shown_to(modality: VisibleItems | None) -> models.Q:
     if modality is None:
         return EVERYTHING
     if modality.is_test_machine:
@@ -285,7 +285,7 @@ class WorklistItem(PersonalDataModel):
         "test item", default=False, editable=False, help_text="No patient: only test machines are shown it."
     )
     proves_ae_title = models.CharField(
-        "proves the list of",
+        "made for",
         max_length=16,
         blank=True,
         editable=False,

@@ -148,10 +148,13 @@ class MppsException(PersonalDataModel):
         UNKNOWN_ITEM = "unknown_item", "Unknown accession number: no item has it"
         WRONG_PATIENT = "wrong_patient", "Wrong patient: the item is another woman's"
         MISSING_ATTRIBUTES = "missing_attributes", "Attributes are missing or cannot be read"
-        IGNORED_ATTRIBUTES = "ignored_attributes", "Attributes came that may no longer change"
+        IGNORED_ATTRIBUTES = (
+            "ignored_attributes",
+            "Attributes were ignored: they may not change, or do not fit the item",
+        )
         CONTRADICTS_CLOUD = "contradicts_cloud", "Manage had discontinued the item"
         DONE_AFTER_PUT_BACK = "done_after_put_back", "Completed after the item was put back on the list"
-        ABANDONED = "abandoned", "Abandoned: no end for a day"
+        ABANDONED = "abandoned", "Abandoned: not ended after a day"
         TEST_MACHINE = "test_machine", "A test machine reported on a woman's item"
 
     class Resolution(models.TextChoices):

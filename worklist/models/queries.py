@@ -6,9 +6,9 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import F
-from django.db.models.functions import Greatest, Least
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from core.models import BaseModel
@@ -17,8 +17,20 @@ from worklist.models.items import WorklistItem
 
 #: Old queries are deleted in batches of this size, so that no transaction keeps others waiting.
 DELETED_AT_ONCE = 50
+#: Parameters of one SQL statement, which databases limit.
+IDS_AT_ONCE = 500
 #: Upper limits in milliseconds of the duration buckets; the last takes the rest.
 DURATIONS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 2**31 - 1)
+
+
+def insert_for_each(items: Sequence[UUID], statement: str, values: Sequence[Any]) -> None:
+    """Execute an INSERT … SELECT of these items: the values are those of its first placeholders, `{ids}` the items."""
+    primary_key = WorklistItem._meta.pk
+    ids = [primary_key.get_db_prep_value(item, connection) for item in items]
+    with connection.cursor() as cursor:
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            some = ids[start : start + IDS_AT_ONCE]
+            cursor.execute(statement.format(ids=", ".join(["%s"] * len(some))), [*values, *some])
 
 
 class WorklistQueryQuerySet(models.QuerySet["WorklistQuery"]):
@@ -66,21 +78,40 @@ class WorklistQuery(BaseModel):
     def __str__(self) -> str:
         return f"{self.calling_ae_title} at {self.asked_at:%Y-%m-%d %H:%M:%S}"
 
+    def add_items(self, items: Sequence[UUID]) -> None:
+        """Add the items that were sent, as far as they are still there."""
+        insert_for_each(
+            items,
+            """
+            INSERT INTO worklist_worklistquery_items (worklistquery_id, worklistitem_id)
+            SELECT %s, id FROM worklist_worklistitem WHERE id IN ({ids})
+            """,
+            [WorklistQuery._meta.pk.get_db_prep_value(self.pk, connection)],
+        )
+
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     """Count and read deliveries."""
 
     def add(self, items: Sequence[UUID], ae_title: str, at: datetime) -> None:
-        """Count one more delivery of each item. Concurrent calls for the same item are all counted."""
-        new = [
-            Delivery(item_id=item, ae_title=ae_title, first_shown_at=at, last_shown_at=at, times_shown=0)
-            for item in sorted(items)
-        ]
-        self.bulk_create(new, ignore_conflicts=True)
-        self.filter(item__in=items, ae_title=ae_title).update(
-            first_shown_at=Least(F("first_shown_at"), at),
-            last_shown_at=Greatest(F("last_shown_at"), at),
-            times_shown=F("times_shown") + 1,
+        """Count one more delivery of each item that is still there. Concurrent calls for the same item are all counted.
+
+        A modality is sent thousands of items at once, so the rows are made in the database and not here.
+        """
+        moment = connection.ops.adapt_datetimefield_value(at)
+        insert_for_each(
+            items,
+            """
+            INSERT INTO worklist_delivery (item_id, ae_title, first_shown_at, last_shown_at, times_shown)
+            SELECT id, %s, %s, %s, 1 FROM worklist_worklistitem WHERE id IN ({ids}) ORDER BY id
+            ON CONFLICT (item_id, ae_title) DO UPDATE SET
+                first_shown_at = CASE WHEN excluded.first_shown_at < worklist_delivery.first_shown_at
+                    THEN excluded.first_shown_at ELSE worklist_delivery.first_shown_at END,
+                last_shown_at = CASE WHEN excluded.last_shown_at > worklist_delivery.last_shown_at
+                    THEN excluded.last_shown_at ELSE worklist_delivery.last_shown_at END,
+                times_shown = worklist_delivery.times_shown + 1
+            """,
+            [ae_title, moment, moment],
         )
 
     def first_and_last(self, item: WorklistItem) -> tuple[dict[str, Any], dict[str, Any]] | None:

@@ -2,7 +2,8 @@
 
 A modality must not wait for these records, so `record` only appends to a queue. The thread takes a batch from it and
 writes it in one transaction. A record is lost, and counted, if the queue is full, if the database is unavailable for
-longer than RETRY_AFTER, or if the database refuses it: a lost record is tolerable, a slow answer is not.
+longer than RETRY_AFTER, or if the database refuses it: a lost record is tolerable, a slow answer is not. A process
+that is killed loses the records of the last second, uncounted.
 
 All state that `record`, `flush`, `stop` and the thread share is guarded by one condition, `_changed`.
 """
@@ -11,10 +12,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -24,8 +25,6 @@ from core.database import UNAVAILABLE, borrowed_connection
 from worklist.models import Delivery, ItemAlarm, QueryTally, WorklistItem, WorklistQuery
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 #: The most records that wait in the queue; any more are lost.
 CAPACITY = 2000
@@ -41,8 +40,6 @@ GATHER_SECONDS = 1.0
 RETRY_AFTER = (1.0, 4.0, 10.0)
 #: Seconds between two removals of queries that are too old.
 REMOVE_SECONDS = 3600.0
-#: Parameters of one SQL statement, which databases limit.
-IDS_AT_ONCE = 500
 
 
 @dataclass
@@ -204,7 +201,8 @@ def take_batch(waiting: deque[QueryRecord]) -> list[QueryRecord]:
 def write(records: Iterable[QueryRecord]) -> None:
     """Write the rows of some queries with their items. Skip items that have been removed meanwhile."""
     records = list(records)
-    existing = _existing({item for record in records for item in (*record.shown, *record.left_out)})
+    left_out = {item for record in records for item in record.left_out}
+    existing = set(WorklistItem.objects.filter(pk__in=left_out).values_list("pk", flat=True))
     rows = WorklistQuery.objects.bulk_create(
         [
             WorklistQuery(
@@ -224,31 +222,10 @@ def write(records: Iterable[QueryRecord]) -> None:
             for record in records
         ]
     )
-    link = WorklistQuery.items.through
-    link.objects.bulk_create(
-        [
-            link(worklistquery_id=row.pk, worklistitem_id=item)
-            for row, record in zip(rows, records, strict=True)
-            for item in record.shown
-            if item in existing
-        ]
-    )
-    for record in records:
-        for items in _chunks([item for item in record.shown if item in existing]):
-            Delivery.objects.add(items, record.calling_ae_title, record.asked_at)
+    for row, record in zip(rows, records, strict=True):
+        row.add_items(record.shown)
+        Delivery.objects.add(record.shown, record.calling_ae_title, record.asked_at)
         alarms = {item: attribute for item, attribute in record.left_out.items() if item in existing}
         if alarms:
             ItemAlarm.objects.add(alarms, record.asked_at)
     QueryTally.objects.add(rows)  # last, as other SCPs that count wait from here for the end of this transaction
-
-
-def _existing(items: set[UUID]) -> set[UUID]:
-    return {
-        found
-        for chunk in _chunks(sorted(items))
-        for found in WorklistItem.objects.filter(pk__in=chunk).values_list("pk", flat=True)
-    }
-
-
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (items[start : start + IDS_AT_ONCE] for start in range(0, len(items), IDS_AT_ONCE))

@@ -240,7 +240,7 @@ class HiddenStatuses:
 
 
 @dataclass(frozen=True)
-class TestMachineRule:
+class VisibleItems:
     """Patients are kept from test machines, and test items from real ones, whatever the query."""
 
     calling_ae_title: str
@@ -265,7 +265,7 @@ class MatchingKeys:
     keys: tuple[MatchingKey, ...] = ()
     date_time_range: DateTimeRange | None = None
     hidden_statuses: frozenset[str] = FINAL
-    shown_to: TestMachineRule | None = None
+    shown_to: VisibleItems | None = None
 
     @property
     def names_status(self) -> bool:
@@ -318,7 +318,7 @@ def apply_policy(keys: MatchingKeys, policy: ModalityPolicy, calling_ae_title: s
         keys,
         keys=(*keys.keys, *more),
         hidden_statuses=keys.hidden_statuses | in_progress,
-        shown_to=TestMachineRule(calling_ae_title, policy.is_test_machine),
+        shown_to=VisibleItems(calling_ae_title, policy.is_test_machine),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from core.contract import ActionType
 from nonprod import manage_emulator
 from relay.hybrid_connection.failures import HybridConnectionError
 
@@ -27,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--type",
             default="worklist.create_item",
-            help="worklist.create_item, worklist.item_status, worklist.changes_since, echo, health, …",
+            help=", ".join(ActionType),
         )
         parser.add_argument("--accession", default="", help="accession number")
         parser.add_argument("--name", default=manage_emulator.NAME, help="FAMILY^GIVEN")
@@ -37,13 +38,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--strict-confirm",
             action="store_true",
-            help="count only created and processed as confirmed, as every version of Manage does that could be read",
+            help="count only created and processed as confirmed, as every version of Manage that we have read does",
         )
         parser.add_argument("--cursor", default="", help="with --type worklist.changes_since: the last cursor")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            reply = asyncio.run(manage_emulator.send_action(_action(options)))
+            reply = asyncio.run(manage_emulator.send_action(action_from(options)))
         except HybridConnectionError as error:
             raise CommandError(str(error)) from None
         self.stdout.write(reply)
@@ -52,21 +53,23 @@ class Command(BaseCommand):
             raise CommandError("Manage would record this action as failed")
 
 
-def _action(options: dict[str, Any]) -> dict[str, Any]:
+def action_from(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the action that the command's options describe; raise CommandError for an unknown type."""
     if options["file"]:
         text = sys.stdin.read() if options["file"] == "-" else Path(options["file"]).read_text(encoding="utf-8")
         action: dict[str, Any] = json.loads(text)
         return action
     match options["type"]:
-        case "worklist.update_status":
+        case ActionType.UPDATE_STATUS:
             return manage_emulator.update_status_action(options["accession"], options["status"])
-        case "worklist.item_status":
+        case ActionType.ITEM_STATUS:
             return manage_emulator.item_status_action(options["accession"])
-        case "worklist.changes_since":
+        case ActionType.CHANGES_SINCE:
             return manage_emulator.changes_since_action(options["cursor"])
-        case "echo" | "health" as probe:
+        case ActionType.ECHO | ActionType.HEALTH as probe:
             return {**manage_emulator.echo_action(), "action_type": probe}
-        case kind:
+        case ActionType.CREATE_ITEM | ActionType.CREATE_TEST_ITEM as kind:
             return manage_emulator.create_item_action(
                 kind, options["accession"], options["name"], options["nhs_number"], options["station"]
             )
+    raise CommandError(f"Unknown --type {options['type']}: give the action in a FILE")

@@ -15,7 +15,7 @@ from worklist.query.information_model import MatchingOptions
 from worklist.query.matching import (
     BadKey,
     MatchingKeys,
-    TestMachineRule,
+    VisibleItems,
     WildCard,
     apply_policy,
     parse_matching_keys,
@@ -579,7 +579,7 @@ class TestApplyPolicy:
     def test_a_policy_without_limits_hides_test_items_only(self) -> None:
         keys = parse_matching_keys(request(PatientName="SMITH*"))
         assert apply_policy(keys, UNKNOWN, "HOLOGIC1") == replace(
-            keys, shown_to=TestMachineRule("HOLOGIC1", is_test_machine=False)
+            keys, shown_to=VisibleItems("HOLOGIC1", is_test_machine=False)
         )
 
     @pytest.mark.parametrize("key", ["ACC1", "*", ""])
