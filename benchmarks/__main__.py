@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.measuring import FULL, SHORT, progress
 from benchmarks.parts import PARTS, measured
+from benchmarks.processes import load_average
 from benchmarks.report import FOLDER, Results, write
 
 
@@ -32,9 +33,9 @@ def main() -> None:
     failed = []
     for part in options.parts or PARTS:
         progress(f"=== {part}")
-        began = time.monotonic()
+        began, load = time.monotonic(), load_average()
         try:
-            results.add(part, measured(part, scale), before=options.before)
+            results.add(part, measured(part, scale), load=load, before=options.before)
         except Exception:  # noqa: BLE001 - what the other parts measure is kept
             traceback.print_exc()
             failed.append(part)

@@ -7,6 +7,7 @@ its own, and its time runs from connecting to the end of the release, unless the
 import multiprocessing
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -155,6 +156,8 @@ def at_once(server: Server, scale: Scale) -> list[Waits]:
 
     Return for each modality when its requests began and ended, and how long they took.
     """
+    if sys.platform == "win32":
+        raise NotImplementedError("the modalities are forked")
     fork = multiprocessing.get_context("fork")
     together = fork.Barrier(scale.stations)
     until = 0.0 if scale.is_short else SECONDS_AT_ONCE

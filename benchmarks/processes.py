@@ -9,6 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+if sys.platform == "win32":
+    TICKS_A_SECOND = 0  # there is no /proc either
+else:
+    TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
 STARTING_SECONDS = 60.0
 STOPPING_SECONDS = 10.0
 
@@ -70,7 +75,12 @@ def cpu_seconds(pid: int) -> float:
     for each in _family(pid):
         fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return ticks / TICKS_A_SECOND
+
+
+def load_average() -> float:
+    """Return how many processes had work for the processors during the last minute."""
+    return float(Path("/proc/loadavg").read_text().split()[0])
 
 
 def _pss_kib(pid: int) -> int:

@@ -26,17 +26,21 @@ DRAWN = {"dicom": "Milliseconds for each request, at each server", "relay": "Mil
 
 @dataclass(frozen=True)
 class Run:
-    """What one run measured of a part, and when, of which commit and on which machine."""
+    """What one run measured of a part, and when, of which commit and on which machine.
+
+    `load` is how many processes already ran or waited for a processor when it began (the load average).
+    """
 
     date: str
     commit: str
     machine: str
+    load: float
     tables: list[Table]
 
     @classmethod
-    def of_now(cls, tables: list[Table]) -> "Run":
+    def of_now(cls, tables: list[Table], load: float) -> "Run":
         """Return the run that has just ended."""
-        return cls(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", commit(), machine(), tables)
+        return cls(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", commit(), machine(), round(load, 1), tables)
 
     def as_json(self) -> dict[str, Any]:
         """Return the run as JSON has it."""
@@ -55,9 +59,9 @@ class Results:
     latest: dict[str, Run] = field(default_factory=dict)
     before: dict[str, Run] = field(default_factory=dict)
 
-    def add(self, part: str, tables: list[Table], *, before: bool) -> None:
+    def add(self, part: str, tables: list[Table], *, load: float, before: bool) -> None:
         """Add what has just been measured of a part, in place of its earlier run."""
-        run = Run.of_now(tables)
+        run = Run.of_now(tables, load)
         self.latest[part] = run
         if before:
             self.before[part] = run
@@ -103,11 +107,11 @@ def page(results: Results) -> str:
 def _runs(results: Results) -> str:
     """Return a table of when, where and of which commit each part was measured."""
     rows = [
-        (part, kind, run.date, f"`{run.commit}`", run.machine)
+        (part, kind, run.date, f"`{run.commit}`", run.machine, f"{run.load:.1f}")
         for kind, runs in (("before", results.before), ("latest", results.latest))
         for part, run in runs.items()
     ]
-    return _markdown(("part", "run", "date", "commit", "machine"), rows)
+    return _markdown(("part", "run", "date", "commit", "machine", "load before"), rows)
 
 
 def _tables(part: str, results: Results) -> Iterable[str]:

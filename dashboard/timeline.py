@@ -123,10 +123,10 @@ def _of_writes(item: WorklistItem) -> Iterator[Entry]:
 def _of_deliveries(item: WorklistItem) -> Iterator[Entry]:
     for delivery in item.deliveries.all():
         link = reverse("admin:worklist_worklistquery_changelist", query={"calling_ae_title": delivery.ae_title})
-        yield Entry(delivery.first_shown_at, f"First sent to {delivery.ae_title}", link, delivery.ae_title)
+        yield Entry(delivery.first_shown_at, f"First shown to {delivery.ae_title}", link, delivery.ae_title)
         if delivery.times_shown > 1:
             times = f"{delivery.times_shown} times in total"
-            yield Entry(delivery.last_shown_at, f"Last sent to {delivery.ae_title}, {times}", link, delivery.ae_title)
+            yield Entry(delivery.last_shown_at, f"Last shown to {delivery.ae_title}, {times}", link, delivery.ae_title)
     for alarm in item.alarms.all():
         yield Entry(alarm.first_at, f"Alarm: {alarm}", admin_url(alarm))
 

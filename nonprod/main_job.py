@@ -24,7 +24,7 @@ STATION = "MAMMO1"
 
 
 class StepFailed(Exception):
-    """A step did not hold; the text says what was found instead."""
+    """A step failed; the text says what was found instead."""
 
 
 @dataclass

@@ -15,7 +15,7 @@ from relay.hybrid_connection.sender import send
 
 #: Manage gives up after this many seconds, for the rendezvous and for the reply.
 PATIENCE = 30.0
-#: The statuses that confirm an action in every Manage whose code could be read, the newest of spring 2026.
+#: The statuses that confirm an action in every version of Manage that we have read, the latest from spring 2026.
 CONFIRMED_STRICTLY = frozenset({"created", "processed"})
 #: Gateways have answered `exists` and `updated` since May 2026, so newer ones probably know them. Nobody has seen one.
 CONFIRMED = CONFIRMED_STRICTLY | {"exists", "updated"}
@@ -64,8 +64,8 @@ def new_accession_number() -> str:
 def press_again(action: dict[str, Any]) -> dict[str, Any]:
     """Build what Manage sends if somebody presses *Send to modality* again, for instance after a time-out.
 
-    It has a new action_id and a new accession number; the appointment and everything else stay. Manage never sends by
-    itself again.
+    It has a new action_id and a new accession number; the appointment and everything else stay. Manage never
+    resends automatically.
     """
     item = {**action["parameters"]["worklist_item"], "accession_number": new_accession_number()}
     parameters = {**action["parameters"], "worklist_item": item}
@@ -124,5 +124,5 @@ def poll(ask: Callable[[dict[str, Any]], str], cursor: str = "") -> Poll:
 
 
 def is_confirmed(reply: str, *, strict: bool = False) -> bool:
-    """Check whether Manage regards the action as done; `strict` is as every Manage does that could be read."""
+    """Check whether Manage regards the action as done; `strict`: as every known version of Manage does."""
     return json.loads(reply).get("status") in (CONFIRMED_STRICTLY if strict else CONFIRMED)

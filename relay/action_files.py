@@ -1,4 +1,4 @@
-"""Read actions from a file, and check and execute them for a person: the way of a clinic that cannot reach the relay.
+"""Read, check and execute the actions in a file, for a clinic that cannot reach the relay.
 
 The dispatcher executes them by the same once-only rule as actions from the relay, so a file can be executed again, and
 so can one whose actions have arrived by the relay as well.

@@ -31,9 +31,9 @@ class RegularCheck(threading.Thread):
                 with borrowed_connection():
                     found = self._check()
                 if found:
-                    logger.warning(f"{self.what} found", extra={"found": found})
+                    logger.info("check found cases", extra={"check": self.what, "found": found})
             except Error as error:
-                logger.warning(f"{self.what} not checked", extra={"error": type(error).__name__})
+                logger.warning("check failed", extra={"check": self.what, "error": type(error).__name__})
             except Exception:  # the outermost edge of this thread: the next check may succeed
-                logger.exception(f"{self.what} not checked")
+                logger.exception("check failed", extra={"check": self.what})
             self._stopping.wait(self.seconds)

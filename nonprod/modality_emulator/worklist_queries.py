@@ -41,7 +41,7 @@ def _cells(row: Dataset) -> tuple[str, ...]:
         f"{at[:2]}:{at[2:4]}:{at[4:6]}" if at else "",
         str(row.get("PatientName") or ""),
         str(row.get("PatientID") or ""),
-        f"{born[6:]}.{born[4:6]}.{born[:4]}" if born else "",
+        f"{born[6:]}/{born[4:6]}/{born[:4]}" if born else "",
         str(row.get("AccessionNumber") or ""),
         str(row.get("RequestedProcedureDescription") or ""),
     )

@@ -12,7 +12,7 @@ def run(*figures: float) -> Run:
     for figure in figures:
         row.add("ours", figure)
         row.add("wlmscpfs", 10)
-    return Run("2026-11-28", "c0ffee", "a machine", [Table("Echoes", ("ours", "wlmscpfs"), [row], ("÷ best",))])
+    return Run("2026-11-28", "c0ffee", "a machine", 0.1, [Table("Echoes", ("ours", "wlmscpfs"), [row], ("÷ best",))])
 
 
 class TestPage:

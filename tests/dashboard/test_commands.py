@@ -29,7 +29,7 @@ class TestFollowAction:
         call_command("follow_action", str(getattr(imaged, by)))
         printed = capsys.readouterr().out
         assert "Item ACC1: COMPLETED" in printed
-        assert "First sent to MAMMO1" in printed
+        assert "First shown to MAMMO1" in printed
         assert NHS_NUMBER not in printed
 
     def test_finds_an_action_by_the_correlation_id_of_a_resend(self, imaged: ReceivedAction, capsys: Printed) -> None:

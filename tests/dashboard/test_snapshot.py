@@ -1,6 +1,6 @@
 """The gateway's state at one moment: daemons, rooms, and what it costs to read."""
 
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from typing import Any
 
 import pytest
@@ -159,6 +159,10 @@ class TestRooms:
         item = item_of_today("DISCONTINUED")
         perform(item, "DISCONTINUED", discontinuation_reason="Patient refused (110513, DCM)")
         assert only_room().rows[0].detail == "MAMMO1, Patient refused"
+
+    def test_an_end_that_was_assumed_is_marked(self) -> None:
+        perform(item_of_today("COMPLETED"), "COMPLETED", end_time=time(14, 40), end_is_assumed=True)
+        assert only_room().rows[0].detail == "MAMMO1 at 14:40 (assumed)"
 
     def test_rows_are_in_the_order_of_the_day(self) -> None:
         for hour in (11, 9, 10):

@@ -31,14 +31,20 @@ class TestEntries:
             f"worklist.create_item received from manage-breast-screening: {imaged.action_id}",
             "Item created by relay:manage-breast-screening",
             "worklist.create_item received again: the first reply was repeated",
-            "First sent to MAMMO1",
-            "Last sent to MAMMO1, 2 times in total",
+            "First shown to MAMMO1",
+            "Last shown to MAMMO1, 2 times in total",
             "MPPS started at MAMMO1, 14:31:07 by its clock",
             "Item changed by modality:MAMMO1: status SCHEDULED → IN PROGRESS",
             "MPPS COMPLETED at MAMMO1, 14:36:40 by its clock, 4 images",
             "Item changed by modality:MAMMO1: status IN PROGRESS → COMPLETED",
         ):
             assert any(each.startswith(beginning) for each in words), (beginning, words_of(imaged))
+
+    def test_mark_an_end_that_was_assumed(self) -> None:
+        item = item_of_an_action()
+        reports.create_step("2.25.1", scheduled_step(item))
+        reports.set_step("2.25.1", reports.final_change(PerformedProcedureStepEndDate="2026.03.17"))
+        assert "MPPS COMPLETED at MAMMO1, its end assumed, 4 images" in [entry.words for entry in timeline_of(item)]
 
     def test_contain_the_changes_for_manage(self, imaged: ReceivedAction) -> None:
         changes = [words.split(": ", 1)[1] for words in words_of(imaged) if words.startswith("Change ")]
@@ -84,7 +90,7 @@ class TestPage:
             expected = (
                 "not_found",
                 "Item created by",
-                "First sent to MAMMO1",
+                "First shown to MAMMO1",
                 "MPPS started",
                 "MAMMO1</td>",
                 "IN PROGRESS",

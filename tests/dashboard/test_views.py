@@ -71,7 +71,7 @@ class TestFailure:
         with connection.execute_wrapper(away):
             response = signed_in.get(address)
         assert (response.status_code, response.headers["Refresh"]) == (503, "10")
-        assert "The database does not answer" in response.content.decode()
+        assert "The database is not responding" in response.content.decode()
         assert "default-src 'none'" in response.headers["Content-Security-Policy"]
         assert response.cookies == {}
 

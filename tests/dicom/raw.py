@@ -306,6 +306,8 @@ class RawAssociation:
 
     socket: socket.socket
     transfer_syntax: str = IMPLICIT
+    #: The types of the PDUs that have come.
+    kinds: list[int] = field(default_factory=list)
     _unread: list[tuple[int, bytes]] = field(default_factory=list)
 
     @classmethod
@@ -330,11 +332,8 @@ class RawAssociation:
         if len(head) < 6:
             return Pdu(CLOSED)
         kind, length = struct.unpack(">BxL", head)
+        self.kinds.append(kind)
         return Pdu(kind, self._bytes(length))
-
-    def rest(self) -> list[Pdu]:
-        """Return all PDUs until the server closes the connection; raise TimeoutError if it does not."""
-        return list(iter(self.receive, Pdu(CLOSED)))
 
     def accepted(self) -> bytes:
         """Return the content of the A-ASSOCIATE-AC; raise AssociationEnded if another PDU comes."""

@@ -121,7 +121,8 @@ class TestALoggedQuery:
         first, *rules = text.splitlines()
         assert first.startswith("ACC1: it was shown at ")
         assert first.endswith(
-            "; asked now it would not be, because of ScheduledProcedureStepStatus: the item changed since"
+            "; the same query now would not show it, because of ScheduledProcedureStepStatus: the item has changed "
+            "since"
         )
         assert any("final statuses are shown only if the query names a status" in line for line in rules)
         assert error == ""
@@ -132,7 +133,7 @@ class TestALoggedQuery:
         assert ", because of ScheduledStationAETitle\n" in explain("ACC1", "--query", str(query.pk))[0]
         Auditor("admin:jane").update(Modality.objects.get(), own_list_only=False)
         text, error = explain("ACC1", "--query", str(query.pk))
-        assert "; asked now it would be: the modality changed since\n" in text
+        assert "; the same query now would show it: the modality has changed since\n" in text
         assert error == "The item was not on the list"
 
     def test_includes_the_alarms_of_the_item(self, item: WorklistItem, unit: Unit, context: WorklistContext) -> None:

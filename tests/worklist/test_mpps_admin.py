@@ -78,6 +78,11 @@ class TestAStep:
             assert detail(item) in text
         assert "EntranceDoseInmGy: 5.1" in text
 
+    def test_has_its_end_marked_if_that_was_assumed(self, support: Client, item: WorklistItem) -> None:
+        create_step(UID, scheduled_step(item))
+        set_step(UID, final_change(PerformedProcedureStepEndTime="103209123"))
+        assert "(assumed: when the report arrived)" in page(support, url_of(PerformedProcedureStep.objects.get()))
+
     @pytest.mark.parametrize(
         ("permission", "seen"),
         [

@@ -45,8 +45,8 @@ class Verdict(StrEnum):
 class RuleResult:
     """One rule with its verdict, and the values that it compared.
 
-    `is_personal`: both values may say who the patient is. `is_of_then`: the rule applied when the query was answered,
-    and does not count towards what would come of it now.
+    `is_personal`: both values may say who the patient is. `is_historical`: the rule applied when the query was
+    answered, and does not count towards what would come of it now.
     """
 
     name: str
@@ -55,7 +55,7 @@ class RuleResult:
     query_value: str = ""
     item_value: str = ""
     is_personal: bool = False
-    is_of_then: bool = False
+    is_historical: bool = False
 
     def text(self, *, with_patient_data: bool) -> str:
         """Return one line: `Modality: query MG, item CT → not matched (PS3.4 C.2.2.2.1)`."""
@@ -76,7 +76,8 @@ class LoggedOutcome:
 
     @property
     def change(self) -> str:
-        return f"{' and '.join(self.changed)} changed since" if self.changed else NO_KNOWN_CHANGE
+        verb = "have" if len(self.changed) > 1 else "has"
+        return f"{' and '.join(self.changed)} {verb} changed since" if self.changed else NO_KNOWN_CHANGE
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Explanation:
     @property
     def shown(self) -> bool | None:
         """Whether the same query would show the item now; None if that cannot be determined."""
-        verdicts = {result.verdict for result in self.results if not result.is_of_then}
+        verdicts = {result.verdict for result in self.results if not result.is_historical}
         if Verdict.NOT_MATCHED in verdicts:
             return False
         return None if Verdict.UNDETERMINED in verdicts else True
@@ -145,18 +146,18 @@ class Explanation:
 
     def _logged_summary(self, outcome: LoggedOutcome) -> str:
         """State the fact first, then the reason or what would come of the query now."""
-        of_then = [result for result in self.against if result.is_of_then]
-        because = f"because of {_names(of_then or self.against)}"
+        historical = [result for result in self.against if result.is_historical]
+        because = f"because of {_names(historical or self.against)}"
         if outcome.was_shown:
-            now = f"; asked now it would not be, {because}: {outcome.change}" if self.shown is False else ""
+            now = f"; the same query now would not show it, {because}: {outcome.change}" if self.shown is False else ""
             return f"it was shown at {outcome.asked_at}{now}"
         not_shown = f"it was not shown at {outcome.asked_at}"
-        if of_then or (self.shown is False and not outcome.changed):
+        if historical or (self.shown is False and not outcome.changed):
             return f"{not_shown}, {because}"
         if self.shown is False:
-            return f"{not_shown}; asked now it would not be either, {because}: {outcome.change}"
+            return f"{not_shown}; the same query now would not show it either, {because}: {outcome.change}"
         if self.shown and outcome.changed:
-            return f"{not_shown}; asked now it would be: {outcome.change}"
+            return f"{not_shown}; the same query now would show it: {outcome.change}"
         unknown = f", because of {self._undetermined}" if self._undetermined else f": {outcome.change}"
         return f"{not_shown}; the reason cannot be determined{unknown}"
 

@@ -170,7 +170,7 @@ def _superseded(item: WorklistItem, query: QueryToExplain) -> Iterator[RuleResul
         name = f"superseded at {timezone.localtime(item.superseded_at):%H:%M} by {item.superseded_by}"
         was_so = query.query is not None and item.superseded_at <= query.query.asked_at
         rule = "the newer item of the same appointment is on the list in its place"
-        yield RuleResult(name, Verdict.NOT_MATCHED, rule, is_of_then=was_so)
+        yield RuleResult(name, Verdict.NOT_MATCHED, rule, is_historical=was_so)
 
 
 def _moment(at: datetime) -> str:
@@ -199,12 +199,12 @@ def _results_from_log(item: WorklistItem, query: WorklistQuery, found: Explanati
             "the item came after the query",
             f"of {_moment(query.asked_at)}",
             f"of {_moment(item.created_at)}",
-            is_of_then=True,
+            is_historical=True,
         )
     if query.outcome != "answered" and found.shown is not False:
         ended = " ".join(text for text in (query.outcome, query.status, query.comment) if text)
         rule = f"it ended before the item's turn: {ended}"
-        yield RuleResult("Answer", Verdict.NOT_MATCHED, rule, is_of_then=True)
+        yield RuleResult("Answer", Verdict.NOT_MATCHED, rule, is_historical=True)
 
 
 def _illegal_value(item: WorklistItem, query: QueryToExplain) -> Iterator[RuleResult]:

@@ -8,7 +8,7 @@ export class Freshness {
   received({ at, away_since }) {
     this.#at.dateTime = at
     this.#at.textContent = clockTime(at)
-    this.#show(away_since && `The database has not answered since ${clockTime(away_since)}. This page shows the state at that time. Trying again.`)
+    this.#show(away_since && `The database has not responded since ${clockTime(away_since)}. This page shows the state at that time. Trying again.`)
   }
 
   /** The connection is lost. */

@@ -1,4 +1,4 @@
-"""Prints the addresses of the gateway once every process answers, then waits: the last process of `make run`."""
+"""Print the addresses of the gateway once every process answers, then wait: the last process of `make run`."""
 
 from typing import Any
 

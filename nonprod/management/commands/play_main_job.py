@@ -1,4 +1,4 @@
-"""Plays the main job against the gateway that runs on this machine; exits with 0 if every step held."""
+"""Play the main job against the gateway that runs on this machine; exit with 0 if every step passed."""
 
 import threading
 import time
@@ -57,4 +57,4 @@ class Command(BaseCommand):
                 raise CommandError(f"✗ {sentence}: {error}") from None
             self.stdout.write(f"✓ {sentence} ({(time.monotonic() - started) * 1000:.0f} ms)")
         self.stdout.write(f"\nWhat the modality showed:\n\n{job.worklist}")
-        self.stdout.write(f"\nWhat Manage learnt:\n\n{table_of_changes(job.changes)}\n\nEvery step held.")
+        self.stdout.write(f"\nWhat Manage learnt:\n\n{table_of_changes(job.changes)}\n\nEvery step passed.")

@@ -1,6 +1,6 @@
-"""Runs every process of the gateway on this machine, in one terminal with one log: `make run`.
+"""Run every process of the gateway on this machine, in one terminal with one log: `make run`.
 
-With --once: plays the main job on free ports, with a database of its own, and exits with 0 if every step held. The logs
+With --once: play the main job on free ports, with a database of its own, and exit with 0 if every step passed. The logs
 go to a file, which is printed if a step fails; VERBOSE=1 prints them as they come.
 """
 

@@ -55,9 +55,9 @@ class TestWithoutAGateway:
         assert state_of(appointment_of("SMITH")) is State.FAILED
 
     def test_a_silent_gateway_is_shown_only_if_news_is_expected(self, browser: Browser) -> None:
-        assert "does not answer" not in browser.clinic()
+        assert "is not responding" not in browser.clinic()
         Appointment.objects.filter(pk=self.pk(browser)).update(action={}, reply={"status": "created"})
-        assert "The gateway does not answer" in browser.clinic()
+        assert "The gateway is not responding" in browser.clinic()
 
     def test_start_again_creates_a_list_with_nothing_sent(self, browser: Browser) -> None:
         pk = self.pk(browser)

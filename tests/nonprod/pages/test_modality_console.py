@@ -130,8 +130,8 @@ class TestExaminations:
     def test_finished_examinations_are_listed(self, browser: Browser) -> None:
         self.start(browser)
         browser.press("modality/finish", unit="MAMMO1")
-        assert "Last examinations" in browser.modality(unit="MAMMO1")
-        assert "Last examinations" not in browser.modality(unit="MAMMO2")
+        assert "Recent examinations" in browser.modality(unit="MAMMO1")
+        assert "Recent examinations" not in browser.modality(unit="MAMMO2")
 
     def test_a_patient_no_longer_on_the_list_cannot_be_started(self, browser: Browser) -> None:
         assert "not on the list any more" in browser.press("modality/start", unit="MAMMO1", accession_number="GONE")

@@ -39,7 +39,8 @@ def _old_step(unit: Unit) -> None:
 class TestAbandonedStepsCheck:
     def test_finds_an_abandoned_step_at_the_start(self, check: RegularCheck, log: LogLines) -> None:
         check.start()
-        assert vars(log.wait_for("abandoned steps found"))["found"] == 1
+        line = vars(log.wait_for("check found cases"))
+        assert (line["check"], line["found"]) == ("abandoned steps", 1)
         assert MppsException.objects.get().reason == MppsException.Reason.ABANDONED
 
     def test_continues_after_a_database_failure(
@@ -51,5 +52,5 @@ class TestAbandonedStepsCheck:
         check.seconds = 0.05
         with database_down():
             check.start()
-            log.wait_for("abandoned steps not checked")
-        log.wait_for("abandoned steps found")
+            assert vars(log.wait_for("check failed"))["check"] == "abandoned steps"
+        assert vars(log.wait_for("check found cases"))["check"] == "abandoned steps"

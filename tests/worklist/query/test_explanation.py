@@ -152,28 +152,29 @@ class TestALoggedQuery:
                 True,
                 ("the item",),
                 {"PatientID": "9990000002"},
-                "it was shown at 09:02; asked now it would not be, because of PatientID: the item changed since",
+                "it was shown at 09:02; the same query now would not show it, because of PatientID: the item has "
+                "changed since",
             ),
             (
                 True,
                 (),
                 {"AccessionNumber": "ACC2"},
-                "it was shown at 09:02; asked now it would not be, because of AccessionNumber: no change since "
-                "is known, except perhaps of the settings",
+                "it was shown at 09:02; the same query now would not show it, because of AccessionNumber: no change "
+                "since is known, except perhaps of the settings",
             ),
             (False, (), {"AccessionNumber": "ACC2"}, "it was not shown at 09:02, because of AccessionNumber"),
             (
                 False,
                 ("the item", "the modality"),
                 {"AccessionNumber": "ACC2"},
-                "it was not shown at 09:02; asked now it would not be either, because of AccessionNumber: "
-                "the item and the modality changed since",
+                "it was not shown at 09:02; the same query now would not show it either, because of AccessionNumber: "
+                "the item and the modality have changed since",
             ),
             (
                 False,
                 ("the modality",),
                 {},
-                "it was not shown at 09:02; asked now it would be: the modality changed since",
+                "it was not shown at 09:02; the same query now would show it: the modality has changed since",
             ),
             (
                 False,
@@ -204,7 +205,7 @@ class TestALoggedQuery:
 
     def test_names_the_reason_that_applied_at_the_time(self) -> None:
         query = ParsedQuery(outcome=LoggedOutcome(was_shown=False, asked_at="09:02", changed=("the item",)))
-        arrival = RuleResult("Arrival", Verdict.NOT_MATCHED, "the item came after the query", is_of_then=True)
+        arrival = RuleResult("Arrival", Verdict.NOT_MATCHED, "the item came after the query", is_historical=True)
         summary = explain(item(status="COMPLETED"), query, MAC).with_more(arrival).summary
         assert summary == "it was not shown at 09:02, because of Arrival"
 
