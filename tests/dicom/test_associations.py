@@ -67,13 +67,14 @@ def associate(port: int, *sop_classes: Any, **options: Any) -> Association:
 class TestK1Cancel:
     @pytest.fixture(autouse=True)
     def _many(self, unit: Unit, settings: Settings) -> None:
+        """Make so many and such wide rows that no buffer between server and modality takes a large part of them."""
         settings.MWL_MAX_ROWS = 5000
-        make_items(3000)
+        make_items(2000, patient_comments="x" * 10_000)
 
     def test_k1_after_the_fifth_row_ends_the_answer_with_fe00(self, unit: Unit) -> None:
         statuses = []
         with unit.associated() as association:
-            for status, _ in association.send_c_find(ALL, ModalityWorklistInformationFind, 7):
+            for status, _ in association.send_c_find(EVERYTHING, ModalityWorklistInformationFind, 7):
                 statuses.append(status.Status)
                 if len(statuses) == 5:
                     association.send_c_cancel(7, query_model=ModalityWorklistInformationFind)
@@ -81,7 +82,7 @@ class TestK1Cancel:
         assert len(statuses) < 100
 
     def test_k1_by_findscu(self, console: Console, log: LogLines) -> None:
-        assert "Cancel" in console.find("PatientID", options=("--cancel", "5"))
+        assert "Cancel" in console.find("PatientID", "PatientComments", options=("--cancel", "5"))
         record = vars(log.wait_for("worklist query answered"))
         assert record["outcome"] == "cancelled"
         assert record["matched"] < 100
@@ -150,7 +151,7 @@ class TestK3:
         no_connection_left: Callable[[], bool],
         leave: Callable[[Association], None],
     ) -> None:
-        make_items(400)
+        make_items(400, patient_comments="x" * 10_000)
         with unit.associated() as association:
             next(association.send_c_find(EVERYTHING, ModalityWorklistInformationFind))
             leave(association)

@@ -24,7 +24,6 @@ from core.tracing import Span, span
 from dicom import statuses
 from dicom.association import ServerContext
 from dicom.data_set_reading import read_data_set
-from dicom.data_set_writing import write_data_set
 from dicom.failures import FailureRow, UnreadableDataSet, common_failures, failure_response
 from dicom.service import Batches, Interruption, Request, Response
 from dicom.unreadable import UNREADABLE
@@ -33,7 +32,8 @@ from worklist.models import WorklistItem
 from worklist.query.delivery_log import DeliveryLog, QueryRecord
 from worklist.query.kept_keys import kept_keys, keyed_hash
 from worklist.query.matching import BadKey, MatchingKeys, apply_policy, parse_matching_keys
-from worklist.query.response import IllegalValue, has_unsupported_key, lacks_requested_attribute, response_for
+from worklist.query.response import IllegalValue
+from worklist.query.response_plan import ResponsePlan
 
 logger = logging.getLogger(__name__)
 
@@ -103,8 +103,9 @@ class _Query:
         self.policy = self.context.policy.check_request(self.requestor)
         identifier, keys = self._read()
         limit = self.policy.max_rows or settings.MWL_MAX_ROWS
-        has_unsupported = has_unsupported_key(identifier)
-        for item in WorklistItem.objects.matching(apply_policy(keys, self.policy, self.requestor.calling_ae_title)):
+        plan = self._plan(identifier)
+        keys = apply_policy(keys, self.policy, self.requestor.calling_ae_title)
+        for item in WorklistItem.objects.matching_values(keys, *plan.fields, "pk", "correlation_id"):
             # A batch is sent before the first item, too: a C-CANCEL may have come with its query.
             is_due = len(self._batch) == BATCH or not self.correlation_ids
             if is_due and (yield from self._send_batch()) is Interruption.CANCELLED:
@@ -115,16 +116,15 @@ class _Query:
                 yield from self.end("failed", statuses.failure(statuses.OUT_OF_RESOURCES, comment))
                 return
             try:
-                response = self._response_for(item, identifier)
+                response, warns = plan.response([getattr(item, field) for field in plan.fields])
             except IllegalValue as keyword:
                 self.record.left_out[item.pk] = str(keyword)
                 logger.error("item left out: illegal value", extra={"item": str(item.pk), "attribute": str(keyword)})
                 continue
             self.correlation_ids.append(item.correlation_id)
             self._items.append(item.pk)
-            warns = has_unsupported or lacks_requested_attribute(identifier, response)
             status = statuses.PENDING_WITH_UNSUPPORTED_KEYS if warns else statuses.PENDING
-            self._batch.append(Response(status, write_data_set(response, self.request.transfer_syntax)))
+            self._batch.append(Response(status, response))
         yield from self.end("answered", Response(statuses.SUCCESS))
 
     def end(self, outcome: str, response: Response) -> Batches:
@@ -172,15 +172,12 @@ class _Query:
         self.key_names = [criterion.name for criterion in keys.criteria if criterion.query_value]
         return identifier, keys
 
-    def _response_for(self, item: WorklistItem, identifier: Dataset) -> Dataset:
-        """Return a response that is never empty.
-
-        A request for attributes that are all unknown here is answered with the whole item.
-        """
-        requestor, policy = self.requestor, self.policy
-        zone, options = timezone.get_default_timezone(), matching_options()
-        for asked in (identifier, Dataset()):
-            response = response_for(item, asked, requestor.calling_ae_title, zone, policy.character_set, options)
-            if len(response):
-                break
-        return response
+    def _plan(self, identifier: Dataset) -> ResponsePlan:
+        return ResponsePlan(
+            identifier,
+            self.request.transfer_syntax,
+            self.requestor.calling_ae_title,
+            timezone.get_default_timezone(),
+            self.policy.character_set,
+            matching_options(),
+        )

@@ -67,7 +67,8 @@ class _NotAscii(Exception):
 class ResponsePlan:
     """What the responses to one identifier have in common.
 
-    `fields` are the fields of the item that a response is made of; `response` takes their values in this order.
+    `fields` are the fields of the item that a response is made of. `response` takes their values in this order, and
+    ignores what follows.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - all that a response depends on
@@ -94,8 +95,9 @@ class ResponsePlan:
         self._whole_item: ResponsePlan | None = None
         if self._root.may_be_empty:
             self._whole_item = ResponsePlan(Dataset(), transfer_syntax, calling_ae_title, zone, character_set, options)
-        self._own_fields = len(self._layout.fields)
-        self.fields: tuple[str, ...] = (*self._layout.fields, *(self._whole_item.fields if self._whole_item else ()))
+        others = self._whole_item.fields if self._whole_item else ()
+        self.fields: tuple[str, ...] = tuple(dict.fromkeys((*self._layout.fields, *others)))
+        self._of_whole_item = [self.fields.index(field) for field in others]
 
     def response(self, values: Sequence[Any]) -> tuple[bytes, bool]:
         """Return the encoded identifier of one pending response, and whether its status is FF01 (table K.4-1).
@@ -109,7 +111,7 @@ class ResponsePlan:
         except _NotAscii:
             encoded = self._encoded_in_its_character_set(sources)
         if not encoded and self._whole_item:
-            encoded, _ = self._whole_item.response(values[self._own_fields :])
+            encoded, _ = self._whole_item.response([values[index] for index in self._of_whole_item])
         warns = self._has_unsupported_key or any(
             all(sources[index] in EMPTY for index in indexes) for indexes in self._lackable
         )

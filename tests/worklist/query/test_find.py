@@ -250,10 +250,10 @@ class TestCharacterSetsOfKeys:
 class TestCancel:
     def test_ends_the_answer_soon_and_the_association_lives(self, unit: Unit, settings: Settings) -> None:
         settings.MWL_MAX_ROWS = 1000
-        WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(600))
+        WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(900, patient_comments="x" * 10_000))
         with unit.associated() as association:
             statuses = []
-            for status, _ in association.send_c_find(request(PatientID=""), ModalityWorklistInformationFind, 7):
+            for status, _ in association.send_c_find(EVERYTHING, ModalityWorklistInformationFind, 7):
                 statuses.append(status.Status)
                 if len(statuses) == 5:
                     association.send_c_cancel(7, query_model=ModalityWorklistInformationFind)
@@ -335,9 +335,9 @@ class TestTheRecord:
         self, unit: Unit, context: WorklistContext, log: LogLines, settings: Settings
     ) -> None:
         settings.MWL_MAX_ROWS = 1000
-        WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(300))
+        WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(300, patient_comments="x" * 10_000))
         with unit.associated() as association:
-            next(association.send_c_find(request(PatientID=""), ModalityWorklistInformationFind))
+            next(association.send_c_find(EVERYTHING, ModalityWorklistInformationFind))
             association.abort()
         log.wait_for("worklist query answered")
         assert context.deliveries.flush()
