@@ -116,7 +116,7 @@ class _Query:
                 yield from self.end("failed", statuses.failure(statuses.OUT_OF_RESOURCES, comment))
                 return
             try:
-                response, warns = plan.response([getattr(item, field) for field in plan.fields])
+                response, warns = plan.response(item)
             except IllegalValue as keyword:
                 self.record.left_out[item.pk] = str(keyword)
                 logger.error("item left out: illegal value", extra={"item": str(item.pk), "attribute": str(keyword)})

@@ -17,19 +17,32 @@ from pynetdicom.sop_class import ModalityWorklistInformationFind  # type: ignore
 from pytest_django import Settings
 
 from core.contract import ItemStatus
+from dicom.association_policy import Requestor
 from dicom.data_set_reading import read_data_set
 from dicom.failures import UnreadableDataSet
 from dicom.models import Modality
+from dicom.service import Batches, Interruption, Request
 from dicom.unreadable import UNREADABLE
+from dicom.upper_layer.dimse import CommandField
 from nonprod.modality_emulator import ModalityEmulator, RequestFailed, broad_query
 from tests.dicom.encoded_elements import QUERY, broken, element, item, sequence
-from tests.dicom.raw import ERROR_COMMENT, EXPLICIT, FIND_CONTEXT, associated, find_request
+from tests.dicom.raw import (
+    ERROR_COMMENT,
+    EXPLICIT,
+    FIND_CONTEXT,
+    IMPLICIT,
+    WORKLIST,
+    Element,
+    associated,
+    encoded,
+    find_request,
+)
 from tests.dicom.requests import CALLED, Unit, dataset, find, request, step_of
 from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory, create
 from tests.worklist_fixtures import LogLines
 from worklist.models import Delivery, WorklistItem, WorklistQuery
-from worklist.query.find import BATCH, WorklistContext
+from worklist.query.find import BATCH, WorklistContext, answer_find
 from worklist.query.matching import BadKey, parse_matching_keys
 
 FF00, FF01 = 0xFF00, 0xFF01
@@ -247,6 +260,15 @@ class TestCharacterSetsOfKeys:
         assert unit.ask(identifier).statuses == [0x0000]
 
 
+EVERYBODY = encoded([Element(0x00100020, "LO")])
+
+
+def asked(context: WorklistContext) -> Batches:
+    """Ask for everybody without a socket: the answer goes on when the test says that a batch has been sent."""
+    requestor = Requestor("MAMMO1", CALLED, "127.0.0.1")
+    return answer_find(Request(CommandField.C_FIND_RQ, 7, WORKLIST, "", IMPLICIT, requestor, EVERYBODY), context)
+
+
 class TestCancel:
     def test_ends_the_answer_soon_and_the_association_lives(self, unit: Unit, settings: Settings) -> None:
         settings.MWL_MAX_ROWS = 1000
@@ -260,6 +282,16 @@ class TestCancel:
             assert statuses[-1] == 0xFE00
             assert 5 <= len(statuses) < 100
             assert find(association, request(PatientID="", AccessionNumber="NONE")).statuses == [0x0000]
+
+    def test_ends_the_answer_after_the_batch_in_which_it_comes(self, unit: Unit, context: WorklistContext) -> None:
+        WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(5 * BATCH))
+        answer = asked(context)
+        assert [len(next(answer)), len(answer.send(None)), len(answer.send(None))] == [0, BATCH, BATCH]
+        (final,) = answer.send(Interruption.CANCELLED)
+        assert final.status == 0xFE00
+        assert list(answer) == []
+        assert context.deliveries.flush()
+        assert (WorklistQuery.objects.get().outcome, Delivery.objects.count()) == ("cancelled", 2 * BATCH)
 
 
 class TestDatabaseConnections:
@@ -344,6 +376,16 @@ class TestTheRecord:
         query = WorklistQuery.objects.get()
         assert (query.outcome, query.matched % BATCH) == ("interrupted", 0)
         assert Delivery.objects.count() == query.matched < 300
+
+    def test_after_an_abort_has_the_rows_that_were_sent(self, unit: Unit, context: WorklistContext) -> None:
+        WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(5 * BATCH))
+        answer = asked(context)
+        for _ in range(3):
+            next(answer)
+        answer.close()
+        assert context.deliveries.flush()
+        query = WorklistQuery.objects.get()
+        assert (query.outcome, query.matched, Delivery.objects.count()) == ("interrupted", BATCH, BATCH)
 
 
 class TestTheEmulatedModality:
