@@ -85,7 +85,7 @@ class TestK1Cancel:
         assert "Cancel" in console.find("PatientID", "PatientComments", options=("--cancel", "5"))
         record = vars(log.wait_for("worklist query answered"))
         assert record["outcome"] == "cancelled"
-        assert record["matched"] < 100
+        assert record["matched"] < 1000
 
     def test_k1_a_cancel_right_after_its_query_is_not_lost(self, unit: Unit) -> None:
         """Both arrive before the response begins; pynetdicom alone would forget the C-CANCEL."""
