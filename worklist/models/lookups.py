@@ -42,7 +42,9 @@ class Fits(models.Lookup):
 class IsOneOf(models.Lookup):
     """`field__is_one_of=[…]`, with the values written into the SQL, so they must never come from outside.
 
-    SQLite uses a partial index only if the query repeats its condition, and does not look at parameters for that.
+    SQLite uses a partial index only if the query repeats its condition, and does not look at parameters for that. It
+    takes a value in a list for rare unless it is told otherwise, and would then rather use an index on this field than
+    one on a name, or one that has the rows in order.
     """
 
     lookup_name = "is_one_of"
@@ -52,6 +54,10 @@ class IsOneOf(models.Lookup):
         column, parameters = self.process_lhs(compiler, connection)
         words = ", ".join(f"'{word}'" for word in self.rhs)
         return f"{column} IN ({words})", tuple(parameters)
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        condition, parameters = self.as_sql(compiler, connection)
+        return f"likely({condition})", parameters
 
 
 class ByCodePoint(models.Func):

@@ -274,6 +274,23 @@ class TestTheCost:
         plan = _plan(WorklistItem.objects.narrowed(MatchingKeys())[:PAGE])
         assert "open_item_in_order" in plan or "USING INDEX item_by_status (status=?)" in plan
 
+    @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL chooses by its statistics")
+    @pytest.mark.parametrize(
+        ("asked", "index"),
+        [
+            ("family name", "patient_name_search"),
+            ("part of a patient id", "patient_id"),
+            ("a day", "open_item_in_order"),
+            ("everything", "open_item_in_order"),
+        ],
+    )
+    def test_is_that_of_the_index_which_finds_fewest_rows_although_most_items_may_be_open(
+        self, asked: str, index: str
+    ) -> None:
+        plan = _plan(WorklistItem.objects.narrowed(parse_matching_keys(INDEXED[asked]))[:PAGE])
+        assert index in plan
+        assert "item_by_status" not in plan
+
     def assert_uses_an_index(self, plan: str) -> None:
         """Check that no table is read as a whole."""
         assert "index" in plan.lower()
