@@ -51,6 +51,7 @@
 # MWL_MAX_ASSOCIATIONS_PER_PEER=50
 # An association on which nothing arrives is aborted after this time, in seconds.
 # MWL_IDLE_SECONDS=60
+# MWL_SHARE_PORT=false
 # The most items in one answer; far above a day's list.
 # MWL_MAX_ROWS=5000
 # Ignore accents and strokes in names when matching: MULLER also finds MÜLLER.

@@ -28,7 +28,7 @@ TOO_MANY_FROM_PEER = Rejection("MWL_MAX_ASSOCIATIONS_PER_PEER associations are a
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """The server's AE title and limits; all but the last come from the settings. Times in seconds."""
+    """The server's AE title and limits; all but `data_set_seconds` come from the settings. Times in seconds."""
 
     ae_title: str
     max_associations: int = 60
@@ -39,6 +39,8 @@ class ServerConfig:
     #: A data set that has not arrived this long after it was announced is given up; a long one has longer
     #: (`upper_layer.acceptor.Limits`). A modality waits about 30 seconds for its answer.
     data_set_seconds: float = 10.0
+    #: Whether several processes may listen on the same port. Each applies the limits to its own associations.
+    shares_port: bool = False
 
 
 @dataclass(frozen=True)

@@ -152,10 +152,15 @@ def start_server(
     `port` 0 takes a free one, which is then in `server_address`. Servers that share a context share its limits.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    config = context.policy.config
     try:
-        listener = socket.create_server((host, port), family=family, backlog=context.policy.config.max_associations)
+        listener = socket.create_server(
+            (host, port), family=family, backlog=config.max_associations, reuse_port=config.shares_port
+        )
     except OSError as error:
         raise PortUnavailable(os.strerror(error.errno) if error.errno else type(error).__name__) from None
+    except ValueError:
+        raise PortUnavailable("this system cannot share a port between processes") from None
     return DicomServer(listener, context, services, tls)
 
 

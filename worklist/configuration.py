@@ -25,6 +25,7 @@ def server_config() -> ServerConfig:
         max_associations=settings.MWL_MAX_ASSOCIATIONS,
         max_per_peer=settings.MWL_MAX_ASSOCIATIONS_PER_PEER,
         idle_seconds=settings.MWL_IDLE_SECONDS,
+        shares_port=settings.MWL_SHARE_PORT,
         unknown_titles=settings.MWL_UNKNOWN_AE_TITLES,
         checks_called_title=settings.MWL_CHECK_CALLED_AE_TITLE,
     )
