@@ -8,7 +8,8 @@ How once-only works. A recorded action is one database transaction:
    byte for byte, one that is not final is tried again, and another payload under the same `action_id` is refused.
 3. Effects, reply and row commit together, and only then is the reply sent.
 
-If a process dies before the commit, nothing has happened; after it, the sender's resend gets the stored reply.
+If a process dies before the commit, nothing has happened; after it, whoever sends the same `action_id` again gets the
+stored reply.
 """
 
 import logging

@@ -3,8 +3,9 @@
 The handler is a generator of batches of responses (`dicom/service.py`). When it is resumed after a batch, the batch has
 been sent: only then are its items recorded as delivered to the modality. If the requestor has gone, they are not.
 
-Whatever happens, a query leaves a record in the delivery log, a line in the log and a trace. Its outcome is `answered`,
-`cancelled`, `failed`, or `interrupted` if the requestor closed the association before the end.
+However it ends, unless the process is killed, a query leaves a record in the delivery log, a line in the log and a
+trace. Its outcome is `answered`, `cancelled`, `failed`, or `interrupted` if the requestor closed the association before
+the end.
 """
 
 import logging
