@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from nonprod.local_gateway import PORT_SETTINGS
-from tests.processes import Start, database_url, free_ports
+from tests.processes import Process, Start, database_url, free_ports, processes
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 def ports() -> dict[str, str]:
@@ -22,18 +22,38 @@ def ports() -> dict[str, str]:
     return dict(zip(PORT_SETTINGS, map(str, free_ports(len(PORT_SETTINGS))), strict=True))
 
 
+@pytest.fixture(scope="module")
+def played(django_db_setup: None) -> Iterator[Process]:
+    """The main job, played once."""
+    with processes() as start:
+        process = start("run_gateway", "--once")
+        process.exit_status()
+        yield process
+
+
+@pytest.fixture(scope="module")
+def played_aloud(django_db_setup: None) -> Iterator[Process]:
+    """The main job, played with the logs of all processes, and with a real relay in the settings."""
+    real = {"AZURE_RELAY_NAMESPACE": "hospital.servicebus.windows.net", "AZURE_RELAY_HYBRID_CONNECTION": "gateway"}
+    with processes() as start:
+        local = "gateway_project.settings.local"
+        process = start("run_gateway", "--once", "--verbose", DJANGO_SETTINGS_MODULE=local, **real)
+        process.exit_status()
+        yield process
+
+
 @pytest.mark.alone  # it chooses its ports by itself, and another test could take one before it does
 class TestOnce:
-    def test_every_step_holds_and_the_list_is_printed(self, start: Start) -> None:
-        process = start("run_gateway", "--once")
+    def test_every_step_holds_and_the_list_is_printed(self, played: Process) -> None:
+        process = played
         assert process.exit_status() == 0, process.output
         assert process.output.count("✓") == 10
         assert "O'BRIEN-ŁUKASZ^ZOË" in process.output
         assert "IN PROGRESS" in process.output
         assert "superseded by ACC" in process.output
 
-    def test_the_logs_are_in_a_file_and_not_in_the_way(self, start: Start) -> None:
-        process = start("run_gateway", "--once")
+    def test_the_logs_are_in_a_file_and_not_in_the_way(self, played: Process) -> None:
+        process = played
         assert process.exit_status() == 0, process.output
         assert "relay-emulator" not in process.output
         found = re.search(r"The logs of all processes are in (\S+)", process.output)
@@ -42,20 +62,16 @@ class TestOnce:
         assert "mwl-scp" in log.read_text()
         log.unlink()
 
-    def test_the_logs_are_printed_when_asked_for(self, start: Start) -> None:
-        process = start("run_gateway", "--once", "--verbose")
-        assert process.exit_status() == 0, process.output
-        assert "mwl-scp" in process.output
+    def test_the_logs_are_printed_when_asked_for(self, played_aloud: Process) -> None:
+        assert "mwl-scp" in played_aloud.output
 
     def test_the_logs_are_printed_when_it_fails(self, start: Start) -> None:
         process = start("run_gateway", "--once", MWL_HOST="192.0.2.1")  # no address of this machine
         assert process.exit_status() == 2
         assert "The worklist cannot listen on 192.0.2.1" in process.output
 
-    def test_a_real_relay_in_the_settings_does_not_matter_to_it(self, start: Start) -> None:
-        real = {"AZURE_RELAY_NAMESPACE": "hospital.servicebus.windows.net", "AZURE_RELAY_HYBRID_CONNECTION": "gateway"}
-        process = start("run_gateway", "--once", DJANGO_SETTINGS_MODULE="gateway_project.settings.local", **real)
-        assert process.exit_status() == 0, process.output
+    def test_a_real_relay_in_the_settings_does_not_matter_to_it(self, played_aloud: Process) -> None:
+        assert played_aloud.exit_status() == 0, played_aloud.output
 
 
 class TestRun:
