@@ -51,7 +51,8 @@
 # MWL_MAX_ASSOCIATIONS_PER_PEER=50
 # An association on which nothing arrives is aborted after this time, in seconds.
 # MWL_IDLE_SECONDS=60
-# MWL_SHARE_PORT=false
+# Let several run_mwl_scp on this machine listen on the same port; the limits hold in each of them.
+# MWL_SHARE_PORT=False
 # The most items in one answer; far above a day's list.
 # MWL_MAX_ROWS=5000
 # Ignore accents and strokes in names when matching: MULLER also finds MÜLLER.
