@@ -42,12 +42,19 @@ from dicom.upper_layer.dimse import (
     encode_uid,
     refusal_of,
 )
-from dicom.upper_layer.negotiation import Implementation, Offer, Rejection, negotiate, rejection_of
+from dicom.upper_layer.negotiation import (
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    Implementation,
+    Offer,
+    Rejection,
+    negotiate,
+    rejection_of,
+)
 from dicom.upper_layer.pdu import AbortReason, AssociateRequest, read_ae_title
 
 logger = logging.getLogger(__name__)
 
-EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 TRANSFER_SYNTAXES = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 #: The UID is a UUID's (PS3.5 annex B.2).
 IMPLEMENTATION = Implementation("2.25.305536432374367815031951741498806183741", "SCREENING_GW_1")

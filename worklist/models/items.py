@@ -87,21 +87,19 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
         rows = self.not_superseded().filter(_narrowing(keys)).annotate(number=ByCodePoint("accession_number"))
         return rows.order_by("scheduled_date", "scheduled_time", "number")
 
-    def matching(self, keys: MatchingKeys) -> Iterator["WorklistItem"]:
-        """Return the items that match the keys, by date, time and accession number.
-
-        They are read page by page: a long answer is never in memory as a whole, and no database cursor stays open while
-        a slow modality takes its responses.
-        """
-        yield from _matching(self.narrowed(keys), keys)
-
     def matching_values(self, keys: MatchingKeys, *fields: str) -> Iterator[Any]:
-        """Return named tuples of the items that match, which begin with these fields: an item is not made of each row.
+        """Return the items that match the keys as named tuples, by date, time and accession number.
 
-        The matcher's fields follow. Else as `matching`.
+        The tuples begin with these fields, and the matcher's follow: an item is not made of each row. The rows are read
+        page by page: a long answer is never in memory as a whole, and no database cursor stays open while a slow
+        modality takes its responses.
         """
-        matched = dict.fromkeys((*fields, *keys.fields, *IN_ORDER))
-        yield from _matching(self.narrowed(keys).values_list(*matched, named=True), keys)
+        read = dict.fromkeys((*fields, *keys.fields, *IN_ORDER))
+        rows = self.narrowed(keys).values_list(*read, named=True)
+        page = list(rows[:PAGE])
+        while page:
+            yield from (row for row in page if keys.matches(row))
+            page = list(rows.filter(_after(page[-1]))[:PAGE]) if len(page) == PAGE else []
 
     def update(self, **changes: Any) -> int:
         """Change rows; the search form of a name changes with the name."""
@@ -111,20 +109,13 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
     update.alters_data = True  # type: ignore[attr-defined]  # Django's own mark: no template may call it
 
 
-def _matching(narrowed: Any, keys: MatchingKeys) -> Iterator[Any]:
-    page = list(narrowed[:PAGE])
-    while page:
-        yield from (row for row in page if keys.matches(row))
-        page = list(narrowed.filter(_after(page[-1]))[:PAGE]) if len(page) == PAGE else []
-
-
-def _after(item: "WorklistItem") -> models.Q:
-    """Select the items after this one. The first condition is implied by the second; the index needs it."""
-    day, at = item.scheduled_date, item.scheduled_time
+def _after(row: Any) -> models.Q:
+    """Select the items after this row. The first condition is implied by the second; the index needs it."""
+    day, at = row.scheduled_date, row.scheduled_time
     return models.Q(scheduled_date__gte=day) & (
         models.Q(scheduled_date__gt=day)
         | models.Q(scheduled_date=day, scheduled_time__gt=at)
-        | models.Q(scheduled_date=day, scheduled_time=at, number__gt=item.accession_number)
+        | models.Q(scheduled_date=day, scheduled_time=at, number__gt=row.accession_number)
     )
 
 

@@ -32,7 +32,7 @@ from worklist.configuration import matching_options
 from worklist.models import WorklistItem
 from worklist.query.delivery_log import DeliveryLog, QueryRecord
 from worklist.query.kept_keys import kept_keys, keyed_hash
-from worklist.query.matching import BadKey, MatchingKeys, apply_policy, parse_matching_keys
+from worklist.query.matching import BadKey, apply_policy, parse_matching_keys
 from worklist.query.response import IllegalValue
 from worklist.query.response_plan import ResponsePlan
 
@@ -83,7 +83,6 @@ class _Query:
         self.request = request
         self.context = context
         self.requestor = request.requestor
-        self.policy = context.policy.modalities.policy_for(self.requestor.calling_ae_title)
         self.started = time.monotonic()
         self.key_names: list[str] = []
         self.correlation_ids: list[str] = []  # of the items, in the order of the responses
@@ -101,11 +100,15 @@ class _Query:
     def responses(self) -> Batches:
         """Yield a pending response for each item that matches, then the final one."""
         # At the start of the query the modalities may not have been read: its list must not be an unknown machine's.
-        self.policy = self.context.policy.check_request(self.requestor)
-        identifier, keys = self._read()
-        limit = self.policy.max_rows or settings.MWL_MAX_ROWS
-        plan = self._plan(identifier)
-        keys = apply_policy(keys, self.policy, self.requestor.calling_ae_title)
+        policy, calling = self.context.policy.check_request(self.requestor), self.requestor.calling_ae_title
+        options = matching_options()
+        identifier = self._read()
+        keys = parse_matching_keys(identifier, options)
+        self.key_names = [criterion.name for criterion in keys.criteria if criterion.query_value]
+        limit = policy.max_rows or settings.MWL_MAX_ROWS
+        syntax, zone = self.request.transfer_syntax, timezone.get_default_timezone()
+        plan = ResponsePlan(identifier, syntax, calling, zone, policy.character_set, options)
+        keys = apply_policy(keys, policy, calling)
         for item in WorklistItem.objects.matching_values(keys, *plan.fields, "pk", "correlation_id"):
             # A batch is sent before the first item, too: a C-CANCEL may have come with its query.
             is_due = len(self._batch) == BATCH or not self.correlation_ids
@@ -161,24 +164,12 @@ class _Query:
         traced.set(**fields)
         logger.info("worklist query answered", extra=fields)
 
-    def _read(self) -> tuple[Dataset, MatchingKeys]:
-        """Decode the whole identifier, note its keys in the record, and return it with its matching keys."""
+    def _read(self) -> Dataset:
+        """Decode the whole identifier, and note its keys in the record."""
         identifier = read_data_set(self.request.whole_data_set(), self.request.transfer_syntax)
         try:
             identifier.decode()
         except UNREADABLE as error:
             raise UnreadableDataSet("The identifier cannot be read") from error
         self.record.keys = kept_keys(identifier, keyed_hash(settings.SECRET_KEY))
-        keys = parse_matching_keys(identifier, matching_options())
-        self.key_names = [criterion.name for criterion in keys.criteria if criterion.query_value]
-        return identifier, keys
-
-    def _plan(self, identifier: Dataset) -> ResponsePlan:
-        return ResponsePlan(
-            identifier,
-            self.request.transfer_syntax,
-            self.requestor.calling_ae_title,
-            timezone.get_default_timezone(),
-            self.policy.character_set,
-            matching_options(),
-        )
+        return identifier
