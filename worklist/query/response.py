@@ -117,11 +117,6 @@ def has_unsupported_key(request: Dataset) -> bool:
     return _has_unsupported((element for element in request if element.keyword not in STEP_KEYWORDS), ROOT)
 
 
-def lacks_requested_attribute(request: Dataset, response: Dataset) -> bool:
-    """Return whether this response lacks a requested attribute that others may have, so that its status is FF01."""
-    return any(_lacks(row, request, response) for row in ROOT)
-
-
 def character_set_for(texts: Iterable[str], requested: list[str]) -> list[str]:
     """Return the SpecificCharacterSet of a response with these texts.
 
@@ -155,14 +150,6 @@ def _is_unsupported(element: DataElement, row: Attribute | None) -> bool:
     if row.children and element.VR == "SQ":
         return any(_has_unsupported(item, row.children) for item in element.value)
     return row.matching is Matching.NONE and _has_value(element)
-
-
-def _lacks(row: Attribute, requested: Dataset, response: Dataset) -> bool:
-    if row.keyword not in requested:
-        return False
-    if row.children and response.get(row.keyword):
-        return any(_lacks(child, first_item(requested, row), response[row.keyword][0]) for child in row.children)
-    return row.when_unknown is WhenUnknown.WARNED and row.keyword not in response
 
 
 def requested_of_item(requested: Dataset | None, row: Attribute) -> Dataset | None:

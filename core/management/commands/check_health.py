@@ -33,11 +33,9 @@ class Command(BaseCommand):
     requires_system_checks = ()  # the process to check has passed them
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the role to check."""
         parser.add_argument("role", nargs="?", choices=checks(), help="Default: the role of process 1, in a container.")
 
     def handle(self, *args: Any, role: str | None, **options: Any) -> None:
-        """Check once."""
         if role is None and not PROCESS_1.exists():
             raise CommandError(f"name what to check: {', '.join(checks())}")
         role = role or role_of(PROCESS_1.read_bytes())

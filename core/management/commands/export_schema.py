@@ -15,9 +15,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the schema's name."""
         parser.add_argument("name", choices=SCHEMA_NAMES)
 
     def handle(self, *args: Any, name: str, **options: Any) -> None:
-        """Print the schema."""
         self.stdout.write(schema_text(name), ending="")

@@ -11,8 +11,6 @@ from core.daemon import exit_process, stop_event
 
 
 class Command(BaseCommand):
-    """`python manage.py run_web`"""
-
     help = __doc__
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -36,7 +36,6 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add --watch."""
         parser.add_argument("--watch", action="store_true", help="Refresh every 2 seconds, until Ctrl-C.")
 
     def handle(self, *args: Any, watch: bool, **options: Any) -> None:

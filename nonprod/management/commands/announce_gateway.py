@@ -28,8 +28,6 @@ Ctrl-C stops everything.
 
 
 class Command(BaseCommand):
-    """`python manage.py announce_gateway`"""
-
     help = __doc__
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -30,8 +30,6 @@ from nonprod.modality_emulator import (
 
 
 class Command(BaseCommand):
-    """`python manage.py perform_procedure_step`"""
-
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -38,8 +38,6 @@ def table_of_changes(changes: list[dict[str, Any]]) -> str:
 
 
 class Command(BaseCommand):
-    """`python manage.py play_main_job`"""
-
     help = __doc__
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -16,8 +16,6 @@ from nonprod.modality_emulator import RequestFailed, broad_query, worklist_table
 
 
 class Command(BaseCommand):
-    """`python manage.py query_worklist`"""
-
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:

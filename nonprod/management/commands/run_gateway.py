@@ -30,8 +30,6 @@ MAIN_JOB = "main-job"
 
 
 class Command(BaseCommand):
-    """`python manage.py run_gateway`"""
-
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -19,8 +19,6 @@ ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - nothing listens here
 
 
 class Command(BaseCommand):
-    """`python manage.py run_modality_emulator`"""
-
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -21,8 +21,6 @@ CA_FILE = settings.BASE_DIR / "build" / "relay-emulator-ca.pem"
 
 
 class Command(BaseCommand):
-    """`python manage.py run_relay_emulator`"""
-
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:

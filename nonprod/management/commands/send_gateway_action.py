@@ -19,8 +19,6 @@ from relay.hybrid_connection.failures import HybridConnectionError
 
 
 class Command(BaseCommand):
-    """`python manage.py send_gateway_action`"""
-
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:

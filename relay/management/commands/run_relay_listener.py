@@ -27,8 +27,6 @@ IDLE_SECONDS = 5.0
 
 
 class Command(BaseCommand):
-    """`python manage.py run_relay_listener`"""
-
     help = __doc__
     requires_system_checks = (GATEWAY,)
 

@@ -18,11 +18,11 @@ from tests.dicom.requests import dataset, request
 from tests.factories import WorklistItemFactory
 from worklist.item_fields import ITEM_FIELDS
 from worklist.models import WorklistItem
-from worklist.query.information_model import ROOT, STEP, MatchingOptions
+from worklist.query.information_model import ROOT, STEP, Attribute, MatchingOptions, WhenUnknown
 from worklist.query.response import (
     IllegalValue,
+    first_item,
     has_unsupported_key,
-    lacks_requested_attribute,
     response_for,
 )
 from worklist.query.response_plan import ResponsePlan
@@ -139,6 +139,19 @@ def plainly(
             break
     encoded = encode(response, syntax.is_implicit_VR, is_little_endian=True) or b""
     return encoded, has_unsupported_key(asked) or lacks_requested_attribute(asked, response)
+
+
+def lacks_requested_attribute(asked: Dataset, response: Dataset) -> bool:
+    """Tell whether a response lacks a requested attribute that others may have, so that its status is FF01."""
+    return any(_lacks(row, asked, response) for row in ROOT)
+
+
+def _lacks(row: Attribute, asked: Dataset, response: Dataset) -> bool:
+    if row.keyword not in asked:
+        return False
+    if row.children and response.get(row.keyword):
+        return any(_lacks(child, first_item(asked, row), response[row.keyword][0]) for child in row.children)
+    return row.when_unknown is WhenUnknown.WARNED and row.keyword not in response
 
 
 class TestAPlan:

@@ -23,8 +23,6 @@ logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    """`python manage.py run_mwl_scp`"""
-
     help = __doc__
     requires_system_checks = (GATEWAY,)
 
