@@ -221,6 +221,8 @@ def written_value(row: Attribute, value: Any) -> Any:
         return value
     if not vr.IS_VALUE[row.vr](value) or len(value) > vr.MAX_LENGTHS[row.vr]:
         raise IllegalValue(row.keyword)
+    if row.vr == "DS":
+        return value.strip()  # as pydicom writes it
     if row.vr != "PN" or value.isascii():
         return value
     # Part by part: with U+0338 after it, the delimiter = would become another letter.

@@ -190,6 +190,13 @@ class TestAPlan:
                 plan.response([uid])
         assert plan.response(["1.2"])[0].endswith(b"1.2\0")
 
+    def test_writes_a_weight_without_the_blanks_around_it(self) -> None:
+        asked, item = request(PatientWeight="", PatientName=""), WorklistItemFactory.build(patient_weight=" 70.5  ")
+        plan = ResponsePlan(asked, SYNTAXES[0], "HOLOGIC1", LONDON)
+        answered = plan.response([getattr(item, field) for field in plan.fields])
+        assert answered == plainly(item, asked, SYNTAXES[0], "", MatchingOptions())
+        assert answered[0].endswith(b"\x04\0\0\x0070.5")
+
     def test_of_many_different_values_keeps_few(self) -> None:
         plan = ResponsePlan(request(PatientName=""), SYNTAXES[0], "HOLOGIC1", LONDON)
         names = [f"SMITH^{number:04}" for number in range(1000)]
