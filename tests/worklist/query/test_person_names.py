@@ -10,7 +10,9 @@ from worklist.query.person_names import FOLDINGS, search_form, search_pattern, w
 
 #: Surrogates are no characters, and what Unicode has not assigned has neither case nor accents.
 EVERY_CHARACTER = [
-    character for character in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(character) not in ("Cs", "Cn")
+    character
+    for character in map(chr, range(sys.maxunicode + 1))
+    if unicodedata.category(character) not in ("Cs", "Cn")
 ]
 
 
