@@ -200,9 +200,9 @@ class TestDatabaseDown:
             first = await page.next()
             await in_database_thread(lambda: rename(table, "elsewhere"))
             try:
-                away = await page.until(lambda page: bool(page.messages[-1]["away_since"]))
-                assert away["away_since"] >= first["at"]
+                away = await page.until(lambda page: bool(page.messages[-1]["unreachable_since"]))
+                assert away["unreachable_since"] >= first["at"]
                 assert away["fragments"] == {}
             finally:
                 await in_database_thread(lambda: rename("elsewhere", table))
-            await page.until(lambda page: not page.messages[-1]["away_since"])
+            await page.until(lambda page: not page.messages[-1]["unreachable_since"])

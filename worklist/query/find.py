@@ -121,9 +121,9 @@ class _Query:
                 return
             try:
                 response, warns = plan.response(item)
-            except IllegalValue as keyword:
-                self.record.left_out[item.pk] = str(keyword)
-                logger.error("item left out: illegal value", extra={"item": str(item.pk), "attribute": str(keyword)})
+            except IllegalValue as error:
+                self.record.left_out[item.pk] = error.keyword
+                logger.error("item left out: illegal value", extra={"item": str(item.pk), "attribute": error.keyword})
                 continue
             self.correlation_ids.append(item.correlation_id)
             self._items.append(item.pk)
@@ -162,7 +162,7 @@ class _Query:
             "shown": ",".join(self.correlation_ids[: len(record.shown)]),
         }
         traced.set(**fields)
-        logger.info("worklist query answered", extra=fields)
+        logger.info("worklist query ended", extra=fields)
 
     def _read(self) -> Dataset:
         """Decode the whole identifier, and note its keys in the record."""
