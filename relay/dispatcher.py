@@ -53,7 +53,7 @@ from relay.models import FAILURES, ReceivedAction, Resend
 logger = logging.getLogger(__name__)
 
 UNSUPPORTED = "unsupported"
-#: How many actions of a file are committed at once. The listener's actions wait meanwhile: about a tenth of a second.
+#: How many actions of a file are committed together. The listener's actions wait meanwhile: about a tenth of a second.
 TOGETHER = 50
 
 LogFields = dict[str, str | int | None]
@@ -130,7 +130,7 @@ class Dispatcher:
     def answer_all(self, frames: Sequence[tuple[str, str]]) -> Iterator[Answer]:
         """Answer frames in their order, each given with its connection, and yield each answer after its commit.
 
-        Up to TOGETHER are committed at once, as a commit takes longer than an action. Each is answered as if it were
+        Up to TOGETHER share a commit, as a commit takes longer than an action. Each is answered as if it were
         alone.
         """
         begun = 0
