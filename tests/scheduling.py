@@ -1,8 +1,8 @@
 """Distribute the tests to the workers of pytest-xdist: an idle worker takes the next test.
 
 Tests that share what takes long to start (a gateway, a browser, a migrated database) go to one worker, one after
-another, so that it is started once. The browser's go first, as they take longest. (xdist's own `--dist loadgroup` has
-no effect with pytest 9.)
+another, so that it is started once. Those of FIRST go first, so that none of them is left when all others have ended.
+(xdist's own `--dist loadgroup` has no effect with pytest 9.)
 """
 
 from typing import Any
@@ -11,9 +11,12 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 BROWSER = "tests/browser/"
+#: The tests that take longest. They do not use the test database, which other tests empty, so their place is free.
+FIRST = (BROWSER, "tests/benchmarks/")
 #: What the node ids of tests begin with that share something.
 TOGETHER = (
     BROWSER,
+    "tests/dashboard/test_socket.py::TestWhoIsLetIn",
     "tests/nonprod/pages/test_clinic.py::TestWithAGateway",
     "tests/nonprod/pages/test_journey.py",
     "tests/nonprod/test_modality_emulator.py",

@@ -1,7 +1,7 @@
 """The live page's WebSocket, over a server that runs: who is let in, what is sent, when it ends."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -13,9 +13,10 @@ from websockets.exceptions import InvalidStatus
 
 from core.models import Heartbeat
 from dashboard.consumers import NOT_LOGGED_IN, TRY_AGAIN_LATER
-from tests.dashboard.conftest import Page, Web, log_in, logged_in, session_of
+from tests.dashboard.conftest import Page, Web, log_in, logged_in, running_web, session_of
 from tests.dashboard.records import configure_modality, deliver, item_of_today, perform
 from tests.database import in_database_thread
+from tests.processes import processes
 from worklist.models import WorklistItem
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("groups")]
@@ -98,6 +99,12 @@ class TestLookingOn:
 
 
 class TestWhoIsLetIn:
+    @pytest.fixture(scope="class")
+    def web(self, django_db_setup: None) -> Iterator[Web]:
+        """One server for all of them, as nobody who is refused leaves a trace in it."""
+        with processes() as start:
+            yield running_web(start)
+
     async def test_without_a_session_nobody(self, web: Web) -> None:
         async with web.open_page() as page:
             assert await page.close_code() == NOT_LOGGED_IN
