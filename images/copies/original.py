@@ -132,7 +132,7 @@ def read_original(path: Path, keywords: tuple[str, ...]) -> Original:
             if syntax.is_encapsulated and syntax != uid.RLELossless:
                 _check_codestream(_codestream(file, header, index, frames), header)
         with blaming_the_image("the pixel data of the image cannot be decoded"):
-            stored = pixel_array(file, index=index, decoding_plugin=DECODERS[syntax])
+            stored = pixel_array(file, index=index, decoding_plugin=DECODERS[syntax], correct_unused_bits=False)
             return _original(header, descriptions, stored)
 
 
