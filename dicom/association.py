@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
+from core.database import LendConnection, borrowed_connection
 from dicom.association_policy import AssociationPolicy, Requestor
 from dicom.service import Batches, Handler, Interruption, Request, Response, Service
 from dicom.upper_layer.acceptor import (
@@ -66,9 +67,10 @@ MAX_WAITING = 8
 
 @dataclass
 class ServerContext:
-    """What the handlers of one server share: who may make requests."""
+    """What the handlers of one server share: who may make requests, and how a handler gets a database connection."""
 
     policy: AssociationPolicy
+    connection: LendConnection = borrowed_connection
 
 
 @dataclass(eq=False)
