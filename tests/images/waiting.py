@@ -115,7 +115,8 @@ def waiting_image(item: Item, view: str = "L CC", **values: Any) -> ReceivedImag
 def write_phantom(path: Path, image: ReceivedImage, **looks: Any) -> Path:
     """Write the Part 10 file of an image: a small phantom that Manage can decode."""
     phantom = Phantom(f"{image.image_laterality} {image.view_position}", **{"rows": 200, "columns": 160, **looks})
-    dataset = image_of(phantom, at=timezone.localtime(), uid=image.sop_instance_uid)
+    dataset = image_of(phantom, at=timezone.localtime())
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = image.sop_instance_uid
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = image.study_instance_uid, image.series_instance_uid
     dataset.PatientID, dataset.AccessionNumber = image.patient_id, image.accession_number
     dataset.save_as(path, enforce_file_format=True)
