@@ -293,6 +293,10 @@ class WorklistItem(PersonalDataModel):
     correlation_id = models.CharField(max_length=64, db_index=True, help_text="From the action that created the item.")
 
     arrived_at = models.DateTimeField(null=True, editable=False, help_text="When Manage first reported her arrival.")
+    first_image_at = models.DateTimeField(null=True, editable=False, help_text="When the first image of it came.")
+    images_completed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When no further image was expected, on a machine without MPPS."
+    )
     is_test = models.BooleanField(
         "test item", default=False, editable=False, help_text="No patient: only test machines are shown it."
     )
