@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
-from pydicom.uid import generate_uid
+from pydicom.uid import UID, generate_uid
 
 from images.items import ImageIdentity, Item
 from images.models import ReceivedImage
@@ -116,7 +116,7 @@ def write_phantom(path: Path, image: ReceivedImage, **looks: Any) -> Path:
     """Write the Part 10 file of an image: a small phantom that Manage can decode."""
     phantom = Phantom(f"{image.image_laterality} {image.view_position}", **{"rows": 200, "columns": 160, **looks})
     dataset = image_of(phantom, at=timezone.localtime())
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = image.sop_instance_uid
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(image.sop_instance_uid)
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = image.study_instance_uid, image.series_instance_uid
     dataset.PatientID, dataset.AccessionNumber = image.patient_id, image.accession_number
     dataset.save_as(path, enforce_file_format=True)
