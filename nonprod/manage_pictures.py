@@ -1,36 +1,28 @@
-"""Make the picture that Manage would show of a DICOM file: a JPEG, by pydicom with Pillow as the only codec."""
+"""Make the picture that Manage shows of an image: as Manage does, with pydicom, numpy and Pillow alone."""
 
-from io import BytesIO
-from pathlib import Path
-from typing import BinaryIO
+import io
 
 import numpy as np
 from PIL import Image
 from pydicom import dcmread
+from pydicom.pixels.utils import pixel_array
 
 
-class NoPicture(Exception):
-    """Manage could make no picture of the file, and would answer 500."""
+def picture_of(file: bytes) -> bytes:
+    """Return the JPEG of a Part 10 file; raise an exception of any type if Manage could not decode it.
 
-
-def picture_of(file: Path | BinaryIO) -> bytes:
-    """Return the JPEG: MONOCHROME1 turned round, then stretched from the least to the greatest value.
-
-    As in Manage, one value everywhere gives a picture, too. NoPicture is raised for what Manage cannot decode, and for
-    what is not one grey frame.
+    MONOCHROME1 is turned round, and the values are stretched from the least to the greatest.
     """
-    try:
-        image = dcmread(file)
-        image.pixel_array_options(decoding_plugin="pillow")  # gdcm, which the gateway has, would decode more
-        pixels = image.pixel_array.astype(np.float64)
-    except Exception as error:
-        raise NoPicture("pydicom and Pillow cannot decode it") from error
+    dataset = dcmread(io.BytesIO(file))
+    plugin = "pillow" if dataset.file_meta.TransferSyntaxUID.is_compressed else ""
+    pixels = pixel_array(dataset, decoding_plugin=plugin).astype(np.float64)
     if pixels.ndim != 2:
-        raise NoPicture("it is not one grey frame")
-    if image.PhotometricInterpretation == "MONOCHROME1":
+        raise ValueError("not one grey frame")
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
         pixels = pixels.max() - pixels
-    least, greatest = pixels.min(), pixels.max()
-    grey = (pixels - least) / (greatest - least) * 255 if greatest > least else np.zeros_like(pixels)
-    jpeg = BytesIO()
-    Image.fromarray(grey.astype(np.uint8)).save(jpeg, "JPEG")
-    return jpeg.getvalue()
+    pixels -= pixels.min()
+    if pixels.max():
+        pixels *= 255 / pixels.max()
+    made = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(made, "JPEG", quality=90)
+    return made.getvalue()

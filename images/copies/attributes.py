@@ -36,6 +36,8 @@ DESCRIPTIVE = (
 )
 #: All that is read of the original's header for this.
 KEYWORDS = (*UIDS, *DESCRIPTIVE, "SpecificCharacterSet", "ImageType")
+#: Of a frame of an enhanced image, such as a tomosynthesis, which has no Image Laterality (PS3.3 C.7.6.16.2.8).
+LATERALITIES = {"L", "R", "B"}
 METHOD = "ISO_15444_1"
 
 
@@ -49,6 +51,8 @@ def with_attributes(original: Original, pixels: NDArray[Any], codestream: bytes)
     for keyword in DESCRIPTIVE:
         with suppress(Exception):  # a value that DICOM does not allow is left out, whatever pydicom thinks of it
             copy.add(_valid(header, keyword))
+    if "ImageLaterality" not in copy and (laterality := original.find("FrameLaterality")) in LATERALITIES:
+        copy.ImageLaterality = laterality
     _describe_pixels(copy, header, pixels)
     _say_that_it_is_lossy(copy, header, len(codestream))
     copy.PixelData = encapsulate([codestream])

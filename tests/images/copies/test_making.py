@@ -18,7 +18,7 @@ from pydicom.uid import (
 
 from images.copies import CannotCopy
 from images.copies.making import make_copy
-from images.phantoms import VIEWS, Phantom, image_of
+from images.phantoms import ORIENTATIONS, Phantom, image_of
 from nonprod.manage_pictures import picture_of
 from nonprod.modality_emulator.encodings import TRANSFER_SYNTAXES, encoded
 from tests.images.copies.originals import as_jpeg_2000, converted, image_with, with_codestream, written
@@ -35,7 +35,7 @@ def copied(original: Path, ratio: int = 15) -> Path:
 
 def shown(copy: Path) -> NDArray[np.float64]:
     """What Manage shows of a copy, from 0 to 255."""
-    return np.asarray(Image.open(io.BytesIO(picture_of(copy)))).astype(float)
+    return np.asarray(Image.open(io.BytesIO(picture_of(copy.read_bytes())))).astype(float)
 
 
 def expected(phantom: Phantom) -> NDArray[np.float64]:
@@ -94,7 +94,7 @@ class TestACopy:
         original = written(as_jpeg_2000(image_of(phantom, at=NOW)), tmp_path / "image.dcm")
         assert_shows(shown(copied(original)), phantom)
 
-    @pytest.mark.parametrize("view", VIEWS)
+    @pytest.mark.parametrize("view", ORIENTATIONS)
     def test_of_each_view_shows_its_letters(self, tmp_path: Path, view: str) -> None:
         phantom = Phantom(view, ROWS, COLUMNS)
         copy = copied(written(image_of(phantom, at=NOW), tmp_path / "image.dcm"))
