@@ -32,7 +32,7 @@ class TestThePictureThatManageShows:
     @pytest.mark.parametrize("syntax", ["jpeg-lossless", "jpeg-ls"])
     def test_is_none_of_what_pillow_cannot_decode(self, tmp_path: Path, syntax: str) -> None:
         image = encoded(image_of(Phantom("L CC", 120, 100), at=NOW), TRANSFER_SYNTAXES[syntax])
-        with pytest.raises(ValueError, match="No plugin named .pillow"):
+        with pytest.raises(ValueError, match="No plugin named"):
             picture_of(written(image, tmp_path / "image.dcm").read_bytes())
 
     def test_is_none_of_several_frames(self, tmp_path: Path) -> None:
