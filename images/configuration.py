@@ -7,7 +7,7 @@ from dicom.association_policy import ServerConfig
 #: The states in which the two daemons do their work.
 RECEIVING, UPLOADING = "receiving", "uploading"
 
-#: A data set that has begun has so many seconds, and one more for each so many bytes of it: at least 60 MB in 20 minutes.
+#: A data set that has begun has so many seconds, and one more for each so many bytes of it: 60 MB in 20 minutes.
 DATA_SET_SECONDS, MIN_BYTES_PER_SECOND = 30.0, 50_000
 #: The longest P-DATA-TF that is asked for; DCMTK sends no longer ones.
 MAX_PDU_BYTES = 1 << 17

@@ -51,7 +51,7 @@ def _prepare(spool: Spool) -> None:
         spool.clear_incoming()
     except OSError as error:
         raise CommandError(
-            f"Images cannot be written to {spool.root} ({error.strerror}). Set IMAGE_SPOOL_DIR to a folder of this user",
+            f"Images cannot be written to {spool.root} ({error.strerror}). Set IMAGE_SPOOL_DIR to another folder",
             returncode=2,
         ) from None
 

@@ -80,7 +80,7 @@ class TestMessages:
 
         class Sink:
             def write(self, fragment: bytes | memoryview) -> None:
-                pieces.append(fragment)
+                pieces.append(bytes(fragment))
 
             def getvalue(self) -> int:
                 return len(pieces)
