@@ -28,7 +28,7 @@ from django.core.management.base import SystemCheckError
 
 logger = logging.getLogger(__name__)
 
-OUR_PACKAGES = ("core", "dashboard", "dicom", "gateway_project", "nonprod", "relay", "worklist")
+OUR_PACKAGES = ("core", "dashboard", "dicom", "gateway_project", "images", "nonprod", "relay", "worklist")
 #: Exceptions whose text has only hosts, files, settings and error numbers.
 QUOTABLE_EXCEPTIONS: tuple[type[BaseException], ...] = (OSError, ImproperlyConfigured, ImportError, SystemCheckError)
 #: Loggers whose lines may quote values at any level.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.uid import UID
 
 from images.models import ReceivedImage
 from nonprod.modality_emulator.encodings import TRANSFER_SYNTAXES, encoded
@@ -22,7 +23,7 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
 
 class TestAnImage:
     @pytest.mark.parametrize("syntax", TRANSFER_SYNTAXES.values(), ids=TRANSFER_SYNTAXES)
-    def test_is_kept_as_it_is_in_each_transfer_syntax(self, receiver: Receiver, syntax) -> None:
+    def test_is_kept_as_it_is_in_each_transfer_syntax(self, receiver: Receiver, syntax: UID) -> None:
         sent = encoded(image(), syntax)
         answer = receiver.store(sent)
         assert answer.Status == 0x0000
