@@ -46,7 +46,10 @@ def sop_classes() -> Iterator[str]:
 def image_context() -> ImageContext:
     """Return what the handlers share, as the settings say."""
     return ImageContext(
-        AssociationPolicy(server_config()), spool(), settings.IMAGE_MAX_BYTES, settings.IMAGE_MIN_FREE_BYTES
+        AssociationPolicy(server_config()),
+        spool=spool(),
+        max_bytes=settings.IMAGE_MAX_BYTES,
+        min_free_bytes=settings.IMAGE_MIN_FREE_BYTES,
     )
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from core.correlation import correlated, new_correlation_id
-from core.database import borrowed_connection, in_transaction, serialise_on
+from core.database import in_transaction, serialise_on
 from core.tracing import span
 from dicom import statuses
 from dicom.association import IMPLEMENTATION, ServerContext
@@ -33,7 +33,7 @@ State, Reason = ReceivedImage.State, ReceivedImage.Reason
 DONE = frozenset({State.UPLOADED, State.NOT_SENT, State.DISCARDED})
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ImageContext(ServerContext):
     """What the handlers of one server share: where images go, and how long one may be."""
 
@@ -79,7 +79,7 @@ def answer_store(request: Request, context: ImageContext) -> Response:
         "sop_instance_uid": request.sop_instance,
         "transfer_syntax": request.transfer_syntax,
     }
-    with correlated(new_correlation_id()), borrowed_connection(), span("C-STORE") as traced:
+    with correlated(new_correlation_id()), context.connection(), span("C-STORE") as traced:
         try:
             context.policy.check_request(requestor)
             fields |= _store(request, context)
@@ -137,6 +137,7 @@ def _commit(
         image.received_at = now
     elif image.state in DONE or (image.file and context.spool.original(image.file).exists()):
         return image, False
+    image.item_id, image.next_attempt_at = None, None
     image.file, image.size, image.deleted_at = received.name, received.data_set_at + received.size, None
     attribute(image, header.identity, now)
     image.save()

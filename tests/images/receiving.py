@@ -59,7 +59,9 @@ def receiving(root: Path, *, max_bytes: int = 1 << 30, min_free_bytes: int = 0, 
     spool = Spool(root)
     spool.prepare()
     policy = AssociationPolicy(replace(server_config(), **config), ModalityDirectory(0))
-    server = start_image_server("127.0.0.1", 0, ImageContext(policy, spool, max_bytes, min_free_bytes))
+    server = start_image_server(
+        "127.0.0.1", 0, ImageContext(policy, spool=spool, max_bytes=max_bytes, min_free_bytes=min_free_bytes)
+    )
     try:
         yield Receiver(server, spool)
     finally:
