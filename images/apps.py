@@ -1,4 +1,4 @@
-"""Register the system checks of images."""
+"""Register the system checks of images, and what in them needs attention."""
 
 from django.apps import AppConfig
 
@@ -9,4 +9,9 @@ class ImagesConfig(AppConfig):
     name = "images"
 
     def ready(self) -> None:
+        from core.concerns import register
         from images import checks  # noqa: F401
+        from images.concerns import CONCERNS
+
+        for find in CONCERNS:
+            register(find)
