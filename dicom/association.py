@@ -206,9 +206,15 @@ class Association(threading.Thread):
         data = self._layer.data_to_send()
         if not data:
             return
+        begun_at = taken_at = time.monotonic()
+        sent = 0
         try:
-            self.socket.settimeout(self._limits.idle)
-            self.socket.sendall(data)
+            while sent < len(data):
+                # A requestor that takes nothing, or too little, must not keep its place and its handler.
+                deadline = min(taken_at + self._limits.patience, self._limits.deadline(begun_at, sent))
+                self.socket.settimeout(max(0.001, deadline - time.monotonic()))
+                sent += self.socket.send(data[sent:])
+                taken_at = time.monotonic()
         except OSError as error:
             is_slow = isinstance(error, TimeoutError)
             self._sort(self._layer.connection_lost("did not read" if is_slow else "reset the connection"))
@@ -270,11 +276,12 @@ class Association(threading.Thread):
         if rejection is not None:
             self._reject(rejection)
             return
-        if policy.warns_of(requestor.calling_ae_title):
-            logger.warning("this AE title is not a configured modality", extra=self._who())
         acceptance = negotiate(request, self._offers, IMPLEMENTATION)
         self._dimse = Dimse(acceptance.contexts, time.monotonic, self._limits)
         self._layer.accept(acceptance)
+        self._send()  # before the log: the requestor need not wait for it
+        if policy.warns_of(requestor.calling_ae_title):
+            logger.warning("this AE title is not a configured modality", extra=self._who())
         logger.info("association accepted", extra=self._who())
 
     def _reject(self, rejection: Rejection) -> None:

@@ -101,7 +101,8 @@ class Action:
     indicates: bool = False
 
 
-#: PS3.8 tables 9-6 to 9-9. The service user is told of AA-1, too, as it writes the log.
+#: PS3.8 tables 9-6 to 9-9. The service user writes the log, so it is told of AA-1, too, and of the end of a connection
+#: on which no association was requested, unless the other end closed it without a byte.
 ACTIONS: Mapping[str, Action] = {
     "AE-5": Action(State.AWAITING_REQUEST, artim="artim"),
     "AE-6": Action(State.AWAITING_LOCAL_ACCEPTANCE, indicates=True),
@@ -356,12 +357,13 @@ class UpperLayer:
         if name not in ACTIONS:
             raise LocalError(f"{cause.name} in state {self.state.name}")
         action = ACTIONS[name]
-        ends_request = self.state is State.AWAITING_REQUEST and action.next_state is State.IDLE
+        is_probe = cause is Cause.CONNECTION_CLOSED and not self._buffer  # of a load balancer, which sends nothing
+        ends_request = self.state is State.AWAITING_REQUEST and action.next_state is State.IDLE and not is_probe
         self._out += [encode_abort(abort or Abort())] if action.aborts else pdus
         if action.next_state is not None:
             self.state = action.next_state
             self._artim = self._clock() + getattr(self.limits, action.artim) if action.artim else None
-        if not action.indicates and not (ends_request and self._buffer):
+        if not action.indicates and not ends_request:
             return []
         is_end = action.aborts or action.next_state is State.IDLE
         return [AssociationAborted(why, by_acceptor=action.aborts)] if is_end or indication is None else [indication]

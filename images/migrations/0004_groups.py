@@ -13,6 +13,6 @@ def forwards(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("images", "0002_more_reasons"), ("auth", "0012_alter_user_first_name_max_length")]
+    dependencies = [("images", "0003_queue"), ("auth", "0012_alter_user_first_name_max_length")]
 
     operations = [migrations.RunPython(forwards, migrations.RunPython.noop)]
