@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.apps import apps
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
 from core.admin import admin_url
@@ -129,15 +129,23 @@ def images_today(beats: Iterable[Heartbeat], now: datetime) -> ImagesToday | Non
     if not are_images_on():
         return None
     by_state = _of_today(now).filter(is_test=False).values_list("state").annotate(found=Count("*"))
-    waiting = received_images().filter(state="waiting", is_test=False).order_by("received_at")
-    beats = [beat for beat in beats if beat.role in DAEMONS]
+    waiting = received_images().filter(state="waiting", is_test=False).order_by()
+    queue = waiting.aggregate(images=Count("*"), oldest=Min("received_at"))
+    receiver, uploader = image_daemons(beats, now)
     return ImagesToday(
         counts=_counts(Counter(dict(by_state))),
-        waiting=waiting.count(),
-        oldest_waiting=waiting.values_list("received_at", flat=True).first(),
-        receiver=daemon_status(RECEIVER, RECEIVER_WORDS, "", beats, now),
-        uploader=daemon_status(UPLOADER, UPLOADER_WORDS, "", beats, now),
+        waiting=queue["images"],
+        oldest_waiting=queue["oldest"],
+        receiver=receiver,
+        uploader=uploader,
     )
+
+
+def image_daemons(beats: Iterable[Heartbeat], now: datetime) -> tuple[DaemonStatus, DaemonStatus]:
+    """Describe the daemon that receives images, and the one that sends them to Manage."""
+    known = [beat for beat in beats if beat.role in DAEMONS]
+    receiver = daemon_status(RECEIVER, RECEIVER_WORDS, "", known, now)
+    return receiver, daemon_status(UPLOADER, UPLOADER_WORDS, "", known, now)
 
 
 def _of_today(now: datetime) -> QuerySet[Any]:
@@ -151,15 +159,11 @@ def _counts(found: Counter[str]) -> ImageCounts:
 
 def image_daemon_concerns(now: datetime) -> Iterator[Concern]:
     """Yield a concern for each of the two daemons that is not at work. Register it only where images are on."""
-    today = images_today(heartbeats(), now)
-    if today is None:
-        return
-    for role, key, name, daemon in (
-        (RECEIVER, "image_server", "Image server", today.receiver),
-        (UPLOADER, "image_uploader", "Images", today.uploader),
-    ):
-        if role in DAEMONS:
-            yield daemon_concern(key, name, daemon)
+    receiver, uploader = image_daemons(heartbeats(), now)
+    if RECEIVER in DAEMONS:
+        yield daemon_concern("image_server", "Image server", receiver)
+    if UPLOADER in DAEMONS:
+        yield daemon_concern("image_uploader", "Images", uploader)
 
 
 class ImageEvent(NamedTuple):

@@ -3,18 +3,19 @@
 Images of test items are not counted, and nor are those whose files are deleted: nobody can do anything about them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Case, Q, Value, When
 from django.urls import reverse
 from django.utils import timezone
 
 from core.admin import admin_url
-from core.concerns import COUNTED, LISTED, Concern, Occurrence, Severity, grouped
-from core.large_tables import counted
+from core.concerns import COUNTED, LISTED, Concern, Occurrence, Severity
+from core.large_tables import AtLeast
 from core.wording import count_of
 from images.models import ReceivedImage
 from images.spool import spool
@@ -22,161 +23,135 @@ from images.spool import spool
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
 
 VIEW = "images.view_receivedimage"
-#: The reasons for which an image may be another woman's.
-PERHAPS_ANOTHER_WOMANS = (Reason.ANOTHER_PATIENT, Reason.SEVERAL_ITEMS, Reason.TEST_MACHINE)
 #: An image has waited too long for Manage after this time, and much too long after the other.
 LONG, TOO_LONG = timedelta(minutes=10), timedelta(hours=1)
 #: Manage's HTTP statuses for a gateway or an action that it does not accept.
 NOT_ACCEPTED = (401, 403)
-#: Files that nobody has decided about are announced this long before they are deleted.
+#: Images of no item are announced this long before they are deleted.
 ANNOUNCED = timedelta(days=1)
-#: There is little space left while it is less than so many times the reserve.
+#: The disk is nearly full while there is less space than so many times the reserve.
 LITTLE_SPACE = 2
 
-
-class FailureWording(NamedTuple):
-    """How the images that failed for one reason are worded."""
-
-    title: str
-    what_to_do: str
-
-
+#: Of too many images, those that are counted first.
+WORST_FIRST = Case(When(state=State.HELD, then=Value(0)), When(state=State.FAILED, then=Value(1)), default=Value(2))
 SEE_WHY = "Open the image to see why. Tell Manage’s support if the pictures are needed; the PACS has the originals."
-FAILURES = {
-    Reason.NO_COPY: FailureWording(
-        "no copy could be made", "Check at the machine that the image is complete, and send it again from there."
-    ),
-    Reason.LONG_PATIENT_ID: FailureWording(
-        "the NHS number is too long for Manage",
-        "Correct her NHS number at the machine: 10 digits without spaces. Then send the image again from there.",
-    ),
-    Reason.REFUSED: FailureWording("Manage refused them", SEE_WHY),
-    Reason.FILE_LOST: FailureWording("their files are lost", "Send the images again from the machine."),
+#: Why images failed → what to do about them.
+FAILED = {
+    Reason.NO_COPY: "Check at the machine that the image is complete, and send it again from there.",
+    Reason.LONG_PATIENT_ID: "Correct her NHS number at the machine, to 10 digits, and send the image again from there.",
+    Reason.FILE_LOST: "Send the images again from the machine.",
+    Reason.DAY_OVER: "Manage takes them no more. Tell Manage’s support, and look at the pictures in the PACS.",
 }
 
 
-def of_patients() -> QuerySet[ReceivedImage]:
-    """Return the images of patients whose files are still there, the latest first."""
-    return ReceivedImage.objects.filter(is_test=False, deleted_at=None).order_by("-received_at")
+class Kind(NamedTuple):
+    """One kind of thing that can be wrong with images; `title` has {} for their number."""
+
+    key: str
+    severity: Severity
+    title: str
+    what_to_do: str
+    one_by_one: bool = False
 
 
-def perhaps_another_womans(now: datetime) -> Iterator[Concern]:
-    """Yield the images that are held back because they may be another woman's."""
-    rows = of_patients().filter(state=State.HELD, reason__in=PERHAPS_ANOTHER_WOMANS)
-    words = "An image may be another woman’s: it names {}, but {}"
-    latest = tuple(
-        Occurrence(
-            words.format(image.item_accession_number, image.get_reason_display()),
-            admin_url(image),
-            words.format("an item", image.get_reason_display()),
-            image.received_at,
-        )
-        for image in rows[:LISTED]
+MAY_BE_ANOTHER_WOMANS = Kind(
+    "image_another_patient",
+    Severity.PROBLEM,
+    "{} that may be another woman’s",
+    "Stop work at that machine. Check whose image it is, tell the PACS team, and link or discard it.",
+    one_by_one=True,
+)
+ANOTHER_VERSION = Kind(
+    "image_another_version",
+    Severity.WARNING,
+    "{} sent again by a machine with other content",
+    "Find out at the machine which one is right. Send it again here, and discard the other one.",
+)
+OF_NO_ITEM = Kind(
+    "images_unlinked",
+    Severity.WARNING,
+    "{} of no item on the worklist",
+    "Link them to the women’s items, or discard them.",
+)
+DELETED_SOON = Kind(
+    "images_deleted_soon",
+    Severity.WARNING,
+    "{} of no item, to be deleted within a day",
+    "Link them to the women’s items now, or discard them.",
+)
+REFUSED_NOW = Kind(
+    "images_not_accepted",
+    Severity.WARNING,
+    "{} not accepted by Manage at present",
+    "They are sent again until the day ends. Manage’s support can check the gateway’s identity and the action.",
+)
+LATE = Kind(
+    "images_waiting",
+    Severity.WARNING,
+    "{} waiting for Manage for more than 10 minutes",
+    "They are sent as soon as Manage answers, until the day ends. If this lasts, call support.",
+)
+VERY_LATE = LATE._replace(severity=Severity.PROBLEM, title="{} waiting for Manage for more than an hour")
+
+
+def kind_of(image: ReceivedImage, now: datetime) -> Kind:
+    """Return what is wrong with an image."""
+    if image.state == State.HELD:
+        return ANOTHER_VERSION if image.reason == Reason.ANOTHER_VERSION else MAY_BE_ANOTHER_WOMANS
+    if image.state == State.UNLINKED:
+        deleted_at = image.received_at + timedelta(days=settings.IMAGE_KEEP_UNLINKED_DAYS)
+        return DELETED_SOON if deleted_at - now < ANNOUNCED else OF_NO_ITEM
+    if image.state == State.FAILED:
+        return _failure(image)
+    if image.last_status in NOT_ACCEPTED:
+        return REFUSED_NOW
+    return VERY_LATE if now - image.received_at > TOO_LONG else LATE
+
+
+def _failure(image: ReceivedImage) -> Kind:
+    reason = Reason(image.reason) if image.reason else None
+    what_to_do = FAILED.get(reason, SEE_WHY) if reason else SEE_WHY
+    if reason == Reason.DAY_OVER:
+        day = timezone.localtime(image.received_at)
+        title = f"{{}} of {day.day} {day:%B} had not reached Manage when the day ended"
+        return Kind("images_day_over", Severity.PROBLEM, title, what_to_do)
+    title = f"{{}} did not reach Manage ({reason.label if reason else 'reason unknown'})"
+    return Kind("images_failed", Severity.PROBLEM, title, what_to_do)
+
+
+def image_concerns(now: datetime) -> Iterator[Concern]:
+    """Yield a concern for each kind of thing that is wrong with images of patients, in one query."""
+    waiting = Q(state=State.WAITING) & (Q(received_at__lt=now - LONG) | Q(last_status__in=NOT_ACCEPTED))
+    rows = ReceivedImage.objects.filter(is_test=False, deleted_at=None).filter(
+        Q(state__in=(State.HELD, State.UNLINKED, State.FAILED)) | waiting
     )
-    yield _of_images(
-        rows,
-        {"state__exact": State.HELD},
-        latest,
-        key="image_another_patient",
-        severity=Severity.PROBLEM,
-        title="Images that may be another woman’s",
-        what_to_do="Stop work at that machine. Check whose image it is, tell the PACS team, and link or discard it.",
-        one_by_one=True,
-    )
-
-
-def held_versions(now: datetime) -> Iterator[Concern]:
-    """Yield the images that came before with other content."""
-    rows = of_patients().filter(state=State.HELD, reason=Reason.ANOTHER_VERSION)
-    yield _of_images(
-        rows,
-        {"state__exact": State.HELD, "reason__exact": Reason.ANOTHER_VERSION},
-        key="image_another_version",
-        severity=Severity.WARNING,
-        title="{} sent again by a machine with other content",
-        what_to_do="Find out at the machine which one is right. Send it again here, and discard the other one.",
-    )
-
-
-def unlinked_images(now: datetime) -> Iterator[Concern]:
-    """Yield the images that belong to no item, and apart from them those that are soon deleted."""
-    rows = of_patients().filter(state=State.UNLINKED)
-    kept = timedelta(days=settings.IMAGE_KEEP_UNLINKED_DAYS)
-    soon = now - kept + ANNOUNCED
-    page = {"state__exact": State.UNLINKED}
-    ending, others = rows.filter(received_at__lt=soon), rows.filter(received_at__gte=soon)
-    yield _of_images(
-        ending,
-        page,
-        key="images_deleted_soon",
-        severity=Severity.WARNING,
-        title="{} of no item, to be deleted within a day",
-        what_to_do="Link them to the women’s items now, or discard them.",
-    )
-    yield _of_images(
-        others,
-        page,
-        key="images_unlinked",
-        severity=Severity.WARNING,
-        title="{} of no item on the worklist",
-        what_to_do=f"Link them to the women’s items, or discard them. They are kept for {count_of(kept.days, 'day')}.",
-    )
-
-
-def failed_images(now: datetime) -> Iterator[Concern]:
-    """Yield the images that Manage does not get, by reason; those that a day has ended for, by day."""
-    rows = of_patients().filter(state=State.FAILED)
-    late = rows.filter(reason=Reason.DAY_OVER)
-    if latest := late.first():
-        day = timezone.localtime(latest.received_at)
-        yield _of_images(
-            late,
-            {"state__exact": State.FAILED, "reason__exact": Reason.DAY_OVER},
-            key="images_day_over",
-            severity=Severity.PROBLEM,
-            title=f"{{}} of {day.day} {day:%B} had not reached Manage when the day ended",
-            what_to_do="Manage takes them no more. Tell Manage’s support, and look at the pictures in the PACS.",
-        )
-    for reason, images, count in grouped(rows.exclude(reason=Reason.DAY_OVER), "reason"):
-        wording = FAILURES.get(Reason(reason)) if reason else None
-        title = wording.title if wording else images[0].get_reason_display() or "for another reason"
+    found = list(rows.order_by(WORST_FIRST, "-received_at")[: COUNTED + 1])
+    count = AtLeast if len(found) > COUNTED else int
+    kinds: dict[Kind, list[ReceivedImage]] = defaultdict(list)
+    for image in found[:COUNTED]:
+        kinds[kind_of(image, now)].append(image)
+    for kind, images in kinds.items():
+        query = {"state__exact": images[0].state}
+        if images[0].state == State.FAILED:
+            query["reason__exact"] = images[0].reason
         yield Concern(
-            key="images_failed",
-            severity=Severity.PROBLEM,
-            title=f"{count_of(count, 'image')} did not reach Manage: {title}",
-            what_to_do=wording.what_to_do if wording else SEE_WHY,
+            key=kind.key,
+            severity=kind.severity,
+            title=kind.title.format(count_of(count(len(images)), "image")),
+            what_to_do=kind.what_to_do,
             permission=VIEW,
-            count=count,
-            latest=_occurrences(images),
-            link=_list({"state__exact": State.FAILED, **({"reason__exact": reason} if reason else {})}),
+            count=count(len(images)),
+            latest=tuple(_occurrence(image) for image in images[:LISTED]),
+            link=reverse("admin:images_receivedimage_changelist", query=query),
+            one_by_one=kind.one_by_one,
         )
 
 
-def waiting_images(now: datetime) -> Iterator[Concern]:
-    """Yield the images that have waited too long for Manage, and those that it does not accept from this gateway."""
-    waiting = of_patients().filter(state=State.WAITING).order_by("received_at")
-    page = {"state__exact": State.WAITING}
-    refused = waiting.filter(last_status__in=NOT_ACCEPTED)
-    yield _of_images(
-        refused,
-        page,
-        key="images_not_accepted",
-        severity=Severity.WARNING,
-        title="{} not accepted by Manage at present",
-        what_to_do="They are sent again until the day ends. Manage’s support can check the gateway’s identity.",
-    )
-    late = waiting.exclude(last_status__in=NOT_ACCEPTED).filter(received_at__lt=now - LONG)
-    oldest = late.first()
-    if oldest is not None:
-        minutes = int((now - oldest.received_at).total_seconds() // 60)
-        yield _of_images(
-            late,
-            page,
-            key="images_waiting",
-            severity=Severity.PROBLEM if now - oldest.received_at > TOO_LONG else Severity.WARNING,
-            title=f"{{}} waiting for Manage, for up to {count_of(minutes, 'minute')}",
-            what_to_do="They are sent as soon as Manage answers, until the day ends. If this lasts, call support.",
-        )
+def _occurrence(image: ReceivedImage) -> Occurrence:
+    words, number = str(image), image.item_accession_number or image.accession_number or "no number"
+    if image.state == State.HELD:
+        words = f"An image may be another woman’s: {image.get_reason_display()}"
+    return Occurrence(f"{words} ({number})", admin_url(image), words, image.received_at)
 
 
 def disk_space(now: datetime) -> Iterator[Concern]:
@@ -198,46 +173,8 @@ def disk_space(now: datetime) -> Iterator[Concern]:
         permission=VIEW,
         count=1,
         latest=(),
-        link=_list({}),
+        link=reverse("admin:images_receivedimage_changelist"),
     )
 
 
-CONCERNS = (
-    perhaps_another_womans,
-    failed_images,
-    disk_space,
-    waiting_images,
-    held_versions,
-    unlinked_images,
-)
-
-
-def _of_images(
-    rows: QuerySet[ReceivedImage],
-    page: Mapping[str, str],
-    latest: tuple[Occurrence, ...] | None = None,
-    *,
-    title: str,
-    **words: Any,
-) -> Concern:
-    """Return a concern about these images; `title` has {} for their number."""
-    latest = _occurrences(rows) if latest is None else latest
-    count = counted(rows, COUNTED) if len(latest) == LISTED else len(latest)
-    words["title"] = title.format(count_of(count, "image"))
-    return Concern(permission=VIEW, count=count, latest=latest, link=_list(page), **words)
-
-
-def _occurrences(images: Any) -> tuple[Occurrence, ...]:
-    return tuple(
-        Occurrence(
-            f"{image} of {image.item_accession_number or image.accession_number or 'no number'}",
-            admin_url(image),
-            str(image),
-            image.received_at,
-        )
-        for image in images[:LISTED]
-    )
-
-
-def _list(query: Mapping[str, str]) -> str:
-    return reverse("admin:images_receivedimage_changelist", query={name: str(value) for name, value in query.items()})
+CONCERNS = (image_concerns, disk_space)

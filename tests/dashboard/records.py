@@ -63,8 +63,10 @@ def beat(role: str, state: str, *, ago: timedelta = timedelta(), **details: Any)
 
 
 def run_both_daemons() -> None:
-    """Record heartbeats of both daemons that stay fresh for the whole test."""
+    """Record heartbeats of both daemons, and of those for images, that stay fresh for the whole test."""
     soon = timedelta(days=-1)
+    beat("image_scp", "receiving", ago=soon)
+    beat("image_uploader", "uploading", ago=soon)
     beat("relay_listener", "online", ago=soon)
     beat("mwl_scp", "listening", ago=soon)
 

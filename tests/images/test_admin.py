@@ -131,13 +131,13 @@ def _write_copy(path: Path) -> None:
     """Write a small grey image as an uncompressed DICOM file."""
     import numpy as np  # noqa: PLC0415
     from pydicom.dataset import Dataset, FileMetaDataset  # noqa: PLC0415
-    from pydicom.uid import ExplicitVRLittleEndian  # noqa: PLC0415
+    from pydicom.uid import UID, ExplicitVRLittleEndian  # noqa: PLC0415
 
     image = Dataset()
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.2"
-    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID = "1.2.3"
+    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.1.2")
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID = UID("1.2.3")
     image.Rows, image.Columns, image.SamplesPerPixel = 4, 5, 1
     image.BitsAllocated = image.BitsStored = 16
     image.HighBit, image.PixelRepresentation, image.PhotometricInterpretation = 15, 0, "MONOCHROME2"
