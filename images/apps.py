@@ -1,4 +1,4 @@
-"""Register the system checks of images."""
+"""Register the system checks of images, and their daemons."""
 
 from django.apps import AppConfig
 
@@ -9,4 +9,8 @@ class ImagesConfig(AppConfig):
     name = "images"
 
     def ready(self) -> None:
+        from core.heartbeat import Daemon, register_daemon
         from images import checks  # noqa: F401
+        from images.configuration import UPLOADING
+
+        register_daemon(Daemon("image_uploader", "run_image_uploader", frozenset({UPLOADING})))
