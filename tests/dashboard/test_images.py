@@ -17,7 +17,7 @@ from dashboard.snapshot import take_snapshot
 from dashboard.timeline import timeline_of
 from images.decisions import discard
 from images.models import ReceivedImage
-from tests.dashboard.records import configure_modality, item_of_today, run_both_daemons
+from tests.dashboard.records import configure_modality, item_of_today, run_all_daemons
 from tests.dashboard.test_metrics import sample
 from tests.images.received import stored
 from tests.users import page
@@ -78,7 +78,7 @@ class TestHerRow:
 
 class TestTheDay:
     def test_is_counted_without_test_images(self) -> None:
-        run_both_daemons()
+        run_all_daemons()
         stored(state=State.UPLOADED)
         stored(received_at=timezone.now() - timedelta(minutes=3))
         stored(is_test=True)
@@ -87,7 +87,7 @@ class TestTheDay:
         assert (images.counts.received, images.counts.with_manage, images.waiting) == (2, 1, 1)
 
     def test_is_in_status(self) -> None:
-        run_both_daemons()
+        run_all_daemons()
         stored(state=State.UPLOADED)
         output = StringIO()
         call_command("status", stdout=output)
