@@ -142,7 +142,7 @@ class Limits:
 
     `artim` is for the association request, `closing` for the other end to close the connection at the end, `idle` for
     silence on an association. A PDU or a message that has begun has `patience`, and a second more for each
-    `bytes_per_second` bytes of it that have come.
+    `bytes_per_second` bytes of it that have come; whoever sends gives the other end as long to take it.
     """
 
     artim: float = 10.0
