@@ -15,7 +15,7 @@ class Queued(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, help_text="When to try next; empty if nothing is left to do.")
     lease_until = models.DateTimeField(null=True, help_text="Until when one uploader has it.")
-    leased_by = models.CharField(max_length=100, blank=True, help_text="That uploader: host:process id")
+    leased_by = models.CharField(max_length=100, blank=True, help_text="That uploader: host:process id:claim")
     last_status = models.PositiveSmallIntegerField(null=True, help_text="Manage's last HTTP status.")
     last_error = models.CharField(max_length=200, blank=True, help_text="Why the last attempt failed.")
 
@@ -46,12 +46,16 @@ class ReceivedImage(Queued, PersonalDataModel):
         """Why it is in its state, where that needs a word."""
 
         ANOTHER_PATIENT = "another_patient", "the image names another patient than the item"
+        SEVERAL_ITEMS = "several_items", "its Study Instance UID and its accession number name different items"
+        TEST_MACHINE = "test_machine", "a test machine sent it, but the item is a patient's"
         ANOTHER_VERSION = "another_version", "an image with the same SOP Instance UID came before, with other content"
         NO_COPY = "no_copy", "no copy for Manage could be made of it"
         LONG_PATIENT_ID = "long_patient_id", "its Patient ID is longer than the 10 characters that Manage takes"
         REFUSED = "refused", "Manage refused it"
         DAY_OVER = "day_over", "it had not reached Manage when the day ended"
         NO_ACTION = "no_action", "no action of Manage's made its item"
+        AFTER_REPORT = "after_report", "it came after Manage had been told that its action's images failed"
+        OUR_FAULT = "our_fault", "Manage could not read the gateway's request: a fault in the gateway"
         FILE_LOST = "file_lost", "its file is missing from the spool"
         EXPIRED = "expired", "nobody linked it in time"
         BY_PERSON = "by_person", "a person decided"
@@ -82,6 +86,7 @@ class ReceivedImage(Queued, PersonalDataModel):
     is_test = models.BooleanField("test image", default=False, help_text="Of a test item: no patient.")
     correlation_id = models.CharField(max_length=64, blank=True, db_index=True, help_text="The item's.")
     action_id = models.CharField(max_length=100, blank=True, db_index=True, help_text="The action it goes under.")
+    action_day = models.DateField(null=True, help_text="The clinic's day of that action, on which alone it can go.")
 
     state = models.CharField(max_length=10, choices=State)
     reason = models.CharField(max_length=20, choices=Reason, blank=True)
