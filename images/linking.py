@@ -26,6 +26,7 @@ AT_ONCE = 100
 
 def attribute(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> None:
     """Set the item of an image that is not saved yet, its state, and when it is to go to Manage."""
+    image.item_id, image.item_accession_number, image.next_attempt_at = None, "", None
     try:
         item = worklist().item_of(identity)
     except NamesSeveralItems as named:
@@ -38,15 +39,20 @@ def attribute(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> N
     elif not item.is_test and _is_test_machine(image.calling_ae_title):
         hold(image, item.accession_number, Reason.TEST_MACHINE)
     else:
-        image.item_id, image.item_accession_number = item.id, item.accession_number
-        image.correlation_id, image.is_test = item.correlation_id, item.is_test
-        image.state, image.reason = state_of(image, item)
-        image.next_attempt_at = now if image.state == State.WAITING else None
+        belong_to(image, item, now)
 
 
 def hold(image: ReceivedImage, accession_number: str, reason: ReceivedImage.Reason) -> None:
     """Hold an image back for a person: it may not belong to the item that it names."""
     image.state, image.reason, image.item_accession_number = State.HELD, reason, accession_number
+
+
+def belong_to(image: ReceivedImage, item: Item, now: datetime, *, by_person: bool = False) -> None:
+    """Give an image its item, the state that follows from it, and when it is to go to Manage."""
+    image.item_id, image.item_accession_number = item.id, item.accession_number
+    image.correlation_id, image.is_test = item.correlation_id, item.is_test
+    image.state, image.reason = state_of(image, item, by_person=by_person)
+    image.next_attempt_at = now if image.state == State.WAITING else None
 
 
 def state_of(image: ReceivedImage, item: Item, *, by_person: bool = False) -> tuple[str, str]:

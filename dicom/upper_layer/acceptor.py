@@ -140,9 +140,10 @@ PDU_TYPES = frozenset(PduType)
 class Limits:
     """What one connection may cost. Lengths in bytes, times in seconds.
 
-    `artim` is for the association request, `closing` for the other end to close the connection at the end, `idle` for
-    silence on an association. A PDU or a message that has begun has `patience`, and a second more for each
-    `bytes_per_second` bytes of it that have come.
+    `maximum_length` is that of the P-DATA-TF PDUs that the requestor is asked to keep to, and `pdu_length` that of any
+    PDU that is taken. `artim` is for the association request, `closing` for the other end to close the connection at
+    the end, `idle` for silence on an association. A PDU or a message that has begun has `patience`, and a second more
+    for each `bytes_per_second` bytes of it that have come.
     """
 
     artim: float = 10.0
@@ -150,6 +151,7 @@ class Limits:
     idle: float = 60.0
     patience: float = 10.0
     bytes_per_second: int = 1000
+    maximum_length: int = 16384
     pdu_length: int = 1 << 20
     items: int = 1024
     command_length: int = 1 << 14
@@ -238,7 +240,7 @@ class UpperLayer:
 
     # What arrives -----------------------------------------------------------------------------------------------------
 
-    def receive_data(self, data: bytes) -> list[Event]:
+    def receive_data(self, data: bytes | memoryview) -> list[Event]:
         """Take what the connection received, b"" if the other end closed it; return the events that this completes."""
         if not data:
             return self.connection_lost("closed the connection")
@@ -288,7 +290,8 @@ class UpperLayer:
                 raise MalformedPdu("it is too long")
             if len(self._buffer) < PDU_HEADER.size + length:
                 return
-            content = bytes(self._buffer[PDU_HEADER.size : PDU_HEADER.size + length])
+            with memoryview(self._buffer) as view:  # a slice of the buffer itself would be copied twice
+                content = bytes(view[PDU_HEADER.size : PDU_HEADER.size + length])
             del self._buffer[: PDU_HEADER.size + length]
             self._pdu_begun_at = None
             yield PduType(kind), decode_pdu(PduType(kind), content, limits.items)

@@ -19,7 +19,7 @@ from tests.dashboard.records import (
     item_of_today,
     perform,
     record_query,
-    run_both_daemons,
+    run_all_daemons,
     wrong_patient_exception,
 )
 from tests.dashboard.test_metrics import sample
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _both_daemons_work() -> None:
-    run_both_daemons()
+    run_all_daemons()
 
 
 def received(outcome: str, **values: Any) -> ReceivedAction:
