@@ -50,8 +50,8 @@ class WorklistOfTheGateway:
     def image_received(self, item_id: UUID, at: datetime) -> None:
         images.image_received(item_id, at)
 
-    def images_complete(self, item_id: UUID) -> None:
-        images.images_complete(item_id, timezone.now())
+    def images_complete(self, item_id: UUID) -> bool:
+        return images.images_complete(item_id, timezone.now())
 
     def create_test_item(self, by: str) -> Item:
         return _as_item(create_test_item("", "MG", by))

@@ -79,8 +79,11 @@ class Worklist(Protocol):
         In the caller's transaction, as the last thing in it.
         """
 
-    def images_complete(self, item_id: UUID) -> None:
-        """Take note that no further image of the item is expected: without MPPS, it is now completed."""
+    def images_complete(self, item_id: UUID) -> bool:
+        """Take note that no further image of the item is expected; return whether that has completed it.
+
+        An item that a performed step or Manage has ended or continues stays as it is, and so does a superseded one.
+        """
 
     def create_test_item(self, by: str) -> Item:
         """Make a test item for the test machines, and return it; `by` is who asked for it, such as `admin:jane`."""
