@@ -64,6 +64,56 @@
 # How long queries and deliveries (who asked for what, and which items were returned) are kept, in days.
 # MWL_KEEP_QUERIES_DAYS=30
 
+# --- Images ----------------------------------------------------------------------------------------------------------
+# Receive images and send Manage copies: on or off. If empty: on with local settings, or if MANAGE_API_URL is set.
+# IMAGES=
+# The AE title under which modalities store images.
+# IMAGE_AE_TITLE=GATEWAY_IMAGES
+# Address to listen on. If empty: 127.0.0.1 with local settings, 0.0.0.0 in production.
+# IMAGE_HOST=
+# Port without TLS, and port with TLS. 0: none. The three files are as those of MWL_TLS_PORT.
+# IMAGE_PORT=11113
+# IMAGE_TLS_PORT=0
+# IMAGE_TLS_CERTIFICATE_PATH=
+# IMAGE_TLS_KEY_PATH=
+# IMAGE_TLS_CLIENT_CA_PATH=
+# Reject associations that call another AE title.
+# IMAGE_CHECK_CALLED_AE_TITLE=False
+# Associations at the same time, in all and from one address; and how long one may be silent, in seconds.
+# IMAGE_MAX_ASSOCIATIONS=20
+# IMAGE_MAX_ASSOCIATIONS_PER_PEER=10
+# IMAGE_IDLE_SECONDS=60
+# SOP classes that are taken beside Digital Mammography X-Ray Image Storage.
+# IMAGE_TOMOSYNTHESIS=False
+# IMAGE_SECONDARY_CAPTURE=False
+# The longest data set that is taken, in bytes.
+# IMAGE_MAX_BYTES=1073741824
+# Where images lie until their copies are with Manage (patient data!). If empty: spool beside manage.py.
+# IMAGE_SPOOL_DIR=
+# How many bytes stay free on that disk.
+# IMAGE_MIN_FREE_BYTES=2147483648
+# How long images are kept: after Manage has the copy, if Manage does not get it, and if it belongs to no item.
+# IMAGE_KEEP_HOURS=24
+# IMAGE_KEEP_FAILED_DAYS=7
+# IMAGE_KEEP_UNLINKED_DAYS=7
+# For machines without MPPS: complete an item so many minutes after its last image. 0: never.
+# IMAGE_COMPLETED_AFTER_MINUTES=0
+# The longest side of the copies in pixels, and how far they are compressed.
+# IMAGE_PREVIEW_PIXELS=400
+# IMAGE_PREVIEW_RATIO=15
+# The longest wait between two attempts to send a copy, in seconds.
+# IMAGE_RETRY_SECONDS=300
+# How long no image of an action must have come before Manage is told of a failure, in seconds.
+# IMAGE_FAILURE_DELAY_SECONDS=120
+# Where the test machine (in the uploader) finds the two servers. If empty: where they listen, or this machine.
+# TEST_MACHINE_MWL_HOST=
+# TEST_MACHINE_IMAGE_HOST=
+# Address of Manage's API, which ends in /api/v1. If empty on a developer's machine: the emulated Manage.
+# MANAGE_API_URL=
+# Application ID URI of Manage's API in Entra ID; or a static token, for development only.
+# MANAGE_API_RESOURCE=
+# MANAGE_API_TOKEN=
+
 # --- The database ----------------------------------------------------------------------------------------------------
 # postgres://user:password@host:5432/name or sqlite:////path/to/file. If empty: gateway.sqlite3 beside manage.py.
 # Production needs it.

@@ -8,8 +8,7 @@
 FROM docker.io/library/python:3.11-slim AS builder
 RUN python -m venv --without-pip /opt/venv
 COPY requirements.txt .
-# Wheels only: a package that would have to be compiled fails here. --no-deps: requirements.txt is complete, but for h11,
-# which uvicorn lists as a dependency and does not import when httptools is there.
+# Wheels only: a package that would have to be compiled fails here. --no-deps: requirements.txt is complete.
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --only-binary :all: \
       --require-hashes --no-deps --requirement requirements.txt
 COPY LICENSE manage.py pyproject.toml /app/
@@ -17,6 +16,7 @@ COPY core /app/core
 COPY dashboard /app/dashboard
 COPY dicom /app/dicom
 COPY gateway_project /app/gateway_project
+COPY images /app/images
 COPY relay /app/relay
 COPY worklist /app/worklist
 # Unchecked bytecode, as sources in an image do not change: every build gives the same files, and nothing is written later.
@@ -46,7 +46,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     WEB_HOST=0.0.0.0
 WORKDIR /app
 USER 10001:10001
-EXPOSE 11112 8000
+EXPOSE 11112 11113 8000
 # Checks the process that was started as process 1. The time-out is longer than DATABASE_WAIT_SECONDS.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=3 CMD ["python", "manage.py", "check_health"]
 CMD ["python", "manage.py", "help"]

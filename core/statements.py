@@ -1,14 +1,16 @@
-"""Execute the statements of each action with SQL that is built once.
+"""Execute the statements of each action and of each worklist query with SQL that is built once.
 
 Django builds the SQL of a query anew each time it is made, which takes several times as long as the database needs to
-execute it. What stands here is for the few statements that every action executes; anything else uses Django's queries.
+execute it. What stands here is for the few statements that are executed again and again; anything else uses Django's
+queries.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, cached_property
 from typing import Any, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.core.exceptions import EmptyResultSet
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CharField, Field, Model, QuerySet, TextField
 
@@ -59,6 +61,27 @@ class Question:
     @cached_property
     def _built(self) -> tuple[str, tuple[Any, ...]]:
         return self._rows(PARAMETER).order_by().values("pk")[: self._limit].query.sql_with_params()
+
+
+class Selection:
+    """The rows of a query made by `values_list`, with the values that the query has now; any thread may read them."""
+
+    def __init__(self, query: "QuerySet[Any, Any]") -> None:
+        self._compiler = query.query.get_compiler(DEFAULT_DB_ALIAS)
+        try:
+            self._statement, self._parameters = self._compiler.as_sql()
+        except EmptyResultSet:  # no row can have what is asked for
+            self._statement, self._parameters = "", ()
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Read all rows; each is converted when it is taken."""
+        if not self._statement:
+            return iter(())
+        with connection.cursor() as cursor:
+            cursor.execute(self._statement, self._parameters)
+            found = cursor.fetchall()
+        rows: Iterator[tuple[Any, ...]] = self._compiler.results_iter([found], tuple_expected=True)
+        return rows
 
 
 def _insert(obj: Model, otherwise: str) -> int:

@@ -14,5 +14,6 @@ else:
     from .local import INSTALLED_APPS
 
     MWL_HOST = env("MWL_HOST") or "0.0.0.0"  # noqa: S104 - a published port does not reach a container's loopback
+    IMAGE_HOST = env("IMAGE_HOST") or "0.0.0.0"  # noqa: S104 - likewise
     if not find_spec("nonprod"):  # only the emulators' image has it
         INSTALLED_APPS = [app for app in INSTALLED_APPS if app != "nonprod"]

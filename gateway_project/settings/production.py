@@ -6,6 +6,7 @@ from .base import LOG_FORMAT, LOG_LEVEL, UNKNOWN_AE_TITLES, env, logging_config
 PRODUCTION = True
 
 MWL_HOST = env("MWL_HOST") or "0.0.0.0"  # noqa: S104 - modalities connect over the hospital's network
+IMAGE_HOST = env("IMAGE_HOST") or "0.0.0.0"  # noqa: S104 - as for the worklist
 MWL_UNKNOWN_AE_TITLES = UNKNOWN_AE_TITLES or "reject-once-configured"
 LOGGING = logging_config(LOG_FORMAT or "json", LOG_LEVEL)
 

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group
 
 
 class TestMigrations:
-    @pytest.mark.parametrize("app", ["core", "dicom", "relay", "worklist", "nonprod"])
+    @pytest.mark.parametrize("app", ["core", "dicom", "relay", "worklist", "images", "nonprod"])
     def test_max_migration_names_the_newest(self, app: str) -> None:
         newest = max(path.stem for path in Path(app, "migrations").glob("0*.py"))
         assert Path(app, "migrations", "max_migration.txt").read_text().strip() == newest
@@ -26,6 +26,8 @@ class TestMigrations:
             "dismiss_itemalarm",
             "export_worklist",
             "import_actions",
+            "view_picture",
+            "decide_image",
         }
         assert {name for name in support if not name.startswith("view_")} == {"reprocess_action", "make_test_item"}
 

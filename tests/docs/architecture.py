@@ -9,7 +9,7 @@ from pathlib import Path
 import grimp
 
 DOCUMENT = Path("docs/architecture.md")
-PACKAGES = ("gateway_project", "core", "dicom", "relay", "worklist", "dashboard", "nonprod")
+PACKAGES = ("gateway_project", "core", "dicom", "relay", "worklist", "images", "dashboard", "nonprod")
 #: Drawn as packages of their own.
 SUBPACKAGES = ("relay.hybrid_connection", "worklist.query", "worklist.performed_step")
 #: Not listed: Django's own places, which hold what their names say.

@@ -29,7 +29,7 @@ OF_OTHERS = {
     "SSL_CERT_FILE",
 }
 #: Settings in which containers have no choice: addresses inside, and what is only for a developer's machine.
-FIXED = {"DEBUG", "MWL_HOST", "RELAY_EMULATOR_PORT", "AZURE_RELAY_PLAIN_WEBSOCKET"}
+FIXED = {"DEBUG", "IMAGE_HOST", "MWL_HOST", "RELAY_EMULATOR_PORT", "AZURE_RELAY_PLAIN_WEBSOCKET"}
 
 
 def text(name: str) -> str:
@@ -111,7 +111,7 @@ class TestContainerSettings:
             "print(s.PRODUCTION, 'nonprod' in s.INSTALLED_APPS, s.AZURE_RELAY_NAMESPACE, s.MWL_HOST)"
         )
         chosen = {"DJANGO_SETTINGS_MODULE": "gateway_project.settings.container", "AZURE_RELAY_NAMESPACE": namespace}
-        environment = {**os.environ, **chosen, "MWL_HOST": "", "RELAY_EMULATOR_PORT": "9350"}
+        environment = {**os.environ, **chosen, "IMAGE_HOST": "", "MWL_HOST": "", "RELAY_EMULATOR_PORT": "9350"}
         python = [sys.executable, "-c", program]
         ended = subprocess.run(
             python, env=environment, cwd=settings.BASE_DIR, check=True, capture_output=True, text=True

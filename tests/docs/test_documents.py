@@ -44,7 +44,7 @@ class TestSettings:
         assert set(re.findall(r"\b(?:env|one_of)\(\"(\w+)\"", sources)) == set(SETTINGS)
 
     def test_every_check_is_in_configuration_md(self) -> None:
-        sources = "".join(Path(f"{app}/checks.py").read_text() for app in ("core", "relay", "worklist"))
+        sources = "".join(Path(f"{app}/checks.py").read_text() for app in ("core", "images", "relay", "worklist"))
         assert set(re.findall(r'"(\w+\.E\d+)"', sources)) == set(
             re.findall(r"^\| `(\w+\.E\d+)`", CONFIGURATION, re.MULTILINE)
         )
@@ -77,7 +77,7 @@ class TestPaths:
         contracts = Path("pyproject.toml").read_text()
         pure = {
             ".".join(path.with_suffix("").parts).removesuffix(".__init__")
-            for package in ("core", "dicom", "relay", "worklist", "dashboard", "nonprod")
+            for package in ("core", "dicom", "relay", "worklist", "images", "dashboard", "nonprod")
             for path in Path(package).rglob("*.py")
             if re.search(r"\bPure\b[.:]", ast.get_docstring(ast.parse(path.read_text())) or "")
         }

@@ -9,7 +9,7 @@ from django.conf import settings
 from gateway_project.settings.base import database
 from tests.processes import Process, Start
 
-APPS = ("core", "dicom", "relay", "worklist", "dashboard", "nonprod")
+APPS = ("core", "dicom", "relay", "worklist", "images", "dashboard", "nonprod")
 GOOD = {
     "DJANGO_SETTINGS_MODULE": "gateway_project.settings.production",
     "SECRET_KEY": "0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ",

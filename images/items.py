@@ -1,0 +1,97 @@
+"""What images ask of the worklist: which item an image belongs to, that images of an item have come, and test items.
+
+This is all that the app knows of the worklist. `gateway_project/images.py` answers from the worklist and the relay, as
+`settings.IMAGE_WORKLIST` says.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+
+@dataclass(frozen=True)
+class ImageIdentity:
+    """What an image says of the examination it belongs to; an empty value says nothing.
+
+    `accession_numbers` is the top level's, followed by those of the Request Attributes Sequence (0040,0275).
+    """
+
+    study_instance_uid: str = ""
+    accession_numbers: tuple[str, ...] = ()
+    patient_id: str = field(default="", repr=False)
+    study_date: date | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A worklist item, as far as images need it.
+
+    `action_id` is that of the newest action for its appointment that Manage counts as confirmed, and `action_day` the
+    clinic's day on which it was made: Manage takes images under an action of the same day only. Both are empty for an
+    item that no action made.
+    """
+
+    id: UUID
+    accession_number: str
+    study_instance_uid: str
+    patient_id: str = field(repr=False)
+    correlation_id: str
+    is_test: bool
+    action_id: str = ""
+    action_day: date | None = None
+
+
+class NamesSeveralItems(Exception):
+    """An image contradicts itself about the item that it belongs to: `accession_numbers` has those that it names."""
+
+    def __init__(self, accession_numbers: tuple[str, ...]) -> None:
+        super().__init__(", ".join(accession_numbers))
+        self.accession_numbers = accession_numbers
+
+
+class Worklist(Protocol):
+    """The questions and reports to the worklist."""
+
+    def item_of(self, identity: ImageIdentity) -> Item | None:
+        """Return the item that an image belongs to, and for a superseded one its successor; None without one.
+
+        By Study Instance UID; then, together with a Patient ID, by accession number; by Patient ID alone only if the
+        image has no number, exactly one item of that patient is on today's list, and the Study Date is today. Raise
+        NamesSeveralItems if the Study Instance UID and the accession number name different items.
+        """
+
+    def item(self, item_id: UUID) -> Item | None:
+        """Return an item by its id, and for a superseded one its successor."""
+
+    def item_of_number(self, accession_number: str) -> Item | None:
+        """Return an item by its accession number, and for a superseded one its successor."""
+
+    def is_same_patient(self, one: str, other: str) -> bool:
+        """Return whether two Patient IDs may be one patient's."""
+
+    def image_received(self, item_id: UUID, at: datetime) -> None:
+        """Take note that an image of the item has come: without MPPS, it is now in progress.
+
+        In the caller's transaction, as the last thing in it.
+        """
+
+    def images_complete(self, item_id: UUID) -> bool:
+        """Take note that no further image of the item is expected; return whether that has completed it.
+
+        An item that a performed step or Manage has ended or continues stays as it is, and so does a superseded one.
+        """
+
+    def create_test_item(self, by: str) -> Item:
+        """Make a test item for the test machines, and return it; `by` is who asked for it, such as `admin:jane`."""
+
+    def waiting_test_items(self) -> list[Item]:
+        """Return the test items that Manage has sent in the last hour and that no machine has begun."""
+
+
+def worklist() -> Worklist:
+    """Return the worklist that the settings name."""
+    return cast(Worklist, import_string(settings.IMAGE_WORKLIST))
