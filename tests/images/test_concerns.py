@@ -79,7 +79,7 @@ class TestConcerns:
 
     @pytest.mark.parametrize("state", [State.FAILED, State.HELD])
     def test_tell_a_day_before_files_are_deleted_that_somebody_might_want(self, state: str) -> None:
-        values: Any = {"state": state, "reason": Reason.ANOTHER_VERSION}
+        values: Any = {"state": state, "reason": Reason.ANOTHER_VERSION, "file": "image.dcm"}
         stored(**values, received_at=ago(days=5, hours=23))
         assert "failed_images_deleted_soon" not in found()
         ReceivedImage.objects.update(received_at=ago(days=6, minutes=1))
