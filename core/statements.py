@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CharField, Field, Model, QuerySet, TextField
 
@@ -77,7 +77,7 @@ class Selection:
         """Read all rows; each is converted when it is taken."""
         if not self._statement:
             return iter(())
-        with connection.cursor() as cursor:
+        with _database().cursor() as cursor:
             cursor.execute(self._statement, self._parameters)
             found = cursor.fetchall()
         rows: Iterator[tuple[Any, ...]] = self._compiler.results_iter([found], tuple_expected=True)

@@ -107,7 +107,9 @@ class TestFailures:
         assert isinstance(outcomes["b"], DatabaseError)
         assert noted() == ["a", "c"]
 
-    def test_where_no_transaction_can_begin_all_learn_of_it_after_one_attempt(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_where_no_transaction_can_begin_all_learn_of_it_after_one_attempt(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         attempts = []
 
         def begin(*_: Any) -> None:
