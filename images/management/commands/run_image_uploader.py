@@ -21,6 +21,7 @@ from images.linking import link_late
 from images.manage_api import configured_manage_api
 from images.retention import delete_expired, make_room, settle_orphans
 from images.spool import spool
+from images.test_machine import whole_way_check
 from images.uploader import Uploader
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Command(BaseCommand):
         with stop_event() as stopping:
             uploader = Uploader(configured_manage_api(), spool(), copy_in_process, stopping)
             uploader.start()
-            for check in regular_checks(stopping):
+            for check in (*regular_checks(stopping), whole_way_check(stopping)):
                 check.start()
             heartbeat = HeartbeatWriter("image_uploader", UPLOADING, watchdog=True).start()
             logger.info("uploading images")
