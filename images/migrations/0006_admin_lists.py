@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('images', '0004_groups'),
+        ('images', '0005_whole_way_tests'),
     ]
 
     operations = [
