@@ -41,6 +41,10 @@ class LinkForm(ReasonForm):
         required=False,
         help_text="Select this only if you know that the machine had the wrong NHS number. It goes to Manage as it is.",
     )
+
+    def __init__(self, *args: Any, about: ReceivedImage, **kwargs: Any) -> None:
+        super().__init__(*args, about=about, initial={"accession_number": about.item_accession_number}, **kwargs)
+
     field_order = ("accession_number", "another_patient", "note")
 
     def clean(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from images.linking import link_late
 from images.manage_api import configured_manage_api
 from images.retention import delete_expired, make_room, settle_orphans
 from images.spool import spool
+from images.test_machine import whole_way_check
 from images.uploader import Uploader
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ def regular_checks(stopping: threading.Event) -> list[RegularCheck]:
     files = spool()
     checks: list[tuple[str, Callable[[datetime], int], float]] = [
         ("images without an item", link_late, 60.0),
+        ("items whose images are complete", complete_items, 30.0),
         ("failed images", queue_reports, 5.0),
         ("finished examinations", complete_items, 30.0),
         ("orphans in the spool", partial(settle_orphans, files), 3600.0),
@@ -64,7 +66,7 @@ class Command(BaseCommand):
         with stop_event() as stopping:
             uploader = Uploader(configured_manage_api(), spool(), copy_in_process, stopping)
             uploader.start()
-            for check in regular_checks(stopping):
+            for check in (*regular_checks(stopping), whole_way_check(stopping)):
                 check.start()
             heartbeat = HeartbeatWriter("image_uploader", UPLOADING, watchdog=True).start()
             logger.info("uploading images")
