@@ -50,6 +50,12 @@ class TestLinking:
         link_to_item(image, "ACC1", JANE, WHY)
         assert outcome(image) == (State.WAITING, "")
 
+    def test_with_another_item_forgets_the_action_of_the_first(self) -> None:
+        failed = unlinked(state=State.FAILED, reason=Reason.REFUSED, action_id="old", action_day=timezone.localdate())
+        sent("ACC1")
+        link_to_item(failed, "ACC1", JANE, WHY)
+        assert (outcome(failed), failed.action_id, failed.action_day) == ((State.WAITING, ""), "", None)
+
     def test_needs_an_item(self) -> None:
         with pytest.raises(CannotDecide, match="No worklist item has accession number ACC1"):
             link_to_item(unlinked(), "ACC1", JANE, WHY)

@@ -1,5 +1,7 @@
 """Uploaders as processes: killed at every step, and several at once. Each image arrives, and once."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from nonprod.models import ManageImage
 from relay.models import ReceivedAction
 from tests.factories import create
 from tests.images.waiting import API, order_fault, waiting_image, write_phantom
-from tests.processes import KILL, Process, Start
+from tests.processes import KILL, PATIENCE, Process, Start
+from tests.system.test_database_down import locked_database
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,6 +113,56 @@ class TestKilled:
         sent_by(start("run_image_uploader", **environment))
         assert ReceivedImage.objects.get().state == State.UPLOADED
         assert ManageImage.objects.count() == 1
+
+
+class PatientManage:
+    """A Manage of its own, without the database: it takes each image once the test lets it."""
+
+    def __init__(self) -> None:
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+        self.times = 0
+        manage = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_PUT(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                manage.times += 1
+                manage.asked.set()
+                manage.may_answer.wait(PATIENCE)
+                self.send_response(201)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                """Nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/api/v1"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class TestDatabaseAway:
+    def test_what_could_not_be_written_is_sent_again(
+        self, start: Start, environment: dict[str, str], spool: Spool
+    ) -> None:
+        received(spool, item_in_progress())
+        manage = PatientManage()
+        shorter = {**environment, "MANAGE_API_URL": manage.url, "DATABASE_WAIT_SECONDS": "1"}
+        uploader = start("run_image_uploader", **shorter)
+        assert manage.asked.wait(PATIENCE)
+        with locked_database("images_receivedimage"):
+            manage.may_answer.set()
+            uploader.wait_for("queue of images not available")
+        assert ReceivedImage.objects.get().state == State.WAITING
+        let_leases_expire()
+        sent_by(uploader)
+        assert ReceivedImage.objects.get().state == State.UPLOADED
+        assert manage.times == 2
+        manage.close()
 
 
 class TestSeveral:

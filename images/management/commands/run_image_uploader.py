@@ -14,6 +14,7 @@ from core.checks import GATEWAY
 from core.daemon import exit_process, stop_event
 from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
 from core.regular_check import RegularCheck
+from images.completion import complete_items
 from images.configuration import UPLOADING
 from images.copies.worker import copy_in_process
 from images.failure_reports import queue_reports
@@ -21,6 +22,7 @@ from images.linking import link_late
 from images.manage_api import configured_manage_api
 from images.retention import delete_expired, make_room, settle_orphans
 from images.spool import spool
+from images.test_machine import whole_way_check
 from images.uploader import Uploader
 
 logger = logging.getLogger(__name__)
@@ -34,7 +36,9 @@ def regular_checks(stopping: threading.Event) -> list[RegularCheck]:
     files = spool()
     checks: list[tuple[str, Callable[[datetime], int], float]] = [
         ("images without an item", link_late, 60.0),
+        ("items whose images are complete", complete_items, 30.0),
         ("failed images", queue_reports, 5.0),
+        ("finished examinations", complete_items, 30.0),
         ("orphans in the spool", partial(settle_orphans, files), 3600.0),
         ("disk space", partial(make_room, files), 30.0),
         ("old images", partial(delete_expired, files), 300.0),
@@ -62,7 +66,7 @@ class Command(BaseCommand):
         with stop_event() as stopping:
             uploader = Uploader(configured_manage_api(), spool(), copy_in_process, stopping)
             uploader.start()
-            for check in regular_checks(stopping):
+            for check in (*regular_checks(stopping), whole_way_check(stopping)):
                 check.start()
             heartbeat = HeartbeatWriter("image_uploader", UPLOADING, watchdog=True).start()
             logger.info("uploading images")
