@@ -12,6 +12,7 @@ from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.safestring import mark_safe
 
 from core.large_tables import (
     BoundedPaginator,
@@ -21,6 +22,8 @@ from core.large_tables import (
     on_a_day,
 )
 from core.models import AuditLog, Heartbeat
+
+TEST_MARK = mark_safe('<strong class="test-mark">Test, no patient</strong>')
 
 #: The address and the label of a link above a record or a list.
 Tool = tuple[str, str]

@@ -1,7 +1,7 @@
 """Share the database between threads: borrowed and lent connections, a limit of concurrent users, and advisory locks.
 
 Django keeps a connection for each thread. The listener and the SCP work in threads that come and go; each of them would
-leave an open connection behind if it did not borrow one. The listener's threads borrow open ones from each other.
+leave an open connection behind if it did not borrow one. Both lend theirs to the thread that comes next.
 """
 
 import threading

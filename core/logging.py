@@ -28,11 +28,11 @@ from django.core.management.base import SystemCheckError
 
 logger = logging.getLogger(__name__)
 
-OUR_PACKAGES = ("core", "dashboard", "dicom", "gateway_project", "nonprod", "relay", "worklist")
+OUR_PACKAGES = ("core", "dashboard", "dicom", "gateway_project", "images", "nonprod", "relay", "worklist")
 #: Exceptions whose text has only hosts, files, settings and error numbers.
 QUOTABLE_EXCEPTIONS: tuple[type[BaseException], ...] = (OSError, ImproperlyConfigured, ImportError, SystemCheckError)
 #: Loggers whose lines may quote values at any level.
-UNQUOTABLE_LOGGERS = ("asyncio", "django.db.backends", "py.warnings", "pydicom", "pynetdicom", "websockets")
+UNQUOTABLE_LOGGERS = ("asyncio", "django.db.backends", "httpx", "py.warnings", "pydicom", "pynetdicom", "websockets")
 
 #: The start of a line of `logging.captureWarnings`: file, line, category.
 WARNING_PLACE = re.compile(r"[^:\n]+:\d+: \w+(?=:)")

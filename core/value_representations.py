@@ -19,6 +19,8 @@ TM = re.compile(r"([01][0-9]|2[0-3])(?:([0-5][0-9])(?:([0-5][0-9])(?:\.([0-9]{1,
 CS = re.compile(r" *[A-Z0-9_][A-Z0-9_ ]*")
 UI = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 DS = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
+#: An NHS number as people write it, with or without spaces or dashes.
+NHS_NUMBER = re.compile(r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}")
 PN_GROUPS, PN_COMPONENTS, PN_GROUP_LENGTH = 3, 5, 64
 
 

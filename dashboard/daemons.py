@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from django.urls import reverse
 
 from core.concerns import Concern, Occurrence, Severity
-from core.heartbeat import STALE_AFTER, is_working
+from core.heartbeat import DAEMONS, STALE_AFTER, is_working
 from core.models import Heartbeat
 from relay.hybrid_connection.status import ListenerState
 from relay.models import FAILURES, ReceivedAction
@@ -119,21 +119,21 @@ def _parsed(text: Any) -> datetime | None:
 
 
 def heartbeats() -> list[Heartbeat]:
-    """Return the last heartbeats of both daemons, the latest first."""
-    return list(Heartbeat.objects.filter(role__in=(LISTENER, SERVER)).order_by("-beat_at"))
+    """Return the last heartbeats of all daemons, the latest first."""
+    return list(Heartbeat.objects.filter(role__in=list(DAEMONS)).order_by("-beat_at"))
 
 
 def relay_listener(beats: Iterable[Heartbeat], now: datetime) -> DaemonStatus:
     """Describe the connection to Manage."""
-    return _daemon(LISTENER, RELAY_WORDS, ListenerState.OFFLINE, beats, now)
+    return daemon_status(LISTENER, RELAY_WORDS, ListenerState.OFFLINE, beats, now)
 
 
 def worklist_server(beats: Iterable[Heartbeat], now: datetime) -> DaemonStatus:
     """Describe the worklist server."""
-    return _daemon(SERVER, WORKLIST_WORDS, "", beats, now)
+    return daemon_status(SERVER, WORKLIST_WORDS, "", beats, now)
 
 
-def _daemon(
+def daemon_status(
     role: str, words: Mapping[str, StateWords], unknown: str, beats: Iterable[Heartbeat], now: datetime
 ) -> DaemonStatus:
     """Describe the best process of a role; a state without words is described as the state `unknown`."""
@@ -154,11 +154,16 @@ def daemon_concerns(now: datetime) -> Iterator[Concern]:
         ("relay_connection", "Connection to Manage", relay_listener(beats, now)),
         ("worklist_server", "Worklist server", worklist_server(beats, now)),
     ):
-        link = reverse("admin:core_heartbeat_changelist")
-        title = f"{name}: {daemon.words[0].lower()}{daemon.words[1:]}"
-        latest = (Occurrence(daemon.why, link),) if daemon.why else ()
-        count = int(daemon.severity is not Severity.OK)
-        yield Concern(key, daemon.severity, title, daemon.what_to_do, "core.view_heartbeat", count, latest, link)
+        yield daemon_concern(key, name, daemon)
+
+
+def daemon_concern(key: str, name: str, daemon: DaemonStatus) -> Concern:
+    """Return the concern about a daemon; its count is 0 while the daemon works."""
+    link = reverse("admin:core_heartbeat_changelist")
+    title = f"{name}: {daemon.words[0].lower()}{daemon.words[1:]}"
+    latest = (Occurrence(daemon.why, link),) if daemon.why else ()
+    count = int(daemon.severity is not Severity.OK)
+    return Concern(key, daemon.severity, title, daemon.what_to_do, "core.view_heartbeat", count, latest, link)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def render_page(snapshot: Snapshot, viewer: ViewerPermissions) -> Page:
         "notices": notices(snapshot, viewer),
         "viewer": viewer,
     }
-    names = ("day", "summary", "attention", "relay", "worklist", "modalities")
+    names = ("day", "summary", "attention", "relay", "worklist", "images", "modalities")
     fragments = {name: _fragment(name, **context) for name in names}
     for room in snapshot.rooms:
         room_id = _room_id(room)

@@ -5,18 +5,19 @@ only a part. Counters are totals of rows that are never deleted, so they only gr
 titles in labels are those of configured modalities, because anybody can make up others.
 """
 
+import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Count, Max
+from django.db.models import Count, Max, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -28,9 +29,10 @@ from prometheus_client.registry import Collector
 from core.concerns import open_concerns
 from core.contract import TEMPORARY_ERRORS, ActionType, ErrorCode, ItemStatus
 from core.database import UNAVAILABLE
-from core.heartbeat import STALE_AFTER
+from core.heartbeat import DAEMONS, STALE_AFTER
 from core.instance import version
-from dashboard.daemons import LISTENER, RELAY_WORDS, SERVER, heartbeats, relay_listener
+from dashboard.daemons import RELAY_WORDS, SERVER, heartbeats, relay_listener
+from dashboard.images import are_images_on, free_bytes_for_images, received_images
 from dicom.models import Modality
 from relay.models import ReceivedAction, Reprocessing, Resend
 from worklist.models import (
@@ -46,6 +48,11 @@ from worklist.models.queries import DURATIONS, at_most
 
 #: How long the totals over all actions are kept before they are counted again.
 CACHE_SECONDS = 15.0
+#: Upper bounds of the time from C-STORE to Manage's 201, in milliseconds; the last stands for any.
+UPLOAD_LIMITS = (1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 1_800_000, sys.maxsize)
+BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+#: An image may be marked as taken a little before the others can see it.
+NOT_YET_COMMITTED = timedelta(minutes=1)
 #: The label of all AE titles that are not configured.
 OTHERS = "other"
 #: The states of a listener, and `absent` when none is running.
@@ -67,13 +74,38 @@ class Durations:
         self.counts[limit] += count
         self.milliseconds += milliseconds
 
-    def buckets(self) -> list[tuple[str, float]]:
+    def buckets(self, limits: Sequence[int] = DURATIONS) -> list[tuple[str, float]]:
         """Return Prometheus's cumulative buckets: upper bound in seconds, and how many took no longer."""
         total, found = 0, []
-        for limit in DURATIONS:
+        for limit in limits:
             total += self.counts[limit]
-            found.append(("+Inf" if limit == DURATIONS[-1] else str(limit / 1000), float(total)))
+            found.append(("+Inf" if limit == limits[-1] else str(limit / 1000), float(total)))
         return found
+
+
+class UploadTimes:
+    """How long the images took that Manage has ever taken. Only those that are new since the last scrape are read."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._settled, self._settled_until = Durations(), BEGINNING
+
+    def until(self, now: datetime) -> Durations:
+        """Return the durations of all images that were taken until now."""
+        with self._lock:
+            until = max(now - NOT_YET_COMMITTED, self._settled_until)
+            self._add(self._settled, self._settled_until, until)
+            self._settled_until = until
+            found = Durations()
+            found.counts, found.milliseconds = self._settled.counts.copy(), self._settled.milliseconds
+        self._add(found, until, now)
+        return found
+
+    def _add(self, durations: Durations, after: datetime, until: datetime) -> None:
+        taken = received_images().filter(is_test=False, uploaded_at__gt=after, uploaded_at__lte=until).order_by()
+        for received_at, uploaded_at in taken.values_list("received_at", "uploaded_at").iterator():
+            took = max(int((uploaded_at - received_at).total_seconds() * 1000), 0)
+            durations.add(next(limit for limit in UPLOAD_LIMITS if took <= limit), 1, took)
 
 
 class ActionOutcome(NamedTuple):
@@ -176,11 +208,11 @@ def concerns(now: datetime) -> Iterator[Metric]:
 
 
 def daemons(now: datetime) -> Iterator[Metric]:
-    """Yield the state of both daemons, from their heartbeats."""
+    """Yield the state of the daemons, from their heartbeats."""
     beats = [beat for beat in heartbeats() if now - beat.beat_at <= STALE_AFTER]
     running = Counter(beat.role for beat in beats)
     ages = {role: (now - max(beat.beat_at for beat in beats if beat.role == role)).total_seconds() for role in running}
-    processes = {role: running[role] for role in (LISTENER, SERVER)}
+    processes = {role: running[role] for role in DAEMONS}
     yield _labelled(GaugeMetricFamily, "processes", "Processes with a recent heartbeat.", "role", processes)
     yield _labelled(GaugeMetricFamily, "heartbeat_age_seconds", "Since the latest heartbeat of any.", "role", ages)
     relay = relay_listener(beats, now)
@@ -317,7 +349,7 @@ class GatewayCollector(Collector):
     """Collect all metrics at each scrape. Without the database there are only two: its absence, and the version."""
 
     def __init__(self) -> None:
-        self._totals = CachedTotals()
+        self._totals, self._uploads = CachedTotals(), UploadTimes()
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics."""
@@ -336,6 +368,36 @@ class GatewayCollector(Collector):
         yield from actions(self._totals.actions(), now)
         for family in (concerns, queries, items, reports, outbox):
             yield from family(now)
+        if are_images_on():
+            yield from images(self._uploads.until(now), now)
+
+
+def images(uploads: Durations, now: datetime) -> Iterator[Metric]:
+    """Yield the images that machines have sent; those of test items are not counted, but for their bytes."""
+    rows = received_images().order_by()
+    totals = rows.aggregate(images=Count("*"), bytes=Sum("size"))
+    yield CounterMetricFamily("gateway_images_received", "Images that machines have sent.", value=totals["images"])
+    yield CounterMetricFamily("gateway_image_bytes", "Bytes of these images.", value=totals["bytes"] or 0)
+    of_patients = rows.filter(is_test=False)
+    by_state = dict(of_patients.values_list("state").annotate(found=Count("*")))
+    states = {state: by_state.get(state, 0) for state, _ in rows.model._meta.get_field("state").choices or ()}
+    yield _labelled(GaugeMetricFamily, "images", "Images by what became of them.", "state", states)
+    failed = dict(of_patients.filter(state="failed").values_list("reason").annotate(found=Count("*")))
+    reasons = {reason: failed.get(reason, 0) for reason, _ in rows.model._meta.get_field("reason").choices or ()}
+    yield _labelled(
+        GaugeMetricFamily, "images_failed", "Images that Manage does not get, by reason.", "reason", reasons
+    )
+    yield from _gauge("images_waiting", "Images that wait for Manage.", states["waiting"])
+    waiting = of_patients.filter(state="waiting").order_by("received_at").values_list("received_at", flat=True)
+    age = _age(waiting.first(), now) or 0.0
+    yield from _gauge("images_oldest_waiting_seconds", "Age of the oldest of these, or 0.", age)
+    yield CounterMetricFamily(
+        "gateway_images_uploaded", "Images that Manage has taken.", value=by_state.get("uploaded", 0)
+    )
+    family = HistogramMetricFamily("gateway_image_upload_seconds", "From the C-STORE of an image to Manage's 201.")
+    family.add_metric([], uploads.buckets(UPLOAD_LIMITS), uploads.milliseconds / 1000)
+    yield family
+    yield from _gauge("image_spool_free_bytes", "Free space on the disk of the images.", free_bytes_for_images())
 
 
 # The page ------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from uuid import UUID
 from django.utils import timezone
 
 from core.contract import ItemStatus
+from core.large_tables import midnight
+from dashboard.images import ImageCounts, counts_by_number
 from dicom.models import Modality
 from worklist.models import Delivery, ItemAlarm, StepLink, WorklistItem
 
@@ -49,7 +51,10 @@ STAGE_WORDS = {
 
 @dataclass(frozen=True)
 class PatientRow:
-    """One woman, or a test item. `detail` tells when and where; `problem` keeps her off the machines' lists."""
+    """One woman, or a test item. `detail` tells when and where; `problem` keeps her off the machines' lists.
+
+    `images` counts those that have come today; None without any.
+    """
 
     item_id: UUID
     accession_number: str
@@ -59,6 +64,7 @@ class PatientRow:
     detail: str = ""
     problem: str = ""
     is_test: bool = False
+    images: ImageCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ def todays_rooms(modalities: Iterable[Modality], today: date) -> tuple[Room, ...
 
 
 def _rows(today: date) -> Iterable[tuple[str, PatientRow]]:
-    """Yield each of today's items in the order of the day, with its station AE title. Four queries in all."""
+    """Yield each of today's items in the order of the day, with its station AE title. Five queries in all."""
     items = (
         WorklistItem.objects.not_superseded()
         .filter(scheduled_date=today)
@@ -164,7 +170,7 @@ def _rows(today: date) -> Iterable[tuple[str, PatientRow]]:
         )
     )
     alarms = dict(ItemAlarm.objects.not_shown().filter(item__scheduled_date=today).values_list("item_id", "attribute"))
-    deliveries, steps = _first_deliveries(today), _steps(today)
+    deliveries, steps, images = _first_deliveries(today), _steps(today), counts_by_number(midnight(today))
     for item in items:
         step = next((step for step in steps.get(item.id, []) if step.status == item.status), None)
         stage = stage_of(item.status, delivered=item.id in deliveries, started=item.id in steps)
@@ -178,6 +184,7 @@ def _rows(today: date) -> Iterable[tuple[str, PatientRow]]:
                 stage=stage,
                 detail=_detail(stage, deliveries.get(item.id), step, item.arrived_at),
                 is_test=item.is_test,
+                images=images.get(item.accession_number),
                 problem=alarms.get(item.id, "") if stage in OPEN_STAGES else "",
             ),
         )

@@ -8,6 +8,7 @@ from django.utils import timezone
 from core.concerns import Concern, Severity, open_concerns, worst
 from core.wording import count_of
 from dashboard.daemons import DaemonStatus, LastAction, heartbeats, last_action, relay_listener, worklist_server
+from dashboard.images import ImagesToday, images_today
 from dashboard.modalities import ModalityActivity, known_modalities, modality_activity
 from dashboard.rooms import Room, todays_rooms
 
@@ -22,6 +23,7 @@ class Snapshot:
     worklist: DaemonStatus
     rooms: tuple[Room, ...]
     modalities: tuple[ModalityActivity, ...]
+    images: ImagesToday | None
     concerns: tuple[Concern, ...]
 
     @property
@@ -53,5 +55,6 @@ def take_snapshot() -> Snapshot:
         worklist=worklist_server(beats, now),
         rooms=todays_rooms(modalities, timezone.localtime(now).date()),
         modalities=modality_activity(modalities, now),
+        images=images_today(beats, now),
         concerns=tuple(open_concerns(now)),
     )

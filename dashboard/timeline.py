@@ -18,6 +18,7 @@ from django.urls import path, reverse
 from core.admin import admin_url
 from core.models import AuditLog
 from core.wording import count_of
+from dashboard.images import events_of_images
 from relay.models import ReceivedAction, Resend
 from worklist.models import PerformedProcedureStep, WorklistItem
 
@@ -33,7 +34,7 @@ PERMISSIONS = (
 #: How many entries the page shows, the latest ones.
 MOST = 500
 #: Fields whose changes say nothing, or that another entry tells.
-LEFT_OUT = frozenset({"updated_at", "superseded_by_id", "superseded_at"})
+LEFT_OUT = frozenset({"updated_at", "superseded_by_id", "superseded_at", "first_image_at", "images_completed_at"})
 
 
 class Entry(NamedTuple):
@@ -56,6 +57,7 @@ def timeline_of(item: WorklistItem) -> list[Entry]:
             *_of_exceptions(item),
             *_of_outbox(item),
             *_of_chain(item),
+            *_of_images(item),
         ],
         key=lambda entry: entry.at,
     )
@@ -176,6 +178,13 @@ def _of_chain(item: WorklistItem) -> Iterator[Entry]:
     for each in item.chain():
         if each.superseded_by and each.superseded_at:
             yield Entry(each.superseded_at, f"{each} superseded by {each.superseded_by}", admin_url(each.superseded_by))
+
+
+def _of_images(item: WorklistItem) -> Iterator[Entry]:
+    """Yield what happened to the images of the item and of those that it superseded."""
+    chain = item.chain()
+    for event in events_of_images((each.accession_number for each in chain), (each.pk for each in chain)):
+        yield Entry(event.at, event.words, event.link, event.who)
 
 
 def _clock(at: datetime | None) -> str:

@@ -29,6 +29,7 @@ class PagePermission(StrEnum):
     QUERIES = "worklist.view_worklistquery"
     NEW_MODALITIES = "dicom.add_modality"
     ACTIONS = "relay.view_receivedaction"
+    IMAGES = "images.view_receivedimage"
     HEARTBEATS = "core.view_heartbeat"
 
 

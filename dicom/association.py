@@ -12,12 +12,13 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from core.database import LendConnection, borrowed_connection
 from dicom.association_policy import AssociationPolicy, Requestor
-from dicom.service import Batches, Handler, Interruption, Request, Response, Service
+from dicom.service import Batches, Interruption, Request, Response, Service
 from dicom.upper_layer.acceptor import (
     AssociationAborted,
     AssociationRequested,
@@ -30,11 +31,14 @@ from dicom.upper_layer.acceptor import (
 )
 from dicom.upper_layer.dimse import (
     Cancel,
+    Command,
     CommandField,
+    DataSetSink,
     Dimse,
     DimseError,
     Element,
     Message,
+    NullSink,
     encode_number,
     encode_response,
     encode_tags,
@@ -43,9 +47,9 @@ from dicom.upper_layer.dimse import (
     refusal_of,
 )
 from dicom.upper_layer.negotiation import (
-    IMPLICIT_VR_LITTLE_ENDIAN,
     Implementation,
     Offer,
+    PresentationContext,
     Rejection,
     negotiate,
     rejection_of,
@@ -54,21 +58,20 @@ from dicom.upper_layer.pdu import AbortReason, AssociateRequest, read_ae_title
 
 logger = logging.getLogger(__name__)
 
-EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
-TRANSFER_SYNTAXES = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 #: The UID is a UUID's (PS3.5 annex B.2).
 IMPLEMENTATION = Implementation("2.25.305536432374367815031951741498806183741", "SCREENING_GW_1")
-#: Bytes to take from the socket at once.
-CHUNK = 1 << 15
+#: PDUs of the longest length asked for that are taken from the socket at once.
+PDUS_AT_ONCE = 2
 #: Requests that may wait while one is answered; then no more is read from the socket.
 MAX_WAITING = 8
 
 
 @dataclass
 class ServerContext:
-    """What the handlers of one server share: who may make requests."""
+    """What the handlers of one server share: who may make requests, and how a handler gets a database connection."""
 
     policy: AssociationPolicy
+    connection: LendConnection = borrowed_connection
 
 
 @dataclass(eq=False)
@@ -103,11 +106,12 @@ class Association(threading.Thread):
         self._tls = tls
         self._on_end = on_end
         self._is_stopping = False
-        self._handlers: dict[str, Mapping[CommandField, Handler]] = {each.sop_class: each.handlers for each in services}
+        self._services = {each.sop_class: each for each in services}
         self._offers = [
-            Offer(each.sop_class, TRANSFER_SYNTAXES, each.handlers.keys(), each.extended_negotiation)
+            Offer(each.sop_class, each.transfer_syntaxes, each.handlers.keys(), each.extended_negotiation)
             for each in services
         ]
+        self._chunk = memoryview(bytearray(PDUS_AT_ONCE * limits.maximum_length))
         self._layer = UpperLayer(time.monotonic, limits)
         self._dimse = Dimse({}, time.monotonic, limits)
         self._requestor = Requestor("", "", address[0])
@@ -190,7 +194,7 @@ class Association(threading.Thread):
         patience = min(deadlines) - time.monotonic() if wait and deadlines else 0.0
         try:
             self.socket.settimeout(max(0.0, patience))
-            data = self.socket.recv(CHUNK)
+            data = self._chunk[: self.socket.recv_into(self._chunk)]
         except (TimeoutError, BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError:
@@ -204,9 +208,15 @@ class Association(threading.Thread):
         data = self._layer.data_to_send()
         if not data:
             return
+        begun_at = taken_at = time.monotonic()
+        sent = 0
         try:
-            self.socket.settimeout(self._limits.idle)
-            self.socket.sendall(data)
+            while sent < len(data):
+                # A requestor that takes nothing, or too little, must not keep its place and its handler.
+                deadline = min(taken_at + self._limits.patience, self._limits.deadline(begun_at, sent))
+                self.socket.settimeout(max(0.001, deadline - time.monotonic()))
+                sent += self.socket.send(data[sent:])
+                taken_at = time.monotonic()
         except OSError as error:
             is_slow = isinstance(error, TimeoutError)
             self._sort(self._layer.connection_lost("did not read" if is_slow else "reset the connection"))
@@ -268,11 +278,13 @@ class Association(threading.Thread):
         if rejection is not None:
             self._reject(rejection)
             return
+        implementation = replace(IMPLEMENTATION, maximum_length=self._limits.maximum_length)
+        acceptance = negotiate(request, self._offers, implementation)
+        self._dimse = Dimse(acceptance.contexts, time.monotonic, self._limits, self._sink_for)
+        self._layer.accept(acceptance)
+        self._send()  # before the log: the requestor need not wait for it
         if policy.warns_of(requestor.calling_ae_title):
             logger.warning("this AE title is not a configured modality", extra=self._who())
-        acceptance = negotiate(request, self._offers, IMPLEMENTATION)
-        self._dimse = Dimse(acceptance.contexts, time.monotonic, self._limits)
-        self._layer.accept(acceptance)
         logger.info("association accepted", extra=self._who())
 
     def _reject(self, rejection: Rejection) -> None:
@@ -281,6 +293,12 @@ class Association(threading.Thread):
         self._layer.reject(rejection.result, rejection.source, rejection.reason)
 
     # Requests ---------------------------------------------------------------------------------------------------------
+
+    def _sink_for(self, context: PresentationContext, command: Command) -> DataSetSink:
+        """Return where the data set of a request goes: nowhere if the request will be refused."""
+        if refusal_of(Message(context, command)) is not None:
+            return NullSink()
+        return self._services[context.sop_class].sink_for(context, command, self._context)
 
     def _answer(self, message: Message) -> None:
         """Answer a request, or refuse it if its presentation context does not have it."""
@@ -299,7 +317,7 @@ class Association(threading.Thread):
             requestor=self._requestor,
             data_set=message.data_set,
         )
-        answer = self._handlers[sop_class][request.operation](request, self._context)
+        answer = self._services[sop_class].handlers[request.operation](request, self._context)
         if isinstance(answer, Response):
             self._respond(message, [answer])
         else:
@@ -344,9 +362,10 @@ class Association(threading.Thread):
 
 
 def _command_of(message: Message, response: Response) -> bytes:
-    """Return the command set of a response. A DIMSE-N response names its instance unless the status says it all."""
+    """Return the command set of a response. Those about an instance name it unless the status says it all."""
     elements: dict[Element, bytes] = {}
-    is_about_instance = message.command.field >= CommandField.N_EVENT_REPORT_RQ
+    field = message.command.field
+    is_about_instance = field >= CommandField.N_EVENT_REPORT_RQ or field == CommandField.C_STORE_RQ
     if is_about_instance and message.command.sop_instance and (response.comment or not response.status):
         elements[Element.AFFECTED_SOP_INSTANCE_UID] = encode_uid(message.command.sop_instance)
     if response.offending is not None:

@@ -18,17 +18,17 @@ ACCEPT, WARN, REJECT, REJECT_ONCE_CONFIGURED = "accept", "warn", "reject", "reje
 
 NO_CALLING_TITLE = Rejection("the calling AE title is empty, or none that DICOM allows", 1, 1, 3)
 NO_CALLED_TITLE = Rejection("the called AE title is empty, or none that DICOM allows", 1, 1, 7)
-WRONG_CALLED_TITLE = Rejection("the called AE title is not MWL_AE_TITLE", 1, 1, 7)
+WRONG_CALLED_TITLE = Rejection("the called AE title is not this server's", 1, 1, 7)
 UNKNOWN_TITLE = Rejection("the calling AE title is not a configured modality", 1, 1, 3)
 NOT_ALLOWED = Rejection("the modality is not allowed", 1, 1, 3)
 WRONG_ADDRESS = Rejection("the modality is expected at another address", 1, 1, 3)
-TOO_MANY = Rejection("MWL_MAX_ASSOCIATIONS associations are already open", 2, 3, 2)
-TOO_MANY_FROM_PEER = Rejection("MWL_MAX_ASSOCIATIONS_PER_PEER associations are already open from its address", 2, 3, 2)
+TOO_MANY = Rejection("as many associations are open as MAX_ASSOCIATIONS allows", 2, 3, 2)
+TOO_MANY_FROM_PEER = Rejection("its address has as many open as MAX_ASSOCIATIONS_PER_PEER allows", 2, 3, 2)
 
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """The server's AE title and limits; all but `data_set_seconds` come from the settings. Times in seconds."""
+    """The server's AE title and limits. Times in seconds."""
 
     ae_title: str
     max_associations: int = 60
@@ -39,6 +39,11 @@ class ServerConfig:
     #: A data set that has not arrived this long after it was announced is given up; a long one has longer
     #: (`upper_layer.acceptor.Limits`). A modality waits about 30 seconds for its answer.
     data_set_seconds: float = 10.0
+    min_bytes_per_second: int = 1000
+    #: The longest P-DATA-TF that modalities are asked to send. Twice as much is read at once.
+    max_pdu_bytes: int = 16384
+    #: A longer data set ends the association.
+    max_data_set_bytes: int = 1 << 24
     #: Whether several processes may listen on the same port. Each applies the limits to its own associations.
     shares_port: bool = False
 

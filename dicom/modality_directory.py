@@ -6,7 +6,7 @@ import time
 
 from django.db import Error
 
-from core.database import borrowed_connection
+from core.database import LendConnection, borrowed_connection
 from dicom.modality_policy import UNKNOWN, ModalityPolicy
 from dicom.models import Modality
 
@@ -21,8 +21,9 @@ PATIENCE_SECONDS = 0.5
 class ModalityDirectory:
     """AE title → policy. While the database is down or slow, the last known policies stay in force."""
 
-    def __init__(self, fresh_seconds: float = FRESH_SECONDS) -> None:
+    def __init__(self, fresh_seconds: float = FRESH_SECONDS, connection: LendConnection = borrowed_connection) -> None:
         self._fresh_seconds = fresh_seconds
+        self._connection = connection
         self._policies: dict[str, ModalityPolicy] | None = None
         self._read_at = float("-inf")
         self._reader: threading.Thread | None = None
@@ -51,7 +52,7 @@ class ModalityDirectory:
 
     def _read(self) -> None:
         try:
-            with borrowed_connection():
+            with self._connection():
                 self._policies = {modality.ae_title: modality.policy for modality in Modality.objects.all()}
         except Error as error:
             logger.warning("modalities not read", extra={"error": type(error).__name__})

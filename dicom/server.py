@@ -22,7 +22,7 @@ from dicom.association import Association, ServerContext
 from dicom.association_policy import AssociationPolicy
 from dicom.service import Request, Response, Service
 from dicom.upper_layer.acceptor import Limits
-from dicom.upper_layer.dimse import CommandField
+from dicom.upper_layer.dimse import CommandField, NullSink
 
 __all__ = ["DicomServer", "PortUnavailable", "ServerContext", "is_accepting", "start_server", "stop_server"]
 
@@ -44,7 +44,9 @@ def _answer_echo(request: Request, _: ServerContext) -> Response:
     return Response(0x0000)
 
 
-VERIFICATION = Service("1.2.840.10008.1.1", {CommandField.C_ECHO_RQ: _answer_echo})
+VERIFICATION = Service(
+    "1.2.840.10008.1.1", {CommandField.C_ECHO_RQ: _answer_echo}, sink_for=lambda _context, _command, _server: NullSink()
+)
 
 
 class DicomServer:
@@ -114,7 +116,14 @@ class DicomServer:
         Those between the limit and its double get an A-ASSOCIATE-RJ; beyond that, answering would cost too much.
         """
         config = self._context.policy.config
-        limits = Limits(artim=ARTIM_SECONDS, idle=config.idle_seconds, patience=config.data_set_seconds)
+        limits = Limits(
+            artim=ARTIM_SECONDS,
+            idle=config.idle_seconds,
+            patience=config.data_set_seconds,
+            bytes_per_second=config.min_bytes_per_second,
+            maximum_length=config.max_pdu_bytes,
+            data_set_length=config.max_data_set_bytes,
+        )
         association = Association(
             connection, address, self._context, [*self._services, VERIFICATION], limits, self._tls, self._forget
         )

@@ -12,7 +12,10 @@ from enum import Enum
 from typing import Any
 
 from dicom.association_policy import Requestor
-from dicom.upper_layer.dimse import CommandField
+from dicom.upper_layer.dimse import BytesSink, Command, CommandField, DataSetSink
+from dicom.upper_layer.negotiation import IMPLICIT_VR_LITTLE_ENDIAN, PresentationContext
+
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 #: The statuses after which more responses follow (PS3.7 annex C.1).
 PENDING_STATUSES = frozenset({0xFF00, 0xFF01})
@@ -24,7 +27,11 @@ class IncompleteDataSet(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """One DIMSE request. `data_set` is encoded; None if one was announced and did not come, or not to its end."""
+    """One DIMSE request.
+
+    `data_set` is encoded, or what the service's sink made of it; None if one was announced and did not come, or not to
+    its end.
+    """
 
     operation: CommandField
     message_id: int
@@ -32,10 +39,10 @@ class Request:
     sop_instance: str
     transfer_syntax: str
     requestor: Requestor
-    data_set: bytes | None = field(default=b"", repr=False)
+    data_set: Any = field(default=b"", repr=False)
 
-    def whole_data_set(self) -> bytes:
-        """Return the encoded data set, b"" if none was announced; raise IncompleteDataSet if it did not come."""
+    def whole_data_set(self) -> Any:
+        """Return the data set, b"" if none was announced; raise IncompleteDataSet if it did not come."""
         if self.data_set is None:
             raise IncompleteDataSet
         return self.data_set
@@ -69,6 +76,12 @@ class Interruption(Enum):
 
 Batches = Generator[Sequence[Response], Interruption | None, None]
 Handler = Callable[[Request, Any], Response | Batches]
+#: Gives the data set of one request its place, by presentation context, command set and the server's context.
+SinkFactory = Callable[[PresentationContext, Command, Any], DataSetSink]
+
+
+def _in_memory(_context: PresentationContext, _command: Command, _server: Any) -> DataSetSink:
+    return BytesSink()
 
 
 @dataclass(frozen=True)
@@ -76,9 +89,11 @@ class Service:
     """A SOP class with the handlers of its operations.
 
     `extended_negotiation` is the service class application information that is returned where the requestor offers
-    some (PS3.7 annex D.3.3.5); None ignores it.
+    some (PS3.7 annex D.3.3.5); None ignores it. The preferred transfer syntax comes first.
     """
 
     sop_class: str
     handlers: Mapping[CommandField, Handler]
     extended_negotiation: bytes | None = None
+    transfer_syntaxes: Sequence[str] = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+    sink_for: SinkFactory = _in_memory

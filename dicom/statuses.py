@@ -19,6 +19,12 @@ NOT_PERMITTED = 0xC003
 UNREADABLE_IDENTIFIER = 0xC310  # that of pynetdicom, which engineers know
 
 
+# C-STORE, which also has SUCCESS, OUT_OF_RESOURCES, NOT_AUTHORIZED and PROCESSING_FAILURE (PS3.4 table B.2-1) -------
+
+DATA_SET_DOES_NOT_MATCH = 0xA900
+CANNOT_UNDERSTAND = 0xC000
+
+
 # N-CREATE and N-SET, which also have SUCCESS ----------------------------------------------------------
 
 NO_SUCH_ATTRIBUTE = 0x0105

@@ -7,6 +7,11 @@ from dicom.association_policy import ServerConfig
 #: The states in which the two daemons do their work.
 RECEIVING, UPLOADING = "receiving", "uploading"
 
+#: A data set that has begun has so many seconds, and one more for each so many bytes of it: 60 MB in 20 minutes.
+DATA_SET_SECONDS, MIN_BYTES_PER_SECOND = 30.0, 50_000
+#: The longest P-DATA-TF that is asked for; DCMTK sends no longer ones.
+MAX_PDU_BYTES = 1 << 17
+
 
 def server_config() -> ServerConfig:
     """The limits and the AE title of the IMAGE_ settings. Who may associate is decided as for the worklist."""
@@ -17,4 +22,8 @@ def server_config() -> ServerConfig:
         idle_seconds=settings.IMAGE_IDLE_SECONDS,
         unknown_titles=settings.MWL_UNKNOWN_AE_TITLES,
         checks_called_title=settings.IMAGE_CHECK_CALLED_AE_TITLE,
+        data_set_seconds=DATA_SET_SECONDS,
+        min_bytes_per_second=MIN_BYTES_PER_SECOND,
+        max_pdu_bytes=MAX_PDU_BYTES,
+        max_data_set_bytes=2 * settings.IMAGE_MAX_BYTES,  # up to here, a longer one gets an answer
     )

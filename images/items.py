@@ -1,4 +1,4 @@
-"""What images ask of the worklist: which item an image belongs to, and that images of an item have come.
+"""What images ask of the worklist: which item an image belongs to, that images of an item have come, and test items.
 
 This is all that the app knows of the worklist. `gateway_project/images.py` answers from the worklist and the relay, as
 `settings.IMAGE_WORKLIST` says.
@@ -45,14 +45,23 @@ class Item:
     action_day: date | None = None
 
 
+class NamesSeveralItems(Exception):
+    """An image contradicts itself about the item that it belongs to: `accession_numbers` has those that it names."""
+
+    def __init__(self, accession_numbers: tuple[str, ...]) -> None:
+        super().__init__(", ".join(accession_numbers))
+        self.accession_numbers = accession_numbers
+
+
 class Worklist(Protocol):
     """The questions and reports to the worklist."""
 
     def item_of(self, identity: ImageIdentity) -> Item | None:
         """Return the item that an image belongs to, and for a superseded one its successor; None without one.
 
-        By Study Instance UID, then by accession number; by Patient ID alone only if exactly one item of that patient is
-        on today's list, and the Study Date is today.
+        By Study Instance UID; then, together with a Patient ID, by accession number; by Patient ID alone only if the
+        image has no number, exactly one item of that patient is on today's list, and the Study Date is today. Raise
+        NamesSeveralItems if the Study Instance UID and the accession number name different items.
         """
 
     def item(self, item_id: UUID) -> Item | None:
@@ -70,8 +79,17 @@ class Worklist(Protocol):
         In the caller's transaction, as the last thing in it.
         """
 
-    def images_complete(self, item_id: UUID) -> None:
-        """Take note that no further image of the item is expected: without MPPS, it is now completed."""
+    def images_complete(self, item_id: UUID) -> bool:
+        """Take note that no further image of the item is expected; return whether that has completed it.
+
+        An item that a performed step or Manage has ended or continues stays as it is, and so does a superseded one.
+        """
+
+    def create_test_item(self, by: str) -> Item:
+        """Make a test item for the test machines, and return it; `by` is who asked for it, such as `admin:jane`."""
+
+    def waiting_test_items(self) -> list[Item]:
+        """Return the test items that Manage has sent in the last hour and that no machine has begun."""
 
 
 def worklist() -> Worklist:

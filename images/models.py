@@ -15,7 +15,7 @@ class Queued(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, help_text="When to try next; empty if nothing is left to do.")
     lease_until = models.DateTimeField(null=True, help_text="Until when one uploader has it.")
-    leased_by = models.CharField(max_length=100, blank=True, help_text="That uploader: host:process id")
+    leased_by = models.CharField(max_length=100, blank=True, help_text="That uploader: host:process id:claim")
     last_status = models.PositiveSmallIntegerField(null=True, help_text="Manage's last HTTP status.")
     last_error = models.CharField(max_length=200, blank=True, help_text="Why the last attempt failed.")
 
@@ -46,12 +46,16 @@ class ReceivedImage(Queued, PersonalDataModel):
         """Why it is in its state, where that needs a word."""
 
         ANOTHER_PATIENT = "another_patient", "the image names another patient than the item"
+        SEVERAL_ITEMS = "several_items", "its Study Instance UID and its accession number name different items"
+        TEST_MACHINE = "test_machine", "a test machine sent it, but the item is a patient's"
         ANOTHER_VERSION = "another_version", "an image with the same SOP Instance UID came before, with other content"
         NO_COPY = "no_copy", "no copy for Manage could be made of it"
         LONG_PATIENT_ID = "long_patient_id", "its Patient ID is longer than the 10 characters that Manage takes"
         REFUSED = "refused", "Manage refused it"
         DAY_OVER = "day_over", "it had not reached Manage when the day ended"
         NO_ACTION = "no_action", "no action of Manage's made its item"
+        AFTER_REPORT = "after_report", "it came after Manage had been told that its action's images failed"
+        OUR_FAULT = "our_fault", "Manage could not read the gateway's request: a fault in the gateway"
         FILE_LOST = "file_lost", "its file is missing from the spool"
         EXPIRED = "expired", "nobody linked it in time"
         BY_PERSON = "by_person", "a person decided"
@@ -65,7 +69,7 @@ class ReceivedImage(Queued, PersonalDataModel):
     transfer_syntax_uid = models.CharField("Transfer Syntax UID", max_length=64)
     study_instance_uid = models.CharField("Study Instance UID", max_length=64, db_index=True)
     series_instance_uid = models.CharField("Series Instance UID", max_length=64)
-    accession_number = models.CharField(max_length=16, blank=True, help_text="As in the image.")
+    accession_number = models.CharField(max_length=16, blank=True, db_index=True, help_text="As in the image.")
     patient_id = models.CharField("NHS number", max_length=64, blank=True, help_text="As in the image.")
     study_date = models.DateField(null=True)
     image_laterality = models.CharField(max_length=16, blank=True)
@@ -78,10 +82,11 @@ class ReceivedImage(Queued, PersonalDataModel):
     copy = models.CharField(max_length=100, blank=True, help_text="The copy's name in the spool; empty without one.")
 
     item_id = models.UUIDField(null=True, db_index=True, help_text="The worklist item it belongs to.")
-    item_accession_number = models.CharField(max_length=16, blank=True)
+    item_accession_number = models.CharField(max_length=16, blank=True, db_index=True)
     is_test = models.BooleanField("test image", default=False, help_text="Of a test item: no patient.")
     correlation_id = models.CharField(max_length=64, blank=True, db_index=True, help_text="The item's.")
     action_id = models.CharField(max_length=100, blank=True, db_index=True, help_text="The action it goes under.")
+    action_day = models.DateField(null=True, help_text="The clinic's day of that action, on which alone it can go.")
 
     state = models.CharField(max_length=10, choices=State)
     reason = models.CharField(max_length=20, choices=Reason, blank=True)
@@ -97,6 +102,9 @@ class ReceivedImage(Queued, PersonalDataModel):
         indexes = (
             models.Index(fields=("next_attempt_at",), name="image_due", condition=Q(next_attempt_at__isnull=False)),
             models.Index(fields=("state", "received_at"), name="image_by_state"),
+            # The admin's filters, in the order of its list.
+            models.Index(fields=("reason", "received_at"), name="image_by_reason"),
+            models.Index(fields=("calling_ae_title", "received_at"), name="image_by_machine"),
         )
         permissions = (
             ("view_picture", "Can see the picture of an image"),
@@ -119,3 +127,40 @@ class FailureReport(Queued, BaseModel):
 
     def __str__(self) -> str:
         return self.action_id
+
+
+class WholeWayTest(BaseModel):
+    """A test of the whole way, with a test item: from the worklist over the machine's images to Manage.
+
+    `steps` is its report: for each step its `name`, its `outcome`, a `text`, and when it ended (`at`).
+    """
+
+    #: Who asked for it, where that was no user of the admin.
+    MANAGE = "manage"
+
+    class State(models.TextChoices):
+        """How far it is, and the outcome of a step."""
+
+        WAITING = "waiting", "waiting"
+        RUNNING = "running", "running"
+        PASSED = "passed", "passed"
+        FAILED = "failed", "failed"
+
+    #: The outcome of a step that could not be proven, and need not have been.
+    LEFT_OUT = "left out"
+
+    item_id = models.UUIDField(unique=True, help_text="The test item.")
+    accession_number = models.CharField(max_length=16)
+    asked_by = models.CharField(max_length=100, help_text="Who asked for it: Manage, or a user.")
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    steps = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ("-created_at",)
+        verbose_name = "test of the whole way"
+        verbose_name_plural = "tests of the whole way"
+
+    def __str__(self) -> str:
+        return self.accession_number

@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
-#: The four views of screening: laterality and View Position.
-VIEWS = ("R CC", "L CC", "R MLO", "L MLO")
+from dicom.scu.datasets import Series, exposed
+
 #: View codes (PS3.16 CID 4014), and Patient Orientation of the rows and columns (PS3.3 section C.7.6.1.1.1).
 VIEW_CODES = {"CC": ("399162004", "cranio-caudal"), "MLO": ("399368009", "medio-lateral oblique")}
 ORIENTATIONS = {"L CC": ["A", "R"], "R CC": ["P", "L"], "L MLO": ["A", "FR"], "R MLO": ["P", "FL"]}
@@ -52,7 +52,7 @@ COPIED = (
 
 @dataclass(frozen=True)
 class Phantom:
-    """How a phantom looks. From 100 by 100 pixels on its letters are legible."""
+    """How a phantom looks. From 100 by 100 pixels on, its letters are legible."""
 
     view: str = "L CC"
     rows: int = 2294
@@ -107,14 +107,16 @@ def _left_breast(rows: int, columns: int, *, with_muscle: bool) -> NDArray[np.ui
 
 
 def image_of(
-    phantom: Phantom, scheduled: Dataset | None = None, *, at: datetime, instance_number: int = 1, uid: str = ""
+    phantom: Phantom, scheduled: Dataset | None = None, *, at: datetime, series: Series | None = None, number: int = 1
 ) -> Dataset:
     """Return a phantom as a *Digital Mammography X-Ray Image - For Presentation*, Explicit VR Little Endian.
 
     `scheduled` is the worklist's row of the examination: the image has what it has (and what it lacks is empty, but for
-    a Study Instance UID), and nothing else of the patient. `at` is the clinic's time.
+    a Study Instance UID), and nothing else of the patient. `at` is the clinic's time. `series` is what the N-SET
+    reports of it; its only image gets this instance number.
     """
     scheduled = scheduled or Dataset()
+    series = series or exposed(phantom.view)
     image = Dataset()
     image.PatientName = image.PatientID = image.PatientBirthDate = image.PatientSex = image.AccessionNumber = ""
     for keyword in COPIED:
@@ -130,10 +132,10 @@ def image_of(
         image.RequestAttributesSequence = [request]
 
     image.SOPClassUID = DigitalMammographyXRayImageStorageForPresentation
-    image.SOPInstanceUID = uid or generate_uid()
-    image.SeriesInstanceUID = generate_uid()
-    image.SeriesNumber = image.InstanceNumber = instance_number
-    image.SeriesDescription = image.ProtocolName = phantom.view
+    (image.SOPInstanceUID,) = series.images
+    image.SeriesInstanceUID = series.uid
+    image.SeriesNumber = image.InstanceNumber = number
+    image.SeriesDescription, image.ProtocolName = series.description, series.protocol
     image.Modality, image.PresentationIntentType = "MG", "FOR PRESENTATION"
     image.Manufacturer, image.ManufacturerModelName = "Screening gateway", "Phantom"
     image.ImageType = ["ORIGINAL", "PRIMARY"]
@@ -144,6 +146,20 @@ def image_of(
     image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return image
+
+
+def image_of_series(performed: Dataset, series: Series, number: int, *, rows: int, columns: int) -> Dataset:
+    """Return the image of a series of a performed step, its series of this number: the same whenever it is made.
+
+    `performed` is the Attribute List of the step's N-CREATE.
+    """
+    (scheduled,) = deepcopy(performed.ScheduledStepAttributesSequence)
+    for keyword in COPIED:
+        if value := performed.get(keyword):
+            setattr(scheduled, keyword, value)
+    started = performed.PerformedProcedureStepStartDate + performed.PerformedProcedureStepStartTime
+    at = datetime.strptime(started, "%Y%m%d%H%M%S")  # noqa: DTZ007 - wall clock
+    return image_of(Phantom(series.description, rows, columns), scheduled, at=at, series=series, number=number)
 
 
 def _request(scheduled: Dataset) -> Dataset:

@@ -80,3 +80,51 @@ class Examination(models.Model):
     def views(self) -> list[str]:
         """The exposed views in order."""
         return [one["description"] for one in self.series]
+
+
+class ManageImage(models.Model):
+    """An image in the emulated Manage. `picture` is a JPEG, empty where Manage kept the row but could not decode it."""
+
+    action_id = models.CharField(max_length=100, db_index=True)
+    study_instance_uid = models.CharField(max_length=64, db_index=True)
+    series_instance_uid = models.CharField(max_length=64, db_index=True)
+    sop_instance_uid = models.CharField(max_length=64, unique=True)
+    patient_id = models.CharField(max_length=10, blank=True)
+    laterality = models.CharField(max_length=16, blank=True)
+    view_position = models.CharField(max_length=16, blank=True)
+    received_at = models.DateTimeField(default=timezone.now)
+    times_received = models.PositiveIntegerField(default=1)
+    attributes = models.JSONField(default=list, help_text="Keywords of all attributes in the file, in order.")
+    picture = models.BinaryField(blank=True)
+
+    class Meta:
+        ordering = ("received_at",)
+
+    def __str__(self) -> str:
+        return f"{self.laterality} {self.view_position}".strip() or self.sop_instance_uid
+
+
+class ManageFailure(models.Model):
+    """What the gateway has told the emulated Manage of an action's images that do not come."""
+
+    action_id = models.CharField(max_length=100, unique=True)
+    error = models.TextField()
+    reported_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.error
+
+
+class ManageFault(models.Model):
+    """A fault of the emulated Manage, for the next `times` requests: a delay, then a status or a broken connection."""
+
+    times = models.PositiveIntegerField(default=1)
+    delay_seconds = models.FloatField(default=0)
+    status = models.PositiveSmallIntegerField(default=0, help_text="0: answer as usual.")
+    disconnect = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return "disconnect" if self.disconnect else f"{self.status} after {self.delay_seconds} s"

@@ -1,6 +1,7 @@
 """Execute one frame: text → GatewayAction → handler → reply text, once and only once.
 
-How once-only works. A recorded action is one database transaction:
+How once-only works. A recorded action is done in one database transaction, alone or with others that wait at the same
+moment (core/group_commit.py):
 
 1. Its row (`ReceivedAction`) is inserted. The unique `action_id` serialises: if the same action arrives twice at the
    same moment, in whatever processes, the second waits here until the first has committed.
@@ -16,6 +17,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from django.db import transaction
 from django.utils import timezone
@@ -44,8 +46,8 @@ from core.database import (
     LendConnection,
     borrowed_connection,
     holds_last_lock,
-    in_transaction,
 )
+from core.group_commit import GroupCommit
 from core.statements import update
 from core.tracing import span
 from relay.models import FAILURES, ReceivedAction, Resend
@@ -110,6 +112,12 @@ class Dispatcher:
     database_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(at_once=8, wait_seconds=10))
     #: Gives the thread that executes an action its database connection.
     connection: LendConnection = borrowed_connection
+    #: How many of the actions that wait at the same moment are committed at once.
+    together: int = 1
+
+    @cached_property
+    def _commits(self) -> GroupCommit:
+        return GroupCommit(self.database_limit, self.connection, self.together)
 
     def dispatch(self, frame: str | bytes, connection: str, correlation: str = "") -> str:
         """Return the reply to one frame as text; see `answer`."""
@@ -228,8 +236,7 @@ class Dispatcher:
         if "action_id" not in action.payload:
             # Validation refuses it, unless doing it twice is doing it once. It cannot be recorded without an id.
             self._validated_handler(action)
-            with self.database_limit.slot(), self.connection():
-                return in_transaction(lambda: self.execute(action))
+            return self._commits.run(lambda: self.execute(action))
         return self._answer_once(action, received)
 
     def _answer_once(self, action: GatewayAction, received: ReceivedFrame) -> Answer:
@@ -246,8 +253,7 @@ class Dispatcher:
             correlation_id=correlation_id(),
             received_at=timezone.now(),
         )
-        with self.database_limit.slot(), self.connection():
-            return in_transaction(lambda: self._claim_and_answer(new_row, action, received))
+        return self._commits.run(lambda: self._claim_and_answer(new_row, action, received))
 
     def _claim_and_answer(self, new_row: ReceivedAction, action: GatewayAction, received: ReceivedFrame) -> Answer:
         row = new_row.claim()

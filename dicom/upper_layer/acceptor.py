@@ -101,7 +101,8 @@ class Action:
     indicates: bool = False
 
 
-#: PS3.8 tables 9-6 to 9-9. The service user is told of AA-1, too, as it writes the log.
+#: PS3.8 tables 9-6 to 9-9. The service user writes the log, so it is told of AA-1, too, and of the end of a connection
+#: on which no association was requested, unless the other end closed it without a byte.
 ACTIONS: Mapping[str, Action] = {
     "AE-5": Action(State.AWAITING_REQUEST, artim="artim"),
     "AE-6": Action(State.AWAITING_LOCAL_ACCEPTANCE, indicates=True),
@@ -139,9 +140,10 @@ PDU_TYPES = frozenset(PduType)
 class Limits:
     """What one connection may cost. Lengths in bytes, times in seconds.
 
-    `artim` is for the association request, `closing` for the other end to close the connection at the end, `idle` for
-    silence on an association. A PDU or a message that has begun has `patience`, and a second more for each
-    `bytes_per_second` bytes of it that have come.
+    `maximum_length` is that of the P-DATA-TF PDUs that the requestor is asked to keep to, and `pdu_length` that of any
+    PDU that is taken. `artim` is for the association request, `closing` for the other end to close the connection at
+    the end, `idle` for silence on an association. A PDU or a message that has begun has `patience`, and a second more
+    for each `bytes_per_second` bytes of it that have come; whoever sends gives the other end as long to take it.
     """
 
     artim: float = 10.0
@@ -149,6 +151,7 @@ class Limits:
     idle: float = 60.0
     patience: float = 10.0
     bytes_per_second: int = 1000
+    maximum_length: int = 16384
     pdu_length: int = 1 << 20
     items: int = 1024
     command_length: int = 1 << 14
@@ -237,7 +240,7 @@ class UpperLayer:
 
     # What arrives -----------------------------------------------------------------------------------------------------
 
-    def receive_data(self, data: bytes) -> list[Event]:
+    def receive_data(self, data: bytes | memoryview) -> list[Event]:
         """Take what the connection received, b"" if the other end closed it; return the events that this completes."""
         if not data:
             return self.connection_lost("closed the connection")
@@ -287,7 +290,8 @@ class UpperLayer:
                 raise MalformedPdu("it is too long")
             if len(self._buffer) < PDU_HEADER.size + length:
                 return
-            content = bytes(self._buffer[PDU_HEADER.size : PDU_HEADER.size + length])
+            with memoryview(self._buffer) as view:  # a slice of the buffer itself would be copied twice
+                content = bytes(view[PDU_HEADER.size : PDU_HEADER.size + length])
             del self._buffer[: PDU_HEADER.size + length]
             self._pdu_begun_at = None
             yield PduType(kind), decode_pdu(PduType(kind), content, limits.items)
@@ -356,12 +360,13 @@ class UpperLayer:
         if name not in ACTIONS:
             raise LocalError(f"{cause.name} in state {self.state.name}")
         action = ACTIONS[name]
-        ends_request = self.state is State.AWAITING_REQUEST and action.next_state is State.IDLE
+        is_probe = cause is Cause.CONNECTION_CLOSED and not self._buffer  # of a load balancer, which sends nothing
+        ends_request = self.state is State.AWAITING_REQUEST and action.next_state is State.IDLE and not is_probe
         self._out += [encode_abort(abort or Abort())] if action.aborts else pdus
         if action.next_state is not None:
             self.state = action.next_state
             self._artim = self._clock() + getattr(self.limits, action.artim) if action.artim else None
-        if not action.indicates and not (ends_request and self._buffer):
+        if not action.indicates and not ends_request:
             return []
         is_end = action.aborts or action.next_state is State.IDLE
         return [AssociationAborted(why, by_acceptor=action.aborts)] if is_end or indication is None else [indication]

@@ -85,7 +85,7 @@ class DimseError(Exception):
 class DataSetSink(Protocol):
     """Where the data set of one message goes, fragment by fragment."""
 
-    def write(self, fragment: bytes, /) -> object:
+    def write(self, fragment: bytes | memoryview, /) -> object:
         """Take the next fragment."""
 
     def getvalue(self) -> Any:
@@ -101,7 +101,7 @@ class BytesSink:
     def __init__(self) -> None:
         self._data_set = bytearray()
 
-    def write(self, fragment: bytes) -> None:
+    def write(self, fragment: bytes | memoryview) -> None:
         """Take the next fragment."""
         self._data_set += fragment
 
@@ -112,6 +112,20 @@ class BytesSink:
     def discard(self) -> None:
         """Forget what has been written."""
         self._data_set.clear()
+
+
+class NullSink:
+    """Lets a data set go by, of a request that will be refused."""
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Forget the fragment."""
+
+    def getvalue(self) -> bytes:
+        """Return an empty data set."""
+        return b""
+
+    def discard(self) -> None:
+        """Nothing has been kept."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +219,7 @@ class Dimse:
         contexts: Mapping[int, PresentationContext],
         clock: Clock,
         limits: Limits | None = None,
-        sink_for: Callable[[Command], DataSetSink] = lambda _: BytesSink(),
+        sink_for: Callable[[PresentationContext, Command], DataSetSink] = lambda _context, _command: BytesSink(),
     ) -> None:
         self._contexts = contexts
         self._clock = clock
@@ -273,7 +287,8 @@ class Dimse:
         _ = command.message_id  # without one, nothing can be answered
         if not command.has_data_set:
             return self._completed(b"")
-        self._sink = self._sink_for(command)
+        assert self._context is not None  # noqa: S101 - a message has begun
+        self._sink = self._sink_for(self._context, command)
         return None
 
     def _take_data_set(self, value: PresentationDataValue) -> Message | None:

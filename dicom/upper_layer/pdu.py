@@ -118,7 +118,7 @@ class PresentationDataValue:
     context_id: int
     is_command: bool
     is_last: bool
-    fragment: bytes
+    fragment: bytes | memoryview
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,7 @@ def decode_pdu(pdu_type: PduType, content: bytes, max_items: int) -> Pdu:
 
 def _values(content: bytes, max_items: int) -> Iterator[PresentationDataValue]:
     at = count = 0
+    view = memoryview(content)  # a data set may be long: its fragments are not copied once more
     while at < len(content):
         count += 1
         if len(content) - at < VALUE_HEADER.size or count > max_items:
@@ -161,7 +162,7 @@ def _values(content: bytes, max_items: int) -> Iterator[PresentationDataValue]:
         end = at + 4 + length
         if length < 2 or end > len(content):
             raise MalformedPdu("a presentation data value of an impossible length")
-        fragment = content[at + VALUE_HEADER.size : end]
+        fragment = view[at + VALUE_HEADER.size : end]
         yield PresentationDataValue(context_id, bool(control & IS_COMMAND), bool(control & IS_LAST), fragment)
         at = end
     if not count:

@@ -1,17 +1,19 @@
 """Emulate a mammography unit: query the worklist, perform its steps, and report them by MPPS."""
 
-from nonprod.modality_emulator.datasets import (
+from dicom.scu import (
     REASONS,
     UNSPECIFIED,
     VIEWS,
     Dose,
+    PerformedStep,
     Reason,
+    RequestFailed,
     Series,
     UnknownReason,
     exposed,
     reason_named,
 )
-from nonprod.modality_emulator.modality import ModalityEmulator, PerformedStep, RequestFailed
+from nonprod.modality_emulator.unit import Exposure, ModalityEmulator
 from nonprod.modality_emulator.worklist_queries import broad_query, step_query, worklist_table
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "UNSPECIFIED",
     "VIEWS",
     "Dose",
+    "Exposure",
     "ModalityEmulator",
     "PerformedStep",
     "Reason",

@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 from django.utils import timezone
 
-from core.audit import Auditor
 from core.contract import ItemStatus
 from core.correlation import correlated
 from core.database import borrowed_connection
-from dicom.models import Modality
-from nonprod.modality_emulator.modality import ModalityEmulator, PerformedStep, RequestFailed
+from dicom.scu import VIEWS, PerformedStep, RequestFailed
+from nonprod.modality_emulator.unit import Exposure, ModalityEmulator
 from nonprod.modality_emulator.worklist_queries import step_query
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
@@ -44,23 +43,17 @@ def waiting_items() -> list[WorklistItem]:
     return list(WorklistItem.objects.filter(accession_number__in=numbers, status=ItemStatus.SCHEDULED))
 
 
-@transaction.atomic
-def register_test_machine(ae_title: str) -> None:
-    """Mark this AE title as a test machine: the gateway shows test items to no other."""
-    modality = Modality(ae_title=ae_title, name="Modality emulator", is_test_machine=True)
-    if not Auditor("nonprod").create_unless_known(modality):
-        Auditor("nonprod").update(Modality.objects.get(ae_title=ae_title), is_test_machine=True)
-
-
 @dataclass
 class Task:
-    """One test item: C-FIND, N-CREATE, exposures, N-SET."""
+    """One test item: C-FIND, N-CREATE, C-STORE of four images if there is an exposure, N-SET."""
 
     item: WorklistItem
     modality: ModalityEmulator
     due: float
+    exposure: Exposure | None = None
     step: PerformedStep | None = None
     is_created: bool = False
+    is_exposed: bool = False
     is_over: bool = False
     failures: int = 0
 
@@ -69,7 +62,9 @@ class Task:
         """The next request."""
         if self.step is None:
             return "C-FIND"
-        return "N-SET" if self.is_created else "N-CREATE"
+        if not self.is_created:
+            return "N-CREATE"
+        return "N-SET" if self.exposure is None or self.is_exposed else "C-STORE"
 
     def begin(self) -> None:
         """Find the item on the worklist, unless it has been found, and send the N-CREATE."""
@@ -87,8 +82,13 @@ class Task:
         self.is_created = True
 
     def end(self) -> None:
-        """Send the N-SET with COMPLETED."""
+        """Send the images, unless they have arrived, and the N-SET with COMPLETED."""
         assert self.step is not None  # noqa: S101
+        if self.exposure is not None and not self.is_exposed:
+            if not self.step.series:
+                self.step.expose(*VIEWS)
+            self.exposure.send(self.step, self.step.series)
+            self.is_exposed = True
         self.step.complete()
         self.is_over = True
 
@@ -99,6 +99,7 @@ class Worker:
 
     modality: ModalityEmulator
     exposure_seconds: float = 2.0
+    exposure: Exposure | None = None
     clock: Callable[[], float] = time.monotonic
     tasks: dict[UUID, Task] = field(default_factory=dict)
     _can_read_database: bool = True
@@ -129,7 +130,7 @@ class Worker:
         self.tasks = {key: task for key, task in self.tasks.items() if key in waiting or not task.is_over}
         for key, item in waiting.items():
             if key not in self.tasks:
-                self.tasks[key] = Task(item, self.modality, self.clock())
+                self.tasks[key] = Task(item, self.modality, self.clock(), self.exposure)
 
     def _continue(self, task: Task) -> None:
         """Send the task's next request, and log the result."""

@@ -12,7 +12,7 @@ from core.concerns import Concern, Occurrence, Severity
 from core.contract import GatewayAction, load_schema
 from core.health import check_database, health
 from core.instance import version
-from tests.core.heartbeats import beat
+from tests.core.heartbeats import beat, beat_all
 
 
 def reply(action_id: str | None = None) -> dict[str, Any]:
@@ -36,9 +36,8 @@ def concern(severity: Severity) -> Concern:
 
 @pytest.fixture
 def at_work(db: None) -> None:
-    """Both daemons at work."""
-    beat("relay_listener", "online")
-    beat("mwl_scp", "listening")
+    """All daemons at work."""
+    beat_all()
 
 
 @pytest.mark.usefixtures("at_work")
@@ -47,7 +46,7 @@ class TestHealth:
         found.append(concern(Severity.WARNING))
         Draft202012Validator(load_schema("gateway_reply")).validate(reply(action_id="h1"))
 
-    def test_is_healthy_with_both_daemons_at_work(self, found: list[Concern]) -> None:
+    def test_is_healthy_with_all_daemons_at_work(self, found: list[Concern]) -> None:
         assert reply()["health"]["healthy"] is True
 
     @pytest.mark.parametrize(("severity", "healthy"), [(Severity.WARNING, True), (Severity.PROBLEM, False)])

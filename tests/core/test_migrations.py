@@ -26,6 +26,8 @@ class TestMigrations:
             "dismiss_itemalarm",
             "export_worklist",
             "import_actions",
+            "view_picture",
+            "decide_image",
         }
         assert {name for name in support if not name.startswith("view_")} == {"reprocess_action", "make_test_item"}
 

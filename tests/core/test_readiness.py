@@ -7,7 +7,8 @@ import pytest
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
-from tests.core.heartbeats import beat
+from core.heartbeat import DAEMONS
+from tests.core.heartbeats import beat, beat_all
 
 
 def ask(client: Client) -> tuple[int, dict[str, Any]]:
@@ -20,9 +21,8 @@ def ask(client: Client) -> tuple[int, dict[str, Any]]:
 
 @pytest.fixture
 def at_work(db: None) -> None:
-    """Both daemons."""
-    beat("relay_listener", "online")
-    beat("mwl_scp", "listening")
+    """All daemons."""
+    beat_all()
 
 
 @pytest.mark.django_db
@@ -32,7 +32,7 @@ class TestReadiness:
         status, checks = ask(client)
         assert status == 200
         assert {name: check["ok"] for name, check in checks.items()} == dict.fromkeys(
-            ("database", "migrations", "relay_listener", "mwl_scp"), True
+            ("database", "migrations", *DAEMONS), True
         )
 
     @pytest.mark.parametrize(("role", "other"), [("relay_listener", "mwl_scp"), ("mwl_scp", "relay_listener")])

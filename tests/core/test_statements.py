@@ -1,10 +1,13 @@
 """The statements whose SQL is built once write and find what Django's own queries do."""
 
+import threading
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from core.statements import Question, insert, insert_unless_known, update
+from core.database import borrowed_connection
+from core.statements import Question, Selection, insert, insert_unless_known, update
 from tests.factories import WorklistItemFactory
 from worklist.models import WorklistItem
 
@@ -61,3 +64,35 @@ class TestQuestion:
         with CaptureQueriesContext(connection) as asked:
             BY_ACCESSION_NUMBER.found("ANOTHER")
         assert len(asked) == 1
+
+
+class TestSelection:
+    def test_it_finds_what_the_query_finds_each_time(self) -> None:
+        query = WorklistItem.objects.filter(is_test=False).values_list(
+            "pk", "scheduled_date", "scheduled_time", "is_test"
+        )
+        selection = Selection(query.order_by("pk"))
+        for _ in range(3):
+            WorklistItemFactory.create()
+            WorklistItemFactory.create(is_test=True)
+            assert list(selection.rows()) == list(query.order_by("pk"))
+
+    def test_it_asks_nothing_if_no_row_can_be_found(self) -> None:
+        with CaptureQueriesContext(connection) as asked:
+            assert list(Selection(WorklistItem.objects.filter(pk__in=[]).values_list("pk")).rows()) == []
+        assert len(asked) == 0
+
+    @pytest.mark.django_db(transaction=True)
+    def test_it_is_asked_on_the_connection_of_the_thread_that_asks(self) -> None:
+        item = WorklistItemFactory.create()
+        selection = Selection(WorklistItem.objects.values_list("pk"))
+        found: list[object] = []
+
+        def ask() -> None:
+            with borrowed_connection():
+                found.extend(selection.rows())
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        asking.join()
+        assert found == [(item.pk,)]

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from core.heartbeat import DAEMONS
 from core.models import Heartbeat
 from dicom.models import Modality
 from relay.models import ReceivedAction
@@ -62,11 +63,10 @@ def beat(role: str, state: str, *, ago: timedelta = timedelta(), **details: Any)
     )
 
 
-def run_both_daemons() -> None:
-    """Record heartbeats of both daemons that stay fresh for the whole test."""
-    soon = timedelta(days=-1)
-    beat("relay_listener", "online", ago=soon)
-    beat("mwl_scp", "listening", ago=soon)
+def run_all_daemons() -> None:
+    """Record heartbeats of all daemons that stay fresh for the whole test."""
+    for daemon in DAEMONS.values():
+        beat(daemon.role, max(daemon.working_states), ago=timedelta(days=-1))
 
 
 def configure_modality(ae_title: str = "MAMMO1", room: str = "Room 1", **values: Any) -> Modality:

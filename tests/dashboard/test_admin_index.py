@@ -15,7 +15,7 @@ from tests.dashboard.records import (
     failed_action,
     item_not_shown,
     record_query,
-    run_both_daemons,
+    run_all_daemons,
 )
 from tests.factories import WorklistItemFactory
 from tests.users import client_of, page
@@ -56,7 +56,7 @@ def test_shows_each_concern_with_its_latest_cases_and_links_that_work(group: str
 
 
 def test_says_when_nothing_needs_attention(support: Client) -> None:
-    run_both_daemons()
+    run_all_daemons()
     assert NOTHING in page(support, INDEX)
 
 
@@ -70,7 +70,7 @@ def test_counting_stops_at_a_limit(support: Client, monkeypatch: pytest.MonkeyPa
 
 
 def test_leaves_out_what_is_done_known_or_of_an_earlier_day(support: Client) -> None:
-    run_both_daemons()
+    run_all_daemons()
     failed_action(1, received_at=timezone.now() - timedelta(days=1))
     failed_action(2, outcome="created")
     configure_modality("MAMMO1")

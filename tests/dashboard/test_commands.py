@@ -14,7 +14,7 @@ from tests.dashboard.records import (
     deliver,
     item_of_today,
     record_query,
-    run_both_daemons,
+    run_all_daemons,
     wrong_patient_exception,
 )
 from tests.processes import Start
@@ -49,7 +49,7 @@ class TestFollowAction:
 @pytest.mark.django_db
 class TestStatus:
     def test_exits_with_0_when_all_works_and_prints_no_names(self, capsys: Printed) -> None:
-        run_both_daemons()
+        run_all_daemons()
         configure_modality(room="Room 1")
         deliver(item_of_today(station_ae_title="MAMMO1", patient_name=NAME, patient_id=NHS_NUMBER))
         call_command("status")
@@ -59,7 +59,7 @@ class TestStatus:
         assert [secret for secret in ("SECRETARY", NHS_NUMBER) if secret in printed] == []
 
     def test_exits_with_1_on_a_problem_and_says_what_to_do(self, capsys: Printed) -> None:
-        run_both_daemons()
+        run_all_daemons()
         wrong_patient_exception()
         with pytest.raises(SystemExit) as end:
             call_command("status")
@@ -69,13 +69,13 @@ class TestStatus:
         assert "Stop work at that machine" in printed
 
     def test_a_machine_that_is_not_configured_is_a_warning(self, capsys: Printed) -> None:
-        run_both_daemons()
+        run_all_daemons()
         record_query("STRANGER", timezone.now())
         call_command("status")
         assert "▲ Warning Not configured" in capsys.readouterr().out
 
     def test_markup_in_a_room_is_text(self, capsys: Printed) -> None:
-        run_both_daemons()
+        run_all_daemons()
         configure_modality(room="[red]Room[/]")
         call_command("status")
         assert "[red]Room[/]" in capsys.readouterr().out

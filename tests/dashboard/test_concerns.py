@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from core.concerns import COUNTED, LISTED, Concern, Severity, is_healthy, open_concerns
+from core.heartbeat import DAEMONS
 from core.models import Heartbeat
 from dashboard.snapshot import take_snapshot
 from dashboard.viewer_permissions import PagePermission
@@ -19,7 +20,7 @@ from tests.dashboard.records import (
     item_of_today,
     perform,
     record_query,
-    run_both_daemons,
+    run_all_daemons,
     wrong_patient_exception,
 )
 from tests.dashboard.test_metrics import sample
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _both_daemons_work() -> None:
-    run_both_daemons()
+    run_all_daemons()
 
 
 def received(outcome: str, **values: Any) -> ReceivedAction:
@@ -51,7 +52,7 @@ def unknown_ae_title() -> None:
 
 
 def stop_the_listener() -> None:
-    """Forget the heartbeats of both daemons."""
+    """Forget the heartbeats of all daemons."""
     Heartbeat.objects.all().delete()
 
 
@@ -134,7 +135,7 @@ class TestConcerns:
         ItemAlarm.objects.raise_for(item_of_today(), ItemAlarm.Kind.REPAIRED, "PatientName", "shortened")
         unknown_ae_title()
         stop_the_listener()
-        assert len(found()) == 8
+        assert len(found()) == 6 + len(DAEMONS)
         every = [line for concern in found() for line in (*concern.lines(), *concern.latest)]
         links = {line.link for line in every} | {concern.link for concern in found()}
         assert {admin_client.get(link).status_code for link in links} == {200}

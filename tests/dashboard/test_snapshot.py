@@ -19,7 +19,7 @@ from tests.dashboard.records import (
     item_of_today,
     perform,
     record_query,
-    run_both_daemons,
+    run_all_daemons,
 )
 from tests.factories import create
 from worklist.models import WorklistItem
@@ -53,7 +53,7 @@ class TestDaemons:
         assert found.severity is Severity.PROBLEM
 
     def test_with_both_at_work_nothing_needs_attention(self) -> None:
-        run_both_daemons()
+        run_all_daemons()
         found = take_snapshot()
         assert (found.relay.words, found.worklist.words) == ("Connected", "Working")
         assert (found.concerns, found.severity) == ((), Severity.OK)
@@ -65,7 +65,7 @@ class TestDaemons:
 
     @pytest.mark.parametrize("state", ["suspect", "connecting", "offline"])
     def test_a_listener_that_is_not_online_is_a_problem_and_says_what_to_do(self, state: str) -> None:
-        run_both_daemons()
+        run_all_daemons()
         Heartbeat.objects.filter(role="relay_listener").update(state=state, details={"why": "closed by the relay"})
         found = take_snapshot()
         assert found.relay.severity is Severity.PROBLEM
@@ -185,7 +185,7 @@ class TestRooms:
 
 class TestCost:
     def test_the_number_of_queries_does_not_depend_on_women_and_machines(self, django_assert_num_queries: Any) -> None:
-        with django_assert_num_queries(17):
+        with django_assert_num_queries(22):
             take_snapshot()
         for number in range(5):
             configure_modality(f"MAMMO{number}", room=f"Room {number}")
@@ -193,5 +193,5 @@ class TestCost:
             item = item_of_today("COMPLETED", station_ae_title=f"MAMMO{number}")
             deliver(item)
             perform(item, "COMPLETED")
-        with django_assert_num_queries(17):
+        with django_assert_num_queries(22):
             take_snapshot()

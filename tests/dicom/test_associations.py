@@ -459,6 +459,26 @@ class TestK17:
             assert seconds_of_bytes(client) < PATIENCE
 
 
+class TestAConnectionWithoutAnAssociation:
+    @pytest.mark.parametrize(
+        ("sent", "reason"),
+        [
+            (bytes([7, 0, 0, 0, 0, 4, 0, 0, 0, 0]), "it aborted the association (source 0, reason 0)"),
+            (b"", "it did not request an association in time"),
+        ],
+        ids=["A-ABORT", "nothing"],
+    )
+    def test_leaves_one_line_in_the_log(
+        self, transactional_db: None, log: LogLines, monkeypatch: pytest.MonkeyPatch, sent: bytes, reason: str
+    ) -> None:
+        monkeypatch.setattr("dicom.server.ARTIM_SECONDS", 0.3)
+        with serving() as running, connected(running) as client:
+            client.sendall(sent)
+            assert received_until_closed(client) == b""
+        record = vars(log.wait_for("association aborted"))
+        assert (record["address"], record["reason"]) == ("127.0.0.1", reason)
+
+
 #: An A-ABORT by the service provider: invalid PDU parameter value (PS3.8 table 9-26).
 A_ABORT = bytes([7, 0, 0, 0, 0, 4, 0, 0, 2, 6])
 

@@ -10,8 +10,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
+from dicom.scu.datasets import add_end, created, exposed, modified
 from nonprod.modality_emulator import step_query
-from nonprod.modality_emulator.datasets import add_end, created, exposed, modified
 from tests.dicom.requests import CALLED, PATIENCE
 from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory

@@ -76,6 +76,9 @@ class TestSockets:
         with serving(max_associations=5) as running, Unit(port_of(running)).associated():
             (taken,) = running.associations
             assert taken.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            deadline = time.monotonic() + PATIENCE
+            while (taken.socket.gettimeout() or 0) <= 10 and time.monotonic() < deadline:
+                pass  # it still sends or writes to the log
             assert 59 < (taken.socket.gettimeout() or 0) <= 60
 
 
@@ -149,6 +152,22 @@ def stuck_requestor(running: DicomServer) -> socket.socket:
     stuck.sendall(b"".join(query))
     assert stuck.recv(1)
     return stuck
+
+
+class TestARequestorThatDoesNotRead:
+    @pytest.mark.parametrize("bytes_at_once", [0, 1], ids=["anything", "enough"])
+    def test_is_let_go_as_soon_as_one_that_does_not_send(self, unit: Unit, log: LogLines, bytes_at_once: int) -> None:
+        WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(50, patient_comments="x" * 10000))
+        with serving(data_set_seconds=1.0) as running, stuck_requestor(running) as stuck:
+            began = time.monotonic()
+            (association,) = running.associations
+            while association.is_alive() and time.monotonic() - began < PATIENCE:
+                if bytes_at_once and association.is_alive():
+                    stuck.recv(bytes_at_once)
+                association.join(0.05)
+            assert 0.5 < time.monotonic() - began < 1.0 + 10_000 * 10 / 1000
+            assert running.policy.open_associations() == 0
+        assert vars(log.wait_for("association aborted"))["reason"] == "it did not read"
 
 
 class TestStopping:

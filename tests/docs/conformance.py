@@ -267,8 +267,10 @@ def contexts() -> str:
     """Format the accepted presentation contexts."""
     accepted = [
         (UID(sop_class).name, sop_class, syntax.name, syntax, "SCP")
-        for sop_class in (service.sop_class for service in (*SERVICES, server.VERIFICATION))
-        for syntax in map(UID, association.TRANSFER_SYNTAXES)
+        for sop_class, syntaxes in (
+            (each.sop_class, each.transfer_syntaxes) for each in (*SERVICES, server.VERIFICATION)
+        )
+        for syntax in map(UID, syntaxes)
     ]
     return table(("abstract syntax", "UID", "transfer syntax", "UID", "role"), accepted)
 
@@ -307,7 +309,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "longest pdu": lambda: str(LIMITS.pdu_length),
     "data set seconds": lambda: f"{association_policy.ServerConfig('').data_set_seconds:g}",
     "bytes per second": lambda: str(LIMITS.bytes_per_second),
-    "offered pdu": lambda: str(association.IMPLEMENTATION.maximum_length),
+    "offered pdu": lambda: str(association_policy.ServerConfig("").max_pdu_bytes),
     "max rows": lambda: str(SETTINGS["MWL_MAX_ROWS"][1]),
     "implementation class": lambda: association.IMPLEMENTATION.class_uid,
     "implementation version": lambda: association.IMPLEMENTATION.version_name,

@@ -28,8 +28,9 @@ QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["
 
 
 @pytest.fixture
-def samples(db: None) -> set[str]:
+def samples(db: None, settings: Any, tmp_path: Path) -> set[str]:
     """The names of all samples that can come."""
+    settings.IMAGE_SPOOL_DIR = tmp_path
     everything_there_is()
     registry.cache_clear()
     text = generate_latest(registry()).decode()
@@ -65,6 +66,8 @@ class TestMonitoring:
     def test_every_label_value_that_is_named_exists(self) -> None:
         pairs = set(re.findall(r'(\w+)="(\w+)"', " ".join([*ALERTS.values(), *QUERIES])))
         known = {("job", "gateway"), ("role", "relay_listener"), ("role", "mwl_scp"), ("outcome", "failed")}
+        known |= {("role", "image_scp"), ("role", "image_uploader")}
+        known |= {("concern", "image_another_patient"), ("concern", "image_disk")}
         known |= {("code", code.value) for code in ErrorCode} | {("state", state) for state in RELAY_STATES}
         assert pairs <= known
 

@@ -8,7 +8,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from images.phantoms import VIEWS, WHITE, WINDOW_CENTRE, WINDOW_WIDTH, Phantom, image_of
+from dicom.scu import VIEWS
+from images.phantoms import WHITE, WINDOW_CENTRE, WINDOW_WIDTH, Phantom, image_of
 
 AT = datetime(2026, 11, 28, 14, 30)
 SMALL = (287, 239)

@@ -9,13 +9,15 @@ import pytest
 from django.utils import timezone
 
 from dicom.models import Modality
-from nonprod.modality_emulator import ModalityEmulator, step_query
-from nonprod.modality_emulator.worker import MAX_FAILURES, Worker, register_test_machine, waiting_items
+from dicom.test_machines import register_test_machine
+from nonprod.modality_emulator import Exposure, ModalityEmulator, step_query
+from nonprod.modality_emulator.worker import MAX_FAILURES, Worker, waiting_items
 from relay.models import ReceivedAction
 from tests.dicom.requests import CALLED
 from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory
 from tests.nonprod.mpps_server import ABORTS, MppsServer, row
+from tests.nonprod.storage_server import storage_server
 from tests.processes import Start
 from worklist.models import PerformedProcedureStep, WorklistItem
 
@@ -165,6 +167,33 @@ class TestWorker:
         assert run.server.requests == [START, END]
 
 
+class TestImages:
+    def test_four_images_are_sent_before_the_n_set(self, run: WorkerRun) -> None:
+        with storage_server() as images:
+            run.worker.exposure = Exposure(images.sender("TESTMACHINE"), rows=201, columns=155)
+            item_of_action()
+            assert run.turns(2) == [START, END]
+        reported = run.server.received[-1].attributes.PerformedSeriesSequence
+        assert [one.SeriesInstanceUID for one in images.received] == [one.SeriesInstanceUID for one in reported]
+
+    def test_images_that_were_refused_are_sent_again_before_the_n_set(self, run: WorkerRun) -> None:
+        with storage_server() as images:
+            images.answers = [0x0000, 0xA700]
+            run.worker.exposure = Exposure(images.sender("TESTMACHINE"), rows=201, columns=155)
+            item_of_action()
+            assert run.turns(2) == [START]
+            assert run.turns(1) == [START, END]
+        assert len({one.SOPInstanceUID for one in images.received}) == 4
+
+    def test_a_failed_n_set_does_not_send_them_again(self, run: WorkerRun) -> None:
+        with storage_server() as images:
+            run.worker.exposure = Exposure(images.sender("TESTMACHINE"), rows=201, columns=155)
+            run.server.answers = [0x0000, 0x0110]
+            item_of_action()
+            assert run.turns(2, 1) == [START, END, END]
+        assert len(images.received) == 4
+
+
 class TestFailures:
     def test_a_failed_request_is_sent_again_for_the_same_step(self, run: WorkerRun) -> None:
         item_of_action()
@@ -221,7 +250,7 @@ class TestWithTheGateway:
         clock = Clock()
         with serving() as gateway:
             modality = ModalityEmulator("127.0.0.1", port_of(gateway), CALLED, "TESTMACHINE")
-            register_test_machine(modality.ae_title)
+            register_test_machine(modality.ae_title, "Modality emulator", "nonprod")
             worker = Worker(modality, exposure_seconds=2, clock=clock)
             worker.turn()
             item.refresh_from_db()
@@ -238,7 +267,7 @@ class TestRegisteringTheTestMachine:
     def test_marks_it_once_and_a_known_one_too(self) -> None:
         Modality.objects.create(ae_title="KNOWN")
         for ae_title in ("TESTMACHINE", "KNOWN", "KNOWN"):
-            register_test_machine(ae_title)
+            register_test_machine(ae_title, "Modality emulator", "nonprod")
         assert dict(Modality.objects.values_list("ae_title", "is_test_machine")) == {"KNOWN": True, "TESTMACHINE": True}
 
 

@@ -5,9 +5,12 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import modify_settings
 
 from tests.dicom.requests import CALLED
 from tests.nonprod.mpps_server import MppsServer, row
+from tests.nonprod.storage_server import CALLED as IMAGES_CALLED
+from tests.nonprod.storage_server import storage_server
 from tests.processes import Start
 
 START, PROGRESS, END = "N-CREATE IN PROGRESS", "N-SET IN PROGRESS", "N-SET COMPLETED"
@@ -53,6 +56,20 @@ class TestPerformProcedureStep:
         expected = "N-SET: 0000, DISCONTINUED, with 1 series and 1 image: 110505, Patient refused to continue procedure"
         assert last == expected
         assert server.requests == [START, "N-SET DISCONTINUED"]
+
+    def test_images_are_sent_in_the_transfer_syntax_that_is_asked_for(self, server: MppsServer) -> None:
+        with storage_server() as images:
+            where = ["--images-port", str(images.port), "--images-called", IMAGES_CALLED]
+            lines = performed(server, "--images", "jpeg-ls", *where, "--rows", "201", "--columns", "155")
+        assert lines[2:4] == [
+            "C-STORE: 0000, 1 image in JPEG-LS Lossless Image Compression",
+            "C-STORE: 0000, 3 images in JPEG-LS Lossless Image Compression",
+        ]
+        assert len(images.received) == 4
+
+    def test_with_images_off_none_is_sent(self, server: MppsServer) -> None:
+        with modify_settings(INSTALLED_APPS={"remove": "images"}):
+            assert len(performed(server, "--images", "explicit")) == 3
 
     def test_progress_can_be_reported(self, server: MppsServer) -> None:
         performed(server, "--progress")

@@ -13,8 +13,8 @@ from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin, Tool, actor_of
 from core.large_tables import IndexedValuesFilter, on_a_day
+from core.notes import ReasonForm
 from worklist.admin.common import DISMISS, ShowsAlarms, act_and_redirect, link_to
-from worklist.admin.notes import ReasonForm
 from worklist.models import ItemAlarm
 from worklist.services.dismiss_alarm import dismiss_alarm
 

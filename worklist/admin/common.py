@@ -13,7 +13,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from core.admin import AuditedAdmin, admin_url
+from core.admin import TEST_MARK, AuditedAdmin, admin_url
 from core.wording import count_of
 from worklist.models import MppsException, PerformedProcedureStep
 from worklist.performed_step.exceptions import CannotResolve
@@ -58,9 +58,6 @@ def local_date_and_time(local: datetime) -> str:
 def as_lines(texts: Iterable[str]) -> SafeString:
     """Join texts by line breaks."""
     return format_html_join(mark_safe("<br>"), "{}", ((text,) for text in texts))
-
-
-TEST_MARK = mark_safe('<strong class="test-mark">Test, no patient</strong>')
 
 
 def link_to(record: Model, text: Any = "") -> SafeString:

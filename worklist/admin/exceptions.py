@@ -24,6 +24,7 @@ from django.utils.safestring import SafeString
 from core import value_representations as vr
 from core.admin import RecordAdmin, actor_of
 from core.large_tables import on_a_day
+from core.notes import NoteForm, ReasonForm
 from worklist.admin.common import (
     RESOLVE,
     VIEW_PATIENT_DATA,
@@ -33,7 +34,6 @@ from worklist.admin.common import (
     local_date_and_time,
     summary_of,
 )
-from worklist.admin.notes import NoteForm, ReasonForm
 from worklist.models import MppsException, WorklistItem
 from worklist.performed_step.exceptions import dismiss, link_to_item, put_back
 from worklist.performed_step.identity import is_same_patient

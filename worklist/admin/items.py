@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.admin import RecordAdmin, Tool, actor_of
+from core.admin import TEST_MARK, RecordAdmin, Tool, actor_of
 from core.audit import Auditor
 from core.contract import WAITING, ItemStatus
 from core.large_tables import IndexedValuesFilter, on_a_day
@@ -27,7 +27,6 @@ from worklist.admin.common import (
     EXPORT,
     MAKE_TEST_ITEM,
     RESOLVE,
-    TEST_MARK,
     VIEW_PATIENT_DATA,
     ShowsAlarms,
     act_and_redirect,
@@ -39,7 +38,7 @@ from worklist.admin.common import (
 )
 from worklist.admin.export import as_csv, items_on, outcomes
 from worklist.models import Delivery, ItemChange, WorklistItem, WorklistQuery
-from worklist.performed_step.exceptions import put_item_back
+from worklist.performed_step.exceptions import is_begun_by_images, put_item_back
 from worklist.services.create_test_item import create_test_item, discontinue_test_item
 from worklist.services.explain_query import explain_query, latest_queries, logged_query
 
@@ -148,6 +147,7 @@ class WorklistItemAdmin(ShowsAlarms, RecordAdmin):
                     "proves_ae_title",
                     "status",
                     "arrived_at",
+                    "first_image_at",
                     "chain",
                     "alarms",
                     "received_actions",
@@ -278,8 +278,9 @@ class WorklistItemAdmin(ShowsAlarms, RecordAdmin):
 
     @admin.display(description="put back on the list")
     def put_back_button(self, item: WorklistItem) -> SafeString | str:
-        """A button if a machine has discontinued the item."""
-        if item.status != ItemStatus.DISCONTINUED or item.superseded_by_id:
+        """A button if a machine has discontinued the item, or nothing but images has begun or ended it."""
+        is_discontinued = item.status == ItemStatus.DISCONTINUED and not item.superseded_by_id
+        if not is_discontinued and not is_begun_by_images(item):
             return "-"
         url = reverse("admin:worklist_worklistitem_put_back", args=[item.pk])
         return format_html('<a class="button" href="{}">Put back on the list</a>', url)
@@ -401,9 +402,10 @@ class WorklistItemAdmin(ShowsAlarms, RecordAdmin):
         if request.method == "POST":
             return self._act(request, item, put_item_back, "is back on the list")
         explanation = (
-            "A machine has discontinued this examination. If you put the item back, the machines show it on their "
-            "lists again, and its discontinued steps no longer count. Manage receives the new status. If Manage has "
-            "closed the item, only Manage can schedule the woman again."
+            "A machine has discontinued this examination, or images of it have come by mistake. If you put the item "
+            "back, the machines show it on their lists again, and its discontinued steps and its images no longer "
+            "count. Manage receives the new status. If Manage has closed the item, only Manage can schedule the woman "
+            "again."
         )
         return self._form(
             request, f"Put {item} back on the list", explanation=explanation, button="Put back on the list", item=item

@@ -5,7 +5,8 @@ matcher (worklist/query/matching.py), which is the specification, then decides i
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -16,6 +17,7 @@ from django.db.models.lookups import LessThanOrEqual
 
 from core.contract import FINAL, ItemStatus
 from core.models import PersonalDataModel
+from core.statements import Selection
 from worklist.item_fields import FIELD_LENGTHS, NEVER_EMPTY, PERSONAL
 from worklist.models.lookups import ByCodePoint, NameSearchField
 from worklist.query.information_model import ROOT, STEP, Matching
@@ -87,19 +89,12 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
         rows = self.not_superseded().filter(_narrowing(keys)).annotate(number=ByCodePoint("accession_number"))
         return rows.order_by("scheduled_date", "scheduled_time", "number")
 
-    def matching_values(self, keys: MatchingKeys, *fields: str) -> Iterator[Any]:
+    def matching_values(self, keys: MatchingKeys, *fields: str) -> "MatchingRows":
         """Return the items that match the keys as named tuples, by date, time and accession number.
 
-        The tuples begin with these fields, and the matcher's follow: an item is not made of each row. The rows are read
-        page by page: a long answer is never in memory as a whole, and no database cursor stays open while a slow
-        modality takes its responses.
+        The tuples begin with these fields, and the matcher's follow: an item is not made of each row.
         """
-        read = dict.fromkeys((*fields, *keys.fields, *IN_ORDER))
-        rows = self.narrowed(keys).values_list(*read, named=True)
-        page = list(rows[:PAGE])
-        while page:
-            yield from (row for row in page if keys.matches(row))
-            page = list(rows.filter(_after(page[-1]))[:PAGE]) if len(page) == PAGE else []
+        return MatchingRows(self, keys, fields)
 
     def update(self, **changes: Any) -> int:
         """Change rows; the search form of a name changes with the name."""
@@ -107,6 +102,32 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
         return super().update(**changes, **searched)
 
     update.alters_data = True  # type: ignore[attr-defined]  # Django's own mark: no template may call it
+
+
+class MatchingRows:
+    """The rows of items that match some keys, as they are when they are iterated over.
+
+    They are read page by page: a long answer is never in memory as a whole, and no database cursor stays open while a
+    slow modality takes its responses.
+    """
+
+    def __init__(self, items: WorklistItemQuerySet, keys: MatchingKeys, fields: Iterable[str]) -> None:
+        read = dict.fromkeys((*fields, *keys.fields, *IN_ORDER))
+        self._keys = keys
+        self._all = items.narrowed(keys).values_list(*read)
+        self._first_page = Selection(self._all[:PAGE])
+        self._row: Callable[[Iterable[Any]], Any] = namedtuple("Row", read)._make  # type: ignore[attr-defined]
+
+    def __iter__(self) -> Iterator[Any]:
+        page = self._first_page
+        while True:
+            count = 0
+            for count, row in enumerate(map(self._row, page.rows()), start=1):  # noqa: B007 - counted to the end
+                if self._keys.matches(row):
+                    yield row
+            if count < PAGE:
+                return
+            page = Selection(self._all.filter(_after(row))[:PAGE])
 
 
 def _after(row: Any) -> models.Q:
@@ -272,6 +293,10 @@ class WorklistItem(PersonalDataModel):
     correlation_id = models.CharField(max_length=64, db_index=True, help_text="From the action that created the item.")
 
     arrived_at = models.DateTimeField(null=True, editable=False, help_text="When Manage first reported her arrival.")
+    first_image_at = models.DateTimeField(null=True, editable=False, help_text="When the first image of it came.")
+    images_completed_at = models.DateTimeField(
+        null=True, editable=False, help_text="When no further image was expected, on a machine without MPPS."
+    )
     is_test = models.BooleanField(
         "test item", default=False, editable=False, help_text="No patient: only test machines are shown it."
     )

@@ -1,4 +1,7 @@
-"""Resolve MPPS exceptions, and put discontinued items back on the worklist, as a person decides in the admin.
+"""Resolve MPPS exceptions, and put items back on the worklist, as a person decides in the admin.
+
+An item that is put back forgets the images that have come: they showed the examination that no longer counts. The next
+image begins it again.
 
 Every function locks steps before items and writes the audit log under the person's name, `actor`. CannotResolve says
 why something cannot be done.
@@ -7,7 +10,8 @@ why something cannot be done.
 from django.db import transaction
 from django.db.models import QuerySet
 
-from core.contract import ItemStatus
+from core.audit import Auditor
+from core.contract import WAITING, ItemStatus
 from worklist.models import MppsException, StepLink, WorklistItem
 from worklist.models.items import OPEN
 from worklist.performed_step.item_status_update import recompute_status
@@ -66,11 +70,18 @@ def dismiss(exception: MppsException, actor: str, note: str) -> None:
 
 @transaction.atomic
 def put_item_back(item: WorklistItem, actor: str) -> None:
-    """Put a discontinued item back on the list: its discontinued steps no longer count."""
+    """Put an item back on the list: its discontinued steps no longer count, and nor do its images.
+
+    The item is discontinued, or has begun or ended by nothing but images.
+    """
     lock_steps(item.step_links.values_list("step_id", flat=True))
     (locked,) = lock_items([item.pk])
     if locked.superseded_by:
         raise CannotResolve(f"{locked.current()} is on the list in its place")
+    if is_begun_by_images(locked):
+        _forget_images(locked, actor)
+        recompute_status(locked, actor)
+        return
     if locked.status != ItemStatus.DISCONTINUED and locked.cloud_status in OPEN:
         raise CannotResolve(f"It is {locked.status}: only a discontinued item can be put back on the list")
     links = StepLink.objects.filter(item=item, counts=True, step__status=ItemStatus.DISCONTINUED)
@@ -86,7 +97,19 @@ def _put_items_back(links: QuerySet[StepLink], actor: str) -> None:
     for link in links:
         set_counted(link, actor, counts=False)
     for item in items:
+        _forget_images(item, actor)
         recompute_status(item, actor)
+
+
+def is_begun_by_images(item: WorklistItem) -> bool:
+    """Return whether the item is in progress or completed by nothing but the images that have come."""
+    is_by_others = item.cloud_status not in WAITING or item.step_links.filter(counts=True).exists()
+    return bool(item.first_image_at) and not item.superseded_by_id and not is_by_others
+
+
+def _forget_images(item: WorklistItem, actor: str) -> None:
+    if item.first_image_at:
+        Auditor(actor).update(item, first_image_at=None, images_completed_at=None)
 
 
 def _resolve(

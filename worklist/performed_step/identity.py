@@ -7,8 +7,6 @@ from datetime import date
 from core import value_representations as vr
 from worklist.query.person_names import search_form
 
-NHS_NUMBER = re.compile(r"[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}")
-
 
 @dataclass(frozen=True)
 class ScheduledStep:
@@ -59,5 +57,5 @@ def is_same_patient(one: str, other: str) -> bool:
 
     Spaces and dashes in an NHS number are not significant. An empty Patient ID contradicts none.
     """
-    one, other = (re.sub("[ -]", "", text) if NHS_NUMBER.fullmatch(text) else text for text in (one, other))
+    one, other = (re.sub("[ -]", "", text) if vr.NHS_NUMBER.fullmatch(text) else text for text in (one, other))
     return not one or not other or one == other

@@ -1,13 +1,16 @@
 """Decide the status of a worklist item from everything known about it. Pure.
 
-Two sources report on an item: Manage, through `worklist.update_status`, and the modalities, through MPPS (PS3.4
-Annex F). Their reports may arrive late, twice or in any order, so an item has no state machine of its own. Each report
-is a fact that stays true, STRONGEST_FIRST ranks the facts, and the status of an item is the status in its strongest
-fact. The result depends only on which facts are known, never on their order or number.
+Three sources report on an item: Manage, through `worklist.update_status`; the modalities, through MPPS (PS3.4
+Annex F); and the images of it that have come. Their reports may arrive late, twice or in any order, so an item has no
+state machine of its own. Each report is a fact that stays true, STRONGEST_FIRST ranks the facts, and the status of an
+item is the status in its strongest fact. The result depends only on which facts are known, never on their order or
+number.
 
 From the strongest to the weakest: another item has superseded it; Manage has closed it; what the modalities report,
-where a step in progress outranks one that has ended; Manage has reported IN PROGRESS; the patient is READY or has
-ARRIVED. Only one of Manage's reports counts at a time: see `manage_status`.
+where a step in progress outranks one that has ended; no further image is expected; Manage has reported IN PROGRESS; an
+image has come; the patient is READY or has ARRIVED. Images stand in for MPPS where a machine has none. So they never
+decide against a performed step, and they never reopen an item that Manage or a step has closed. Only one of Manage's
+reports counts at a time: see `manage_status`.
 """
 
 from collections.abc import Iterable
@@ -22,6 +25,7 @@ class Source(Enum):
 
     MANAGE = "Manage, by worklist.update_status"
     STEP = "a modality, by a performed step that is linked to the item"
+    IMAGE = "the images of the item that have been received"
     SUCCESSOR = "a newer item of the same appointment, which has superseded it"
 
 
@@ -40,7 +44,9 @@ STRONGEST_FIRST = (
     Fact(Source.STEP, ItemStatus.IN_PROGRESS),
     Fact(Source.STEP, ItemStatus.COMPLETED),
     Fact(Source.STEP, ItemStatus.DISCONTINUED),
+    Fact(Source.IMAGE, ItemStatus.COMPLETED),
     Fact(Source.MANAGE, ItemStatus.IN_PROGRESS),
+    Fact(Source.IMAGE, ItemStatus.IN_PROGRESS),
     Fact(Source.MANAGE, ItemStatus.READY),
     Fact(Source.MANAGE, ItemStatus.ARRIVED),
 )

@@ -1,4 +1,4 @@
-"""Update the status of a worklist item from the reports of Manage and the modalities, and record changes for Manage."""
+"""Update the status of a worklist item from all that is reported about it, and record changes for Manage."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def recompute_status(
     """
     cloud_status = manage_status(item.cloud_status, from_manage)
     steps = _counted_steps(item)
-    facts = [Fact(Source.MANAGE, cloud_status), *_facts(steps)]
+    facts = [Fact(Source.MANAGE, cloud_status), *_facts(steps), *_facts_of_images(item)]
     status = status_from(facts)
     if status in WAITING and item.status not in WAITING and not superseded_by:
         superseded_by = _sent_again_meanwhile(item)
@@ -66,6 +66,11 @@ def _counted_steps(item: WorklistItem) -> list[PerformedProcedureStep]:
 
 def _facts(steps: list[PerformedProcedureStep]) -> list[Fact]:
     return [Fact(Source.STEP, step.status) for step in steps]
+
+
+def _facts_of_images(item: WorklistItem) -> list[Fact]:
+    reported = {ItemStatus.IN_PROGRESS: item.first_image_at, ItemStatus.COMPLETED: item.images_completed_at}
+    return [Fact(Source.IMAGE, status) for status, at in reported.items() if at]
 
 
 def _report_of_deciding_step(steps: list[PerformedProcedureStep]) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pydicom.dataset import Dataset
 
 from core.correlation import correlated, new_correlation_id
-from core.database import borrowed_connection, in_transaction
+from core.database import in_transaction
 from core.tracing import span
 from dicom import statuses
 from dicom.association import ServerContext
@@ -85,7 +85,7 @@ def _answer(request: Request, context: ServerContext, name: str, operation: Oper
     """Carry out the operation, log it, and return its response: 0000 only when everything is stored."""
     started = time.monotonic()
     requestor, uid = request.requestor, request.sop_instance
-    with correlated(new_correlation_id()), borrowed_connection(), span(name) as traced:
+    with correlated(new_correlation_id()), context.connection(), span(name) as traced:
         try:
             policy = context.policy.check_request(requestor)
             # The values are converted later, one by one: a value that cannot be read costs only itself.

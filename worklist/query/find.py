@@ -17,24 +17,18 @@ from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
-from pydicom.dataset import Dataset
 
 from core.correlation import correlated, correlation_id, new_correlation_id
-from core.database import borrowed_connection
 from core.tracing import Span, span
 from dicom import statuses
 from dicom.association import ServerContext
-from dicom.data_set_reading import read_data_set
-from dicom.failures import FailureRow, UnreadableDataSet, common_failures, failure_response
+from dicom.failures import FailureRow, common_failures, failure_response
 from dicom.service import Batches, Interruption, Request, Response
-from dicom.unreadable import UNREADABLE
 from worklist.configuration import matching_options
-from worklist.models import WorklistItem
 from worklist.query.delivery_log import DeliveryLog, QueryRecord
-from worklist.query.kept_keys import kept_keys, keyed_hash
-from worklist.query.matching import BadKey, apply_policy, parse_matching_keys
-from worklist.query.response import IllegalValue
-from worklist.query.response_plan import ResponsePlan
+from worklist.query.matching import BadKey
+from worklist.query.query_plan import query_plan, read_identifier
+from worklist.query.response import IllegalValue, ResponseOptions
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +60,7 @@ class WorklistContext(ServerContext):
 
 def answer_find(request: Request, context: WorklistContext) -> Batches:
     """Yield the responses in batches, the final one at the end of the last."""
-    with correlated(new_correlation_id()), borrowed_connection(), span("C-FIND") as traced:
+    with correlated(new_correlation_id()), context.connection(), span("C-FIND") as traced:
         query = _Query(request, context)
         try:
             yield from query.responses()
@@ -100,27 +94,26 @@ class _Query:
     def responses(self) -> Batches:
         """Yield a pending response for each item that matches, then the final one."""
         # At the start of the query the modalities may not have been read: its list must not be an unknown machine's.
-        policy, calling = self.context.policy.check_request(self.requestor), self.requestor.calling_ae_title
-        options = matching_options()
-        identifier = self._read()
-        keys = parse_matching_keys(identifier, options)
-        self.key_names = [criterion.name for criterion in keys.criteria if criterion.query_value]
+        policy = self.context.policy.check_request(self.requestor)
+        identifier = read_identifier(self.request.whole_data_set(), self.request.transfer_syntax)
+        self.record.keys = identifier.kept_keys
+        calling, zone = self.requestor.calling_ae_title, timezone.get_default_timezone()
+        plan = query_plan(identifier, policy, ResponseOptions(calling, zone, policy.character_set, matching_options()))
+        self.key_names = plan.key_names
         limit = policy.max_rows or settings.MWL_MAX_ROWS
-        syntax, zone = self.request.transfer_syntax, timezone.get_default_timezone()
-        plan = ResponsePlan(identifier, syntax, calling, zone, policy.character_set, options)
-        keys = apply_policy(keys, policy, calling)
-        for item in WorklistItem.objects.matching_values(keys, *plan.fields, "pk", "correlation_id"):
-            # A batch is sent before the first item, too: a C-CANCEL may have come with its query.
-            is_due = len(self._batch) == BATCH or not self.correlation_ids
-            if is_due and (yield from self._send_batch()) is Interruption.CANCELLED:
-                yield from self.end("cancelled", Response(statuses.CANCELLED))
-                return
+        due = 0  # a batch of nothing is sent before the first item: a C-CANCEL may have come with its query
+        for item in plan.items:
+            if len(self._batch) == due:
+                if (yield from self._send_batch()) is Interruption.CANCELLED:
+                    yield from self.end("cancelled", Response(statuses.CANCELLED))
+                    return
+                due = BATCH
             if len(self.correlation_ids) == limit:
                 comment = f"More than {limit} matches; narrow the query"
                 yield from self.end("failed", statuses.failure(statuses.OUT_OF_RESOURCES, comment))
                 return
             try:
-                response, warns = plan.response(item)
+                response, warns = plan.responses.response(item)
             except IllegalValue as keyword:
                 self.record.left_out[item.pk] = str(keyword)
                 logger.error("item left out: illegal value", extra={"item": str(item.pk), "attribute": str(keyword)})
@@ -163,13 +156,3 @@ class _Query:
         }
         traced.set(**fields)
         logger.info("worklist query answered", extra=fields)
-
-    def _read(self) -> Dataset:
-        """Decode the whole identifier, and note its keys in the record."""
-        identifier = read_data_set(self.request.whole_data_set(), self.request.transfer_syntax)
-        try:
-            identifier.decode()
-        except UNREADABLE as error:
-            raise UnreadableDataSet("The identifier cannot be read") from error
-        self.record.keys = kept_keys(identifier, keyed_hash(settings.SECRET_KEY))
-        return identifier

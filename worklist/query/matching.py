@@ -194,17 +194,18 @@ class MatchingKey:
     def rule(self) -> str:
         return self.condition.rule
 
-    @property
+    @cached_property
     def fields(self) -> tuple[str, ...]:
         """The item's fields, one of which must satisfy the condition."""
         return self.attribute.field, *self.alternative_fields
 
     def matches(self, item: Any) -> bool:
         """Return whether one of the fields satisfies the condition; an empty one does if the attribute says so."""
-        values = [getattr(item, field) for field in self.fields]
-        return any(
-            self.attribute.empty_matches if value in (None, "") else self.condition.matches(value) for value in values
-        )
+        for field in self.fields:
+            value = getattr(item, field)
+            if self.attribute.empty_matches if value in (None, "") else self.condition.matches(value):
+                return True
+        return False
 
 
 @dataclass(frozen=True)
@@ -272,15 +273,11 @@ class MatchingKeys:
         """Whether the status key has a value. Then no status is hidden, even if the value is universal."""
         return not self.hidden_statuses
 
-    @property
-    def criteria(self) -> Iterator[Criterion]:
-        if self.shown_to:
-            yield self.shown_to
-        if self.hidden_statuses:
-            yield HiddenStatuses(self.hidden_statuses)
-        if self.date_time_range:
-            yield self.date_time_range
-        yield from self.keys
+    @cached_property
+    def criteria(self) -> tuple[Criterion, ...]:
+        hidden = HiddenStatuses(self.hidden_statuses) if self.hidden_statuses else None
+        others = (self.shown_to, hidden, self.date_time_range)
+        return (*(criterion for criterion in others if criterion), *self.keys)
 
     @property
     def fields(self) -> set[str]:

@@ -10,6 +10,7 @@ requested, which values are legal, and the character set.
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, time, tzinfo
 from functools import partial
 from typing import Any
@@ -65,22 +66,34 @@ class IllegalValue(Exception):
     """A value of an item that its VR does not allow; the text is the attribute's keyword."""
 
 
-def response_for(  # noqa: PLR0913, PLR0917 — all that a response depends on
-    item: Any,
-    request: Dataset,
-    calling_ae_title: str,
-    zone: tzinfo,
-    character_set: str = "",
-    options: MatchingOptions = DEFAULT_OPTIONS,
-) -> Dataset:
+@dataclass(frozen=True)
+class ResponseOptions:
+    """How one requestor is answered, whatever it asks for.
+
+    An item without a station is returned with the requestor's AE title. `zone` is the clinic's time zone.
+    `character_set`, if not empty, is the one configured for the modality; it overrides the request's.
+    """
+
+    calling_ae_title: str
+    zone: tzinfo
+    character_set: str = ""
+    matching: MatchingOptions = DEFAULT_OPTIONS
+
+    @property
+    def constants(self) -> dict[str, str]:
+        """The values of the sources that are no fields of the item."""
+        return {
+            CALLING_AE_TITLE: self.calling_ae_title,
+            ISSUER_OF_PATIENT_ID: self.matching.issuer_of_patient_id,
+        }
+
+
+def response_for(item: Any, request: Dataset, options: ResponseOptions) -> Dataset:
     """Return the identifier of one pending response. Raise IllegalValue if a modality could not read it.
 
-    `request` is the query's identifier: its elements are the return keys. An item without a station is returned with
-    the requestor's AE title. `zone` is the clinic's time zone. `character_set`, if not empty, is the one configured for
-    the modality; it overrides the request's.
+    `request` is the query's identifier: its elements are the return keys.
     """
-    not_of_item = {CALLING_AE_TITLE: calling_ae_title, ISSUER_OF_PATIENT_ID: options.issuer_of_patient_id}
-
+    not_of_item = options.constants
     asked = values_of(step_item(request).get("ScheduledProcedureStepStatus"))
 
     def sources(name: str) -> Any:
@@ -92,11 +105,11 @@ def response_for(  # noqa: PLR0913, PLR0917 — all that a response depends on
     if "TimezoneOffsetFromUTC" in request:
         if item.scheduled_date is None or item.scheduled_time is None:
             raise IllegalValue("ScheduledProcedureStepStartDate")
-        moment = datetime.combine(item.scheduled_date, item.scheduled_time, zone)
+        moment = datetime.combine(item.scheduled_date, item.scheduled_time, options.zone)
         response.TimezoneOffsetFromUTC = f"{moment:%z}"[:5]
-    if character_set:
-        _transliterate(response, configured_terms(character_set))
-        _write_in(response, configured_character_set_for(_texts(response), character_set))
+    if options.character_set:
+        _transliterate(response, configured_terms(options.character_set))
+        _write_in(response, configured_character_set_for(_texts(response), options.character_set))
     else:
         _write_in(response, character_set_for(_texts(response), requested_terms(request)))
     return response

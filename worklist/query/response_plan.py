@@ -2,8 +2,8 @@
 
 The responses to a query differ only in their values. So what they have in common is worked out once, when the
 identifier has been read: which elements there are, in which order, and from which fields of the item they come. Each
-row then only fills its values in. An element that has been written for one row is kept for the next: the rows of an
-answer tend to have the same modality, station and day.
+row then only fills its values in. An element that has been written for one row is kept for others: the rows of an
+answer tend to have the same modality, station and day, and the next answer to have the same rows.
 
 The result is, byte for byte, what pydicom writes of `response_for` (response.py). Almost all rows are ASCII, and are
 written in one pass. Any other is written in two: the first collects its texts, which decide the character set.
@@ -21,19 +21,17 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from worklist.query.information_model import (
     CALLING_AE_TITLE,
-    DEFAULT_OPTIONS,
-    ISSUER_OF_PATIENT_ID,
     ROOT,
     STATUS_WORDS,
     Attribute,
     Matching,
-    MatchingOptions,
     WhenUnknown,
 )
 from worklist.query.matching import status_answered, step_item, values_of
 from worklist.query.response import (
     TEXTS,
     IllegalValue,
+    ResponseOptions,
     can_show,
     character_set_for,
     configured_character_set_for,
@@ -53,7 +51,7 @@ SPECIFIC_CHARACTER_SET, TIMEZONE_OFFSET = 0x00080005, 0x00080201
 EMPTY = ("", None)
 ITEM_HEADER = bytes.fromhex("FEFF00E0")
 _TAG, _US, _SHORT_LENGTH, _LENGTH = Struct("<HH"), Struct("<H"), Struct("<H"), Struct("<L")
-#: Written elements that are kept for the following rows, for each attribute.
+#: The most written elements that are kept for other rows, for each attribute.
 KEPT = 200
 
 #: Returns a text as bytes, without padding; the second argument is its VR. None for texts that are to be ASCII.
@@ -71,30 +69,21 @@ class ResponsePlan:
     ignores what follows.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that a response depends on
-        self,
-        request: Dataset,
-        transfer_syntax: str,
-        calling_ae_title: str,
-        zone: tzinfo,
-        character_set: str = "",
-        options: MatchingOptions = DEFAULT_OPTIONS,
-    ) -> None:
-        """Take the arguments of `response_for`, and the transfer syntax."""
+    def __init__(self, request: Dataset, transfer_syntax: str, options: ResponseOptions) -> None:
         asked = values_of(step_item(request).get("ScheduledProcedureStepStatus"))
         self._layout = _Layout(
             transfer_syntax == ImplicitVRLittleEndian,
-            {CALLING_AE_TITLE: calling_ae_title, ISSUER_OF_PATIENT_ID: options.issuer_of_patient_id},
+            options.constants,
             {status: status_answered(status, asked) for status in STATUS_WORDS},
         )
-        offset = [_TimezoneOffset(self._layout, zone)] if "TimezoneOffsetFromUTC" in request else []
+        offset = [_TimezoneOffset(self._layout, options.zone)] if "TimezoneOffsetFromUTC" in request else []
         self._root = _Elements(self._layout, ROOT, None if wants_whole_item(request) else request, offset)
-        self._character_set, self._requested_terms = character_set, requested_terms(request)
+        self._character_set, self._requested_terms = options.character_set, requested_terms(request)
         self._has_unsupported_key = has_unsupported_key(request)
         self._lackable = [self._layout.indexes(row) for row in _that_warn_if_absent(ROOT, request)]
         self._whole_item: ResponsePlan | None = None
         if self._root.may_be_empty:
-            self._whole_item = ResponsePlan(Dataset(), transfer_syntax, calling_ae_title, zone, character_set, options)
+            self._whole_item = ResponsePlan(Dataset(), transfer_syntax, options)
         others = self._whole_item.fields if self._whole_item else ()
         self.fields: tuple[str, ...] = tuple(dict.fromkeys((*self._layout.fields, *others)))
         self._of_whole_item = [self.fields.index(field) for field in others]
@@ -248,8 +237,8 @@ class _Value:
             encoded = self.absent
         else:
             raise IllegalValue(self._row.keyword)
-        if encode is None and len(self._kept) < KEPT and (index == self._indexes[0] or len(self._indexes) == 1):
-            self._kept[first] = encoded
+        if encode is None and (index == self._indexes[0] or len(self._indexes) == 1):
+            _keep(self._kept, first, encoded)
         return encoded
 
     def _content(self, index: int, value: Any, encode: Encode) -> bytes:
@@ -311,8 +300,8 @@ class _Sequence:
             encoded = self._encoded(sources, encode)
         else:
             encoded = self.absent
-        if encode is None and len(self._kept) < KEPT:
-            self._kept[code] = encoded
+        if encode is None:
+            _keep(self._kept, code, encoded)
         return encoded
 
     def _encoded(self, sources: Sequence[Any], encode: Encode) -> bytes:
@@ -320,6 +309,13 @@ class _Sequence:
         if not item and self._row.return_type != "1":
             return self.absent
         return self._layout.element(self.tag, "SQ", ITEM_HEADER + _LENGTH.pack(len(item)) + item)
+
+
+def _keep(kept: dict[Any, bytes], source: Any, encoded: bytes) -> None:
+    """Keep an element for other rows. What a plan has kept for weeks gives way: other patients have other names."""
+    if len(kept) >= KEPT:
+        kept.clear()
+    kept[source] = encoded
 
 
 def _that_warn_if_absent(table: Iterable[Attribute], request: Dataset) -> Iterator[Attribute]:

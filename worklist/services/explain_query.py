@@ -36,7 +36,7 @@ from worklist.query.explanation import (
 from worklist.query.information_model import STEP_KEYWORDS, STEP_SEQUENCE
 from worklist.query.kept_keys import HashedKey, hashed_keys, identifier_of, ignored_keys, kept_keys, keyed_hash
 from worklist.query.matching import BadKey, MatchingKeys, apply_policy, parse_matching_keys
-from worklist.query.response import IllegalValue, response_for
+from worklist.query.response import IllegalValue, ResponseOptions, response_for
 
 ILLEGAL_VALUE = "without a value that its VR allows an item cannot be shown: PS3.5 section 6.2"
 #: Limits of one page: AE titles, queries of each, and the latest queries that are searched for AE titles.
@@ -211,7 +211,7 @@ def _illegal_value(item: WorklistItem, query: QueryToExplain) -> Iterator[RuleRe
     """Build the response, and yield the attribute that makes it impossible."""
     zone, options = timezone.get_default_timezone(), matching_options()
     try:
-        response_for(item, query.identifier, query.calling_ae_title, zone, options=options)
+        response_for(item, query.identifier, ResponseOptions(query.calling_ae_title, zone, matching=options))
     except IllegalValue as keyword:
         yield RuleResult(str(keyword), Verdict.NOT_MATCHED, ILLEGAL_VALUE)
 

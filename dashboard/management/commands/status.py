@@ -88,6 +88,7 @@ def page(snapshot: Snapshot) -> RenderableType:
         Text(),
         relay_line(snapshot),
         worklist_line(snapshot),
+        *images_lines(snapshot),
         Text(),
         rooms_table(snapshot.rooms),
         modalities_table(snapshot.modalities, now),
@@ -120,6 +121,17 @@ def worklist_line(snapshot: Snapshot) -> Text:
     associations = f"; {count_of(server.associations, 'association')}" if server.processes else ""
     words = f"{server.words}{_since(server.since, snapshot.taken_at)}{associations}"
     return Text.assemble(mark(server.severity), f"  Worklist server: {words}")
+
+
+def images_lines(snapshot: Snapshot) -> list[Text]:
+    """Render the daemons for images and today's images in one line; none where images are off."""
+    images, now = snapshot.images, snapshot.taken_at
+    if images is None:
+        return []
+    parts = [*(f"{daemon.words}{_since(daemon.since, now)}" for daemon in images.daemons), images.counts.words]
+    if images.oldest_waiting:
+        parts.append(f"{images.waiting} waiting, the oldest since {clock_time(images.oldest_waiting, now)}")
+    return [Text.assemble(mark(images.severity), "  Images: ", "; ".join(parts))]
 
 
 def rooms_table(rooms: tuple[Room, ...]) -> Table:

@@ -1,4 +1,4 @@
-"""Perform one step of the worklist as a mammography unit does, and print each request: C-FIND, N-CREATE, N-SET.
+"""Perform one step of the worklist as a mammography unit does, and print each request, from C-FIND to N-SET.
 
 Performs the step of --accession, or the first one on today's worklist of this modality. Ctrl-C discontinues it. Exits 2
 if it cannot be performed.
@@ -16,10 +16,11 @@ from pydicom.dataset import Dataset
 from core.daemon import stop_event
 from core.value_representations import parse_da
 from core.wording import count_of
-from nonprod.management.arguments import add_modality_arguments, modality_of
+from nonprod.management.arguments import add_image_arguments, add_modality_arguments, exposure_of, modality_of
 from nonprod.modality_emulator import (
     UNSPECIFIED,
     VIEWS,
+    Exposure,
     ModalityEmulator,
     PerformedStep,
     Reason,
@@ -34,6 +35,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_modality_arguments(parser)
+        add_image_arguments(parser)
         parser.add_argument(
             "--accession", default="", help="accession number (default: the first item on the day's worklist)"
         )
@@ -78,7 +80,8 @@ class Command(BaseCommand):
         self._print(f"C-FIND: 0000, {len(rows)} on the list; accession number {number} is next")
         step = modality.start(rows[0])
         self._print(f"N-CREATE: 0000, IN PROGRESS, as performed procedure step {step.uid}")
-        step.expose(VIEWS[0])
+        exposure = exposure_of(options)
+        self._expose(step, exposure, *VIEWS[:1])
         if options["progress"]:
             step.progress()
             self._print(f"N-SET: 0000, IN PROGRESS, with {_images(step)}")
@@ -88,9 +91,15 @@ class Command(BaseCommand):
             step.discontinue(reason)
             self._print(f"N-SET: 0000, DISCONTINUED, with {_images(step)}: {reason.code}, {reason.meaning}")
         else:
-            step.expose(*VIEWS[1:])
+            self._expose(step, exposure, *VIEWS[1:])
             step.complete()
             self._print(f"N-SET: 0000, COMPLETED, with {_images(step)}")
+
+    def _expose(self, step: PerformedStep, exposure: Exposure | None, *views: str) -> None:
+        taken = step.expose(*views)
+        if exposure:
+            count = exposure.send(step, taken)
+            self._print(f"C-STORE: 0000, {count_of(count, 'image')} in {exposure.transfer_syntax.name}")
 
     def _print(self, line: str) -> None:
         self.stdout.write(line)

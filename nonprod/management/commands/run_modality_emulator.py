@@ -8,8 +8,15 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from core.daemon import stop_event
-from nonprod.management.arguments import LOOPBACK, add_modality_arguments, modality_of
-from nonprod.modality_emulator.worker import TEST_MACHINE, Worker, register_test_machine
+from dicom.test_machines import register_test_machine
+from nonprod.management.arguments import (
+    LOOPBACK,
+    add_image_arguments,
+    add_modality_arguments,
+    exposure_of,
+    modality_of,
+)
+from nonprod.modality_emulator.worker import TEST_MACHINE, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +31,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         host = LOOPBACK if settings.MWL_HOST == ANY_ADDRESS else settings.MWL_HOST
         add_modality_arguments(parser, host, TEST_MACHINE, "its AE title, which is marked as a test machine")
+        add_image_arguments(parser, host)
         parser.add_argument("--seconds", type=float, default=2.0, help="time between N-CREATE and N-SET (default: 2)")
 
     def handle(self, *args: Any, seconds: float, **options: Any) -> None:
         modality = modality_of(options)
-        register_test_machine(modality.ae_title)
-        worker = Worker(modality, seconds)
+        register_test_machine(modality.ae_title, "Modality emulator", "nonprod")
+        worker = Worker(modality, seconds, exposure_of(options))
         with stop_event() as stopping:
             logger.info("modality emulator started", extra={"host": modality.host, "port": modality.port})
             while not stopping.is_set():

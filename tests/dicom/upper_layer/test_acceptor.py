@@ -51,10 +51,20 @@ class TestTime:
         assert why(layer.expire()) == "did not request an association in time"
         assert layer.is_closed
 
-    def test_a_connection_without_a_byte_is_closed_in_silence(self, clock: Clock) -> None:
+    def test_a_connection_without_a_byte_ends_with_artim(self, clock: Clock) -> None:
         layer = UpperLayer(clock)
         clock.now = 10
-        assert layer.expire() == []
+        assert why(layer.expire()) == "did not request an association in time"
+        assert layer.is_closed
+
+    def test_nothing_is_said_of_a_load_balancer_that_only_connects(self, clock: Clock) -> None:
+        layer = UpperLayer(clock)
+        assert layer.receive_data(b"") == []
+        assert layer.is_closed
+
+    def test_an_abort_before_any_request_ends_the_connection(self, clock: Clock) -> None:
+        layer = UpperLayer(clock)
+        assert why(layer.receive_data(raw.abort())) == "aborted the association (source 0, reason 0)"
         assert layer.is_closed
 
     def test_silence_ends_an_association_and_each_message_starts_it_anew(self, layer: UpperLayer, clock: Clock) -> None:

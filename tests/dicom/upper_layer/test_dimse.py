@@ -79,8 +79,8 @@ class TestMessages:
         pieces: list[bytes] = []
 
         class Sink:
-            def write(self, fragment: bytes) -> None:
-                pieces.append(fragment)
+            def write(self, fragment: bytes | memoryview) -> None:
+                pieces.append(bytes(fragment))
 
             def getvalue(self) -> int:
                 return len(pieces)
@@ -88,7 +88,7 @@ class TestMessages:
             def discard(self) -> None:
                 pieces.clear()
 
-        dimse = Dimse(CONTEXTS, lambda: 0.0, sink_for=lambda _: Sink())
+        dimse = Dimse(CONTEXTS, lambda: 0.0, sink_for=lambda _context, _command: Sink())
         for fragment, header in ((raw.command_set(raw.find_request()), 0b11), (b"ab", 0), (b"cd", 0)):
             value = PresentationDataValue(FIND_CONTEXT, bool(header & 1), bool(header & 2), fragment)
             assert dimse.receive([value]) == []

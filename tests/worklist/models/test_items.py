@@ -224,7 +224,7 @@ class TestAnAnswerOfManyPages:
 
     def test_continues_while_items_leave_the_list(self) -> None:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(PAGE + 5))
-        answer = WorklistItem.objects.matching_values(MatchingKeys(), "pk")
+        answer = iter(WorklistItem.objects.matching_values(MatchingKeys(), "pk"))
         first = next(answer)
         WorklistItem.objects.filter(pk=first.pk).update(status="COMPLETED")
         assert len(list(answer)) == PAGE + 4

@@ -75,6 +75,24 @@ class TestPrecedence:
         assert status_from([*steps(status), Fact(Source.MANAGE, waiting)]) == status
         assert status_from([Fact(Source.MANAGE, IN_PROGRESS), Fact(Source.MANAGE, waiting)]) == IN_PROGRESS
 
+    @pytest.mark.parametrize("reported", [IN_PROGRESS, COMPLETED, DISCONTINUED])
+    @pytest.mark.parametrize("of_images", [IN_PROGRESS, COMPLETED])
+    def test_of_images_is_below_every_step(self, of_images: str, reported: str) -> None:
+        assert status_from([Fact(Source.IMAGE, of_images), *steps(reported)]) == reported
+
+    @pytest.mark.parametrize("final", [COMPLETED, DISCONTINUED])
+    def test_of_images_is_below_a_final_status_from_manage(self, final: str) -> None:
+        assert status_from([Fact(Source.IMAGE, IN_PROGRESS), Fact(Source.MANAGE, final)]) == final
+        assert status_from([Fact(Source.IMAGE, COMPLETED), Fact(Source.MANAGE, final)]) == final
+
+    @pytest.mark.parametrize("waiting", [SCHEDULED, ARRIVED, READY])
+    def test_of_images_is_above_an_arrival(self, waiting: str) -> None:
+        assert status_from([Fact(Source.IMAGE, IN_PROGRESS), Fact(Source.MANAGE, waiting)]) == IN_PROGRESS
+
+    def test_of_complete_images_is_above_every_beginning_but_that_of_a_step(self) -> None:
+        begun = [Fact(Source.IMAGE, IN_PROGRESS), Fact(Source.MANAGE, IN_PROGRESS)]
+        assert status_from([Fact(Source.IMAGE, COMPLETED), *begun]) == COMPLETED
+
     def test_ignores_scheduled_from_manage(self) -> None:
         assert status_from([Fact(Source.MANAGE, SCHEDULED), *steps(IN_PROGRESS)]) == IN_PROGRESS
 
@@ -82,6 +100,7 @@ class TestPrecedence:
         reporting = (Source.MANAGE, Source.STEP)
         every = {Fact(source, status) for source in reporting for status in (IN_PROGRESS, COMPLETED, DISCONTINUED)}
         every |= {Fact(Source.SUCCESSOR, DISCONTINUED)}
+        every |= {Fact(Source.IMAGE, status) for status in (IN_PROGRESS, COMPLETED)}
         every |= {Fact(Source.MANAGE, status) for status in (ARRIVED, READY)}
         assert set(STRONGEST_FIRST) == every
         assert len(STRONGEST_FIRST) == len(every)

@@ -10,6 +10,7 @@ from datetime import date, time
 from typing import Any
 
 import pytest
+from django.db import connection
 from hypothesis import given
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
@@ -17,10 +18,13 @@ from pynetdicom.sop_class import ModalityWorklistInformationFind  # type: ignore
 from pytest_django import Settings
 
 from core.contract import ItemStatus
-from dicom.association_policy import Requestor
+from core.database import CHECKED_AFTER_SECONDS, LentConnections
+from dicom.association_policy import AssociationPolicy, Requestor, ServerConfig
 from dicom.data_set_reading import read_data_set
 from dicom.failures import UnreadableDataSet
+from dicom.modality_directory import ModalityDirectory
 from dicom.models import Modality
+from dicom.server import stop_server
 from dicom.service import Batches, Interruption, Request
 from dicom.unreadable import UNREADABLE
 from dicom.upper_layer.dimse import CommandField
@@ -44,6 +48,7 @@ from tests.worklist_fixtures import LogLines
 from worklist.models import Delivery, WorklistItem, WorklistQuery
 from worklist.query.find import BATCH, WorklistContext, answer_find
 from worklist.query.matching import BadKey, parse_matching_keys
+from worklist.scp import start_worklist_server
 
 FF00, FF01 = 0xFF00, 0xFF01
 EVERYTHING = request(QueryRetrieveLevel="SCHEDULED")
@@ -293,6 +298,15 @@ class TestCancel:
         assert context.deliveries.flush()
         assert (WorklistQuery.objects.get().outcome, Delivery.objects.count()) == ("cancelled", 2 * BATCH)
 
+    def test_is_looked_for_only_once_before_the_first_item_that_can_be_shown(
+        self, unit: Unit, context: WorklistContext
+    ) -> None:
+        illegal = WorklistItemFactory.build_batch(3, patient_id="A\\B", scheduled_time=time(8))
+        WorklistItem.objects.bulk_create([*illegal, WorklistItemFactory.build(scheduled_time=time(9))])
+        assert [[response.status for response in batch] for batch in asked(context)] == [[], [FF00, 0x0000]]
+        assert context.deliveries.flush()
+        assert WorklistQuery.objects.get().left_out == 3
+
 
 class TestDatabaseConnections:
     def test_are_returned_after_each_query(self, unit: Unit, no_connection_left: Callable[[], bool]) -> None:
@@ -301,6 +315,36 @@ class TestDatabaseConnections:
             for identifier in (request(PatientID=""), request(PatientBirthDate="x"), request(PatientID="none")):
                 find(association, identifier)
                 assert no_connection_left()
+
+    def test_are_lent_to_the_queries_that_follow_and_closed_when_idle(
+        self, unit: Unit, no_connection_left: Callable[[], bool]
+    ) -> None:
+        create(accession_number="ACC1")
+        now = 0.0
+        connections = LentConnections(lambda: now)
+        policy = AssociationPolicy(ServerConfig(CALLED), ModalityDirectory(0, connections.lent))
+        running = start_worklist_server("127.0.0.1", 0, WorklistContext(policy, connections.lent))
+        asked, lending = request(AccessionNumber=""), Unit(port_of(running))
+        try:
+            for _ in range(50):
+                assert lending.ask(asked).accession_numbers == ["ACC1"]
+            end_other_connections()
+            now = CHECKED_AFTER_SECONDS + 1
+            assert lending.ask(asked).accession_numbers == ["ACC1"]
+        finally:
+            stop_server(running)
+        connections.close_idle()
+        assert no_connection_left()
+
+
+def end_other_connections() -> None:
+    """End PostgreSQL's other connections, as when it is restarted; SQLite has no server that could go."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
 
 
 class TestDatabaseDown:

@@ -24,7 +24,7 @@ from tests.dicom.requests import CALLED, PATIENCE, Unit, dataset, request
 from tests.factories import WorklistItemFactory
 from tests.processes import free_ports
 from worklist.models import WorklistItem
-from worklist.query.response import response_for
+from worklist.query.response import ResponseOptions, response_for
 
 #: Accession number → fields that differ from the factory's.
 ITEMS: dict[str, dict[str, Any]] = {
@@ -174,7 +174,7 @@ class OtherServer:
 
 def write_file(folder: Path, item: WorklistItem) -> None:
     """Write an item as wlmscpfs reads it."""
-    whole = response_for(item, Dataset(), "MAMMO1", timezone.get_default_timezone())
+    whole = response_for(item, Dataset(), ResponseOptions("MAMMO1", timezone.get_default_timezone()))
     whole.file_meta = FileMetaDataset()
     whole.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     whole.file_meta.MediaStorageSOPClassUID = ModalityWorklistInformationFind

@@ -22,7 +22,7 @@ from tests.worklist_fixtures import LogLines
 from worklist.item_fields import CONTENT, IDENTIFIERS
 from worklist.models import WorklistItem
 from worklist.query.information_model import ROOT, STEP, STEP_SEQUENCE
-from worklist.query.response import response_for
+from worklist.query.response import ResponseOptions, response_for
 from worklist.services.create_worklist_item import new_identifiers
 
 FF00, FF01 = 0xFF00, 0xFF01
@@ -423,7 +423,7 @@ class TestRandomActions:
             except ActionRefused:
                 continue
             taken += 1
-            response = response_for(item_of(action), request(), "MAMMO1", ZoneInfo("Europe/London"))
+            response = response_for(item_of(action), request(), ResponseOptions("MAMMO1", ZoneInfo("Europe/London")))
             assert illegal(response) == []
             assert encode(response, is_implicit_vr=True, is_little_endian=True)
         assert taken > 400 * factor

@@ -12,7 +12,13 @@ from pynetdicom.dsutils import decode, encode
 from tests.dicom.requests import dataset, illegal, keywords, request
 from tests.factories import WorklistItemFactory
 from worklist.query.information_model import ROOT, STEP, WhenUnknown
-from worklist.query.response import IllegalValue, has_unsupported_key, response_for, wants_whole_item
+from worklist.query.response import (
+    IllegalValue,
+    ResponseOptions,
+    has_unsupported_key,
+    response_for,
+    wants_whole_item,
+)
 
 WARNED, LEFT_OUT = WhenUnknown.WARNED, WhenUnknown.LEFT_OUT
 CODE = {"procedure_code": "MGSCR", "procedure_coding_scheme": "L", "procedure_code_meaning": "Screening"}
@@ -30,7 +36,7 @@ SUPPORTED = {
 def respond(identifier: Dataset, **values: Any) -> Dataset:
     """Return the response to the modality HOLOGIC1 for an item with these values."""
     item = WorklistItemFactory.build(**values)
-    return response_for(item, identifier, "HOLOGIC1", ZoneInfo("Europe/London"))
+    return response_for(item, identifier, ResponseOptions("HOLOGIC1", ZoneInfo("Europe/London")))
 
 
 def on_the_wire(response: Dataset) -> bytes:
@@ -398,7 +404,7 @@ class TestIllegalValues:
 
     def test_the_requestors_ae_title_may_be_anything(self) -> None:
         item = WorklistItemFactory.build(station_ae_title="")
-        response = response_for(item, request(), "RÖNTGEN", ZoneInfo("Europe/London"))
+        response = response_for(item, request(), ResponseOptions("RÖNTGEN", ZoneInfo("Europe/London")))
         assert response.ScheduledProcedureStepSequence[0].ScheduledStationAETitle == "RÖNTGEN"
 
 

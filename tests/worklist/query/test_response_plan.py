@@ -21,6 +21,7 @@ from worklist.models import WorklistItem
 from worklist.query.information_model import ROOT, STEP, Attribute, MatchingOptions, WhenUnknown
 from worklist.query.response import (
     IllegalValue,
+    ResponseOptions,
     first_item,
     has_unsupported_key,
     response_for,
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
 SYNTAXES = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 LONDON = ZoneInfo("Europe/London")
+HOLOGIC = ResponseOptions("HOLOGIC1", LONDON)
 NAMES = (
     "SMITH^JANE",
     "SMITH^JANE==",
@@ -129,12 +131,10 @@ def identifiers(draw: st.DrawFn) -> Dataset:
     return made
 
 
-def plainly(
-    item: WorklistItem, asked: Dataset, syntax: Any, character_set: str, options: MatchingOptions
-) -> tuple[bytes, bool]:
+def plainly(item: WorklistItem, asked: Dataset, syntax: Any, options: ResponseOptions) -> tuple[bytes, bool]:
     """Answer with pydicom's data sets."""
     for identifier in (asked, Dataset()):
-        response = response_for(item, identifier, "HOLOGIC1", LONDON, character_set, options)
+        response = response_for(item, identifier, options)
         if len(response):
             break
     encoded = encode(response, syntax.is_implicit_VR, is_little_endian=True) or b""
@@ -160,16 +160,17 @@ class TestAPlan:
         asked=identifiers(),
         syntax=st.sampled_from(SYNTAXES),
         character_set=st.sampled_from(CONFIGURED),
-        options=st.sampled_from([MatchingOptions(), MatchingOptions(issuer_of_patient_id="NHS")]),
+        issuer=st.sampled_from(("", "NHS")),
     )
     def test_answers_as_the_plain_response(
-        self, shown: list[WorklistItem], asked: Dataset, syntax: Any, character_set: str, options: MatchingOptions
+        self, shown: list[WorklistItem], asked: Dataset, syntax: Any, character_set: str, issuer: str
     ) -> None:
-        plan = ResponsePlan(asked, syntax, "HOLOGIC1", LONDON, character_set, options)
+        options = ResponseOptions("HOLOGIC1", LONDON, character_set, MatchingOptions(issuer_of_patient_id=issuer))
+        plan = ResponsePlan(asked, syntax, options)
         for item in shown:
             values = [getattr(item, field) for field in plan.fields]
             try:
-                expected = plainly(item, asked, syntax, character_set, options)
+                expected = plainly(item, asked, syntax, options)
             except IllegalValue as keyword:
                 with pytest.raises(IllegalValue, match=f"^{keyword}$"):
                     plan.response(values)
@@ -178,13 +179,13 @@ class TestAPlan:
 
     @pytest.mark.parametrize("syntax", SYNTAXES, ids=["implicit", "explicit"])
     def test_needs_only_the_fields_that_are_asked_for(self, syntax: Any) -> None:
-        plan = ResponsePlan(request(dataset(Modality=""), PatientName=""), syntax, "HOLOGIC1", LONDON)
+        plan = ResponsePlan(request(dataset(Modality=""), PatientName=""), syntax, HOLOGIC)
         encoded, warns = plan.response([{"modality": "MG", "patient_name": "X"}.get(field) for field in plan.fields])
         assert set(plan.fields) == {"modality", "patient_name"}
         assert (read_data_set(encoded, syntax).PatientName, warns) == ("X", False)
 
     def test_keeps_no_illegal_value_for_the_next_row(self) -> None:
-        plan = ResponsePlan(request(StudyInstanceUID=""), SYNTAXES[0], "HOLOGIC1", LONDON)
+        plan = ResponsePlan(request(StudyInstanceUID=""), SYNTAXES[0], HOLOGIC)
         for uid in ("letters", "letters"):
             with pytest.raises(IllegalValue, match="StudyInstanceUID"):
                 plan.response([uid])
@@ -192,19 +193,19 @@ class TestAPlan:
 
     def test_writes_a_weight_without_the_blanks_around_it(self) -> None:
         asked, item = request(PatientWeight="", PatientName=""), WorklistItemFactory.build(patient_weight=" 70.5  ")
-        plan = ResponsePlan(asked, SYNTAXES[0], "HOLOGIC1", LONDON)
+        plan = ResponsePlan(asked, SYNTAXES[0], HOLOGIC)
         answered = plan.response([getattr(item, field) for field in plan.fields])
-        assert answered == plainly(item, asked, SYNTAXES[0], "", MatchingOptions())
+        assert answered == plainly(item, asked, SYNTAXES[0], HOLOGIC)
         assert answered[0].endswith(b"\x04\0\0\x0070.5")
 
     def test_of_many_different_values_keeps_few(self) -> None:
-        plan = ResponsePlan(request(PatientName=""), SYNTAXES[0], "HOLOGIC1", LONDON)
+        plan = ResponsePlan(request(PatientName=""), SYNTAXES[0], HOLOGIC)
         names = [f"SMITH^{number:04}" for number in range(1000)]
         assert [plan.response([name])[0][8:].decode() for name in names] == names
 
 
 def test_the_two_midnights_of_a_change_of_clocks_have_their_own_offset() -> None:
-    plan = ResponsePlan(request(TimezoneOffsetFromUTC="", PatientName=""), SYNTAXES[0], "HOLOGIC1", LONDON)
+    plan = ResponsePlan(request(TimezoneOffsetFromUTC="", PatientName=""), SYNTAXES[0], HOLOGIC)
     moments = {"patient_name": "X", "scheduled_time": time(0)}
     for day, offset in ((date(2026, 3, 29), b"+0000"), (date(2026, 3, 30), b"+0100")):
         values = [{**moments, "scheduled_date": day}[field] for field in plan.fields]

@@ -23,7 +23,7 @@ from tests.factories import WorklistItemFactory, payload
 from tests.worklist.services.executing import create, update
 from worklist.item_fields import CONTENT
 from worklist.models import WorklistItem
-from worklist.query.response import response_for
+from worklist.query.response import ResponseOptions, response_for
 
 pytestmark = pytest.mark.django_db
 
@@ -363,4 +363,4 @@ class TestWhateverManageSends:
             assert create(payload(**values))["status"] == "created"
             item = WorklistItem.objects.get()
             transaction.set_rollback(True)
-        assert illegal(response_for(item, request(), "MAMMO1", UTC)) == []
+        assert illegal(response_for(item, request(), ResponseOptions("MAMMO1", UTC))) == []

@@ -24,7 +24,7 @@ from tests.worklist.query.test_response import received
 from tests.worklist.services.executing import create
 from worklist.item_fields import ITEM_FIELDS
 from worklist.models import ItemAlarm, WorklistItem
-from worklist.query.response import response_for
+from worklist.query.response import ResponseOptions, response_for
 
 pytestmark = pytest.mark.django_db
 
@@ -66,7 +66,7 @@ class TestWhateverManageHolds:
                     if isinstance(value, str) and value:
                         assert vr.IS_VALUE[field.vr](value)
                         assert len(value) <= vr.MAX_LENGTHS[field.vr]
-                response = response_for(item, request(), "MAMMO1", UTC)
+                response = response_for(item, request(), ResponseOptions("MAMMO1", UTC))
                 assert illegal(response) == []
                 read = received(response)
                 assert str(read.PatientName) == str(response.PatientName) != ""

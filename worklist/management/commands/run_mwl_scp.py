@@ -9,8 +9,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from core.checks import GATEWAY
 from core.daemon import exit_process, stop_event
+from core.database import LentConnections
 from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
 from dicom.association_policy import AssociationPolicy
+from dicom.modality_directory import ModalityDirectory
 from dicom.server import DicomServer, PortUnavailable, is_accepting, stop_server
 from dicom.tls import server_context
 from worklist.configuration import LISTENING, server_config
@@ -21,6 +23,9 @@ from worklist.services.create_test_item import old_test_items_check
 
 logger = logging.getLogger(__name__)
 
+#: How long a database connection is kept for the next request: modalities ask for their list every minute.
+IDLE_SECONDS = 65.0
+
 
 class Command(BaseCommand):
     help = __doc__
@@ -28,7 +33,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve until a signal; exit with status 2 if a port is unavailable."""
-        context = WorklistContext(AssociationPolicy(server_config()))
+        connections = LentConnections()
+        policy = AssociationPolicy(server_config(), ModalityDirectory(connection=connections.lent))
+        context = WorklistContext(policy, connections.lent)
         with stop_event() as stopping:
             servers = _start_servers(context)
             context.deliveries.start()
@@ -41,8 +48,10 @@ class Command(BaseCommand):
                 last_query_at = context.last_query_at and context.last_query_at.isoformat(timespec="seconds")
                 associations = context.policy.open_associations()
                 heartbeat.set_state(LISTENING, associations=associations, last_query_at=last_query_at)
+                connections.close_idle(IDLE_SECONDS)
                 stopping.wait(BEAT_SECONDS)
             stop_server(*servers)
+            connections.close_idle()
             context.deliveries.stop()
             heartbeat.stop(patience=2)
         logger.info("worklist SCP stopped")

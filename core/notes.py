@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 
-from worklist.performed_step.identity import NHS_NUMBER
+from core.value_representations import NHS_NUMBER
 
 NO_PATIENT_DATA = "The audit log keeps this. Do not enter a patient's name or NHS number."
 

@@ -1,4 +1,4 @@
-"""Act as a mammography unit: an SCU of Verification, Modality Worklist and Modality Performed Procedure Step.
+"""Act as a modality: an SCU of Verification, Modality Worklist and Modality Performed Procedure Step.
 
 See PS3.4 Annex A, Annex K and section F.7.
 """
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Self
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
@@ -19,8 +20,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 from dicom.pynetdicom_internals import adapt_requestor
-from nonprod.modality_emulator import datasets
-from nonprod.modality_emulator.datasets import UNSPECIFIED, VIEWS, Dose, Reason, Series, exposed
+from dicom.scu import datasets
+from dicom.scu.datasets import UNSPECIFIED, VIEWS, Dose, Reason, Series, exposed
 
 SUCCESS = 0x0000
 OPERATOR = "RADIOGRAPHER^ROSE"
@@ -39,13 +40,13 @@ class RequestFailed(Exception):
 
 
 @dataclass(frozen=True)
-class ModalityEmulator:
+class ModalityScu:
     """A modality and the worklist server that it queries."""
 
     host: str
     port: int
     called_ae_title: str
-    ae_title: str = "MAMMO1"
+    ae_title: str
     association: Association | None = field(default=None, repr=False, compare=False)
 
     def echo(self) -> None:
@@ -84,7 +85,7 @@ class ModalityEmulator:
         return PerformedStep(self, datasets.created(row or Dataset(), self.ae_title, at or _now()), operator)
 
     @contextmanager
-    def in_one_association(self) -> Iterator["ModalityEmulator"]:
+    def in_one_association(self) -> Iterator[Self]:
         """Yield this modality with one association for all its requests."""
         with self._associated() as association:
             yield replace(self, association=association)
@@ -139,7 +140,7 @@ class PerformedStep:
     Each request raises RequestFailed unless it succeeds, and may then be sent again.
     """
 
-    modality: ModalityEmulator
+    modality: ModalityScu
     attributes: Dataset
     operator: str = OPERATOR
     uid: str = field(default_factory=generate_uid)
@@ -152,9 +153,11 @@ class PerformedStep:
             lambda association: association.send_n_create(self.attributes, ModalityPerformedProcedureStep, self.uid)[0],
         )
 
-    def expose(self, *views: str) -> None:
-        """Make a series with one image for each view, such as `R CC`; the next N-SET reports it."""
-        self.series += map(exposed, views)
+    def expose(self, *views: str) -> list[Series]:
+        """Make and return a series with one image for each view, such as `R CC`; the next N-SET reports it."""
+        taken = [exposed(view) for view in views]
+        self.series += taken
+        return taken
 
     def progress(self) -> None:
         """Send an N-SET: still IN PROGRESS, with the series so far."""

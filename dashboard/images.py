@@ -1,0 +1,195 @@
+"""Count today's images, and tell what happened to those of an item; nothing where images are switched off.
+
+The app `images` may not be installed (IMAGES=off), so its model is looked up and never imported.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.apps import apps
+from django.db.models import Count, Min, Q, QuerySet
+from django.utils import timezone
+
+from core.admin import admin_url
+from core.concerns import Concern, Severity
+from core.heartbeat import DAEMONS
+from core.large_tables import midnight
+from core.models import AuditLog, Heartbeat
+from core.wording import count_of
+from dashboard.daemons import DaemonStatus, StateWords, daemon_concern, daemon_status, heartbeats
+
+RECEIVER, UPLOADER = "image_scp", "image_uploader"
+RECEIVER_WORDS = {
+    "receiving": StateWords(Severity.OK, "Receiving images"),
+    "": StateWords(
+        Severity.PROBLEM,
+        "Not receiving images",
+        "The machines cannot send images to the gateway, and repeat them later. Support: start run_image_scp.",
+    ),
+}
+UPLOADER_WORDS = {
+    "uploading": StateWords(Severity.OK, "Sending to Manage"),
+    "": StateWords(
+        Severity.PROBLEM,
+        "Not sending to Manage",
+        "Images wait, and none is lost until the day ends. Support: start run_image_uploader.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ImageCounts:
+    """How many images have come, and what has become of them."""
+
+    received: int = 0
+    with_manage: int = 0
+    failed: int = 0
+    held: int = 0
+    unlinked: int = 0
+
+    @property
+    def words(self) -> str:
+        """Say it in a few words: `4 images, 3 with Manage, 1 failed`."""
+        parts = {
+            "with Manage": self.with_manage,
+            "failed": self.failed,
+            "held back": self.held,
+            "of no item": self.unlinked,
+        }
+        told = [f"{count} {what}" for what, count in parts.items() if count]
+        if self.received and self.with_manage == self.received:
+            told = ["all with Manage"]
+        return ", ".join([count_of(self.received, "image"), *told])
+
+    @property
+    def severity(self) -> Severity:
+        """A problem where an image does not reach Manage, or may be another woman's."""
+        return Severity.PROBLEM if self.failed or self.held else Severity.OK
+
+
+@dataclass(frozen=True)
+class ImagesToday:
+    """Today's images, and the two daemons that receive and send them."""
+
+    counts: ImageCounts
+    waiting: int
+    oldest_waiting: datetime | None
+    receiver: DaemonStatus
+    uploader: DaemonStatus
+
+    @property
+    def severity(self) -> Severity:
+        """Return how bad the worse of the two daemons is."""
+        both = (self.receiver.severity, self.uploader.severity)
+        return Severity.PROBLEM if Severity.PROBLEM in both else Severity.OK
+
+    @property
+    def daemons(self) -> tuple[DaemonStatus, DaemonStatus]:
+        """The daemon that receives images, and the one that sends them to Manage."""
+        return self.receiver, self.uploader
+
+
+def are_images_on() -> bool:
+    """Tell whether the app that deals with images is installed."""
+    return apps.is_installed("images")
+
+
+def received_images() -> QuerySet[Any]:
+    """Return all images that were received; only where images are on."""
+    rows: QuerySet[Any] = apps.get_model("images", "ReceivedImage")._default_manager.all()
+    return rows
+
+
+def free_bytes_for_images() -> int | None:
+    """Return the free space on the disk of the images; None if it is not on this machine."""
+    from images.spool import spool  # noqa: PLC0415 - only where images are on
+
+    try:
+        return spool().free_bytes()
+    except OSError:
+        return None
+
+
+def counts_by_number(now: datetime) -> Mapping[str, ImageCounts]:
+    """Return today's images by the accession number of the item that they belong to or name."""
+    if not are_images_on():
+        return {}
+    tallies: dict[str, Counter[str]] = defaultdict(Counter)
+    rows = _of_today(now).exclude(item_accession_number="").values_list("item_accession_number", "state")
+    for number, state, count in rows.annotate(found=Count("*")):
+        tallies[number][state] = count
+    return {number: _counts(found) for number, found in tallies.items()}
+
+
+def images_today(beats: Iterable[Heartbeat], now: datetime) -> ImagesToday | None:
+    """Describe today's images; None where images are off."""
+    if not are_images_on():
+        return None
+    by_state = _of_today(now).filter(is_test=False).values_list("state").annotate(found=Count("*"))
+    waiting = received_images().filter(state="waiting", is_test=False).order_by()
+    queue = waiting.aggregate(images=Count("*"), oldest=Min("received_at"))
+    receiver, uploader = image_daemons(beats, now)
+    return ImagesToday(
+        counts=_counts(Counter(dict(by_state))),
+        waiting=queue["images"],
+        oldest_waiting=queue["oldest"],
+        receiver=receiver,
+        uploader=uploader,
+    )
+
+
+def image_daemons(beats: Iterable[Heartbeat], now: datetime) -> tuple[DaemonStatus, DaemonStatus]:
+    """Describe the daemon that receives images, and the one that sends them to Manage."""
+    known = [beat for beat in beats if beat.role in DAEMONS]
+    receiver = daemon_status(RECEIVER, RECEIVER_WORDS, "", known, now)
+    return receiver, daemon_status(UPLOADER, UPLOADER_WORDS, "", known, now)
+
+
+def _of_today(now: datetime) -> QuerySet[Any]:
+    today = midnight(timezone.localtime(now).date())
+    return received_images().filter(received_at__gte=today).exclude(state="discarded").order_by()
+
+
+def _counts(found: Counter[str]) -> ImageCounts:
+    return ImageCounts(found.total(), found["uploaded"], found["failed"], found["held"], found["unlinked"])
+
+
+def image_daemon_concerns(now: datetime) -> Iterator[Concern]:
+    """Yield a concern for each of the two daemons that is not at work. Register it only where images are on."""
+    receiver, uploader = image_daemons(heartbeats(), now)
+    if RECEIVER in DAEMONS:
+        yield daemon_concern("image_server", "Images", receiver)
+    if UPLOADER in DAEMONS:
+        yield daemon_concern("image_uploader", "Images", uploader)
+
+
+class ImageEvent(NamedTuple):
+    """One thing that happened to an image: when, in words, its page, and who did it."""
+
+    at: datetime
+    words: str
+    link: str
+    who: str
+
+
+def events_of_images(numbers: Iterable[str], items: Iterable[Any]) -> Iterator[ImageEvent]:
+    """Yield what happened to the images that belong to these items, or name one of these accession numbers."""
+    if not are_images_on():
+        return
+    wanted = Q(item_id__in=list(items)) | Q(item_accession_number__in=list(numbers))
+    for image in received_images().filter(wanted).order_by("received_at"):
+        link, sender = admin_url(image), image.calling_ae_title
+        yield ImageEvent(image.received_at, f"Image {image} received from {sender}, {image.size:,} bytes", link, sender)
+        if image.uploaded_at:
+            words = f"Image {image} taken by Manage under action {image.action_id}"
+            yield ImageEvent(image.uploaded_at, words, link, "gateway")
+        elif image.state not in ("waiting", "uploaded"):
+            why = f" ({image.get_reason_display()})" if image.reason else ""
+            yield ImageEvent(image.updated_at, f"Image {image}: {image.get_state_display()}{why}", link, "gateway")
+        for decided in AuditLog.objects.filter(object_type=image._meta.label_lower, object_id=image.pk):
+            if decision := decided.after.get("decision"):
+                words = f"Image {image} {decision.replace('_', ' ')} by {decided.actor}"
+                yield ImageEvent(decided.created_at, words, link, decided.actor)

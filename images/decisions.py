@@ -1,0 +1,89 @@
+"""Link, discard and send again images, as a person decides in the admin.
+
+Each decision is audited with the person's name, `actor`, and a reason. CannotDecide says why something cannot be done.
+An image that an uploader is sending at this moment is taken from it: what Manage answers then no longer counts.
+"""
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from core.audit import Auditor
+from core.models import AuditLog
+from images.items import Item, worklist
+from images.linking import belong_to, store
+from images.models import ReceivedImage
+
+State, Reason = ReceivedImage.State, ReceivedImage.Reason
+
+#: The states from which a person may link an image, send it again, or discard it.
+LINKABLE = frozenset({State.UNLINKED, State.HELD, State.FAILED, State.NOT_SENT, State.DISCARDED})
+REPEATABLE = frozenset({State.HELD, State.FAILED, State.NOT_SENT, State.DISCARDED})
+DISCARDABLE = frozenset({State.UNLINKED, State.HELD, State.WAITING, State.FAILED, State.NOT_SENT})
+
+
+class CannotDecide(Exception):
+    """The person's decision cannot be carried out. The text says why, and what can be done instead."""
+
+
+@transaction.atomic
+def link_to_item(image: ReceivedImage, accession_number: str, actor: str, note: str) -> None:
+    """Link an image with an item, whatever the image says, and have it sent to Manage. The item is now in progress."""
+    locked = _locked(image, LINKABLE, note)
+    item = worklist().item_of_number(accession_number)
+    if item is None:
+        raise CannotDecide(f"No worklist item has accession number {accession_number}")
+    _send(locked, item, actor, note)
+
+
+@transaction.atomic
+def send_again(image: ReceivedImage, actor: str, note: str) -> None:
+    """Have an image of an item sent to Manage again: one that failed, was held back as another version, or discarded.
+
+    Manage takes an image only on the day of its action.
+    """
+    locked = _locked(image, REPEATABLE, note)
+    item = worklist().item(locked.item_id) if locked.item_id else None
+    if item is None:
+        raise CannotDecide("It belongs to no item: link it first")
+    if item.action_day is not None and item.action_day != timezone.localdate():
+        raise CannotDecide(
+            "Manage takes images only on the day on which it sent the woman. Send her again in Manage, then try again"
+        )
+    _send(locked, item, actor, note)
+
+
+@transaction.atomic
+def discard(image: ReceivedImage, actor: str, note: str) -> None:
+    """Discard an image: it never goes to Manage."""
+    locked = _locked(image, DISCARDABLE, note)
+    locked.state, locked.reason, locked.next_attempt_at = State.DISCARDED, Reason.BY_PERSON, None
+    _store(locked, actor, note)
+
+
+def _send(image: ReceivedImage, item: Item, actor: str, note: str) -> None:
+    if not image.file:
+        raise CannotDecide("Its file has been deleted. Send it again from the machine")
+    # The uploader counts and waits anew; for another item, it also forgets under which action it has tried.
+    anew: dict[str, Any] = {"attempts": 0, "last_status": None, "last_error": ""}
+    if image.item_id != item.id:
+        anew |= {"action_id": "", "action_day": None}
+    belong_to(image, item, timezone.now(), by_person=True)
+    _store(image, actor, note)
+    ReceivedImage.objects.filter(pk=image.pk).update(**anew)
+    worklist().image_received(item.id, image.received_at)
+
+
+def _locked(image: ReceivedImage, states: frozenset[ReceivedImage.State], note: str) -> ReceivedImage:
+    if not note.strip():
+        raise CannotDecide("Give a reason")
+    locked = ReceivedImage.objects.select_for_update(no_key=True).get(pk=image.pk)
+    if locked.state not in states:
+        raise CannotDecide(f"It is {locked.get_state_display()}")
+    return locked
+
+
+def _store(image: ReceivedImage, actor: str, note: str) -> None:
+    store(image, actor)
+    Auditor(actor).note(AuditLog.Operation.UPDATE, image, decision=image.state, note=note[:300])

@@ -1,0 +1,105 @@
+"""Decide which worklist item an image belongs to, and so what becomes of it.
+
+Nothing that leaves a doubt about the woman goes to Manage by itself. Such an image is held for a person and does not
+touch the item: `item_id` stays empty, and `item_accession_number` only says which item the image names.
+"""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+
+from core.audit import Auditor
+from dicom.models import Modality
+from images.items import ImageIdentity, Item, NamesSeveralItems, worklist
+from images.models import ReceivedImage
+
+State, Reason = ReceivedImage.State, ReceivedImage.Reason
+
+#: Manage's column of Patient IDs is that long.
+LONGEST_PATIENT_ID = 10
+#: How long an image that belonged to no item is compared with new items. A person can link it for longer.
+LINKED_LATE_FOR = timedelta(days=1)
+#: How many images are compared at a time.
+AT_ONCE = 100
+
+
+def attribute(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> None:
+    """Set the item of an image that is not saved yet, its state, and when it is to go to Manage."""
+    image.item_id, image.item_accession_number, image.next_attempt_at = None, "", None
+    try:
+        item = worklist().item_of(identity)
+    except NamesSeveralItems as named:
+        hold(image, named.accession_numbers[0], Reason.SEVERAL_ITEMS)
+        return
+    if item is None:
+        image.state, image.reason = State.UNLINKED, ""
+    elif not worklist().is_same_patient(identity.patient_id, item.patient_id):
+        hold(image, item.accession_number, Reason.ANOTHER_PATIENT)
+    elif not item.is_test and _is_test_machine(image.calling_ae_title):
+        hold(image, item.accession_number, Reason.TEST_MACHINE)
+    else:
+        belong_to(image, item, now)
+
+
+def hold(image: ReceivedImage, accession_number: str, reason: ReceivedImage.Reason) -> None:
+    """Hold an image back for a person: it may not belong to the item that it names."""
+    image.state, image.reason, image.item_accession_number = State.HELD, reason, accession_number
+
+
+def belong_to(image: ReceivedImage, item: Item, now: datetime, *, by_person: bool = False) -> None:
+    """Give an image its item, the state that follows from it, and when it is to go to Manage."""
+    image.item_id, image.item_accession_number = item.id, item.accession_number
+    image.correlation_id, image.is_test = item.correlation_id, item.is_test
+    image.state, image.reason = state_of(image, item, by_person=by_person)
+    image.next_attempt_at = now if image.state == State.WAITING else None
+
+
+def state_of(image: ReceivedImage, item: Item, *, by_person: bool = False) -> tuple[str, str]:
+    """Return the state and the reason of an image that belongs to this item, before any attempt to send it."""
+    if image.version > 1 and not by_person:
+        return State.HELD, Reason.ANOTHER_VERSION
+    if not item.action_id:
+        return State.NOT_SENT, Reason.NO_ACTION
+    if len(image.patient_id) > LONGEST_PATIENT_ID:
+        return State.FAILED, Reason.LONG_PATIENT_ID
+    return State.WAITING, ""
+
+
+def link_late(now: datetime) -> int:
+    """Link the images that came before their items did, such as while the relay was down; return how many."""
+    unlinked = ReceivedImage.objects.filter(state=State.UNLINKED, received_at__gte=now - LINKED_LATE_FOR)
+    return sum(_link_late(key, now) for key in unlinked.order_by("received_at").values_list("pk", flat=True)[:AT_ONCE])
+
+
+@transaction.atomic
+def _link_late(key: UUID, now: datetime) -> bool:
+    rows = ReceivedImage.objects.select_for_update(skip_locked=True).filter(pk=key, state=State.UNLINKED)
+    image = rows.first()
+    if image is None:  # a person has been quicker
+        return False
+    attribute(image, identity_of(image), now)
+    if image.state == State.UNLINKED:
+        return False
+    store(image, "gateway:images")
+    if image.item_id:
+        worklist().image_received(image.item_id, image.received_at)
+    return True
+
+
+def identity_of(image: ReceivedImage) -> ImageIdentity:
+    """Return what a stored image says of its examination."""
+    numbers = (image.accession_number,) if image.accession_number else ()
+    return ImageIdentity(image.study_instance_uid, numbers, image.patient_id, image.study_date)
+
+
+def store(image: ReceivedImage, actor: str) -> None:
+    """Save what was decided about a locked image, and audit it."""
+    names = ("item_id", "item_accession_number", "correlation_id", "is_test", "state", "reason", "next_attempt_at")
+    decided = {name: getattr(image, name) for name in names}
+    image.refresh_from_db(fields=names)
+    Auditor(actor).update(image, **decided)
+
+
+def _is_test_machine(ae_title: str) -> bool:
+    return Modality.objects.filter(ae_title=ae_title, is_test_machine=True).exists()

@@ -1,0 +1,221 @@
+"""Keep images in files: what is being received, what was received, and the copies for Manage.
+
+A data set is written to `incoming/` while it arrives, as a DICOM Part 10 file (PS3.10 section 7.1). `keep` makes it
+durable and moves it to `originals/`, in this order: fsync of the file, rename, fsync of the folder. What lies in
+`incoming/` belongs to nobody after a restart. Folders are for this user alone (0700), and so are files (0600).
+"""
+
+import hashlib
+import os
+import shutil
+import struct
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+from django.conf import settings
+
+#: How many bytes may arrive between two looks at the free disk space, and between two requests to write them to disk.
+BYTES_BETWEEN_CHECKS, BYTES_BETWEEN_FLUSHES = 1 << 22, 1 << 23
+PREAMBLE = bytes(128) + b"DICM"
+
+
+class CannotStore(Exception):
+    """A data set cannot be kept: out of disk, too long, or the disk fails; the text is the ErrorComment."""
+
+
+class Spool:
+    """The folders below one root. Call `prepare` before the first use."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.incoming, self.originals, self.copies = root / "incoming", root / "originals", root / "copies"
+
+    def prepare(self) -> None:
+        """Make the folders; raise OSError if that is impossible."""
+        for folder in (self.root, self.incoming, self.originals, self.copies):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+
+    def clear_incoming(self) -> None:
+        """Delete what a process that was killed has left half received."""
+        for file in self.incoming.iterdir():
+            file.unlink(missing_ok=True)
+
+    def original(self, name: str) -> Path:
+        """Return the path of a received image."""
+        return self.originals / name
+
+    def copy(self, name: str) -> Path:
+        """Return the path of a copy for Manage."""
+        return self.copies / name
+
+    def free_bytes(self) -> int:
+        """Return how much may still be written; raise OSError if the spool is not there."""
+        return shutil.disk_usage(self.root).free
+
+
+def spool() -> Spool:
+    """Return the spool of the settings."""
+    return Spool(settings.IMAGE_SPOOL_DIR)
+
+
+class IncomingFile:
+    """A data set on its way into the spool: a sink for the fragments of a C-STORE (`upper_layer.dimse.DataSetSink`).
+
+    It never raises while data arrive, so that an association survives a full disk: the rest is let go by, and `keep`
+    raises CannotStore. `digest` is the SHA-256 of the data set alone.
+    """
+
+    def __init__(self, spool: Spool, file_meta: bytes, max_bytes: int, min_free_bytes: int) -> None:
+        self.name = f"{uuid4()}.dcm"
+        self.path = spool.incoming / self.name
+        self.data_set_at = len(PREAMBLE) + len(file_meta)
+        self.size = 0
+        self._spool = spool
+        self._max_bytes = max_bytes
+        self._min_free_bytes = min_free_bytes
+        self._digest = hashlib.sha256(usedforsecurity=False)
+        self._problem = ""
+        self._is_handed_over = False
+        self._checked_at = self._flushed_at = 0
+        self._flush: threading.Thread | None = None
+        self._descriptor = -1
+        try:
+            self._check_room()
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            self._descriptor = os.open(self.path, flags, 0o600)
+            self._write(PREAMBLE + file_meta)
+        except (OSError, CannotStore) as error:
+            self._give_up(error)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the data set so far, in hex digits."""
+        return self._digest.hexdigest()
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Append the next fragment."""
+        if self._problem:
+            return
+        self.size += len(fragment)
+        try:
+            if self.size > self._max_bytes:
+                raise CannotStore("The data set is longer than IMAGE_MAX_BYTES")
+            if self.size - self._checked_at >= BYTES_BETWEEN_CHECKS:
+                self._check_room()
+            self._write(fragment)
+        except (OSError, CannotStore) as error:
+            self._give_up(error)
+            return
+        self._digest.update(fragment)
+        if self.size - self._flushed_at >= BYTES_BETWEEN_FLUSHES:
+            self._begin_flush()
+
+    def getvalue(self) -> "IncomingFile":
+        """Return itself as the data set of the message."""
+        return self
+
+    def check(self) -> None:
+        """Raise CannotStore unless everything that came has been written."""
+        if self._problem:
+            raise CannotStore(self._problem)
+
+    def keep(self) -> None:
+        """Make the file durable, and put it among the originals; raise CannotStore if that fails."""
+        self.check()
+        try:
+            self._end_flush()
+            os.fsync(self._descriptor)
+            self._close()
+            kept = self._spool.original(self.name)
+            self.path.rename(kept)
+            self.path = kept
+            sync_folder(self._spool.originals)
+        except OSError as error:
+            self._give_up(error)
+            self.check()
+
+    def hand_over(self) -> None:
+        """Leave the file to the row that is now responsible for it: nothing here deletes it any more."""
+        self._is_handed_over = True
+
+    def discard(self) -> None:
+        """Delete the file, wherever it is, unless it has been handed over."""
+        self._end_flush()
+        self._close()
+        if self._is_handed_over:
+            return
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    def _check_room(self) -> None:
+        self._checked_at = self.size
+        if self._spool.free_bytes() < self._min_free_bytes:
+            raise CannotStore("Out of disk space, see IMAGE_MIN_FREE_BYTES")
+
+    def _write(self, content: bytes | memoryview) -> None:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+
+    def _begin_flush(self) -> None:
+        """Have what has come so far written to disk while the rest arrives, which shortens the wait at the end."""
+        if self._flush is None or not self._flush.is_alive():
+            self._flushed_at = self.size
+            self._flush = threading.Thread(target=self._flush_now, name="image-flush", daemon=True)
+            with suppress(RuntimeError):  # the system has no more threads
+                self._flush.start()
+
+    def _flush_now(self) -> None:
+        with suppress(OSError):  # the fsync at the end meets it again
+            os.fsync(self._descriptor)
+
+    def _end_flush(self) -> None:
+        """Wait for the flush: its descriptor must not be closed, and then be another file's, meanwhile."""
+        if self._flush is not None and self._flush.is_alive():
+            self._flush.join()
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            with suppress(OSError):
+                os.close(descriptor)
+
+    def _give_up(self, error: OSError | CannotStore) -> None:
+        reason = str(error) if isinstance(error, CannotStore) else f"Not written to disk: {error.strerror}"
+        self._problem = reason
+        self.discard()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was created, renamed or deleted in a folder durable; Windows does so by itself."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def encode_file_meta(sop_class: str, sop_instance: str, transfer_syntax: str, implementation: tuple[str, str]) -> bytes:
+    """Return the File Meta Information of a data set (PS3.10 table 7.1-1); `implementation` is class UID and name."""
+    elements = (
+        (0x0001, b"OB\0\0" + struct.pack("<L", 2), b"\0\1"),
+        (0x0002, *_value(b"UI", sop_class, b"\0")),
+        (0x0003, *_value(b"UI", sop_instance, b"\0")),
+        (0x0010, *_value(b"UI", transfer_syntax, b"\0")),
+        (0x0012, *_value(b"UI", implementation[0], b"\0")),
+        (0x0013, *_value(b"SH", implementation[1], b" ")),
+    )
+    content = b"".join(struct.pack("<HH", 2, number) + head + value for number, head, value in elements)
+    return struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(content)) + content
+
+
+def _value(vr: bytes, text: str, padding: bytes) -> tuple[bytes, bytes]:
+    raw = text.encode("ascii")
+    raw += padding * (len(raw) % 2)
+    return vr + struct.pack("<H", len(raw)), raw

@@ -1,0 +1,166 @@
+"""Answer C-STORE requests of the image Storage SOP classes (PS3.4 annex B).
+
+0000 is sent only once the file is durable in the spool and its row is committed, in this order. Whatever happens
+before leaves nothing behind: the file is deleted, and the machine is told why.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from core.correlation import correlated, new_correlation_id
+from core.database import in_transaction, serialise_on
+from core.tracing import span
+from dicom import statuses
+from dicom.association import IMPLEMENTATION, ServerContext
+from dicom.failures import FailureRow, common_failures, failure_response
+from dicom.service import Request, Response
+from dicom.upper_layer.dimse import Command
+from dicom.upper_layer.negotiation import PresentationContext
+from images.header import Header, read_header
+from images.items import worklist
+from images.linking import attribute
+from images.models import ReceivedImage
+from images.spool import CannotStore, IncomingFile, Spool, encode_file_meta
+
+logger = logging.getLogger(__name__)
+
+State, Reason = ReceivedImage.State, ReceivedImage.Reason
+#: States in which an image whose file has gone needs none any more.
+DONE = frozenset({State.UPLOADED, State.NOT_SENT, State.DISCARDED})
+
+
+@dataclass(kw_only=True)
+class ImageContext(ServerContext):
+    """What the handlers of one server share: where images go, and how long one may be."""
+
+    spool: Spool
+    max_bytes: int
+    min_free_bytes: int
+    last_received_at: datetime | None = None
+
+
+class DataSetMismatch(Exception):
+    """The data set is not of the SOP class, or not the instance, that the command names; the text says which."""
+
+
+STORE_FAILURES = (
+    FailureRow(
+        (CannotStore,), lambda problem: statuses.failure(statuses.OUT_OF_RESOURCES, str(problem)), logging.ERROR
+    ),
+    FailureRow((DataSetMismatch,), lambda problem: statuses.failure(statuses.DATA_SET_DOES_NOT_MATCH, str(problem))),
+    *common_failures(
+        database_unavailable=statuses.OUT_OF_RESOURCES,
+        refused=statuses.NOT_AUTHORIZED,
+        incomplete=statuses.CANNOT_UNDERSTAND,
+        unreadable=statuses.CANNOT_UNDERSTAND,
+        internal_error=statuses.PROCESSING_FAILURE,
+    ),
+)
+
+
+def receive_into_spool(context: PresentationContext, command: Command, server: ImageContext) -> IncomingFile:
+    """Open the file that the data set of a C-STORE is written to while it arrives."""
+    implementation = (IMPLEMENTATION.class_uid, IMPLEMENTATION.version_name)
+    file_meta = encode_file_meta(command.sop_class, command.sop_instance, context.transfer_syntax, implementation)
+    return IncomingFile(server.spool, file_meta, server.max_bytes, server.min_free_bytes)
+
+
+def answer_store(request: Request, context: ImageContext) -> Response:
+    """Store an image, log it, and return the response."""
+    started = time.monotonic()
+    requestor = request.requestor
+    fields: dict[str, str | int] = {
+        "calling_ae_title": requestor.calling_ae_title,
+        "address": requestor.address,
+        "sop_instance_uid": request.sop_instance,
+        "transfer_syntax": request.transfer_syntax,
+    }
+    with correlated(new_correlation_id()), context.connection(), span("C-STORE") as traced:
+        try:
+            context.policy.check_request(requestor)
+            fields |= _store(request, context)
+            response = Response(statuses.SUCCESS)
+            context.last_received_at = timezone.now()
+        except Exception as error:  # noqa: BLE001 - the outermost edge of a C-STORE
+            response = failure_response(error, STORE_FAILURES, requestor)
+        finally:
+            if isinstance(request.data_set, IncomingFile):
+                request.data_set.discard()
+        fields |= {
+            "status": f"{response.status:04X}",
+            "comment": response.comment,
+            "ms": int((time.monotonic() - started) * 1000),
+        }
+        traced.set(**fields)
+        logger.info("image received" if response.status == statuses.SUCCESS else "image refused", extra=fields)
+    return response
+
+
+def _store(request: Request, context: ImageContext) -> dict[str, str | int]:
+    """Check the data set, make its file durable and commit its row; return what the log says of it."""
+    received = request.whole_data_set()
+    if not isinstance(received, IncomingFile):  # none was announced
+        raise DataSetMismatch("There is no data set")
+    received.check()
+    header = read_header(received.path, received.data_set_at, request.transfer_syntax)
+    if header.sop_class_uid != request.sop_class:
+        raise DataSetMismatch("The SOP Class UID is not that of the command")
+    if not request.sop_instance or header.sop_instance_uid != request.sop_instance:
+        raise DataSetMismatch("The SOP Instance UID is not that of the command")
+    received.keep()
+    image, is_new = in_transaction(lambda: _commit(request, context, received, header))
+    if image.file == received.name:
+        received.hand_over()
+    return {"bytes": received.size, "state": image.state, "repeated": int(not is_new), "version": image.version}
+
+
+def _commit(
+    request: Request, context: ImageContext, received: IncomingFile, header: Header
+) -> tuple[ReceivedImage, bool]:
+    """Write the row of a received image, in the caller's transaction; return it, and whether it is a new one.
+
+    The same bytes again are the same image. Where its file has been lost meanwhile, it gets the new one.
+    """
+    serialise_on(f"image {header.sop_instance_uid}")
+    now = timezone.now()
+    versions = {image.digest: image for image in ReceivedImage.objects.filter(sop_instance_uid=header.sop_instance_uid)}
+    image = versions.get(received.digest)
+    is_new = image is None
+    if image is None:
+        image = _image(
+            request, received, header, version=1 + max((each.version for each in versions.values()), default=0)
+        )
+        image.received_at = now
+    elif image.state in DONE or (image.file and context.spool.original(image.file).exists()):
+        return image, False
+    image.item_id, image.next_attempt_at = None, None
+    image.file, image.size, image.deleted_at = received.name, received.data_set_at + received.size, None
+    attribute(image, header.identity, now)
+    image.save()
+    if image.item_id is not None:
+        worklist().image_received(image.item_id, now)
+    return image, is_new
+
+
+def _image(request: Request, received: IncomingFile, header: Header, version: int) -> ReceivedImage:
+    identity = header.identity
+    return ReceivedImage(
+        sop_instance_uid=header.sop_instance_uid,
+        version=version,
+        digest=received.digest,
+        sop_class_uid=header.sop_class_uid,
+        transfer_syntax_uid=request.transfer_syntax,
+        study_instance_uid=header.study_instance_uid,
+        series_instance_uid=header.series_instance_uid,
+        accession_number=next(iter(identity.accession_numbers), "")[:16],
+        patient_id=identity.patient_id[:64],
+        study_date=identity.study_date,
+        image_laterality=header.image_laterality[:16],
+        view_position=header.view_position[:16],
+        calling_ae_title=request.requestor.calling_ae_title,
+        address=request.requestor.address,
+    )

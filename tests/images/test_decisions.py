@@ -1,0 +1,115 @@
+"""A person links, discards or sends again an image: audited, with a reason, and never against the image's state."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from core.models import AuditLog
+from images.decisions import CannotDecide, discard, link_to_item, send_again
+from images.models import ReceivedImage
+from relay.models import ReceivedAction
+from tests.images.received import stored
+from tests.images.test_linking import sent
+
+pytestmark = pytest.mark.django_db
+
+State, Reason = ReceivedImage.State, ReceivedImage.Reason
+JANE, WHY = "admin:jane", "Checked at the machine."
+
+
+def unlinked(**changes: object) -> ReceivedImage:
+    """Store an image that belongs to no item."""
+    return stored(**{"state": State.UNLINKED, "file": "a.dcm", "patient_id": "9990000018", **changes})
+
+
+def outcome(image: ReceivedImage) -> tuple[str, str]:
+    """Return the state and the reason as they are stored."""
+    image.refresh_from_db()
+    return image.state, image.reason
+
+
+class TestLinking:
+    def test_sends_the_image_and_begins_the_item(self) -> None:
+        image, item = unlinked(), sent("ACC1")
+        link_to_item(image, "ACC1", JANE, WHY)
+        item.refresh_from_db()
+        assert (outcome(image), image.item_id, item.status) == ((State.WAITING, ""), item.pk, "IN PROGRESS")
+        assert image.next_attempt_at is not None
+
+    def test_is_audited_with_the_reason(self) -> None:
+        image = unlinked()
+        sent("ACC1")
+        link_to_item(image, "ACC1", JANE, WHY)
+        entries = AuditLog.objects.filter(object_id=image.pk, actor=JANE)
+        assert {"decision": "waiting", "note": WHY} in [entry.after for entry in entries]
+
+    def test_of_an_image_that_names_another_patient_is_a_persons_right(self) -> None:
+        image = unlinked(state=State.HELD, reason=Reason.ANOTHER_PATIENT, patient_id="9990000026")
+        sent("ACC1")
+        link_to_item(image, "ACC1", JANE, WHY)
+        assert outcome(image) == (State.WAITING, "")
+
+    def test_with_another_item_forgets_the_action_of_the_first(self) -> None:
+        failed = unlinked(state=State.FAILED, reason=Reason.REFUSED, action_id="old", action_day=timezone.localdate())
+        sent("ACC1")
+        link_to_item(failed, "ACC1", JANE, WHY)
+        assert (outcome(failed), failed.action_id, failed.action_day) == ((State.WAITING, ""), "", None)
+
+    def test_needs_an_item(self) -> None:
+        with pytest.raises(CannotDecide, match="No worklist item has accession number ACC1"):
+            link_to_item(unlinked(), "ACC1", JANE, WHY)
+
+    def test_needs_a_reason(self) -> None:
+        sent("ACC1")
+        with pytest.raises(CannotDecide, match="Give a reason"):
+            link_to_item(unlinked(), "ACC1", JANE, " ")
+
+    def test_needs_the_file(self) -> None:
+        sent("ACC1")
+        with pytest.raises(CannotDecide, match="Its file has been deleted"):
+            link_to_item(unlinked(file=""), "ACC1", JANE, WHY)
+
+    def test_is_not_possible_once_the_image_is_with_manage(self) -> None:
+        sent("ACC1")
+        with pytest.raises(CannotDecide, match="It is with Manage"):
+            link_to_item(unlinked(state=State.UPLOADED), "ACC1", JANE, WHY)
+
+
+class TestSendingAgain:
+    def test_begins_anew(self) -> None:
+        item = sent("ACC1")
+        failed = unlinked(state=State.FAILED, reason=Reason.REFUSED, item_id=item.pk, attempts=7, last_status=400)
+        send_again(failed, JANE, WHY)
+        assert outcome(failed) == (State.WAITING, "")
+        assert (failed.attempts, failed.last_status) == (0, None)
+
+    def test_sends_another_version_if_a_person_chooses_it(self) -> None:
+        item = sent("ACC1")
+        image = unlinked(state=State.HELD, reason=Reason.ANOTHER_VERSION, version=2, item_id=item.pk)
+        send_again(image, JANE, WHY)
+        assert outcome(image) == (State.WAITING, "")
+
+    def test_is_not_possible_after_the_day_of_the_action(self) -> None:
+        image = unlinked(state=State.FAILED, reason=Reason.DAY_OVER, item_id=sent("ACC1").pk)
+        ReceivedAction.objects.update(received_at=timezone.now() - timedelta(days=1))
+        with pytest.raises(CannotDecide, match="Send her again in Manage"):
+            send_again(image, JANE, WHY)
+        assert outcome(image) == (State.FAILED, Reason.DAY_OVER)
+
+    def test_needs_an_item(self) -> None:
+        with pytest.raises(CannotDecide, match="link it first"):
+            send_again(unlinked(state=State.FAILED), JANE, WHY)
+
+
+class TestDiscarding:
+    def test_takes_the_image_out_of_the_queue(self) -> None:
+        waiting = unlinked(state=State.WAITING, next_attempt_at=timezone.now())
+        discard(waiting, JANE, WHY)
+        assert (outcome(waiting), waiting.next_attempt_at) == ((State.DISCARDED, Reason.BY_PERSON), None)
+
+    def test_is_possible_once(self) -> None:
+        image = unlinked()
+        discard(image, JANE, WHY)
+        with pytest.raises(CannotDecide, match="It is discarded"):
+            discard(image, JANE, WHY)
