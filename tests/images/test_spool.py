@@ -12,7 +12,8 @@ from images.spool import BYTES_BETWEEN_FLUSHES, CannotStore, IncomingFile, Spool
 def test_a_disk_that_fails_while_data_arrive_is_not_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(tmp_path)
     spool.prepare()
-    fsync, told = os.fsync, []
+    fsync = os.fsync
+    told: list[int] = []
 
     def told_once(descriptor: int) -> None:
         """Fail once, as Linux does: it tells each descriptor of a failed write once."""
