@@ -103,6 +103,8 @@ class Worker:
         finally:
             alarm.cancel()
         if not answer:
+            self.end()
+            unfinished(copy, self._process.pid).unlink(missing_ok=True)
             raise WorkerTookTooLong("took too long") if self._is_late else WorkerDied("crashed")
         self.is_idle = True
         if "reason" in answer:
@@ -158,11 +160,9 @@ class Workers:
                 except WorkerDied as death:
                     if not had_served or isinstance(death, WorkerTookTooLong):
                         raise
-                    worker.end()
                     worker = Worker(*self._limits)
                     worker.copy(original, copy, longest_side, ratio)
             except WorkerDied as death:
-                unfinished(copy).unlink(missing_ok=True)
                 raise CannotCopy(f"the program that decodes it {death}") from None
             finally:
                 self._put_back(worker)
