@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from core.admin import TEST_MARK, RecordAdmin, Tool, actor_of
 from core.audit import Auditor
 from core.contract import WAITING, ItemStatus
-from core.large_tables import IndexedValuesFilter, on_a_day
+from core.large_tables import IndexedValuesFilter, day_filter
 from core.models import AuditLog
 from core.wording import count_of
 from dicom.models import Modality
@@ -121,7 +121,7 @@ class WorklistItemAdmin(ShowsAlarms, RecordAdmin):
     )
     list_filter = (
         "status",
-        on_a_day("scheduled_date", "day"),
+        day_filter("scheduled_date", "day"),
         ("station_ae_title", IndexedValuesFilter),
         ("modality", IndexedValuesFilter),
     )
