@@ -22,7 +22,7 @@ from tests.worklist.performed_step.reports import (
     set_step,
     unscheduled_step,
 )
-from tests.worklist.performed_step.test_exceptions import UID, status_of
+from tests.worklist.performed_step.test_mpps_exceptions import UID, status_of
 from tests.worklist.test_admin import detail
 from tests.worklist_fixtures import SHOWN
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
