@@ -145,7 +145,7 @@ class TestTheItemsPage:
         assert put_back_url(item) not in page(clinic, detail(item))
         set_step(UID, final_change(ItemStatus.DISCONTINUED))
         assert put_back_url(item) in page(clinic, detail(item))
-        assert "discontinued steps no longer count" in page(clinic, put_back_url(item))
+        assert "its discontinued steps and its images no longer count" in page(clinic, put_back_url(item))
         assert status_of(item) == ItemStatus.DISCONTINUED
         text = clinic.post(put_back_url(item), follow=True).content.decode()
         assert "ACC1 is back on the list." in text
