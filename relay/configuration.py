@@ -23,8 +23,8 @@ from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from relay.hybrid_connection.status import ListenerStatus
 from relay.hybrid_connection.tokens import EntraId, SharedAccessKey, TokenProvider
 
-#: Database vendor → how many actions are executed at once. SQLite has one writer: of threads that compete for it, each
-#: sleeps for up to a tenth of a second whenever it finds it taken, and some are never lucky.
+#: Database vendor → how many actions are executed at a time. SQLite has one writer: of threads that compete for it,
+#: each sleeps for up to a tenth of a second whenever it finds it taken, and some are never lucky.
 ACTIONS_AT_ONCE = {"sqlite": 1, "postgresql": 8}
 #: Database vendor → how many of the actions that wait at the same moment the listener commits at once.
 ACTIONS_TOGETHER = {"sqlite": 50, "postgresql": 1}

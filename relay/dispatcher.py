@@ -55,7 +55,7 @@ from relay.models import FAILURES, ReceivedAction, Resend
 logger = logging.getLogger(__name__)
 
 UNSUPPORTED = "unsupported"
-#: How many actions of a file are committed at once. The listener's actions wait meanwhile: about a tenth of a second.
+#: How many actions of a file are committed together. The listener's actions wait meanwhile: about a tenth of a second.
 TOGETHER = 50
 
 LogFields = dict[str, str | int | None]
@@ -138,7 +138,7 @@ class Dispatcher:
     def answer_all(self, frames: Sequence[tuple[str, str]]) -> Iterator[Answer]:
         """Answer frames in their order, each given with its connection, and yield each answer after its commit.
 
-        Up to TOGETHER are committed at once, as a commit takes longer than an action. Each is answered as if it were
+        Up to TOGETHER share a commit, as a commit takes longer than an action. Each is answered as if it were
         alone.
         """
         begun = 0
@@ -185,13 +185,13 @@ class Dispatcher:
             traced.set(**fields)
             return answer, fields
 
-    def rehearse(self, frames: Iterable[str]) -> list[Answer]:
+    def dry_run(self, frames: Iterable[str]) -> list[Answer]:
         """Return the answers to these frames, one after the other, and undo everything that they have done.
 
         Nothing is logged, and no row is left. Raises a database error of the transaction itself.
         """
         with correlated(new_correlation_id()), transaction.atomic():
-            received = (ReceivedFrame(frame, "rehearsal", time.monotonic()) for frame in frames)
+            received = (ReceivedFrame(frame, "dry run", time.monotonic()) for frame in frames)
             answers = [self._action_and_answer(each)[1] for each in received]
             transaction.set_rollback(True)
         return answers
@@ -223,7 +223,9 @@ class Dispatcher:
             return action, Answer.from_refusal(refusal, action)
         except (*UNAVAILABLE, DatabaseBusy) as error:
             logger.error("database unavailable", extra={"error": type(error).__name__})
-            return action, Answer.from_refusal(_temporarily_unavailable(), action)
+            message = "The gateway's database cannot take the action now: send it again later"
+            message += f" (correlation id {correlation_id()})"
+            return action, Answer.from_refusal(ActionRefused(ErrorCode.TEMPORARILY_UNAVAILABLE, message), action)
         except Exception:  # the outermost edge of a frame
             logger.exception("dispatching failed")
             return action, Answer.from_refusal(_internal_error(), action)
@@ -237,9 +239,9 @@ class Dispatcher:
             # Validation refuses it, unless doing it twice is doing it once. It cannot be recorded without an id.
             self._validated_handler(action)
             return self._commits.run(lambda: self.execute(action))
-        return self._answer_once(action, received)
+        return self._record_and_answer(action, received)
 
-    def _answer_once(self, action: GatewayAction, received: ReceivedFrame) -> Answer:
+    def _record_and_answer(self, action: GatewayAction, received: ReceivedFrame) -> Answer:
         frame = received.frame
         new_row = ReceivedAction(
             action_id=action.action_id,
@@ -289,13 +291,6 @@ class Dispatcher:
 
     def _supports(self, action: GatewayAction) -> bool:
         return action.action_type in self.actions or action.action_type in self.probes
-
-
-def _temporarily_unavailable() -> ActionRefused:
-    return ActionRefused(
-        ErrorCode.TEMPORARILY_UNAVAILABLE,
-        f"The gateway's database cannot take the action now: send it again later (correlation id {correlation_id()})",
-    )
 
 
 def _internal_error() -> ActionRefused:

@@ -21,6 +21,7 @@ import json
 import logging
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -33,7 +34,6 @@ from images.copies import CannotCopy, unfinished
 
 if sys.platform != "win32":
     import resource
-    import signal
 
 #: Address space of a worker: 1.5 GiB. A mammogram of 60 MB needs 0.6, the largest frame that is decoded 1.2.
 MEMORY_BYTES = 3 << 29
@@ -240,6 +240,8 @@ def main(memory_bytes: str, seconds: str) -> None:
     os.dup2(2, 1)  # whatever a codec prints must not be read as an answer
     warnings.simplefilter("ignore")
     logging.disable()
+    # Service managers send it to the whole group; the parent ends this process, and not the image that it copies.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _limit(int(memory_bytes))
     serve(sys.stdin, answers, math.ceil(float(seconds)) + 1)
 

@@ -73,6 +73,13 @@ class TestAWorker:
         workers.copy(original, tmp_path / "one.dcm", 50, 15)
         assert not workers._idle
 
+    def test_outlives_the_signal_that_ends_its_group(self, workers: Workers, original: Path, tmp_path: Path) -> None:
+        workers.copy(original, tmp_path / "one.dcm", 50, 15)
+        first = process_of(workers)
+        os.kill(first, signal.SIGTERM)
+        workers.copy(original, tmp_path / "two.dcm", 50, 15)
+        assert process_of(workers) == first
+
     def test_that_crashed_is_replaced_and_the_image_tried_again(
         self, workers: Workers, original: Path, tmp_path: Path
     ) -> None:
