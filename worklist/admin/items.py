@@ -39,7 +39,7 @@ from worklist.admin.common import (
 )
 from worklist.admin.export import as_csv, items_on, outcomes
 from worklist.models import Delivery, ItemChange, WorklistItem, WorklistQuery
-from worklist.performed_step.exceptions import is_begun_by_images, put_item_back
+from worklist.performed_step.mpps_exceptions import is_begun_by_images, put_item_back
 from worklist.services.create_test_item import create_test_item, discontinue_test_item
 from worklist.services.explain_query import explain_query, latest_queries, logged_query
 
