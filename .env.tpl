@@ -105,6 +105,9 @@
 # IMAGE_RETRY_SECONDS=300
 # How long no image of an action must have come before Manage is told of a failure, in seconds.
 # IMAGE_FAILURE_DELAY_SECONDS=120
+# Where the test machine (in the uploader) finds the two servers. If empty: where they listen, or this machine.
+# TEST_MACHINE_MWL_HOST=
+# TEST_MACHINE_IMAGE_HOST=
 # Address of Manage's API, which ends in /api/v1. If empty on a developer's machine: the emulated Manage.
 # MANAGE_API_URL=
 # Application ID URI of Manage's API in Entra ID; or a static token, for development only.

@@ -35,10 +35,10 @@ LABEL org.opencontainers.image.title="screening-gateway" \
       org.opencontainers.image.description="Gateway between Azure Relay and the worklist of a mammography machine" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.revision="$REVISION"
-# /var/lib/gateway: a volume mounted there takes over its owner and mode.
+# A volume mounted at one of these two takes over its owner and mode.
 RUN groupadd --gid 10001 gateway \
  && useradd --uid 10001 --gid gateway --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin gateway \
- && install --directory --owner=gateway --group=gateway --mode=0700 /var/lib/gateway
+ && install --directory --owner=gateway --group=gateway --mode=0700 /var/lib/gateway /var/spool/gateway
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import cycle
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -87,10 +88,11 @@ def side_by_side(servers: list[Server], scale: Scale) -> Table:
     rate = row(f"{scale.stations} at once, {scale.room} rows each", "≥ 2 × best", "queries/s", more_is_better=True)
     wait = row("their median wait", "")
     slowest = row("the slowest one's wait ÷ the median", "≤ 2", "")
+    numbers = cycle(range(scale.items))  # each time another item, as an operator would type it
     #: Request → the rows that its times go to: from connecting to which event.
     kinds: list[tuple[Callable[[int], Finished], dict[str, Row]]] = [
         (echoed, {"ended": echo, "accepted": accepted}),
-        (lambda port: found(port, worklists.one_item(), 1), {"ended": one}),
+        (lambda port: found(port, worklists.one_item(next(numbers)), 1), {"ended": one}),
         (lambda port: found(port, worklists.list_of(0), scale.room), {"ended": room, "first_row": first}),
         (lambda port: found(port, worklists.everything(), scale.items), {"ended": everything}),
     ]

@@ -68,9 +68,9 @@ def multiply_worklist(copies: int) -> None:
     multiply(WorklistItem, copies, changed)
 
 
-def one_item() -> bytes:
+def one_item(number: int = 1) -> bytes:
     """Return the query for one accession number."""
-    return patient_based("AccessionNumber", "B000001")
+    return patient_based("AccessionNumber", f"B{number:06}")
 
 
 def list_of(number: int) -> bytes:

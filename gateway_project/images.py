@@ -7,12 +7,13 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
-from core.contract import ActionType
+from core.contract import ActionType, ItemStatus
 from images.items import ImageIdentity, Item, NamesSeveralItems, Worklist
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
 from worklist.performed_step import images
 from worklist.performed_step.identity import is_same_patient
+from worklist.services.create_test_item import ENDS_AFTER, create_test_item
 
 #: The outcomes of an action that made an item, or found the one that it asks for.
 MADE = ("created", "exists")
@@ -49,8 +50,19 @@ class WorklistOfTheGateway:
     def image_received(self, item_id: UUID, at: datetime) -> None:
         images.image_received(item_id, at)
 
-    def images_complete(self, item_id: UUID) -> None:
-        images.images_complete(item_id, timezone.now())
+    def images_complete(self, item_id: UUID) -> bool:
+        return images.images_complete(item_id, timezone.now())
+
+    def create_test_item(self, by: str) -> Item:
+        return _as_item(create_test_item("", "MG", by))
+
+    def waiting_test_items(self) -> list[Item]:
+        sent = ReceivedAction.objects.filter(
+            action_type=ActionType.CREATE_TEST_ITEM, outcome="created", received_at__gte=timezone.now() - ENDS_AFTER
+        )
+        numbers = list(sent.values_list("accession_number", flat=True))
+        waiting = WorklistItem.objects.filter(accession_number__in=numbers, is_test=True, status=ItemStatus.SCHEDULED)
+        return [_as_item(item) for item in waiting]
 
 
 WORKLIST: Worklist = WorklistOfTheGateway()

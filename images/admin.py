@@ -19,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from core.admin import TEST_MARK, RecordAdmin, Tool, actor_of, admin_url
 from core.large_tables import IndexedValuesFilter, on_a_day
 from core.notes import ReasonForm
+from images import whole_way_admin  # noqa: F401 - registers its pages
 from images.decisions import DISCARDABLE, LINKABLE, REPEATABLE, CannotDecide, discard, link_to_item, send_again
 from images.items import worklist
 from images.models import FailureReport, ReceivedImage

@@ -1,4 +1,4 @@
-"""Register the system checks of images, their server, and what in them needs attention."""
+"""Register the system checks of images, their daemons, and what in them needs attention."""
 
 from django.apps import AppConfig
 
@@ -13,8 +13,9 @@ class ImagesConfig(AppConfig):
         from core.heartbeat import Daemon, register_daemon
         from images import checks  # noqa: F401
         from images.concerns import CONCERNS
-        from images.configuration import RECEIVING
+        from images.configuration import RECEIVING, UPLOADING
 
         register_daemon(Daemon("image_scp", "run_image_scp", frozenset({RECEIVING})))
+        register_daemon(Daemon("image_uploader", "run_image_uploader", frozenset({UPLOADING})))
         for find in CONCERNS:
             register(find)

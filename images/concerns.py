@@ -18,6 +18,7 @@ from core.concerns import COUNTED, LISTED, Concern, Occurrence, Severity
 from core.large_tables import AtLeast
 from core.wording import count_of
 from images.models import ReceivedImage
+from images.retention import expiring_soon
 from images.spool import spool
 
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
@@ -112,7 +113,7 @@ def _failure(image: ReceivedImage) -> Kind:
     reason = Reason(image.reason) if image.reason else None
     what_to_do = FAILED.get(reason, SEE_WHY) if reason else SEE_WHY
     if reason == Reason.DAY_OVER:
-        day = timezone.localtime(image.received_at)
+        day = image.action_day or timezone.localtime(image.received_at).date()
         title = f"{{}} of {day.day} {day:%B} had not reached Manage when the day ended"
         return Kind("images_day_over", Severity.PROBLEM, title, what_to_do)
     title = f"{{}} did not reach Manage ({reason.label if reason else 'reason unknown'})"
@@ -177,4 +178,21 @@ def disk_space(now: datetime) -> Iterator[Concern]:
     )
 
 
-CONCERNS = (image_concerns, disk_space)
+def undecided_deleted_soon(now: datetime) -> Iterator[Concern]:
+    """Yield a concern while images that failed or are held back are about to be deleted, besides those about why."""
+    undecided = expiring_soon(now).filter(is_test=False, state__in=(State.FAILED, State.HELD))
+    found = list(undecided.order_by("received_at")[: COUNTED + 1])
+    count = (AtLeast if len(found) > COUNTED else int)(len(found[:COUNTED]))
+    yield Concern(
+        key="failed_images_deleted_soon",
+        severity=Severity.WARNING,
+        title=f"{count_of(count, 'image')} failed or held back, to be deleted within a day",
+        what_to_do="Check that the PACS has them. What Manage still needs can be sent again until then.",
+        permission=VIEW,
+        count=count,
+        latest=tuple(_occurrence(image) for image in found[:LISTED]),
+        link=reverse("admin:images_receivedimage_changelist", query={"state__exact": found[0].state if found else ""}),
+    )
+
+
+CONCERNS = (image_concerns, undecided_deleted_soon, disk_space)

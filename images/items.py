@@ -1,4 +1,4 @@
-"""What images ask of the worklist: which item an image belongs to, and that images of an item have come.
+"""What images ask of the worklist: which item an image belongs to, that images of an item have come, and test items.
 
 This is all that the app knows of the worklist. `gateway_project/images.py` answers from the worklist and the relay, as
 `settings.IMAGE_WORKLIST` says.
@@ -79,8 +79,17 @@ class Worklist(Protocol):
         In the caller's transaction, as the last thing in it.
         """
 
-    def images_complete(self, item_id: UUID) -> None:
-        """Take note that no further image of the item is expected: without MPPS, it is now completed."""
+    def images_complete(self, item_id: UUID) -> bool:
+        """Take note that no further image of the item is expected; return whether that has completed it.
+
+        An item that a performed step or Manage has ended or continues stays as it is, and so does a superseded one.
+        """
+
+    def create_test_item(self, by: str) -> Item:
+        """Make a test item for the test machines, and return it; `by` is who asked for it, such as `admin:jane`."""
+
+    def waiting_test_items(self) -> list[Item]:
+        """Return the test items that Manage has sent in the last hour and that no machine has begun."""
 
 
 def worklist() -> Worklist:

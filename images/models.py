@@ -124,3 +124,40 @@ class FailureReport(Queued, BaseModel):
 
     def __str__(self) -> str:
         return self.action_id
+
+
+class WholeWayTest(BaseModel):
+    """A test of the whole way, with a test item: from the worklist over the machine's images to Manage.
+
+    `steps` is its report: for each step its `name`, its `outcome`, a `text`, and when it ended (`at`).
+    """
+
+    #: Who asked for it, where that was no user of the admin.
+    MANAGE = "manage"
+
+    class State(models.TextChoices):
+        """How far it is, and the outcome of a step."""
+
+        WAITING = "waiting", "waiting"
+        RUNNING = "running", "running"
+        PASSED = "passed", "passed"
+        FAILED = "failed", "failed"
+
+    #: The outcome of a step that could not be proven, and need not have been.
+    LEFT_OUT = "left out"
+
+    item_id = models.UUIDField(unique=True, help_text="The test item.")
+    accession_number = models.CharField(max_length=16)
+    asked_by = models.CharField(max_length=100, help_text="Who asked for it: Manage, or a user.")
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    steps = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ("-created_at",)
+        verbose_name = "test of the whole way"
+        verbose_name_plural = "tests of the whole way"
+
+    def __str__(self) -> str:
+        return self.accession_number

@@ -3,7 +3,6 @@
 The test machine sends them through in production, the modality emulator elsewhere.
 """
 
-from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -149,21 +148,18 @@ def image_of(
     return image
 
 
-def images_of(
-    performed: Dataset, series: Iterable[Series], *, rows: int = 2294, columns: int = 1914
-) -> Iterator[Dataset]:
-    """Yield an image of each series of a performed step: the same bytes whenever it is made.
+def image_of_series(performed: Dataset, series: Series, number: int, *, rows: int, columns: int) -> Dataset:
+    """Return the image of a series of a performed step, its series of this number: the same whenever it is made.
 
     `performed` is the Attribute List of the step's N-CREATE.
     """
-    started = performed.PerformedProcedureStepStartDate + performed.PerformedProcedureStepStartTime
-    at = datetime.strptime(started, "%Y%m%d%H%M%S")  # noqa: DTZ007 - wall clock
     (scheduled,) = deepcopy(performed.ScheduledStepAttributesSequence)
     for keyword in COPIED:
         if value := performed.get(keyword):
             setattr(scheduled, keyword, value)
-    for number, one in enumerate(series, start=1):
-        yield image_of(Phantom(one.description, rows, columns), scheduled, at=at, series=one, number=number)
+    started = performed.PerformedProcedureStepStartDate + performed.PerformedProcedureStepStartTime
+    at = datetime.strptime(started, "%Y%m%d%H%M%S")  # noqa: DTZ007 - wall clock
+    return image_of(Phantom(series.description, rows, columns), scheduled, at=at, series=series, number=number)
 
 
 def _request(scheduled: Dataset) -> Dataset:

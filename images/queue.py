@@ -21,7 +21,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from core.database import serialise_on
@@ -126,7 +126,8 @@ def action_of(image: ReceivedImage, now: datetime) -> Action:
     of_study = ReceivedImage.objects.filter(
         study_instance_uid=image.study_instance_uid, patient_id=image.patient_id
     ).exclude(action_id="")
-    attempted_today = of_study.filter(state=State.WAITING, action_day=timezone.localdate(now))
+    reported = FailureReport.objects.filter(action_id=OuterRef("action_id"), delivered_at__isnull=False)
+    attempted_today = of_study.filter(~Exists(reported), state=State.WAITING, action_day=timezone.localdate(now))
     for known in (of_study.filter(state=State.UPLOADED), attempted_today):
         found = known.order_by("received_at").values_list("action_id", "action_day").first()
         if found:

@@ -11,9 +11,11 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+from django.apps import apps
 from django.conf import settings
 from honcho.environ import parse_procfile
 from honcho.manager import SIGNALS, Manager
@@ -21,12 +23,13 @@ from honcho.printer import Message, Printer
 
 from core.database import borrowed_connection
 from core.heartbeat import check_daemon
+from dicom.scu import StorageScu
 from nonprod.manage_emulator import echo_action, send_action
 from nonprod.modality_emulator import ModalityEmulator, RequestFailed
 from relay.hybrid_connection.failures import HybridConnectionError
 
 #: The settings of the ports that processes listen on.
-PORT_SETTINGS = ("RELAY_EMULATOR_PORT", "MWL_PORT", "WEB_PORT")
+PORT_SETTINGS = ("RELAY_EMULATOR_PORT", "MWL_PORT", "IMAGE_PORT", "WEB_PORT")
 READY_SECONDS = 40.0
 
 
@@ -50,7 +53,12 @@ def taken_ports() -> list[str]:
 
 def listening_settings() -> set[str]:
     """Return the port settings of the processes that run here: with a real relay, no emulator runs."""
-    return set(PORT_SETTINGS) - (set() if settings.RELAY_IS_EMULATED else {"RELAY_EMULATOR_PORT"})
+    not_here = {"RELAY_EMULATOR_PORT"} if not settings.RELAY_IS_EMULATED else set()
+    return set(PORT_SETTINGS) - not_here - ({"IMAGE_PORT"} if not images_are_on() else set())
+
+
+def images_are_on() -> bool:
+    return apps.is_installed("images")
 
 
 def is_free(port: int) -> bool:
@@ -103,7 +111,8 @@ def run_processes(
 ) -> int:
     """Run the Procfile and one more command; return the exit status of the first to end, 0 if a signal ended them.
 
-    `changes` are added to the environment of every process. The relay emulator runs if the relay is `emulated`.
+    `changes` are added to the environment of every process. The relay emulator runs if the relay is `emulated`,
+    and those of images unless IMAGES is off.
     Every process has ended when this returns.
     """
     environment = environment_with(changes)
@@ -111,6 +120,8 @@ def run_processes(
     processes = dict(parse_procfile((settings.BASE_DIR / "Procfile").read_text(encoding="utf-8")).processes)
     if not emulated:
         del processes["relay-emulator"]
+    if not images_are_on():
+        del processes["image-scp"]
     # Honcho runs each command in a shell; with `exec`, a signal reaches the command. Windows has no `exec`.
     in_shell = "" if sys.platform == "win32" else "exec "
     for name, command in processes.items():
@@ -153,11 +164,13 @@ def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
 def wait_until_ready(stopping: threading.Event) -> None:
     """Wait until every process answers, or until `stopping` is set; raise NotReady if one does not answer in time."""
     deadline = time.monotonic() + READY_SECONDS
-    for name, check in (
-        ("relay and listener", _relay_answers),
-        ("worklist", _worklist_answers),
-        ("web", _web_answers),
-    ):
+    checks = {
+        "relay and listener": _relay_answers,
+        "worklist": _worklist_answers,
+        **({"image server": _image_server_answers} if images_are_on() else {}),
+        "web": _web_answers,
+    }
+    for name, check in checks.items():
         while not _answers(check) and not stopping.wait(0.2):
             if time.monotonic() > deadline:
                 raise NotReady(f"{name} does not answer within {READY_SECONDS:g} s")
@@ -181,6 +194,16 @@ def _relay_answers() -> bool:
 def local_modality() -> ModalityEmulator:
     """Return a modality that queries the worklist on this machine."""
     return ModalityEmulator("127.0.0.1", settings.MWL_PORT, settings.MWL_AE_TITLE)
+
+
+def local_image_server(ae_title: str) -> StorageScu:
+    """Return what sends images of a modality to the image server on this machine."""
+    return StorageScu("127.0.0.1", settings.IMAGE_PORT, settings.IMAGE_AE_TITLE, ae_title)
+
+
+def _image_server_answers() -> bool:
+    replace(local_modality(), port=settings.IMAGE_PORT, called_ae_title=settings.IMAGE_AE_TITLE).echo()
+    return True
 
 
 def _worklist_answers() -> bool:

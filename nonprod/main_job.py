@@ -13,9 +13,10 @@ from django.conf import settings
 from pydicom.dataset import Dataset
 
 from dicom.modality_directory import FRESH_SECONDS
+from dicom.test_machines import register_test_machine
 from nonprod import manage_emulator
 from nonprod.modality_emulator import VIEWS, ModalityEmulator, PerformedStep, broad_query, step_query, worklist_table
-from nonprod.modality_emulator.worker import TEST_MACHINE, register_test_machine
+from nonprod.modality_emulator.worker import TEST_MACHINE
 from relay.hybrid_connection.failures import HybridConnectionError
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
@@ -95,7 +96,7 @@ class MainJob:
         )
 
     def send_test_item(self) -> None:
-        register_test_machine(TEST_MACHINE)
+        register_test_machine(TEST_MACHINE, "Modality emulator", "nonprod")
         action = manage_emulator.create_item_action("worklist.create_test_item", station_ae_title=STATION)
         _expect("status", json.loads(_send(action)).get("status"), "created")
         patient, test = map(_number, (self.action, action))

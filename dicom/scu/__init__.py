@@ -3,7 +3,18 @@
 The test machine and the emulators do. The gateway's servers import none of it.
 """
 
-from dicom.scu.datasets import REASONS, UNSPECIFIED, VIEWS, Dose, Reason, Series, UnknownReason, exposed, reason_named
+from dicom.scu.datasets import (
+    REASONS,
+    UNSPECIFIED,
+    VIEWS,
+    Dose,
+    Reason,
+    Series,
+    UnknownReason,
+    exposed,
+    reason_named,
+    step_identifier,
+)
 from dicom.scu.modality import ModalityScu, PerformedStep, RequestFailed
 from dicom.scu.storage import StorageScu
 
@@ -21,4 +32,5 @@ __all__ = [
     "UnknownReason",
     "exposed",
     "reason_named",
+    "step_identifier",
 ]

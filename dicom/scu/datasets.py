@@ -83,6 +83,18 @@ class Dose:
         return cls(5.1 if exposures else 0.0, exposures * 5.1 / 100 * 18 * 24)
 
 
+def step_identifier(accession_number: str) -> Dataset:
+    """Return the identifier of a query for one accession number, with all return keys that `created` copies."""
+    identifier, step = Dataset(), Dataset()
+    for keyword in ("SpecificCharacterSet", *PATIENT, *SCHEDULED_AT_ROOT, "RequestedProcedureCodeSequence"):
+        _set_empty(identifier, keyword)
+    for keyword in (*SCHEDULED_AT_STEP, "Modality"):
+        _set_empty(step, keyword)
+    identifier.AccessionNumber = accession_number
+    identifier.ScheduledProcedureStepSequence = [step]
+    return identifier
+
+
 def created(row: Dataset, ae_title: str, at: datetime) -> Dataset:
     """Return the Attribute List of the N-CREATE; the step is unscheduled if the worklist row is empty."""
     step = (row.get("ScheduledProcedureStepSequence") or [Dataset()])[0]

@@ -143,7 +143,7 @@ class Limits:
     `maximum_length` is that of the P-DATA-TF PDUs that the requestor is asked to keep to, and `pdu_length` that of any
     PDU that is taken. `artim` is for the association request, `closing` for the other end to close the connection at
     the end, `idle` for silence on an association. A PDU or a message that has begun has `patience`, and a second more
-    for each `bytes_per_second` bytes of it that have come.
+    for each `bytes_per_second` bytes of it that have come; whoever sends gives the other end as long to take it.
     """
 
     artim: float = 10.0

@@ -15,7 +15,7 @@ from images.copies.original import Original
 
 #: How much the copy may differ, as root mean square: this part of the picture's own contrast (its standard deviation),
 #: or so many of 255 grey values. One that is inverted, turned or of another image differs by more than its contrast.
-OF_CONTRAST, GREY_VALUES = 0.4, 2
+OF_CONTRAST, GREY_VALUES = 0.2, 2
 
 
 def is_proven(copy: Path, original: Original, pixels: NDArray[np.uint8]) -> bool:

@@ -35,8 +35,8 @@ if sys.platform != "win32":
     import resource
     import signal
 
-#: Address space of a worker. The largest mammograms need half of it.
-MEMORY_BYTES = 2 << 30
+#: Address space of a worker: 1.5 GiB. A mammogram of 60 MB needs 0.6, the largest frame that is decoded 1.2.
+MEMORY_BYTES = 3 << 29
 #: For one image.
 SECONDS = 120
 #: After so many images a worker is replaced, in case a codec leaks.
@@ -49,6 +49,10 @@ ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR")
 
 class WorkerDied(Exception):
     """The worker ended before it answered. The text completes "the program that decodes it …"."""
+
+
+class WorkerTookTooLong(WorkerDied):
+    """The worker was ended, because its time for the image was over."""
 
 
 class Worker:
@@ -99,7 +103,7 @@ class Worker:
         finally:
             alarm.cancel()
         if not answer:
-            raise WorkerDied("took too long" if self._is_late else "crashed")
+            raise WorkerTookTooLong("took too long") if self._is_late else WorkerDied("crashed")
         self.is_idle = True
         if "reason" in answer:
             raise CannotCopy(answer["reason"])
@@ -142,8 +146,8 @@ class Workers:
     def copy(self, original: Path, copy: Path, longest_side: int, ratio: int) -> None:
         """Make a copy as `make_copy` does, in a worker process.
 
-        CannotCopy is raised for an image that a worker dies of. If that worker had served others, a new one tries the
-        image first: they may have done the harm.
+        CannotCopy is raised for an image that a worker dies of. If a worker crashes that had served others, a new one
+        tries the image first: they may have done the harm.
         """
         with self._free:
             worker = self._take()
@@ -151,8 +155,8 @@ class Workers:
             try:
                 try:
                     worker.copy(original, copy, longest_side, ratio)
-                except WorkerDied:
-                    if not had_served:
+                except WorkerDied as death:
+                    if not had_served or isinstance(death, WorkerTookTooLong):
                         raise
                     worker.end()
                     worker = Worker(*self._limits)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom.scu import ModalityScu, PerformedStep, Series, StorageScu
+from nonprod.modality_emulator.encodings import encoded
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,12 @@ class Exposure:
 
     def send(self, step: PerformedStep, series: Iterable[Series]) -> int:
         """Send an image of each of these series of the step; return how many. Raises RequestFailed."""
-        from images.phantoms import images_of  # noqa: PLC0415 - where images are off, there is no such app
-        from nonprod.modality_emulator.encodings import encoded  # noqa: PLC0415
+        from images.phantoms import image_of_series  # noqa: PLC0415 - where images are off, there is no such app
 
-        taken = images_of(step.attributes, series, rows=self.rows, columns=self.columns)
-        images = [encoded(image, self.transfer_syntax) for image in taken]
+        images = []
+        for one in series:
+            number = step.series.index(one) + 1
+            image = image_of_series(step.attributes, one, number, rows=self.rows, columns=self.columns)
+            images.append(encoded(image, self.transfer_syntax))
         self.server.send(images)
         return len(images)

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 from django.utils import timezone
 
-from core.audit import Auditor
 from core.contract import ItemStatus
 from core.correlation import correlated
 from core.database import borrowed_connection
-from dicom.models import Modality
 from dicom.scu import VIEWS, PerformedStep, RequestFailed
 from nonprod.modality_emulator.unit import Exposure, ModalityEmulator
 from nonprod.modality_emulator.worklist_queries import step_query
@@ -43,14 +41,6 @@ def waiting_items() -> list[WorklistItem]:
     )
     numbers = list(actions.values_list("accession_number", flat=True))
     return list(WorklistItem.objects.filter(accession_number__in=numbers, status=ItemStatus.SCHEDULED))
-
-
-@transaction.atomic
-def register_test_machine(ae_title: str) -> None:
-    """Mark this AE title as a test machine: the gateway shows test items to no other."""
-    modality = Modality(ae_title=ae_title, name="Modality emulator", is_test_machine=True)
-    if not Auditor("nonprod").create_unless_known(modality):
-        Auditor("nonprod").update(Modality.objects.get(ae_title=ae_title), is_test_machine=True)
 
 
 @dataclass

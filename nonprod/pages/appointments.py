@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from core.wording import count_of
 from nonprod.manage_emulator import CONFIRMED, NAME
-from nonprod.models import Appointment
+from nonprod.models import Appointment, ManageFailure, ManageImage
 
 
 class State(Enum):
@@ -56,10 +56,12 @@ def state_of(appointment: Appointment) -> State:
 
 
 class AppointmentRow(NamedTuple):
-    """An appointment as a row of the page."""
+    """An appointment as a row of the page; with the images that Manage has taken, and why it gets no more."""
 
     appointment: Appointment
     state: State
+    images: tuple[ManageImage, ...] = ()
+    image_problem: str = ""
 
     @property
     def name(self) -> str:
@@ -95,6 +97,21 @@ class AppointmentRow(NamedTuple):
         if self.state is State.IN_PROGRESS and performed:
             return f"At {performed['station_ae_title']}"
         return self.state.meaning
+
+
+def rows_of(appointments: Sequence[Appointment]) -> list[AppointmentRow]:
+    """Return the appointments as rows, each with the images of its action, in the order of the views."""
+    actions = {one.pk: str((one.action or {}).get("action_id", "")) for one in appointments}
+    images: dict[str, list[ManageImage]] = {}
+    found = ManageImage.objects.filter(action_id__in=actions.values()).exclude(picture=b"").defer("picture")
+    for image in found.order_by("view_position", "-laterality"):
+        images.setdefault(image.action_id, []).append(image)
+    failures = dict(ManageFailure.objects.filter(action_id__in=actions.values()).values_list("action_id", "error"))
+    return [
+        AppointmentRow(one, state_of(one), tuple(images.get(action, ())), failures.get(action, ""))
+        for one in appointments
+        for action in [actions[one.pk]]
+    ]
 
 
 class Participant(NamedTuple):

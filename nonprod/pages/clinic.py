@@ -5,12 +5,12 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.cache import never_cache
+from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from nonprod.models import Appointment
+from nonprod.models import Appointment, ManageImage
 from nonprod.pages.access import only_with_emulated_relay
-from nonprod.pages.appointments import AppointmentRow, State, appointments_of_today, state_of
+from nonprod.pages.appointments import State, appointments_of_today, rows_of
 from nonprod.pages.gateway import mark_as_did_not_attend, read_changes, send_to_modality, start_again
 
 
@@ -43,8 +43,18 @@ def appointment(request: HttpRequest, pk: int) -> HttpResponse:
     texts = [
         (title, json.dumps(value, indent=2, ensure_ascii=False)) for title, value in exchanged if value is not None
     ]
-    context = {"row": AppointmentRow(found, state_of(found)), "texts": texts}
+    (row,) = rows_of([found])
+    context = {"row": row, "texts": texts}
     return render(request, "nonprod/appointment.html", context)
+
+
+@only_with_emulated_relay
+@cache_control(private=True, max_age=3600)
+@require_safe
+def picture(request: HttpRequest, pk: int) -> HttpResponse:
+    """Return the JPEG that Manage made of an image."""
+    found = get_object_or_404(ManageImage.objects.exclude(picture=b""), pk=pk)
+    return HttpResponse(bytes(found.picture), content_type="image/jpeg")
 
 
 @only_with_emulated_relay
@@ -70,6 +80,6 @@ def new_clinic(request: HttpRequest) -> HttpResponse:
 
 def _list_context() -> dict[str, Any]:
     problem = read_changes(appointments_of_today())
-    rows = [AppointmentRow(appointment, state_of(appointment)) for appointment in appointments_of_today()]
+    rows = rows_of(appointments_of_today())
     counts = [(state, sum(row.state is state for row in rows)) for state in State]
     return {"rows": rows, "problem": problem, "counts": [(state, count) for state, count in counts if count]}

@@ -18,17 +18,20 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
 
-from nonprod.local_gateway import local_modality
+from nonprod.local_gateway import images_are_on, local_image_server, local_modality
 from nonprod.modality_emulator import (
     REASONS,
     VIEWS,
+    Exposure,
     ModalityEmulator,
     PerformedStep,
     RequestFailed,
     reason_named,
     step_query,
 )
+from nonprod.modality_emulator.encodings import TRANSFER_SYNTAXES
 from nonprod.models import Examination
 from nonprod.pages.access import only_with_emulated_relay
 from nonprod.pages.examinations import attributes_of, begin, current_examination, examinations, save, step_of
@@ -117,6 +120,8 @@ def console(request: HttpRequest) -> HttpResponse:
         views = [(view, current.views.count(view)) for view in VIEWS]
         patient = ConsoleRow.of_examination(current)
         context |= {"current": current, "patient": patient, "views": views, "reasons": REASONS}
+        context["missing"] = [view for view, count in views if not count]
+        context["transfer_syntaxes"] = TRANSFER_SYNTAXES if images_are_on() else {}
     else:
         context |= _search_result(request, unit)
     return render(request, "nonprod/modality.html", context)
@@ -227,22 +232,49 @@ def start(request: HttpRequest) -> HttpResponse:
 @only_with_emulated_relay
 @require_POST
 def expose(request: HttpRequest) -> HttpResponse:
-    """Take an image of one view, or of each missing view, and report it with an N-SET."""
+    """Take an image of one view, perhaps a repeat, or of each missing view; send it, and report it with an N-SET."""
     view = request.POST.get("view", "")
 
     def take_images(step: PerformedStep) -> None:
-        taken = {one.description for one in step.series}
-        step.expose(*([view] if view in VIEWS else [missing for missing in VIEWS if missing not in taken]))
+        _take_images(request, step, *([view] if view in VIEWS else _missing_views(step)))
         step.progress()
 
     return _continue_examination(request, take_images, Status.IN_PROGRESS)
+
+
+def _missing_views(step: PerformedStep) -> list[str]:
+    taken = {one.description for one in step.series}
+    return [view for view in VIEWS if view not in taken]
+
+
+def _take_images(request: HttpRequest, step: PerformedStep, *views: str) -> None:
+    """Take an image of each view, and send it at once unless images are off; one that does not arrive is not taken."""
+    if not images_are_on():
+        step.expose(*views)
+        return
+    transfer_syntax = TRANSFER_SYNTAXES.get(request.POST.get("transfer_syntax", ""), ExplicitVRLittleEndian)
+    exposure = Exposure(local_image_server(step.modality.ae_title), transfer_syntax)
+    for view in views:
+        (taken,) = step.expose(view)
+        try:
+            exposure.send(step, [taken])
+        except RequestFailed:
+            step.series.remove(taken)
+            raise
+        messages.success(request, f"C-STORE: 0000, {view}, {transfer_syntax.name}")
 
 
 @only_with_emulated_relay
 @require_POST
 def finish(request: HttpRequest) -> HttpResponse:
     """Send the N-SET with COMPLETED; without images, take the four screening views first."""
-    return _continue_examination(request, lambda step: step.complete(), Status.COMPLETED)
+
+    def complete(step: PerformedStep) -> None:
+        if not step.series:
+            _take_images(request, step, *VIEWS)
+        step.complete()
+
+    return _continue_examination(request, complete, Status.COMPLETED)
 
 
 @only_with_emulated_relay

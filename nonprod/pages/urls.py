@@ -13,6 +13,7 @@ urlpatterns = [
     path("clinic/list", clinic.appointment_list, name="appointment_list"),
     path("clinic/again", clinic.new_clinic, name="new_clinic"),
     path("clinic/<int:pk>", clinic.appointment, name="appointment"),
+    path("clinic/pictures/<int:pk>", clinic.picture, name="picture"),
     path("clinic/<int:pk>/send", clinic.send, name="send"),
     path("clinic/<int:pk>/absent", clinic.absent, name="absent"),
     path("manage/api/v1/dicom/<str:action_id>", manage_api.put_image, name="put_image"),

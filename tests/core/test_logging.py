@@ -106,7 +106,9 @@ class TestLibraries:
         logger.setLevel(logging.NOTSET)
         assert log.text == ""
 
-    @pytest.mark.parametrize("name", ["websockets.client", "django.db.backends", "pynetdicom.acse", "py.warnings"])
+    @pytest.mark.parametrize(
+        "name", ["websockets.client", "django.db.backends", "httpx", "pynetdicom.acse", "py.warnings"]
+    )
     def test_warnings_of_those_that_quote_values_say_only_where(self, log: Log, name: str) -> None:
         logging.getLogger(name).error("Value %s is wrong", "SMITH^JANE", extra={"value": "SMITH^JANE"})
         assert "SMITH" not in log.text

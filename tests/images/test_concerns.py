@@ -77,6 +77,17 @@ class TestConcerns:
         yesterday = timezone.localtime(ago(days=1))
         assert f"1 image of {yesterday.day} {yesterday:%B} had" in found()["images_day_over"][1]
 
+    @pytest.mark.parametrize("state", [State.FAILED, State.HELD])
+    def test_tell_a_day_before_files_are_deleted_that_somebody_might_want(self, state: str) -> None:
+        values: Any = {"state": state, "reason": Reason.ANOTHER_VERSION, "file": "image.dcm"}
+        stored(**values, received_at=ago(days=5, hours=23))
+        assert "failed_images_deleted_soon" not in found()
+        ReceivedImage.objects.update(received_at=ago(days=6, minutes=1))
+        assert found()["failed_images_deleted_soon"] == (
+            Severity.WARNING,
+            "1 image failed or held back, to be deleted within a day",
+        )
+
     def test_end_when_the_files_are_deleted(self) -> None:
         stored(state=State.FAILED, reason=Reason.REFUSED, deleted_at=timezone.now())
         assert found() == {}

@@ -218,6 +218,12 @@ class TestAction:
         items.send_again(item, action_id="B")
         assert attempt(TAKEN, NOW + timedelta(minutes=5)).action_id == "B"
 
+    def test_after_the_report_a_person_can_send_it_under_a_new_action(self, items: KnownItems, item: Any) -> None:
+        due(item, action_id="A", action_day=TODAY)
+        FailureReport.objects.create(action_id="A", delivered_at=NOW)
+        items.send_again(item, action_id="B")
+        assert attempt(TAKEN).action_id == "B"
+
     def test_two_women_with_one_study_uid_are_kept_apart(self, items: KnownItems, item: Any) -> None:
         due(item)
         attempt(TAKEN)

@@ -27,11 +27,12 @@ class Gateway:
 
     def run(self, *names: str, **environment: str) -> "Gateway":
         """Start these parts, each ready when this returns; the emulator first."""
-        emulator_port, self.mwl_port, web_port = free_ports(3)
+        emulator_port, self.mwl_port, image_port, web_port = free_ports(4)
         self.environment = {
             "RELAY_EMULATOR_PORT": str(emulator_port),
             "AZURE_RELAY_NAMESPACE": f"127.0.0.1:{emulator_port}",
             "MWL_PORT": str(self.mwl_port),
+            "IMAGE_PORT": str(image_port),
             "WEB_PORT": str(web_port),
             **environment,
         }
@@ -45,6 +46,7 @@ class Gateway:
             "run_relay_emulator": "relay emulator listening",
             "run_relay_listener": "listener online",
             "run_mwl_scp": "listening",
+            "run_image_scp": "listening",
             "run_web": "startup complete",
         }
         process = self.start(name, program=program, **self.environment)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @contextmanager
-def locked_database() -> Iterator[None]:
+def locked_database(table: str = "relay_receivedaction") -> Iterator[None]:
     """Somebody else is writing, and does not end."""
     if connection.vendor == "sqlite":
         with closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as other:
@@ -28,7 +28,7 @@ def locked_database() -> Iterator[None]:
             yield
     else:
         with transaction.atomic():
-            connection.cursor().execute("LOCK TABLE relay_receivedaction IN ACCESS EXCLUSIVE MODE")
+            connection.cursor().execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             yield
 
 

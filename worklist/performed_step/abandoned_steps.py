@@ -7,9 +7,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from core.contract import ItemStatus
+from core.regular_check import RegularCheck
 from worklist.models import MppsException, PerformedProcedureStep
 from worklist.performed_step.linking import open_exception
-from worklist.regular_check import RegularCheck
 
 #: A step without an end is an exception after this long.
 ABANDONED_AFTER = timedelta(hours=24)

@@ -15,7 +15,7 @@ from core.contract import ItemStatus
 from worklist.models import WorklistItem
 from worklist.performed_step.identity import is_same_patient
 from worklist.performed_step.item_status_update import recompute_status
-from worklist.performed_step.linking import lock_current_items
+from worklist.performed_step.linking import lock_current_items, lock_items
 
 #: Whose name is in the audit log where an image changes an item.
 ACTOR = "gateway:images"
@@ -56,15 +56,20 @@ def image_received(item_id: UUID, at: datetime) -> None:
         recompute_status(item, ACTOR)
 
 
-def images_complete(item_id: UUID, at: datetime) -> None:
-    """Note that no further image of the item is expected. The last thing in a transaction."""
-    expecting = WorklistItem.objects.filter(first_image_at__isnull=False, images_completed_at=None)
+def images_complete(item_id: UUID, at: datetime) -> bool:
+    """Note that no further image of the item is expected; return whether that completes it.
+
+    The last thing in a transaction. A superseded item is left alone: its images are its successor's.
+    """
+    expecting = WorklistItem.objects.not_superseded().filter(first_image_at__isnull=False, images_completed_at=None)
     if not expecting.filter(pk=item_id, status=ItemStatus.IN_PROGRESS).exists():
-        return
-    item = lock_current_items([item_id])[item_id]
-    if item.first_image_at and not item.images_completed_at:
-        Auditor(ACTOR).update(item, images_completed_at=at)
-        recompute_status(item, ACTOR)
+        return False
+    (item,) = lock_items([item_id])
+    if item.superseded_by_id or not item.first_image_at or item.images_completed_at:
+        return False
+    Auditor(ACTOR).update(item, images_completed_at=at)
+    recompute_status(item, ACTOR)
+    return bool(item.status == ItemStatus.COMPLETED)
 
 
 def _current(**named: str) -> list[WorklistItem]:

@@ -13,12 +13,12 @@ from django.utils import timezone
 from core.audit import Auditor
 from core.contract import ItemStatus
 from core.correlation import correlated, correlation_id, new_correlation_id
+from core.regular_check import RegularCheck
 from worklist.models import WorklistItem
 from worklist.models.items import OPEN
 from worklist.performed_step.exceptions import CannotResolve
 from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.linking import lock_items
-from worklist.regular_check import RegularCheck
 from worklist.services.create_worklist_item import new_identifiers
 
 PREFIX = "TEST"

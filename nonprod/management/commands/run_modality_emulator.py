@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from core.daemon import stop_event
+from dicom.test_machines import register_test_machine
 from nonprod.management.arguments import (
     LOOPBACK,
     add_image_arguments,
@@ -15,7 +16,7 @@ from nonprod.management.arguments import (
     exposure_of,
     modality_of,
 )
-from nonprod.modality_emulator.worker import TEST_MACHINE, Worker, register_test_machine
+from nonprod.modality_emulator.worker import TEST_MACHINE, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, seconds: float, **options: Any) -> None:
         modality = modality_of(options)
-        register_test_machine(modality.ae_title)
+        register_test_machine(modality.ae_title, "Modality emulator", "nonprod")
         worker = Worker(modality, seconds, exposure_of(options))
         with stop_event() as stopping:
             logger.info("modality emulator started", extra={"host": modality.host, "port": modality.port})

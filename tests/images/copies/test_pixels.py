@@ -13,7 +13,7 @@ from pydicom.uid import UID
 
 from images.copies.original import Original, read_original
 from images.copies.pixels import averaged, display_values, looked_up, picture, windowed
-from tests.images.copies.originals import image_with, written
+from tests.images.copies.originals import converted, image_with, written
 
 IDENTITY = np.arange(256, dtype=np.float32)
 frames = arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)))
@@ -126,6 +126,19 @@ class TestALookUpTable:
         image.VOILUTSequence = [lut(100, [4095, 0], 12)]
         image.file_meta.TransferSyntaxUID = UID(transfer_syntax)
         assert picture(read(image, tmp_path), 400).tolist() == [[255, 255, 0, 0]]
+
+    @pytest.mark.usefixtures("findscu")
+    @pytest.mark.parametrize("vr", ["US", "OW"])
+    @pytest.mark.parametrize("option", ["+ti", "+te", "+tb"])
+    def test_is_read_in_each_encoding(self, tmp_path: Path, vr: str, option: str) -> None:
+        image = image_with(np.array([[100, 101, 102]], np.uint16))
+        item = lut(100, [4095, 2048, 0], 12)
+        if vr == "OW":
+            item.LUTData = np.array(item.LUTData, "<u2").tobytes()
+            item["LUTData"].VR = "OW"
+        image.VOILUTSequence = [item]
+        file = converted(written(image, tmp_path / "image.dcm"), "dcmconv", option)
+        assert picture(read_original(file, ()), 400).tolist() == [[255, 128, 0]]
 
     def test_of_a_signed_image_may_begin_below_nothing(self, tmp_path: Path) -> None:
         image = image_with(np.array([[-100, -2, -1, 0, 100]], np.int16))

@@ -82,11 +82,39 @@ class TestAWorker:
         workers.copy(original, tmp_path / "two.dcm", 50, 15)
         assert process_of(workers) != first
 
-    def test_that_takes_too_long_is_ended(self, original: Path, tmp_path: Path) -> None:
-        workers = Workers(seconds=0.05)  # less than it needs to start
-        with pytest.raises((CannotCopy, OSError)):
+    def test_that_takes_too_long_is_ended(self, workers: Workers, original: Path, tmp_path: Path) -> None:
+        workers.copy(original, tmp_path / "one.dcm", 50, 15)
+        (idle,) = workers._idle
+        idle._seconds = 0.1
+        endless = tmp_path / "endless.dcm"
+        os.mkfifo(endless)  # nobody writes to it, so opening it takes for ever
+        with pytest.raises(CannotCopy, match="the program that decodes it took too long"):
+            workers.copy(endless, tmp_path / "two.dcm", 50, 15)
+        assert idle._process.returncode == -signal.SIGKILL
+        workers.copy(original, tmp_path / "two.dcm", 50, 15)
+
+    def test_that_crashes_over_an_image_is_told(self, workers: Workers, tmp_path: Path) -> None:
+        endless = tmp_path / "endless.dcm"
+        os.mkfifo(endless)
+        refusals: list[str] = []
+
+        def copy() -> None:
+            with pytest.raises(CannotCopy) as refusal:
+                workers.copy(endless, tmp_path / "copy.dcm", 50, 15)
+            refusals.append(str(refusal.value))
+
+        thread = threading.Thread(target=copy)
+        thread.start()
+        with endless.open("wb"):  # returns once the worker has opened the other end
+            (child,) = Path(f"/proc/self/task/{thread.native_id}/children").read_text().split()
+            os.kill(int(child), signal.SIGSEGV)
+            thread.join()
+        assert refusals == ["the program that decodes it crashed"]
+
+    def test_that_does_not_start_is_not_the_image_s_fault(self, original: Path, tmp_path: Path) -> None:
+        workers = Workers(memory_bytes=1 << 20)
+        with pytest.raises(OSError, match="does not start"):
             workers.copy(original, tmp_path / "copy.dcm", 50, 15)
-        assert not workers._idle
 
     def test_ends_with_the_process_that_started_it(self) -> None:
         started = "from images.copies.worker import Worker; w = Worker(); w._read(); print(w._process.pid, flush=True)"

@@ -57,10 +57,12 @@ def gateway_stopped(settings: Settings) -> None:
 
 
 @pytest.fixture(scope="module")
-def module_gateway(django_db_setup: None) -> Iterator[Gateway]:
+def module_gateway(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """Run one gateway for all tests of a module, as starting one costs more than a test."""
+    parts = ("run_relay_emulator", "run_relay_listener", "run_mwl_scp", "run_image_scp")
     with processes() as start:
-        yield Gateway(start).run("run_relay_emulator", "run_relay_listener", "run_mwl_scp")
+        spool = str(tmp_path_factory.mktemp("spool"))
+        yield Gateway(start).run(*parts, IMAGE_SPOOL_DIR=spool, IMAGE_MIN_FREE_BYTES="0")
 
 
 @pytest.fixture
@@ -69,6 +71,7 @@ def running(module_gateway: Gateway, settings: Settings) -> Gateway:
     gateway = module_gateway
     settings.AZURE_RELAY_NAMESPACE = gateway.environment["AZURE_RELAY_NAMESPACE"]
     settings.MWL_PORT = gateway.mwl_port
+    settings.IMAGE_PORT = int(gateway.environment["IMAGE_PORT"])
     return gateway
 
 

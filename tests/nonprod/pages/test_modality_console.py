@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
+from django.test import modify_settings
 from pytest_django.fixtures import Settings
 
-from dicom.server import DicomServer
+from dicom.server import DicomServer, stop_server
+from images.models import ReceivedImage
+from images.scp import image_context, start_image_server
 from nonprod.models import Examination
 from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory
@@ -29,11 +33,17 @@ def item(name: str, number: str, **values: object) -> WorklistItem:
 
 
 @pytest.fixture
-def server(settings: Settings) -> Iterator[DicomServer]:
-    """Run the worklist server, and point the settings at it."""
+def server(settings: Settings, tmp_path: Path) -> Iterator[DicomServer]:
+    """Run the worklist server and the image server, and point the settings at them."""
+    settings.IMAGE_SPOOL_DIR, settings.IMAGE_MIN_FREE_BYTES = tmp_path / "spool", 0
+    context = image_context()
+    context.spool.prepare()
+    images = start_image_server("127.0.0.1", 0, context)
+    settings.IMAGE_PORT = port_of(images)
     with serving() as running:
         settings.MWL_PORT = port_of(running)
         yield running
+    stop_server(images)
 
 
 @pytest.mark.usefixtures("server")
@@ -115,6 +125,46 @@ class TestExaminations:
         browser.press("modality/expose", unit="MAMMO1", view="R CC")
         browser.press("modality/finish", unit="MAMMO1")
         assert self.step().images == 2
+
+    def test_each_image_is_sent_in_the_chosen_transfer_syntax_and_a_view_can_be_repeated(
+        self, browser: Browser
+    ) -> None:
+        self.start(browser)
+        shown = browser.press("modality/expose", unit="MAMMO1", view="R CC", transfer_syntax="jpeg-ls")
+        assert "C-STORE: 0000, R CC, JPEG-LS Lossless" in shown
+        browser.press("modality/expose", unit="MAMMO1", view="R CC", transfer_syntax="jpeg-ls")
+        received = ReceivedImage.objects.values_list("image_laterality", "view_position", "item_accession_number")
+        assert list(received) == [("R", "CC", "ACC1")] * 2
+        assert {image.transfer_syntax_uid for image in ReceivedImage.objects.all()} == {"1.2.840.10008.1.2.4.80"}
+
+    def test_expose_takes_and_sends_the_missing_views(self, browser: Browser) -> None:
+        self.start(browser)
+        browser.press("modality/expose", unit="MAMMO1", view="L MLO")
+        shown = browser.press("modality/expose", unit="MAMMO1")
+        assert "All four views are taken" in shown
+        assert (self.step().images, ReceivedImage.objects.count()) == (4, 4)
+
+    def test_finish_without_images_sends_the_four_it_takes(self, browser: Browser) -> None:
+        self.start(browser)
+        browser.press("modality/finish", unit="MAMMO1")
+        assert ReceivedImage.objects.count() == 4
+
+    def test_an_image_that_does_not_arrive_is_not_reported_and_can_be_taken_again(
+        self, browser: Browser, settings: Settings
+    ) -> None:
+        self.start(browser)
+        there = settings.IMAGE_PORT
+        settings.IMAGE_PORT = 1
+        assert "no association with" in browser.press("modality/expose", unit="MAMMO1", view="R CC")
+        settings.IMAGE_PORT = there
+        browser.press("modality/expose", unit="MAMMO1", view="R CC")
+        assert (self.step().images, ReceivedImage.objects.count()) == (1, 1)
+
+    def test_with_images_off_it_only_reports_them(self, browser: Browser) -> None:
+        self.start(browser)
+        with modify_settings(INSTALLED_APPS={"remove": "images"}):
+            browser.press("modality/finish", unit="MAMMO1")
+        assert (self.step().images, ReceivedImage.objects.count()) == (4, 0)
 
     def test_discontinue_reports_the_reason(self, browser: Browser) -> None:
         self.start(browser)

@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from core.regular_check import RegularCheck
 from tests.dicom.requests import PATIENCE, Unit
 from tests.factories import create as create_item
 from tests.worklist.performed_step.reports import creation
 from tests.worklist_fixtures import LogLines
 from worklist.models import MppsException, PerformedProcedureStep
 from worklist.performed_step.abandoned_steps import abandoned_steps_check
-from worklist.regular_check import RegularCheck
 
 
 @pytest.fixture

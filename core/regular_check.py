@@ -1,4 +1,4 @@
-"""Run a check of the worklist at regular intervals, in a thread of the worklist server."""
+"""Run a check at regular intervals, in a thread of a daemon."""
 
 import logging
 import threading

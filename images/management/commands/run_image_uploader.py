@@ -1,0 +1,84 @@
+"""Make copies of the images that have come, and send them to Manage, until SIGTERM or SIGINT."""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from core.checks import GATEWAY
+from core.daemon import exit_process, stop_event
+from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
+from core.regular_check import RegularCheck
+from images.completion import complete_items
+from images.configuration import UPLOADING
+from images.copies.worker import copy_in_process
+from images.failure_reports import queue_reports
+from images.linking import link_late
+from images.manage_api import configured_manage_api
+from images.retention import delete_expired, make_room, settle_orphans
+from images.spool import spool
+from images.uploader import Uploader
+
+logger = logging.getLogger(__name__)
+
+#: How long uploads in work may take to end, before the process ends without them.
+PATIENCE = 5.0
+
+
+def regular_checks(stopping: threading.Event) -> list[RegularCheck]:
+    """Return what is looked at besides the queue, and how often in seconds."""
+    files = spool()
+    checks: list[tuple[str, Callable[[datetime], int], float]] = [
+        ("images without an item", link_late, 60.0),
+        ("failed images", queue_reports, 5.0),
+        ("finished examinations", complete_items, 30.0),
+        ("orphans in the spool", partial(settle_orphans, files), 3600.0),
+        ("disk space", partial(make_room, files), 30.0),
+        ("old images", partial(delete_expired, files), 300.0),
+    ]
+    return [RegularCheck(name, _now(check), seconds, stopping) for name, check, seconds in checks]
+
+
+def _now(check: Callable[[datetime], int]) -> Callable[[], int]:
+    def check_now() -> int:
+        try:
+            return check(timezone.now())
+        except OSError as error:
+            logger.warning("the spool cannot be used", extra={"error": error.strerror})
+            return 0
+
+    return check_now
+
+
+class Command(BaseCommand):
+    help = __doc__
+    requires_system_checks = (GATEWAY,)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Work until a signal."""
+        with stop_event() as stopping:
+            uploader = Uploader(configured_manage_api(), spool(), copy_in_process, stopping)
+            uploader.start()
+            for check in regular_checks(stopping):
+                check.start()
+            heartbeat = HeartbeatWriter("image_uploader", UPLOADING, watchdog=True).start()
+            logger.info("uploading images")
+            while not stopping.is_set():
+                if uploader.is_working():
+                    heartbeat.keep_alive()
+                last = uploader.last_taken_at
+                heartbeat.set_state(
+                    UPLOADING,
+                    last_taken_at=last and last.isoformat(timespec="seconds"),
+                    why=uploader.last_problem,
+                )
+                stopping.wait(BEAT_SECONDS)
+            uploader.join(PATIENCE)
+            heartbeat.stop(patience=2)
+        logger.info("image uploader stopped")
+        exit_process()

@@ -1,0 +1,158 @@
+"""Delete files from the spool: in time, earlier where disk space gets short, and those that belong to nothing.
+
+Rows stay, with `file` empty. Nothing that waits to go to Manage is ever deleted.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from core.audit import Auditor
+from images.models import ReceivedImage
+from images.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+State: TypeAlias = ReceivedImage.State
+Reason: TypeAlias = ReceivedImage.Reason
+ACTOR = "gateway:images"
+
+#: Manage's people are told of a deletion so long before.
+NOTICE = timedelta(days=1)
+#: States whose files are deleted although somebody might still want them.
+TOLD_BEFORE = (State.FAILED, State.UNLINKED, State.HELD)
+#: Of these an image without its file has failed. An image in any other state needs its file no more.
+NEED_THEIR_FILE = (State.WAITING, State.UNLINKED, State.HELD)
+#: Where less than this multiple of IMAGE_MIN_FREE_BYTES is free, files go that are not needed.
+SHORT = 2
+#: A younger file may be one whose row is about to be committed.
+ORPHAN_AGE = timedelta(hours=1)
+AT_ONCE = 500
+HAS_FILES = ~Q(file="", copy="")
+
+
+def kept_for() -> Mapping[State, tuple[str, timedelta]]:
+    """Return how long files are kept in each state, and the field from which that counts."""
+    used = timedelta(hours=settings.IMAGE_KEEP_HOURS)
+    unlinked = timedelta(days=settings.IMAGE_KEEP_UNLINKED_DAYS)
+    return {
+        State.UPLOADED: ("uploaded_at", used),
+        State.NOT_SENT: ("received_at", used),
+        State.FAILED: ("received_at", timedelta(days=settings.IMAGE_KEEP_FAILED_DAYS)),
+        State.UNLINKED: ("received_at", unlinked),
+        State.HELD: ("received_at", unlinked),
+        State.DISCARDED: ("received_at", used),
+    }
+
+
+def expired(at: datetime) -> QuerySet[ReceivedImage]:
+    """Return the images whose files are to be deleted at this time or before."""
+    ended = [Q(state=state, **{f"{field}__lte": at - kept}) for state, (field, kept) in kept_for().items()]
+    return ReceivedImage.objects.filter(HAS_FILES, reduce(or_, ended))
+
+
+def expiring_soon(now: datetime) -> QuerySet[ReceivedImage]:
+    """Return the images that nobody has dealt with and whose files go within NOTICE."""
+    return expired(now + NOTICE).filter(state__in=TOLD_BEFORE)
+
+
+def delete_expired(spool: Spool, now: datetime) -> int:
+    """Delete the files of the images whose time is over; return of how many."""
+    return sum(_delete(spool, image, now) for image in list(expired(now).order_by("received_at")[:AT_ONCE]))
+
+
+def make_room(spool: Spool, now: datetime) -> int:
+    """Where disk space gets short, delete originals whose copies Manage has, the oldest first; return how many."""
+    enough = SHORT * settings.IMAGE_MIN_FREE_BYTES
+    deleted = 0
+    while spool.free_bytes() < enough:
+        image = ReceivedImage.objects.filter(state=State.UPLOADED).exclude(file="").order_by("uploaded_at").first()
+        if image is None:
+            break
+        deleted += _delete(spool, image, now, keep_copy=True)
+    if deleted:
+        logger.warning("disk space is short: originals deleted early", extra={"deleted": deleted})
+    return deleted
+
+
+def _delete(spool: Spool, image: ReceivedImage, now: datetime, *, keep_copy: bool = False) -> bool:
+    """Delete an image's files unless somebody has changed it meanwhile; return whether.
+
+    The row comes first: a file without a row is found again, a row without its file would be an alarm.
+    """
+    files = [spool.original(image.file)] if image.file else []
+    changes: dict[str, Any] = {"file": "", "deleted_at": now}
+    if image.copy and not keep_copy:
+        files.append(spool.copy(image.copy))
+        changes["copy"] = ""
+    if image.state in {State.UNLINKED, State.HELD}:
+        changes |= {"state": State.DISCARDED, "reason": Reason.EXPIRED}
+    with transaction.atomic():
+        still = ReceivedImage.objects.filter(pk=image.pk, state=image.state)
+        if not still.select_for_update(no_key=True).exists() or not Auditor(ACTOR).update(image, **changes):
+            return False
+    _unlink(files)
+    return True
+
+
+def _unlink(files: Iterable[Path]) -> None:
+    for file in files:
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            logger.error("file not deleted from the spool", extra={"file": file.name, "error": error.strerror})
+
+
+# Orphans --------------------------------------------------------------------------------------------------------------
+
+
+def settle_orphans(spool: Spool, now: datetime) -> int:
+    """Delete files without a row, and fail images without their file; return how many of both.
+
+    A file without a row is of a C-STORE that was never answered 0000, or of an image whose files were to be deleted.
+    Raise OSError where the spool is not there.
+    """
+    return fail_lost(spool) + delete_orphans(spool, now)
+
+
+def fail_lost(spool: Spool) -> int:
+    """Fail the images that still need their file and have none; return how many."""
+    needed = ReceivedImage.objects.filter(state__in=NEED_THEIR_FILE, lease_until=None).exclude(file="")
+    rows = list(needed.values_list("pk", "file"))  # before the files, as a file comes before its row
+    present = {file.name for file in spool.originals.iterdir()}
+    lost = [key for key, file in rows if file not in present]
+    failed = needed.filter(pk__in=lost).update(state=State.FAILED, reason=Reason.FILE_LOST, next_attempt_at=None)
+    if failed:
+        logger.error("images have lost their files", extra={"images": failed})
+    return failed
+
+
+def delete_orphans(spool: Spool, now: datetime) -> int:
+    """Delete the files that no row names and that are older than ORPHAN_AGE; return how many.
+
+    None is deleted where there is no row at all: then it is more likely that the database is another.
+    """
+    if not ReceivedImage.objects.exists():
+        return 0
+    youngest = (now - ORPHAN_AGE).timestamp()
+    deleted = 0
+    for folder, field in ((spool.originals, "file"), (spool.copies, "copy")):
+        old = [file for file in folder.iterdir() if file.stat().st_mtime < youngest]
+        for first in range(0, len(old), AT_ONCE):
+            some = old[first : first + AT_ONCE]
+            rows = ReceivedImage.objects.filter(**{f"{field}__in": [file.name for file in some]})
+            known = set(rows.values_list(field, flat=True))
+            orphans = [file for file in some if file.name not in known]
+            _unlink(orphans)
+            deleted += len(orphans)
+    if deleted:
+        logger.warning("files without an image deleted from the spool", extra={"deleted": deleted})
+    return deleted

@@ -1,0 +1,193 @@
+"""Work through a test item as a mammography machine does, and report each step: the test machine GATEWAY_TEST.
+
+Everything that a machine does goes over DICOM to the servers of this gateway: C-FIND, N-CREATE, four phantoms by
+C-STORE, N-SET. Then it looks in the database for what has become of the images, up to Manage's answer.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from django.conf import settings
+
+from core.correlation import correlated
+from core.regular_check import RegularCheck
+from core.wording import count_of
+from dicom.modality_directory import FRESH_SECONDS
+from dicom.scu import VIEWS, ModalityScu, PerformedStep, RequestFailed, StorageScu, step_identifier
+from dicom.test_machines import register_test_machine
+from images.items import Item, worklist
+from images.models import ReceivedImage, WholeWayTest
+from images.phantoms import image_of_series
+from images.whole_way import add_step, end_test, run_next_test
+
+logger = logging.getLogger(__name__)
+
+AE_TITLE, NAME, OPERATOR = "GATEWAY_TEST", "Test machine of the gateway", "TEST^MACHINE"
+#: A server reads anew which machines are test machines.
+KNOWN_WITHIN = 3 * FRESH_SECONDS
+#: Manage's answer takes a second. If it is away, the images go later, but the test has failed.
+UPLOADED_WITHIN = 120.0
+POLL_SECONDS = 0.5
+#: How often to look for tests.
+CHECK_SECONDS = 2.0
+#: The size of an image: enough for legible letters, little for the disk.
+ROWS, COLUMNS = 1147, 957
+ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - nothing listens here
+
+State = ReceivedImage.State
+
+
+class StepFailed(Exception):
+    """A step of the test failed; the text says why."""
+
+
+class LeftOut(Exception):
+    """A step cannot be proven in this test; the text says why."""
+
+
+@dataclass
+class TestMachine:
+    """One test: the machine, the servers that it speaks to, and what it has found so far."""
+
+    __test__ = False  # no test of pytest's
+
+    test: WholeWayTest
+    modality: ModalityScu
+    images: StorageScu
+    stopping: threading.Event
+    step: PerformedStep = field(init=False)
+
+    def run(self) -> None:
+        """Take all steps until one fails, and report each."""
+        for name, step in self.steps():
+            try:
+                add_step(self.test, name, WholeWayTest.State.PASSED, step())
+            except LeftOut as reason:
+                add_step(self.test, name, WholeWayTest.LEFT_OUT, str(reason))
+            except (StepFailed, RequestFailed) as problem:
+                add_step(self.test, name, WholeWayTest.State.FAILED, str(problem))
+                return
+            except Exception as error:  # the outermost edge of this test: it must not stay without an end
+                logger.exception("test of the whole way failed", extra={"item": str(self.test.item_id)})
+                add_step(self.test, name, WholeWayTest.State.FAILED, f"A fault in the gateway: {type(error).__name__}")
+                return
+        end_test(self.test)
+
+    def steps(self) -> Iterator[tuple[str, Callable[[], str]]]:
+        """Yield what each step proves, and the step, which returns what was found."""
+        yield "The worklist shows the test item to a test machine (C-FIND)", self.find
+        yield "The machine begins the examination (MPPS, N-CREATE)", self.begin
+        yield "The machine sends four images (C-STORE)", self.send_images
+        yield "The machine ends the examination (MPPS, N-SET)", self.complete
+        yield "The images belong to the test item", self.check_link
+        yield "Manage has taken the images", self.check_upload
+
+    def find(self) -> str:
+        if not (self.modality.port and self.images.port):
+            raise StepFailed("The test machine speaks DICOM without TLS only, and MWL_PORT or IMAGE_PORT is 0")
+        register_test_machine(AE_TITLE, NAME, "gateway:images")
+        deadline = time.monotonic() + KNOWN_WITHIN
+        while True:
+            try:
+                rows = self.modality.query(step_identifier(self.test.accession_number))
+                problem = "The test item is not on the list of the test machine"
+            except RequestFailed as failure:
+                rows, problem = [], str(failure)
+            if rows:
+                self.step = self.modality.prepare(rows[0], operator=OPERATOR)
+                return f"{self.test.accession_number}, as {rows[0].PatientName}"
+            if time.monotonic() > deadline or self.stopping.wait(POLL_SECONDS):
+                raise StepFailed(problem)
+
+    def begin(self) -> str:
+        self.step.create()
+        return f"Performed procedure step {self.step.uid}"
+
+    def send_images(self) -> str:
+        series = self.step.expose(*VIEWS)
+        started = time.monotonic()
+        images = [
+            image_of_series(self.step.attributes, one, number, rows=ROWS, columns=COLUMNS)
+            for number, one in enumerate(series, start=1)
+        ]
+        self.images.send(images)
+        return f"{count_of(len(images), 'image')} in {time.monotonic() - started:.1f} s"
+
+    def complete(self) -> str:
+        self.step.complete()
+        return f"{count_of(self.step.images, 'image')} reported"
+
+    def check_link(self) -> str:
+        received = self._received()
+        wrong = [image for image in received if image.item_id != self.test.item_id]
+        if wrong:
+            raise StepFailed(f"{_count(wrong)}: {_why(wrong[0])}")
+        if len(received) != len(VIEWS):
+            raise StepFailed(f"{_count(received)} of {len(VIEWS)} found")
+        return f"{_count(received)} of {self.test.accession_number}"
+
+    def check_upload(self) -> str:
+        started = time.monotonic()
+        while True:
+            images = self._received()
+            found = {image.state for image in images}
+            if found == {State.UPLOADED}:
+                return f"{_count(images)} under the action {images[0].action_id}"
+            if found == {State.NOT_SENT} and not self._item().action_id:
+                raise LeftOut("The test was started in the gateway, so Manage has no action to which images could go")
+            if ended := [image for image in images if image.state not in (State.UPLOADED, State.WAITING)]:
+                raise StepFailed(f"{_count(ended)}: {_why(ended[0])}")
+            if time.monotonic() - started > UPLOADED_WITHIN or self.stopping.wait(POLL_SECONDS):
+                waiting = [image for image in images if image.state == State.WAITING]
+                raise StepFailed(f"{_count(waiting)} still waiting. {_why(waiting[0])}")
+
+    def _received(self) -> list[ReceivedImage]:
+        uids = [uid for series in self.step.series for uid in series.images]
+        return list(ReceivedImage.objects.filter(sop_instance_uid__in=uids))
+
+    def _item(self) -> Item:
+        item = worklist().item(self.test.item_id)
+        if item is None:
+            raise StepFailed("The test item is gone")
+        return item
+
+
+def work_through(test: WholeWayTest, stopping: threading.Event) -> None:
+    """Work through a test item with the servers of this gateway, as the settings say."""
+    item = worklist().item(test.item_id)
+    with correlated(item.correlation_id if item else ""):
+        extra = {"item": str(test.item_id), "calling_ae_title": AE_TITLE}
+        logger.info("test of the whole way started", extra=extra)
+        mwl_host = _host(settings.TEST_MACHINE_MWL_HOST or settings.MWL_HOST)
+        image_host = _host(settings.TEST_MACHINE_IMAGE_HOST or settings.IMAGE_HOST)
+        modality = ModalityScu(mwl_host, settings.MWL_PORT, settings.MWL_AE_TITLE, AE_TITLE)
+        images = StorageScu(image_host, settings.IMAGE_PORT, settings.IMAGE_AE_TITLE, AE_TITLE)
+        TestMachine(test, modality, images, stopping).run()
+        logger.info("test of the whole way ended", extra={**extra, "state": test.state, "steps": len(test.steps)})
+
+
+def _host(listens_on: str) -> str:
+    """Return where to reach a server that listens on this address of this machine."""
+    return "127.0.0.1" if listens_on in ANY_ADDRESS else listens_on
+
+
+def _count(images: list[ReceivedImage]) -> str:
+    return count_of(len(images), "image")
+
+
+def _why(image: ReceivedImage) -> str:
+    """Return the state of an image in words: its reason, and the last answer of Manage."""
+    last = f"Manage’s last answer: {image.last_status} {image.last_error}" if image.last_status else image.last_error
+    return ". ".join(filter(None, (image.get_reason_display() or image.get_state_display(), last)))
+
+
+def whole_way_check(stopping: threading.Event) -> RegularCheck:
+    """Return the thread that runs the tests of the whole way until `stopping` is set."""
+
+    def run_next() -> int:
+        return run_next_test(lambda test: work_through(test, stopping))
+
+    return RegularCheck("tests of the whole way", run_next, CHECK_SECONDS, stopping)

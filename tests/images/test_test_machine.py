@@ -1,0 +1,155 @@
+"""The test machine works through a test item over DICOM, with the gateway's own servers, and reports each step."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from pytest_django.fixtures import Settings
+
+from dicom.models import Modality
+from dicom.server import stop_server
+from images.models import ReceivedImage, WholeWayTest
+from images.scp import image_context, start_image_server
+from images.test_machine import AE_TITLE, whole_way_check, work_through
+from images.whole_way import ask_for_test, take_next_test
+from tests.dicom.requests import CALLED
+from tests.dicom.serving import port_of, serving
+from tests.images.test_whole_way import sent_by_manage
+from worklist.models import PerformedProcedureStep, WorklistItem
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+State = WholeWayTest.State
+
+
+@pytest.fixture(autouse=True)
+def servers(settings: Settings, tmp_path: Path) -> Iterator[None]:
+    """Run the worklist server and the image server, and point the settings at them."""
+    settings.IMAGE_SPOOL_DIR, settings.IMAGE_MIN_FREE_BYTES = tmp_path / "spool", 0
+    settings.MWL_AE_TITLE = CALLED
+    context = image_context()
+    context.spool.prepare()
+    images = start_image_server("127.0.0.1", 0, context)
+    settings.IMAGE_PORT = port_of(images)
+    with serving() as worklist:
+        settings.MWL_PORT = port_of(worklist)
+        yield
+    stop_server(images)
+
+
+def passed_through() -> WholeWayTest:
+    """Run a test that a user has asked for."""
+    return worked_through(ask_for_test("admin:jane"))
+
+
+def worked_through(test: WholeWayTest) -> WholeWayTest:
+    work_through(test, threading.Event())
+    test.refresh_from_db()
+    return test
+
+
+def outcomes(test: WholeWayTest) -> list[str]:
+    return [step["outcome"] for step in test.steps]
+
+
+class TestAskedForInTheAdmin:
+    def test_every_step_is_proven_but_the_upload_which_is_left_out(self) -> None:
+        test = passed_through()
+        assert outcomes(test) == ["passed"] * 5 + ["left out"], test.steps
+        assert (test.state, test.ended_at is not None) == ("passed", True)
+        assert "Manage has no action" in test.steps[-1]["text"]
+
+    def test_the_item_and_its_step_are_completed_by_the_test_machine(self) -> None:
+        passed_through()
+        step = PerformedProcedureStep.objects.get()
+        assert (step.station_ae_title, step.status, step.images) == (AE_TITLE, "COMPLETED", 4)
+        assert WorklistItem.objects.get().status == "COMPLETED"
+        assert Modality.objects.get(ae_title=AE_TITLE).is_test_machine
+
+    def test_four_views_are_received_as_test_images(self) -> None:
+        passed_through()
+        found = ReceivedImage.objects.values_list("image_laterality", "view_position", "is_test", "state")
+        assert sorted(found) == [(side, view, True, "not_sent") for side in "LR" for view in ("CC", "MLO")]
+
+
+class TestAskedForByManage:
+    @pytest.fixture
+    def test(self) -> WholeWayTest:
+        item = sent_by_manage(patient_id="9999999999")
+        return WholeWayTest.objects.create(item_id=item.pk, accession_number=item.accession_number, asked_by="manage")
+
+    def test_the_images_go_under_the_action_of_the_test(self, test: WholeWayTest) -> None:
+        uploader = threading.Thread(target=upload_four)
+        uploader.start()
+        try:
+            worked_through(test)
+        finally:
+            uploader.join()
+        assert outcomes(test) == ["passed"] * 6, test.steps
+        assert test.steps[-1]["text"] == f"4 images under the action {test.accession_number}"
+
+    def test_an_image_that_manage_refuses_fails_the_test_with_its_answer(self, test: WholeWayTest) -> None:
+        uploader = threading.Thread(target=upload_four, args=({"state": "failed", "reason": "refused"},))
+        uploader.start()
+        try:
+            worked_through(test)
+        finally:
+            uploader.join()
+        assert (test.state, outcomes(test)[-1]) == ("failed", "failed")
+        assert "Manage refused it" in test.steps[-1]["text"]
+
+    def test_images_that_stay_waiting_fail_it(self, test: WholeWayTest, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("images.test_machine.UPLOADED_WITHIN", 0.1)
+        worked_through(test)
+        assert outcomes(test)[-1] == "failed"
+        assert test.steps[-1]["text"].startswith("4 images still waiting")
+
+
+def upload_four(outcome: dict[str, str] | None = None) -> None:
+    """Take the uploader's part: wait for four images that wait for Manage, and settle them."""
+    waiting = ReceivedImage.objects.filter(state="waiting")
+    try:
+        while waiting.count() < 4:
+            pass
+        for image in waiting:
+            ReceivedImage.objects.filter(pk=image.pk).update(
+                **{"state": "uploaded", "action_id": image.item_accession_number, **(outcome or {})}
+            )
+    finally:
+        connection.close()
+
+
+class TestFailures:
+    def test_without_a_worklist_server_the_first_step_fails(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("images.test_machine.KNOWN_WITHIN", 0.0)
+        settings.MWL_PORT = 1
+        test = passed_through()
+        assert (test.state, outcomes(test)) == ("failed", ["failed"])
+        assert "no association with" in test.steps[0]["text"]
+
+    def test_without_an_image_server_the_third_step_fails(self, settings: Settings) -> None:
+        settings.IMAGE_PORT = 1
+        assert outcomes(passed_through()) == ["passed", "passed", "failed"]
+
+    def test_ports_with_tls_only_are_told(self, settings: Settings) -> None:
+        settings.MWL_PORT = 0
+        assert "without TLS only" in passed_through().steps[0]["text"]
+
+
+class TestInTheUploader:
+    def test_a_thread_runs_the_tests_that_wait(self) -> None:
+        test = ask_for_test("admin:jane")
+        stopping = threading.Event()
+        thread = whole_way_check(stopping)
+        thread.start()
+        while WholeWayTest.objects.filter(pk=test.pk, ended_at=None).exists():
+            pass
+        stopping.set()
+        thread.join()
+        test.refresh_from_db()
+        assert test.state == "passed", test.steps
+        assert take_next_test(test.created_at) is None
