@@ -137,10 +137,12 @@ class TestDcmtk:
         peer = ["-aet", "MAMMO1", "-aec", CALLED, "127.0.0.1", str(port), str(file)]
         dcmtk("storescu", proposal, *peer)
         dcmtk("dcmsend", *peer)
-        row = ReceivedImage.objects.get()
-        kept = dcmread(tmp_path / "spool" / "originals" / row.file)
-        assert kept == dcmread(file)
-        assert kept.file_meta.TransferSyntaxUID == dcmread(file).file_meta.TransferSyntaxUID
+        rows = ReceivedImage.objects.all()
+        assert 1 <= len(rows) <= 2  # the two programs may encode the lengths of sequences differently
+        for row in rows:
+            kept = dcmread(tmp_path / "spool" / "originals" / row.file)
+            assert kept == dcmread(file)
+            assert kept.file_meta.TransferSyntaxUID == dcmread(file).file_meta.TransferSyntaxUID
 
 
 @pytest.mark.alone
@@ -157,7 +159,7 @@ class TestMemory:
 
         def send(number: int) -> None:
             for count in range(3):
-                uid = str(number * 10 + count).rjust(len(own), "1").encode()
+                uid = own[:-2] + b"%d" % (number * 10 + count)
                 changed = raw.replace(own, uid)
                 with storing(port, large) as association:
                     request = store_request(large, sop_instance=uid.decode())
