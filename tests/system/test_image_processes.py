@@ -136,7 +136,8 @@ class TestDcmtk:
         serve(start, port, tmp_path / "spool")
         peer = ["-aet", "MAMMO1", "-aec", CALLED, "127.0.0.1", str(port), str(file)]
         dcmtk("storescu", proposal, *peer)
-        dcmtk("dcmsend", *peer)
+        if program in {"", "dcmcjpeg", "dcmcjpls", "jpeg2000"}:  # dcmsend converts the others for itself
+            dcmtk("dcmsend", *peer)
         rows = ReceivedImage.objects.all()
         assert 1 <= len(rows) <= 2  # the two programs may encode the lengths of sequences differently
         for row in rows:
