@@ -1,4 +1,4 @@
-"""Measure the relay listener beside a bare WebSocket echo, both as real processes, with the same sender for both.
+"""Measure the relay listener beside a bare WebSocket echo and a bare listener, as real processes, with the same sender.
 
 Linux only, as memory and CPU are read in /proc.
 """
@@ -27,6 +27,7 @@ from relay.hybrid_connection.websocket import token_header
 KEY_NAME, KEY, PATH = "benchmark", "a key that is no secret", "benchmark"
 ECHO = json.dumps({"action_type": "echo"})
 BARE = "bare echo"
+BARE_LISTENER = "bare listener"
 
 
 @dataclass(frozen=True)
@@ -74,33 +75,33 @@ def measure(scale: Scale) -> list[Table]:
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         bare = bare_echo(folder, stack)
-        environment = settings(free_port())
-        emulator_log, log = folder / "emulator.log", folder / "listener.log"
-        stack.enter_context(running(python("manage.py", "run_relay_emulator"), emulator_log, environment))
-        wait_for_port(int(environment["RELAY_EMULATOR_PORT"]), emulator_log)
-        began = time.perf_counter()
-        listener = stack.enter_context(running(python("manage.py", "run_relay_listener"), log, environment))
-        gateway = Target(OURS, listener, *sender_request(int(environment["RELAY_EMULATOR_PORT"])))
-        started.add(OURS, wait_for_echo(gateway) - began)
-        memory_at_start.add(OURS, memory_mib(listener))
+        bare_listener = start_bare_listener(folder, stack)
+        port, log = start_emulator(folder, stack), folder / "listener.log"
+        for _ in range(scale.rounds):
+            with ExitStack() as once:
+                gateway, seconds = start_listener(port, folder / "start.log", once)
+                started.add(OURS, seconds)
+                memory_at_start.add(OURS, memory_mib(gateway.pid))
+        gateway, _ = start_listener(port, log, stack)
         for number in range(scale.rounds):
             progress(f"relay, round {number + 1} of {scale.rounds}")
-            for target in (bare, gateway):
+            for target in (bare, bare_listener, gateway):
                 compared.add(target.name, asyncio.run(sample(target, load)))
-        memory.add(OURS, memory_mib(listener))
+        memory.add(OURS, memory_mib(gateway.pid))
         visible = list(arrived_to_visible(log, load))
+    columns = (OURS, BARE, BARE_LISTENER)
     return [
-        Table("From action to reply", (OURS, BARE), compared.rows, ("÷ bare echo",)),
+        Table("From action to reply", columns, compared.rows, tuple(f"÷ {peer}" for peer in (BARE, BARE_LISTENER))),
         Table("The listener's process", (OURS,), [started, memory_at_start, memory, *visible]),
     ]
 
 
 class Compared:
-    """The rows in which we are compared with the bare echo."""
+    """The rows in which we are compared with the bare echo and the bare listener."""
 
     def __init__(self, load: Load) -> None:
         def row(name: str, unit: str = "ms", aim: str = "", *, more_is_better: bool = False) -> Row:
-            return Row(name, unit, peers=((BARE,),), aim=aim, more_is_better=more_is_better)
+            return Row(name, unit, peers=((BARE,), (BARE_LISTENER,)), aim=aim, more_is_better=more_is_better)
 
         crowd = f"{load.senders} senders"
         self.alone = row("one sender: action to reply, median", aim="≤ 2.5 ×")
@@ -151,7 +152,7 @@ def p99(values: list[float]) -> float:
 
 
 def settings(emulator_port: int) -> dict[str, str]:
-    """Return the settings of the emulator and the listener; they share the database of this part."""
+    """Return the settings of an emulator and its listener; they share the database of this part."""
     return {
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "INFO",
@@ -169,6 +170,33 @@ def bare_echo(folder: Path, stack: ExitStack) -> Target:
     pid = stack.enter_context(running(python("-m", "benchmarks.bare_echo", str(port)), log))
     wait_for_port(port, log)
     return Target(BARE, pid, f"ws://127.0.0.1:{port}")
+
+
+def start_emulator(folder: Path, stack: ExitStack) -> int:
+    """Start a relay emulator, until the stack ends; return its port."""
+    port = free_port()
+    log = folder / f"emulator-{port}.log"
+    stack.enter_context(running(python("manage.py", "run_relay_emulator"), log, settings(port)))
+    wait_for_port(port, log)
+    return port
+
+
+def start_listener(emulator_port: int, log: Path, stack: ExitStack) -> tuple[Target, float]:
+    """Start the gateway's listener, until the stack ends; return it, and the seconds to its first echo."""
+    began = time.perf_counter()
+    pid = stack.enter_context(running(python("manage.py", "run_relay_listener"), log, settings(emulator_port)))
+    gateway = Target(OURS, pid, *sender_request(emulator_port))
+    return gateway, wait_for_echo(gateway) - began
+
+
+def start_bare_listener(folder: Path, stack: ExitStack) -> Target:
+    """Start `bare_listener` with an emulator of its own, until the stack ends."""
+    port = start_emulator(folder, stack)
+    command = python("-m", "benchmarks.bare_listener", f"127.0.0.1:{port}", PATH, KEY_NAME, KEY)
+    pid = stack.enter_context(running(command, folder / "bare_listener.log"))
+    listener = Target(BARE_LISTENER, pid, *sender_request(port))
+    wait_for_echo(listener)
+    return listener
 
 
 def wait_for_echo(gateway: Target) -> float:

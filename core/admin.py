@@ -18,8 +18,8 @@ from core.large_tables import (
     BoundedPaginator,
     IndexedChangeList,
     IndexedValuesFilter,
-    keys_of_those_with,
-    on_a_day,
+    day_filter,
+    matching_pks,
 )
 from core.models import AuditLog, Heartbeat
 
@@ -127,7 +127,7 @@ class RecordAdmin(AuditedAdmin):
         if not (term := search_term.strip()):
             return queryset, False
         fields = tuple(name.removeprefix("=") for name in self.search_fields)
-        found = keys_of_those_with(self.model._default_manager.order_by(*self.get_ordering(request)), fields, term)
+        found = matching_pks(self.model._default_manager.order_by(*self.get_ordering(request)), fields, term)
         return queryset.filter(pk__in=found), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -164,7 +164,7 @@ class AuditLogAdmin(RecordAdmin):
     is_audited = False
     list_display = ("created_at", "actor", "operation", "object_type", "object_id", "correlation_id")
     list_filter = (
-        on_a_day("created_at", "day"),
+        day_filter("created_at", "day"),
         "operation",
         ("object_type", IndexedValuesFilter),
         ("actor", IndexedValuesFilter),

@@ -37,7 +37,7 @@ class CorrelationFilter(logging.Filter):
     """Adds the current id to each log record that has none."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep every record."""
+        """Add the id. True keeps the record."""
         if not hasattr(record, "correlation_id"):
             record.correlation_id = correlation_id()
         return True

@@ -60,7 +60,7 @@ def _call_in_loop(number: int, callback: Callable[[], None]) -> None:
 
 
 def exit_process() -> NoReturn:
-    """End this process at once with status 0, after sending its last traces and log lines.
+    """End this process immediately with status 0, after sending its last traces and log lines.
 
     A thread that hangs (in a DNS lookup, in a locked database) would keep Python from exiting. Ending here is like a
     power cut: what was committed is done, and a resend gets its reply; anything else was not done at all.

@@ -74,7 +74,7 @@ def check_daemon(role: str, host: str = "") -> dict[str, Any]:
 
 
 class HeartbeatWriter:
-    """Writes one daemon's heartbeat from a thread of its own, every BEAT_SECONDS and at once when the state changes.
+    """Writes one daemon's heartbeat from a thread of its own, every BEAT_SECONDS and when the state changes.
 
     While the database is unavailable, heartbeats are lost; the daemon goes on. With `watchdog`, the heartbeat stops
     unless the daemon's main loop calls `keep_alive`: a daemon whose loop hangs must not look alive because this thread
@@ -103,7 +103,7 @@ class HeartbeatWriter:
     def set_state(self, state: str, **details: Any) -> None:
         """Set what the daemon does now; `details` must be JSON without personal data.
 
-        A new state is written at once, new details of the same state with the next heartbeat.
+        A new state is written immediately, new details of the same state with the next heartbeat.
         """
         self.details = details
         if state != self.state:

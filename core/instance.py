@@ -23,5 +23,5 @@ def host_name() -> str:
 
 
 def instance_name() -> str:
-    """Return `host:process id`."""
+    """Return this process's name in heartbeats and traces: `host:process id`."""
     return f"{host_name()}:{os.getpid()}"

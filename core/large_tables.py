@@ -1,6 +1,6 @@
 """Keep the admin's lists fast on tables of a million rows: a list costs what it shows, not what the table holds.
 
-Counting and paging stop at MOST rows. A filter finds the values of a column one by one in its index. Dates are chosen
+Counting and paging stop at MAX_ROWS. A filter finds the values of a column one by one in its index. Dates are chosen
 by the user instead of being collected from the rows. Only indexed columns can be sorted by or searched.
 """
 
@@ -18,11 +18,11 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 #: How many rows can be paged to. A filter or a search finds the rest.
-MOST = 1000
+MAX_ROWS = 1000
 #: How many values of a column a filter offers.
-MOST_VALUES = 30
+MAX_VALUES = 30
 #: How many records one search finds in each field.
-MOST_FOUND = 200
+MAX_FOUND = 200
 
 
 class AtLeast(int):
@@ -39,13 +39,13 @@ def counted(rows: QuerySet[Any], most: int) -> int:
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Pages of the first MOST rows."""
+    """Pages of the first MAX_ROWS rows."""
 
     @cached_property
     def count(self) -> int:
-        """Count the rows, up to MOST."""
+        """Count the rows, up to MAX_ROWS."""
         rows: Any = self.object_list
-        return counted(rows, MOST)
+        return counted(rows, MAX_ROWS)
 
 
 class IndexedChangeList(ChangeList):
@@ -58,7 +58,7 @@ class IndexedChangeList(ChangeList):
         return super().get_ordering_field(field_name)
 
 
-def keys_of_those_with(rows: QuerySet[Any], fields: tuple[str, ...], term: str) -> list[Any]:
+def matching_pks(rows: QuerySet[Any], fields: tuple[str, ...], term: str) -> list[Any]:
     """Return the keys of the records that have the term in one of the fields, as typed, in capitals or in lower case.
 
     Ask for each field separately: with `OR` over several tables a database reads all of them.
@@ -67,17 +67,17 @@ def keys_of_those_with(rows: QuerySet[Any], fields: tuple[str, ...], term: str) 
     found: list[Any] = []
     for name in fields:
         try:
-            found += rows.filter(**{f"{name}__in": spellings}).values_list("pk", flat=True)[:MOST_FOUND]
+            found += rows.filter(**{f"{name}__in": spellings}).values_list("pk", flat=True)[:MAX_FOUND]
         except (ValidationError, ValueError):  # such as a UUID field, when the term is no UUID
             continue
     return found
 
 
 def values_in(rows: QuerySet[Any], field: str) -> list[Any]:
-    """Return the first MOST_VALUES values of a column, each found in the index behind the one before."""
+    """Return the first MAX_VALUES values of a column, each found in the index behind the one before."""
     found: list[Any] = []
     ordered = rows.order_by(field).values_list(field, flat=True)
-    while len(found) < MOST_VALUES:
+    while len(found) < MAX_VALUES:
         rest = ordered.filter(**{f"{field}__gt": found[-1]}) if found else ordered
         value = rest.first()
         if value is None:
@@ -157,6 +157,6 @@ class DayFilter(admin.SimpleListFilter):
         return "" if value in self.SPANS else value
 
 
-def on_a_day(field_name: str, title: str) -> type[DayFilter]:
+def day_filter(field_name: str, title: str) -> type[DayFilter]:
     """Return a filter by the date of this field."""
     return type("DayFilter", (DayFilter,), {"field": field_name, "title": title})

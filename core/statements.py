@@ -10,11 +10,13 @@ from functools import cache, cached_property
 from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
-from django.db import DEFAULT_DB_ALIAS, connection
-from django.db.models import Field, Model, QuerySet
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import CharField, Field, Model, QuerySet, TextField
 
 Row = TypeVar("Row", bound=Model)
 
+TEXT_FIELDS = (CharField, TextField)
 #: Stands for the text while a question's SQL is built.
 PARAMETER = "\x00parameter"
 
@@ -52,7 +54,7 @@ class Question:
     def found(self, text: str) -> int:
         """Return the number of rows found, at most `limit`."""
         statement, parameters = self._built
-        with connection.cursor() as cursor:
+        with _database().cursor() as cursor:
             cursor.execute(statement, [text if each == PARAMETER else each for each in parameters])
             return len(cursor.fetchall())
 
@@ -75,7 +77,7 @@ class Selection:
         """Read all rows; each is converted when it is taken."""
         if not self._statement:
             return iter(())
-        with connection.cursor() as cursor:
+        with _database().cursor() as cursor:
             cursor.execute(self._statement, self._parameters)
             found = cursor.fetchall()
         rows: Iterator[tuple[Any, ...]] = self._compiler.results_iter([found], tuple_expected=True)
@@ -85,24 +87,35 @@ class Selection:
 def _insert(obj: Model, otherwise: str) -> int:
     fields = _columns(type(obj))
     inserted = _execute(_insert_statement(type(obj)) + otherwise, _values(obj, fields, adding=True))
-    obj._state.adding, obj._state.db = False, connection.alias
+    obj._state.adding, obj._state.db = False, DEFAULT_DB_ALIAS
     return inserted
 
 
 def _execute(statement: str, values: list[Any]) -> int:
     """Return the number of rows that were written."""
-    with connection.cursor() as cursor:
+    with _database().cursor() as cursor:
         cursor.execute(statement, values)
         return int(cursor.rowcount)
 
 
+def _database() -> BaseDatabaseWrapper:
+    """Return this thread's connection itself: `django.db.connection` looks it up anew for each attribute."""
+    return connections[DEFAULT_DB_ALIAS]
+
+
 def _values(obj: Model, fields: "list[Field[Any, Any]]", *, adding: bool) -> list[Any]:
-    return [field.get_db_prep_save(field.pre_save(obj, adding), connection) for field in fields]
+    """Return the values as the database takes them: text as it is, anything else as Django prepares it."""
+    database, values = _database(), []
+    for field in fields:
+        value = field.pre_save(obj, adding)
+        is_ready = type(value) is str and isinstance(field, TEXT_FIELDS)
+        values.append(value if is_ready else field.get_db_prep_save(value, database))
+    return values
 
 
 @cache
 def _insert_statement(model: type[Model]) -> str:
-    quote = connection.ops.quote_name
+    quote = _database().ops.quote_name
     columns = [quote(str(field.column)) for field in _columns(model)]
     places = ", ".join("%s" for _ in columns)
     return f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608
@@ -110,7 +123,7 @@ def _insert_statement(model: type[Model]) -> str:
 
 @cache
 def _update_statement(model: type[Model], names: tuple[str, ...]) -> str:
-    quote = connection.ops.quote_name
+    quote = _database().ops.quote_name
     changes = ", ".join(f"{quote(str(_field(model, name).column))} = %s" for name in names)
     key = quote(str(_key(model).column))
     return f"UPDATE {quote(model._meta.db_table)} SET {changes} WHERE {key} = %s"  # noqa: S608

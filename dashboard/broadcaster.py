@@ -33,7 +33,7 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 5.0
 #: A query that takes longer than this counts as a database that does not answer.
 TIMEOUT_SECONDS = 5.0
 #: How many new connections may wait for their session to be checked; more are asked to try again later.
-MOST_SESSION_CHECKS = 100
+MAX_SESSION_CHECKS = 100
 
 #: The page of a viewer that has received nothing yet.
 NOTHING: Page = {}
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Update:
-    """What all viewers are to see. `away_since` is set while the database does not answer.
+    """What all viewers are to see. `unreachable_since` is set while the database does not answer.
 
     `snapshot` is None if the database has never answered. Pages and messages are made once and shared: `pages` by
     permissions, `messages` by the identity of the page that a viewer has and the page that it is to have.
@@ -51,7 +51,7 @@ class Update:
 
     at: str
     snapshot: Snapshot | None = None
-    away_since: str = ""
+    unreachable_since: str = ""
     pages: dict[ViewerPermissions, Page] = field(default_factory=dict)
     messages: dict[tuple[int, int], tuple[Page, Page, str]] = field(default_factory=dict)
 
@@ -72,7 +72,7 @@ class Update:
                 {
                     "whole": seen is NOTHING,
                     "at": self.at,
-                    "away_since": self.away_since,
+                    "unreachable_since": self.unreachable_since,
                     "fragments": dict(changes.fragments),
                     "rooms": changes.rooms,
                 }
@@ -127,7 +127,7 @@ class Broadcaster:
 
         Raise one of UNREACHABLE if the database does not answer or too many sessions are being checked.
         """
-        if self._checks_running >= MOST_SESSION_CHECKS:
+        if self._checks_running >= MAX_SESSION_CHECKS:
             raise TimeoutError
         self._checks_running += 1
         try:
@@ -180,7 +180,7 @@ class Broadcaster:
             logger.warning("the database does not answer the live page", extra={"error": type(error).__name__})
             # Viewers keep the page they have, marked as old.
             last = self._update or Update(_timestamp(timezone.now()))
-            self._update = replace(last, away_since=last.away_since or last.at, messages={})
+            self._update = replace(last, unreachable_since=last.unreachable_since or last.at, messages={})
             return
         for viewer in viewers:
             viewer.permissions = permissions.get(viewer.session_key)

@@ -80,12 +80,10 @@ class DaemonStatus:
 
     @property
     def why(self) -> str:
-        """Return the daemon's own reason for its state."""
         return str(self.details.get("why") or "")
 
     @property
     def online_since(self) -> datetime | None:
-        """Return when the listener came online."""
         return _parsed(self.details.get("online_since"))
 
     @property
@@ -100,12 +98,10 @@ class DaemonStatus:
 
     @property
     def last_echo_at(self) -> datetime | None:
-        """Return when the last echo came back through the relay."""
         return _parsed(self.details.get("last_echo_at"))
 
     @property
     def last_echo_ms(self) -> int | None:
-        """Return how long the last echo took."""
         return self.details.get("last_echo_ms")
 
     @property

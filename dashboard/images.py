@@ -23,10 +23,10 @@ from dashboard.daemons import DaemonStatus, StateWords, daemon_concern, daemon_s
 
 RECEIVER, UPLOADER = "image_scp", "image_uploader"
 RECEIVER_WORDS = {
-    "receiving": StateWords(Severity.OK, "Receiving"),
+    "receiving": StateWords(Severity.OK, "Receiving images"),
     "": StateWords(
         Severity.PROBLEM,
-        "Not running",
+        "Not receiving images",
         "The machines cannot send images to the gateway, and repeat them later. Support: start run_image_scp.",
     ),
 }
@@ -161,7 +161,7 @@ def image_daemon_concerns(now: datetime) -> Iterator[Concern]:
     """Yield a concern for each of the two daemons that is not at work. Register it only where images are on."""
     receiver, uploader = image_daemons(heartbeats(), now)
     if RECEIVER in DAEMONS:
-        yield daemon_concern("image_server", "Image server", receiver)
+        yield daemon_concern("image_server", "Images", receiver)
     if UPLOADER in DAEMONS:
         yield daemon_concern("image_uploader", "Images", uploader)
 
@@ -187,8 +187,8 @@ def events_of_images(numbers: Iterable[str], items: Iterable[Any]) -> Iterator[I
             words = f"Image {image} taken by Manage under action {image.action_id}"
             yield ImageEvent(image.uploaded_at, words, link, "gateway")
         elif image.state not in ("waiting", "uploaded"):
-            why = f", as {image.get_reason_display()}" if image.reason else ""
-            yield ImageEvent(image.updated_at, f"Image {image} {image.get_state_display()}{why}", link, "gateway")
+            why = f" ({image.get_reason_display()})" if image.reason else ""
+            yield ImageEvent(image.updated_at, f"Image {image}: {image.get_state_display()}{why}", link, "gateway")
         for decided in AuditLog.objects.filter(object_type=image._meta.label_lower, object_id=image.pk):
             if decision := decided.after.get("decision"):
                 words = f"Image {image} {decision.replace('_', ' ')} by {decided.actor}"

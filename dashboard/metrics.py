@@ -178,15 +178,15 @@ def _labelled(
     kind: type[GaugeMetricFamily | CounterMetricFamily], name: str, what: str, label: str, values: Mapping[str, float]
 ) -> Metric:
     family = kind(f"gateway_{name}", what, labels=[label])
-    for of, value in values.items():
-        family.add_metric([of], value)
+    for label_value, value in values.items():
+        family.add_metric([label_value], value)
     return family
 
 
 def _histogram(name: str, what: str, label: str, values: Mapping[str, Durations]) -> Metric:
     family = HistogramMetricFamily(f"gateway_{name}", what, labels=[label])
-    for of, durations in sorted(values.items()):
-        family.add_metric([of], durations.buckets(), durations.milliseconds / 1000)
+    for label_value, durations in sorted(values.items()):
+        family.add_metric([label_value], durations.buckets(), durations.milliseconds / 1000)
     return family
 
 
@@ -357,13 +357,13 @@ class GatewayCollector(Collector):
         build.add_metric([version()], 1)
         yield build
         try:
-            found = list(self._out_of_the_database(timezone.now()))
+            found = list(self._from_database(timezone.now()))
         except UNAVAILABLE:
             found = []
         yield from _gauge("database_up", "1 when the database answers.", bool(found))
         yield from found
 
-    def _out_of_the_database(self, now: datetime) -> Iterator[Metric]:
+    def _from_database(self, now: datetime) -> Iterator[Metric]:
         yield from daemons(now)
         yield from actions(self._totals.actions(), now)
         for family in (concerns, queries, items, reports, outbox):

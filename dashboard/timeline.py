@@ -32,7 +32,7 @@ PERMISSIONS = (
     "worklist.view_worklistitem",
 )
 #: How many entries the page shows, the latest ones.
-MOST = 500
+MAX_ENTRIES = 500
 #: Fields whose changes say nothing, or that another entry tells.
 LEFT_OUT = frozenset({"updated_at", "superseded_by_id", "superseded_at", "first_image_at", "images_completed_at"})
 
@@ -215,8 +215,8 @@ def _timeline_page(request: HttpRequest, title: str, item: WorklistItem | None, 
         "title": title,
         "item": item,
         "actions": reverse("admin:relay_receivedaction_changelist", query=numbered) if numbered else "",
-        "entries": entries[-MOST:],
-        "left_out": max(len(entries) - MOST, 0),
+        "entries": entries[-MAX_ENTRIES:],
+        "left_out": max(len(entries) - MAX_ENTRIES, 0),
     }
     return TemplateResponse(request, "admin/dashboard/timeline.html", context)
 

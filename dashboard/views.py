@@ -41,10 +41,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
     The page is rendered without the request, because reading who is logged in would need the database.
     """
-    database_away = isinstance(sys.exception(), UNAVAILABLE)
+    database_unreachable = isinstance(sys.exception(), UNAVAILABLE)
     reload_seconds = RELOAD_SECONDS if request.method in ("GET", "HEAD") else 0  # never send a form twice
-    page = render_to_string("500.html", {"database_away": database_away, "reload_seconds": reload_seconds})
-    response = HttpResponse(page, status=503 if database_away else 500)
+    page = render_to_string(
+        "500.html", {"database_unreachable": database_unreachable, "reload_seconds": reload_seconds}
+    )
+    response = HttpResponse(page, status=503 if database_unreachable else 500)
     if reload_seconds:
         response.headers["Refresh"] = str(reload_seconds)
     return response

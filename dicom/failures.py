@@ -66,12 +66,10 @@ def failure_response(error: Exception, table: tuple[FailureRow, ...], requestor:
     row = next(row for row in table if isinstance(error, row.exceptions))
     response = row.response(error)
     if row.level is not None:
-        extra = {"calling_ae_title": requestor.calling_ae_title, "error": type(error).__name__}
-        logger.log(
-            row.level,
-            "request failed: %s",
-            response.comment,
-            extra=extra,
-            exc_info=error if row.with_traceback else None,
-        )
+        extra = {
+            "calling_ae_title": requestor.calling_ae_title,
+            "comment": response.comment,
+            "error": type(error).__name__,
+        }
+        logger.log(row.level, "request failed", extra=extra, exc_info=error if row.with_traceback else None)
     return response

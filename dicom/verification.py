@@ -109,8 +109,22 @@ class VerificationScu:
             ) from None
 
     def _associate(self, connection: socket.socket) -> None:
+        """Propose Verification in an A-ASSOCIATE-RQ, and raise VerificationFailed unless it is accepted."""
+        context = build_context(Verification)
+        context.context_id = CONTEXT_ID
+        max_length = MaximumLengthNotification()
+        max_length.maximum_length_received = OFFERED_LENGTH
+        class_uid = ImplementationClassUIDNotification()
+        class_uid.implementation_class_uid = PYNETDICOM_IMPLEMENTATION_UID
+        version_name = ImplementationVersionNameNotification()
+        version_name.implementation_version_name = PYNETDICOM_IMPLEMENTATION_VERSION
+        request = A_ASSOCIATE()
+        request.application_context_name = "1.2.840.10008.3.1.1.1"
+        request.called_ae_title, request.calling_ae_title = self.called, self.calling
+        request.presentation_context_definition_list = [context]
+        request.user_information = [max_length, class_uid, version_name]
         phase = _Phase("Association", connection, self.timeout, next_step=CHECK_PORT)
-        pdu_type, body = phase.ask(_association_request(self.called, self.calling))
+        pdu_type, body = phase.ask(A_ASSOCIATE_RQ(request).encode())
         if pdu_type == ASSOCIATE_RJ:
             _, _, source, reason = body[:4].ljust(4, b"\0")
             cause = REJECTIONS.get(
@@ -138,9 +152,13 @@ def _aborting(connection: socket.socket) -> Iterator[None]:
 
 
 def _echo(phase: "_Phase") -> int:
-    """Send a C-ECHO-RQ and return the status of its response."""
+    """Send a C-ECHO-RQ, in as many P-DATA-TF as it needs, and return the status of its response."""
+    request, message = C_ECHO(), C_ECHO_RQ()
+    request.MessageID, request.AffectedSOPClassUID = MESSAGE_ID, Verification
+    message.primitive_to_message(request)
+    data = b"".join(P_DATA_TF(each).encode() for each in message.encode_msg(CONTEXT_ID, OFFERED_LENGTH))
     command, is_last = b"", False
-    pdu_type, body = phase.ask(_echo_request())
+    pdu_type, body = phase.ask(data)
     while True:
         if pdu_type != P_DATA:
             raise phase.unexpected(pdu_type, body)
@@ -226,34 +244,6 @@ class _Phase:
                 break
             received += part
         return bytes(received)
-
-
-def _association_request(called: str, calling: str) -> bytes:
-    """Return an A-ASSOCIATE-RQ that proposes Verification."""
-    context = build_context(Verification)
-    context.context_id = CONTEXT_ID
-    max_length = MaximumLengthNotification()
-    max_length.maximum_length_received = OFFERED_LENGTH
-    class_uid = ImplementationClassUIDNotification()
-    class_uid.implementation_class_uid = PYNETDICOM_IMPLEMENTATION_UID
-    version_name = ImplementationVersionNameNotification()
-    version_name.implementation_version_name = PYNETDICOM_IMPLEMENTATION_VERSION
-    request = A_ASSOCIATE()
-    request.application_context_name = "1.2.840.10008.3.1.1.1"
-    request.called_ae_title, request.calling_ae_title = called, calling
-    request.presentation_context_definition_list = [context]
-    request.user_information = [max_length, class_uid, version_name]
-    return A_ASSOCIATE_RQ(request).encode()
-
-
-def _echo_request() -> bytes:
-    """Return a C-ECHO-RQ, in as many P-DATA-TF as it needs."""
-    request = C_ECHO()
-    request.MessageID = MESSAGE_ID
-    request.AffectedSOPClassUID = Verification
-    message = C_ECHO_RQ()
-    message.primitive_to_message(request)
-    return b"".join(P_DATA_TF(data).encode() for data in message.encode_msg(CONTEXT_ID, OFFERED_LENGTH))
 
 
 def _accepts_verification(body: bytes) -> bool:

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 
 from core.admin import TEST_MARK, RecordAdmin, Tool, actor_of, admin_url
-from core.large_tables import IndexedValuesFilter, on_a_day
+from core.large_tables import IndexedValuesFilter, day_filter
 from core.notes import ReasonForm
 from images import whole_way_admin  # noqa: F401 - registers its pages
 from images.decisions import DISCARDABLE, LINKABLE, REPEATABLE, CannotDecide, discard, link_to_item, send_again
@@ -41,6 +41,10 @@ class LinkForm(ReasonForm):
         required=False,
         help_text="Select this only if you know that the machine had the wrong NHS number. It goes to Manage as it is.",
     )
+
+    def __init__(self, *args: Any, about: ReceivedImage, **kwargs: Any) -> None:
+        super().__init__(*args, about=about, initial={"accession_number": about.item_accession_number}, **kwargs)
+
     field_order = ("accession_number", "another_patient", "note")
 
     def clean(self) -> dict[str, Any]:
@@ -120,7 +124,7 @@ class ReceivedImageAdmin(RecordAdmin):
         "uploaded_at",
     )
     list_display_links = ("received_at", "view")
-    list_filter = ("state", on_a_day("received_at", "day"), "reason", ("calling_ae_title", IndexedValuesFilter))
+    list_filter = ("state", day_filter("received_at", "day"), "reason", ("calling_ae_title", IndexedValuesFilter))
     linked_by = ("state__exact", "reason__exact", "item_accession_number", "study_instance_uid")
     sortable_by = ("received_at",)
     search_fields = (

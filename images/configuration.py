@@ -1,8 +1,11 @@
 """Build the objects of images from the settings, and name the states of its daemons."""
 
+from typing import TYPE_CHECKING
+
 from django.conf import settings
 
-from dicom.association_policy import ServerConfig
+if TYPE_CHECKING:
+    from dicom.association_policy import ServerConfig
 
 #: The states in which the two daemons do their work.
 RECEIVING, UPLOADING = "receiving", "uploading"
@@ -13,8 +16,10 @@ DATA_SET_SECONDS, MIN_BYTES_PER_SECOND = 30.0, 50_000
 MAX_PDU_BYTES = 1 << 17
 
 
-def server_config() -> ServerConfig:
+def server_config() -> "ServerConfig":
     """The limits and the AE title of the IMAGE_ settings. Who may associate is decided as for the worklist."""
+    from dicom.association_policy import ServerConfig  # noqa: PLC0415 - every process imports this module
+
     return ServerConfig(
         ae_title=settings.IMAGE_AE_TITLE,
         max_associations=settings.IMAGE_MAX_ASSOCIATIONS,

@@ -4,6 +4,8 @@ Each decision is audited with the person's name, `actor`, and a reason. CannotDe
 An image that an uploader is sending at this moment is taken from it: what Manage answers then no longer counts.
 """
 
+from typing import Any
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -63,10 +65,18 @@ def discard(image: ReceivedImage, actor: str, note: str) -> None:
 def _send(image: ReceivedImage, item: Item, actor: str, note: str) -> None:
     if not image.file:
         raise CannotDecide("Its file has been deleted. Send it again from the machine")
+    versions = ReceivedImage.objects.filter(sop_instance_uid=image.sop_instance_uid).exclude(pk=image.pk)
+    if versions.filter(state=State.UPLOADED).exists():  # it would answer 201, and show the other one still
+        raise CannotDecide("Manage has another image with its SOP Instance UID, and keeps that one. Call its support")
+    if versions.filter(state=State.WAITING).exists():
+        raise CannotDecide("Another image with its SOP Instance UID is waiting for Manage: discard that one first")
+    # The uploader counts and waits anew; for another item, it also forgets under which action it has tried.
+    anew: dict[str, Any] = {"attempts": 0, "last_status": None, "last_error": ""}
+    if image.item_id != item.id:
+        anew |= {"action_id": "", "action_day": None}
     belong_to(image, item, timezone.now(), by_person=True)
     _store(image, actor, note)
-    # Nothing is left of earlier attempts: the uploader counts and waits anew.
-    ReceivedImage.objects.filter(pk=image.pk).update(attempts=0, last_status=None, last_error="")
+    ReceivedImage.objects.filter(pk=image.pk).update(**anew)
     worklist().image_received(item.id, image.received_at)
 
 

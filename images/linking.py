@@ -20,8 +20,6 @@ State, Reason = ReceivedImage.State, ReceivedImage.Reason
 LONGEST_PATIENT_ID = 10
 #: How long an image that belonged to no item is compared with new items. A person can link it for longer.
 LINKED_LATE_FOR = timedelta(days=1)
-#: How many images are compared at a time.
-AT_ONCE = 100
 
 
 def attribute(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> None:
@@ -69,7 +67,8 @@ def state_of(image: ReceivedImage, item: Item, *, by_person: bool = False) -> tu
 def link_late(now: datetime) -> int:
     """Link the images that came before their items did, such as while the relay was down; return how many."""
     unlinked = ReceivedImage.objects.filter(state=State.UNLINKED, received_at__gte=now - LINKED_LATE_FOR)
-    return sum(_link_late(key, now) for key in unlinked.order_by("received_at").values_list("pk", flat=True)[:AT_ONCE])
+    # All of them: prior examinations, which never find an item, may be many, and come before hers.
+    return sum(_link_late(key, now) for key in list(unlinked.order_by("received_at").values_list("pk", flat=True)))
 
 
 @transaction.atomic

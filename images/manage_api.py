@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import httpx
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 #: Seconds for connecting, for each read and each write, and for a connection to become free.
 TIMEOUTS = httpx.Timeout(connect=10.0, read=60.0, write=30.0, pool=10.0)
@@ -156,16 +157,24 @@ class ManageApi:
     """Manage's endpoints for images, over connections that are kept. For use in several threads."""
 
     def __init__(self, url: str, tokens: Tokens, timeouts: httpx.Timeout = TIMEOUTS) -> None:
-        """`url` ends in /api/v1. http:// is for a developer's machine, so no proxy is asked."""
+        """`url` ends in /api/v1. http:// is for a developer's machine, so no proxy is asked.
+
+        Raise ImproperlyConfigured if HTTPS_PROXY is malformed.
+        """
         self._url = url.rstrip("/")
         self._tokens = tokens
         secure = self._url.startswith("https:")
-        self._client = httpx.Client(
-            verify=ssl.create_default_context() if secure else False,
-            trust_env=secure,
-            timeout=timeouts,
-            follow_redirects=False,
-        )
+        try:
+            self._client = httpx.Client(
+                verify=ssl.create_default_context() if secure else False,
+                trust_env=secure,
+                timeout=timeouts,
+                follow_redirects=False,
+            )
+        except (ValueError, ImportError, httpx.InvalidURL):  # the texts quote the proxy's password
+            raise ImproperlyConfigured(
+                "HTTPS_PROXY cannot be used: write it as http://user:password@proxy:port"
+            ) from None
 
     def close(self) -> None:
         """Close the connections."""

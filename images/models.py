@@ -69,7 +69,7 @@ class ReceivedImage(Queued, PersonalDataModel):
     transfer_syntax_uid = models.CharField("Transfer Syntax UID", max_length=64)
     study_instance_uid = models.CharField("Study Instance UID", max_length=64, db_index=True)
     series_instance_uid = models.CharField("Series Instance UID", max_length=64)
-    accession_number = models.CharField(max_length=16, blank=True, help_text="As in the image.")
+    accession_number = models.CharField(max_length=16, blank=True, db_index=True, help_text="As in the image.")
     patient_id = models.CharField("NHS number", max_length=64, blank=True, help_text="As in the image.")
     study_date = models.DateField(null=True)
     image_laterality = models.CharField(max_length=16, blank=True)
@@ -82,7 +82,7 @@ class ReceivedImage(Queued, PersonalDataModel):
     copy = models.CharField(max_length=100, blank=True, help_text="The copy's name in the spool; empty without one.")
 
     item_id = models.UUIDField(null=True, db_index=True, help_text="The worklist item it belongs to.")
-    item_accession_number = models.CharField(max_length=16, blank=True)
+    item_accession_number = models.CharField(max_length=16, blank=True, db_index=True)
     is_test = models.BooleanField("test image", default=False, help_text="Of a test item: no patient.")
     correlation_id = models.CharField(max_length=64, blank=True, db_index=True, help_text="The item's.")
     action_id = models.CharField(max_length=100, blank=True, db_index=True, help_text="The action it goes under.")
@@ -102,6 +102,9 @@ class ReceivedImage(Queued, PersonalDataModel):
         indexes = (
             models.Index(fields=("next_attempt_at",), name="image_due", condition=Q(next_attempt_at__isnull=False)),
             models.Index(fields=("state", "received_at"), name="image_by_state"),
+            # The admin's filters, in the order of its list.
+            models.Index(fields=("reason", "received_at"), name="image_by_reason"),
+            models.Index(fields=("calling_ae_title", "received_at"), name="image_by_machine"),
         )
         permissions = (
             ("view_picture", "Can see the picture of an image"),

@@ -5,9 +5,9 @@ same instant succeeds for one, and is held by a lease. While an uploader works, 
 the lease expires and another takes the row over. Whoever has lost its lease writes no result. The machines' clocks may
 differ by less than LEASE.
 
-**The action.** Manage knows a Study under one action only. So once an image of a Study was taken under an action, its
-others go under the same; likewise while an attempt under it today may have left something in Manage. Until then it is
-the newest confirmed action of the item. Manage takes an image only on the day of the action.
+**The action.** Manage knows a Study under one action only. So once an image of a Study was taken under an action, the
+others of the same item go under it, too; likewise while an attempt under it today may have left something in Manage.
+Until then it is the newest confirmed action of the item. Manage takes an image only on the day of the action.
 """
 
 import logging
@@ -27,7 +27,7 @@ from django.utils import timezone
 from core.database import serialise_on
 from core.instance import instance_name
 from core.large_tables import midnight
-from images.items import worklist
+from images.items import Item, worklist
 from images.manage_api import Answer, Outcome
 from images.models import FailureReport, Queued, ReceivedImage
 
@@ -122,18 +122,22 @@ class Action:
 
 def action_of(image: ReceivedImage, now: datetime) -> Action:
     """Return the action that an image has to go under now. Call it in a transaction that holds the Study."""
-    # The Patient ID keeps women apart, if a unit gives two of them one Study Instance UID.
-    of_study = ReceivedImage.objects.filter(
-        study_instance_uid=image.study_instance_uid, patient_id=image.patient_id
-    ).exclude(action_id="")
+    item = worklist().item(image.item_id) if image.item_id else None
+    of_study = ReceivedImage.objects.filter(study_instance_uid=image.study_instance_uid).exclude(action_id="")
     reported = FailureReport.objects.filter(action_id=OuterRef("action_id"), delivered_at__isnull=False)
     attempted_today = of_study.filter(~Exists(reported), state=State.WAITING, action_day=timezone.localdate(now))
     for known in (of_study.filter(state=State.UPLOADED), attempted_today):
-        found = known.order_by("received_at").values_list("action_id", "action_day").first()
-        if found:
-            return Action(*found)
-    item = worklist().item(image.item_id) if image.item_id else None
+        for other in known.order_by("received_at"):
+            # A unit may give two women one Study Instance UID, and a person may link its images to different items.
+            if other.item_id == image.item_id or _is_item(other, item):
+                return Action(other.action_id, other.action_day)
     return Action(item.action_id, item.action_day) if item else Action()
+
+
+def _is_item(image: ReceivedImage, item: Item | None) -> bool:
+    """Tell whether an image belongs to this item, or to one that it has superseded."""
+    current = worklist().item(image.item_id) if image.item_id else None
+    return current is not None and item is not None and current.id == item.id
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ class IncomingFile:
         self._is_handed_over = False
         self._checked_at = self._flushed_at = 0
         self._flush: threading.Thread | None = None
+        self._flush_error: OSError | None = None
         self._descriptor = -1
         try:
             self._check_room()
@@ -128,6 +129,8 @@ class IncomingFile:
         self.check()
         try:
             self._end_flush()
+            if self._flush_error:
+                raise self._flush_error
             os.fsync(self._descriptor)
             self._close()
             kept = self._spool.original(self.name)
@@ -170,8 +173,10 @@ class IncomingFile:
                 self._flush.start()
 
     def _flush_now(self) -> None:
-        with suppress(OSError):  # the fsync at the end meets it again
+        try:
             os.fsync(self._descriptor)
+        except OSError as error:  # Linux tells a descriptor once: the fsync at the end would succeed
+            self._flush_error = error
 
     def _end_flush(self) -> None:
         """Wait for the flush: its descriptor must not be closed, and then be another file's, meanwhile."""

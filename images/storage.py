@@ -29,7 +29,7 @@ from images.spool import CannotStore, IncomingFile, Spool, encode_file_meta
 logger = logging.getLogger(__name__)
 
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
-#: States in which an image whose file has gone needs none any more.
+#: States in which an image whose file has gone needs none any more; one that has EXPIRED does, if it comes again.
 DONE = frozenset({State.UPLOADED, State.NOT_SENT, State.DISCARDED})
 
 
@@ -134,10 +134,11 @@ def _commit(
         image = _image(
             request, received, header, version=1 + max((each.version for each in versions.values()), default=0)
         )
-        image.received_at = now
-    elif image.state in DONE or (image.file and context.spool.original(image.file).exists()):
+    elif (image.state in DONE and image.reason != Reason.EXPIRED) or (
+        image.file and context.spool.original(image.file).exists()
+    ):
         return image, False
-    image.item_id, image.next_attempt_at = None, None
+    image.received_at, image.item_id, image.next_attempt_at = now, None, None
     image.file, image.size, image.deleted_at = received.name, received.data_set_at + received.size, None
     attribute(image, header.identity, now)
     image.save()

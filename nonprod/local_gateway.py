@@ -112,7 +112,7 @@ def run_processes(
     """Run the Procfile and one more command; return the exit status of the first to end, 0 if a signal ended them.
 
     `changes` are added to the environment of every process. The relay emulator runs if the relay is `emulated`,
-    and those of images unless IMAGES is off.
+    and the two processes of images unless IMAGES is off.
     Every process has ended when this returns.
     """
     environment = environment_with(changes)
@@ -121,7 +121,7 @@ def run_processes(
     if not emulated:
         del processes["relay-emulator"]
     if not images_are_on():
-        del processes["image-scp"]
+        del processes["image-scp"], processes["image-uploader"]
     # Honcho runs each command in a shell; with `exec`, a signal reaches the command. Windows has no `exec`.
     in_shell = "" if sys.platform == "win32" else "exec "
     for name, command in processes.items():
@@ -164,10 +164,11 @@ def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
 def wait_until_ready(stopping: threading.Event) -> None:
     """Wait until every process answers, or until `stopping` is set; raise NotReady if one does not answer in time."""
     deadline = time.monotonic() + READY_SECONDS
+    of_images = {"image server": _image_server_answers, "image uploader": _image_uploader_works}
     checks = {
         "relay and listener": _relay_answers,
         "worklist": _worklist_answers,
-        **({"image server": _image_server_answers} if images_are_on() else {}),
+        **(of_images if images_are_on() else {}),
         "web": _web_answers,
     }
     for name, check in checks.items():
@@ -204,6 +205,11 @@ def local_image_server(ae_title: str) -> StorageScu:
 def _image_server_answers() -> bool:
     replace(local_modality(), port=settings.IMAGE_PORT, called_ae_title=settings.IMAGE_AE_TITLE).echo()
     return True
+
+
+def _image_uploader_works() -> bool:
+    with borrowed_connection():
+        return bool(check_daemon("image_uploader")["ok"])
 
 
 def _worklist_answers() -> bool:

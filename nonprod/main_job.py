@@ -10,18 +10,33 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.urls import reverse
 from pydicom.dataset import Dataset
 
 from dicom.modality_directory import FRESH_SECONDS
 from dicom.test_machines import register_test_machine
 from nonprod import manage_emulator
-from nonprod.modality_emulator import VIEWS, ModalityEmulator, PerformedStep, broad_query, step_query, worklist_table
+from nonprod.local_gateway import images_are_on, local_image_server
+from nonprod.modality_emulator import (
+    VIEWS,
+    Exposure,
+    ModalityEmulator,
+    PerformedStep,
+    broad_query,
+    step_query,
+    worklist_table,
+)
 from nonprod.modality_emulator.worker import TEST_MACHINE
+from nonprod.models import ManageImage
 from relay.hybrid_connection.failures import HybridConnectionError
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
 
 STATION = "MAMMO1"
+#: Attributes that say who she is. Manage reads the Patient ID alone.
+PATIENT = {"PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAddress", "OtherPatientIDs"}
+#: How long the copies and Manage's answers may take, on a slow machine and with Manage away at first.
+IMAGES_WITHIN = 60.0
 
 
 class StepFailed(Exception):
@@ -65,8 +80,16 @@ class MainJob:
         )
         yield "The modality queries again: the woman who was sent twice is on the list once", self.query_sent_again
         yield "The modality starts and reports it by MPPS (N-CREATE): the worklist shows her as STARTED", self.begin
+        if images_are_on():
+            yield (
+                "Manage is away for a moment as the modality sends four images (C-STORE): 0000 for each",
+                self.send_images,
+            )
         yield "The modality completes the step with four images (N-SET): she is off the worklist", self.complete
         yield "Manage polls for changes: IN PROGRESS, COMPLETED, four images; superseded", self.learn
+        if images_are_on():
+            yield "Manage has four images under the action, and shows each upright, in contrast, legible", self.look
+            yield "A person tests the whole way: the test machine does every step but the upload", self.test_whole_way
 
     @property
     def item(self) -> dict[str, Any]:
@@ -143,9 +166,42 @@ class MainJob:
     def complete(self) -> None:
         if self.step is None:
             raise StepFailed("no step has been started")
-        self.step.expose(*VIEWS)
+        if not self.step.series:
+            self.step.expose(*VIEWS)
         self.step.complete()
         _expect("rows on the list", len(self._query_item()), 0)
+
+    def send_images(self) -> None:
+        if self.step is None:
+            raise StepFailed("no step has been started")
+        order_manage_fault(status=503, times=len(VIEWS))
+        exposure = Exposure(local_image_server(self.modality.ae_title))
+        _expect("images sent", exposure.send(self.step, self.step.expose(*VIEWS)), len(VIEWS))
+
+    def look(self) -> None:
+        """Wait for the pictures at Manage, and compare each with its phantom."""
+        from images.phantoms import Phantom  # noqa: PLC0415 - where images are off, there is no such app
+        from nonprod.picture_check import problems_of  # noqa: PLC0415
+
+        images = ManageImage.objects.filter(action_id=self.action["action_id"])
+        _wait_until(lambda: images.exclude(picture=b"").count() == len(VIEWS), "four pictures at Manage")
+        _expect("views", sorted(map(str, images)), sorted(VIEWS))
+        for image in images:
+            view = str(image)
+            phantom = Phantom(view, Exposure.rows, Exposure.columns)
+            _expect(f"the picture {view}", problems_of(bytes(image.picture), phantom), [])
+            _expect(f"identifying attributes of {view}", PATIENT.intersection(image.attributes), {"PatientID"})
+
+    def test_whole_way(self) -> None:
+        from images.models import WholeWayTest  # noqa: PLC0415 - where images are off, there is no such app
+        from images.whole_way import ask_for_test  # noqa: PLC0415
+
+        test = ask_for_test("main job")
+        _wait_until(lambda: WholeWayTest.objects.get(pk=test.pk).ended_at is not None, "the end of the test")
+        test.refresh_from_db()
+        outcomes = [step["outcome"] for step in test.steps]
+        _expect(f"outcomes of {test.steps}", outcomes, ["passed"] * (len(outcomes) - 1) + [WholeWayTest.LEFT_OUT])
+        _expect("state", test.state, WholeWayTest.State.PASSED)
 
     def learn(self) -> None:
         numbers = [_number(action) for action in (self.action, self.unanswered, self.sent_again)]
@@ -199,6 +255,20 @@ def lose_next_reply() -> None:
     """Have the relay emulator break off in the middle of its next reply to a sender."""
     fault = json.dumps({"fault": "cut_mid_frame", "where": "rendezvous"}).encode()
     urllib.request.urlopen(f"http://{settings.AZURE_RELAY_NAMESPACE}/$emulator/faults", fault, timeout=5).close()
+
+
+def order_manage_fault(**fault: int) -> None:
+    """Have the emulated Manage fail the next requests for images."""
+    address = f"http://127.0.0.1:{settings.WEB_PORT}{reverse('nonprod:manage_faults')}"
+    urllib.request.urlopen(address, json.dumps(fault).encode(), timeout=5).close()
+
+
+def _wait_until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + IMAGES_WITHIN
+    while not holds():
+        if time.monotonic() > deadline:
+            raise StepFailed(f"{what}: not within {IMAGES_WITHIN:g} s")
+        time.sleep(0.2)
 
 
 def _expect(what: str, found: object, wanted: object) -> None:

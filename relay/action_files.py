@@ -56,7 +56,7 @@ def members(text: str) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Line:
+class FileAction:
     """One action of a file, and its answer: the one it got, or the one it would get."""
 
     position: int
@@ -85,16 +85,16 @@ class Line:
         return superseded + [f"{each['path']}: {each['repair']}" for each in reply.get("warnings", ())]
 
 
-def check(dispatcher: Dispatcher, frames: Sequence[str]) -> list[Line]:
+def check(dispatcher: Dispatcher, frames: Sequence[str]) -> list[FileAction]:
     """Find out how each action would be answered if all were executed now, in this order; nothing is changed."""
     actions = [_action_in(frame) for frame in frames]
     answers: dict[int, Answer] = {}
     for positions in _related([_keys(action) for action in actions]):
-        answers |= zip(positions, dispatcher.rehearse([frames[each] for each in positions]), strict=True)
-    return [_line(position, action, answers[position]) for position, action in enumerate(actions)]
+        answers |= zip(positions, dispatcher.dry_run([frames[each] for each in positions]), strict=True)
+    return [_file_action(position, action, answers[position - 1]) for position, action in enumerate(actions, 1)]
 
 
-def execute(dispatcher: Dispatcher, frames: Sequence[str], actor: str) -> list[Line]:
+def execute(dispatcher: Dispatcher, frames: Sequence[str], actor: str) -> list[FileAction]:
     """Execute the actions in their order, in the name of a person whom the audit log records first.
 
     Each is answered as if it were alone. The rows of the actions name the connection `import:` and the correlation id
@@ -105,14 +105,14 @@ def execute(dispatcher: Dispatcher, frames: Sequence[str], actor: str) -> list[L
         Auditor(actor).note(AuditLog.Operation.EXECUTE, ReceivedAction, imported=len(frames))
     named = [(frame, f"import:{correlation}#{position}") for position, frame in enumerate(frames, 1)]
     answers = dispatcher.answer_all(named)
-    lines = [
-        _line(index, _action_in(frame), answer)
-        for index, (frame, answer) in enumerate(zip(frames, answers, strict=True))
+    executed = [
+        _file_action(position, _action_in(frame), answer)
+        for position, (frame, answer) in enumerate(zip(frames, answers, strict=True), 1)
     ]
     with correlated(correlation):
-        refused = sum(line.refused for line in lines)
-        logger.info("actions imported", extra={"actions": len(lines), "refused": refused})
-    return lines
+        refused = sum(action.refused for action in executed)
+        logger.info("actions imported", extra={"actions": len(executed), "refused": refused})
+    return executed
 
 
 def _action_in(frame: str) -> GatewayAction | None:
@@ -122,10 +122,10 @@ def _action_in(frame: str) -> GatewayAction | None:
         return None
 
 
-def _line(index: int, action: GatewayAction | None, answer: Answer) -> Line:
+def _file_action(position: int, action: GatewayAction | None, answer: Answer) -> FileAction:
     if action is None:
-        return Line(index + 1, "", "", None, answer)
-    return Line(index + 1, action.action_type, action.accession_number, _day(action), answer)
+        return FileAction(position, "", "", None, answer)
+    return FileAction(position, action.action_type, action.accession_number, _day(action), answer)
 
 
 def _day(action: GatewayAction) -> date | None:

@@ -1,4 +1,4 @@
-"""Show received actions, and let a person have a failed one executed again, or those of a file executed."""
+"""Show received actions, execute a failed one again, and import actions from a file."""
 
 import json
 import re
@@ -20,9 +20,9 @@ from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin, Tool, actor_of
 from core.database import UNAVAILABLE, DatabaseBusy
-from core.large_tables import IndexedValuesFilter, on_a_day
+from core.large_tables import IndexedValuesFilter, day_filter
 from core.wording import count_of
-from relay.action_files import BadFile, Line, check, execute, frames_in
+from relay.action_files import BadFile, FileAction, check, execute, frames_in
 from relay.configuration import configured_dispatcher
 from relay.models import FAILURES, ReceivedAction, Reprocessing, Resend
 from relay.reprocessing import CannotReprocess, execute_again, why_not
@@ -141,7 +141,7 @@ class ReceivedActionAdmin(RecordAdmin):
     list_display_links = ("received_at", "action_id")
     list_filter = (
         ResultFilter,
-        on_a_day("received_at", "day"),
+        day_filter("received_at", "day"),
         ("outcome", IndexedValuesFilter),
         ("action_type", IndexedValuesFilter),
     )
@@ -235,14 +235,15 @@ class ReceivedActionAdmin(RecordAdmin):
         context: dict[str, Any] = {"title": "Import actions", "opts": self.opts, "form": ImportForm()}
         try:
             if "actions" in request.POST:
-                lines = execute(configured_dispatcher(), frames_in(request.POST["actions"].encode()), actor_of(request))
-                context |= {"title": "Imported actions", "done": True, **_summary(lines)}
+                frames = frames_in(request.POST["actions"].encode())
+                executed = execute(configured_dispatcher(), frames, actor_of(request))
+                context |= {"title": "Imported actions", "done": True, **_summary(executed)}
             elif request.method == "POST":
                 context["form"] = form = ImportForm(request.POST, request.FILES)
                 if form.is_valid():
                     frames = form.cleaned_data["file"]
-                    lines = check(configured_dispatcher(), frames)
-                    context |= {"title": "Check the actions", "actions": f"[{','.join(frames)}]", **_summary(lines)}
+                    checked = check(configured_dispatcher(), frames)
+                    context |= {"title": "Check the actions", "file": f"[{','.join(frames)}]", **_summary(checked)}
         except BadFile as reason:
             messages.error(request, f"The form {reason}.")
         except (*UNAVAILABLE, DatabaseBusy):
@@ -267,14 +268,14 @@ def _execute_again(request: HttpRequest, action: ReceivedAction) -> None:
             messages.success(request, f"{action} was executed again: {outcome}.")
 
 
-def _summary(lines: Sequence[Line]) -> dict[str, Any]:
+def _summary(actions: Sequence[FileAction]) -> dict[str, Any]:
     """Count what the table of an import shows: all actions, the refused ones, and the others by their day."""
-    accepted = Counter(line.day for line in lines if not line.refused)
+    accepted = Counter(action.day for action in actions if not action.refused)
     days = sorted((day, number) for day, number in accepted.items() if day)
     return {
-        "lines": lines,
-        "counted": count_of(len(lines), "action"),
-        "refused": sum(line.refused for line in lines),
+        "actions": actions,
+        "counted": count_of(len(actions), "action"),
+        "refused": sum(action.refused for action in actions),
         "days": [*days, *([(None, accepted[None])] if accepted[None] else [])],
     }
 

@@ -23,9 +23,11 @@ from relay.hybrid_connection.rendezvous_limit import RendezvousLimit
 from relay.hybrid_connection.status import ListenerStatus
 from relay.hybrid_connection.tokens import EntraId, SharedAccessKey, TokenProvider
 
-#: Database vendor → how many actions are executed at once. SQLite has one writer: of threads that compete for it, each
-#: sleeps for up to a tenth of a second whenever it finds it taken, and some are never lucky.
+#: Database vendor → how many actions are executed at a time. SQLite has one writer: of threads that compete for it,
+#: each sleeps for up to a tenth of a second whenever it finds it taken, and some are never lucky.
 ACTIONS_AT_ONCE = {"sqlite": 1, "postgresql": 8}
+#: Database vendor → how many of the actions that wait at the same moment the listener commits at once.
+ACTIONS_TOGETHER = {"sqlite": 50, "postgresql": 1}
 
 
 def configured_address() -> HybridConnectionAddress:
@@ -44,11 +46,11 @@ def configured_tokens() -> TokenProvider:
     return EntraId()
 
 
-def configured_dispatcher(connection: LendConnection = borrowed_connection) -> Dispatcher:
+def configured_dispatcher(connection: LendConnection = borrowed_connection, together: int = 1) -> Dispatcher:
     """Build the dispatcher with the tables of the module that GATEWAY_ACTIONS names, as ROOT_URLCONF names urls.py."""
     tables = import_module(settings.GATEWAY_ACTIONS)
     database_limit = ConcurrencyLimit(ACTIONS_AT_ONCE[database.vendor], settings.DATABASE_WAIT_SECONDS)
-    return Dispatcher(tables.ACTIONS, tables.PROBES, database_limit, connection)
+    return Dispatcher(tables.ACTIONS, tables.PROBES, database_limit, connection, together)
 
 
 def configured_listener(
@@ -57,7 +59,7 @@ def configured_listener(
     """Build the listener, which hands frames and HTTP requests to the dispatcher, each in its own thread."""
     address = configured_address()
     origin = f"{address.namespace}/{address.path}"
-    dispatch = configured_dispatcher(connection).dispatch
+    dispatch = configured_dispatcher(connection, ACTIONS_TOGETHER[database.vendor]).dispatch
     # One thread more than there can be senders, for the listener's own echo.
     threads = ThreadPoolExecutor(settings.RELAY_MAX_RENDEZVOUS + 1, thread_name_prefix="action")
 

@@ -1,6 +1,7 @@
 """Execute one frame: text → GatewayAction → handler → reply text, once and only once.
 
-How once-only works. A recorded action is one database transaction:
+How once-only works. A recorded action is done in one database transaction, alone or with others that wait at the same
+moment (core/group_commit.py):
 
 1. Its row (`ReceivedAction`) is inserted. The unique `action_id` serialises: if the same action arrives twice at the
    same moment, in whatever processes, the second waits here until the first has committed.
@@ -16,6 +17,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from django.db import transaction
 from django.utils import timezone
@@ -44,8 +46,8 @@ from core.database import (
     LendConnection,
     borrowed_connection,
     holds_last_lock,
-    in_transaction,
 )
+from core.group_commit import GroupCommit
 from core.statements import update
 from core.tracing import span
 from relay.models import FAILURES, ReceivedAction, Resend
@@ -53,7 +55,7 @@ from relay.models import FAILURES, ReceivedAction, Resend
 logger = logging.getLogger(__name__)
 
 UNSUPPORTED = "unsupported"
-#: How many actions of a file are committed at once. The listener's actions wait meanwhile: about a tenth of a second.
+#: How many actions of a file are committed together. The listener's actions wait meanwhile: about a tenth of a second.
 TOGETHER = 50
 
 LogFields = dict[str, str | int | None]
@@ -110,6 +112,12 @@ class Dispatcher:
     database_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(at_once=8, wait_seconds=10))
     #: Gives the thread that executes an action its database connection.
     connection: LendConnection = borrowed_connection
+    #: How many of the actions that wait at the same moment are committed at once.
+    together: int = 1
+
+    @cached_property
+    def _commits(self) -> GroupCommit:
+        return GroupCommit(self.database_limit, self.connection, self.together)
 
     def dispatch(self, frame: str | bytes, connection: str, correlation: str = "") -> str:
         """Return the reply to one frame as text; see `answer`."""
@@ -130,7 +138,7 @@ class Dispatcher:
     def answer_all(self, frames: Sequence[tuple[str, str]]) -> Iterator[Answer]:
         """Answer frames in their order, each given with its connection, and yield each answer after its commit.
 
-        Up to TOGETHER are committed at once, as a commit takes longer than an action. Each is answered as if it were
+        Up to TOGETHER share a commit, as a commit takes longer than an action. Each is answered as if it were
         alone.
         """
         begun = 0
@@ -177,13 +185,13 @@ class Dispatcher:
             traced.set(**fields)
             return answer, fields
 
-    def rehearse(self, frames: Iterable[str]) -> list[Answer]:
+    def dry_run(self, frames: Iterable[str]) -> list[Answer]:
         """Return the answers to these frames, one after the other, and undo everything that they have done.
 
         Nothing is logged, and no row is left. Raises a database error of the transaction itself.
         """
         with correlated(new_correlation_id()), transaction.atomic():
-            received = (ReceivedFrame(frame, "rehearsal", time.monotonic()) for frame in frames)
+            received = (ReceivedFrame(frame, "dry run", time.monotonic()) for frame in frames)
             answers = [self._action_and_answer(each)[1] for each in received]
             transaction.set_rollback(True)
         return answers
@@ -215,7 +223,9 @@ class Dispatcher:
             return action, Answer.from_refusal(refusal, action)
         except (*UNAVAILABLE, DatabaseBusy) as error:
             logger.error("database unavailable", extra={"error": type(error).__name__})
-            return action, Answer.from_refusal(_temporarily_unavailable(), action)
+            message = "The gateway's database cannot take the action now: send it again later"
+            message += f" (correlation id {correlation_id()})"
+            return action, Answer.from_refusal(ActionRefused(ErrorCode.TEMPORARILY_UNAVAILABLE, message), action)
         except Exception:  # the outermost edge of a frame
             logger.exception("dispatching failed")
             return action, Answer.from_refusal(_internal_error(), action)
@@ -228,11 +238,10 @@ class Dispatcher:
         if "action_id" not in action.payload:
             # Validation refuses it, unless doing it twice is doing it once. It cannot be recorded without an id.
             self._validated_handler(action)
-            with self.database_limit.slot(), self.connection():
-                return in_transaction(lambda: self.execute(action))
-        return self._answer_once(action, received)
+            return self._commits.run(lambda: self.execute(action))
+        return self._record_and_answer(action, received)
 
-    def _answer_once(self, action: GatewayAction, received: ReceivedFrame) -> Answer:
+    def _record_and_answer(self, action: GatewayAction, received: ReceivedFrame) -> Answer:
         frame = received.frame
         new_row = ReceivedAction(
             action_id=action.action_id,
@@ -246,8 +255,7 @@ class Dispatcher:
             correlation_id=correlation_id(),
             received_at=timezone.now(),
         )
-        with self.database_limit.slot(), self.connection():
-            return in_transaction(lambda: self._claim_and_answer(new_row, action, received))
+        return self._commits.run(lambda: self._claim_and_answer(new_row, action, received))
 
     def _claim_and_answer(self, new_row: ReceivedAction, action: GatewayAction, received: ReceivedFrame) -> Answer:
         row = new_row.claim()
@@ -283,13 +291,6 @@ class Dispatcher:
 
     def _supports(self, action: GatewayAction) -> bool:
         return action.action_type in self.actions or action.action_type in self.probes
-
-
-def _temporarily_unavailable() -> ActionRefused:
-    return ActionRefused(
-        ErrorCode.TEMPORARILY_UNAVAILABLE,
-        f"The gateway's database cannot take the action now: send it again later (correlation id {correlation_id()})",
-    )
 
 
 def _internal_error() -> ActionRefused:

@@ -19,7 +19,7 @@ from relay.hybrid_connection.tokens import SharedAccessKey
 from tests.collector import Collector, collecting, traces_to
 from tests.file_locks import file_lock
 from tests.processes import Start, processes
-from tests.scheduling import OneBrowser
+from tests.scheduling import FIRST, TogetherScheduling
 from tests.tinyproxy import TinyProxy, running_proxy
 
 pytest_plugins = ["tests.worklist_fixtures"]
@@ -39,8 +39,8 @@ hypothesis.settings.load_profile("ordinary")  # unless --hypothesis-profile name
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run tests marked `alone` last, and on PostgreSQL only the tests that use the database."""
-    items.sort(key=lambda item: bool(item.get_closest_marker("alone")))
+    """Run the longest tests first and tests marked `alone` last; on PostgreSQL only those that use the database."""
+    items.sort(key=lambda item: (bool(item.get_closest_marker("alone")), not item.nodeid.startswith(FIRST)))
     if connection.vendor == "sqlite":
         return
     config.hook.pytest_deselected(items=[item for item in items if not uses_database(item)])
@@ -56,9 +56,9 @@ def uses_database(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneBrowser | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherScheduling | None:
     """Distribute the tests to several workers."""
-    return OneBrowser(config, log) if config.getvalue("dist") == "load" else None
+    return TogetherScheduling(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,18 +1,39 @@
 """Distribute the tests to the workers of pytest-xdist: an idle worker takes the next test.
 
-All browser tests go to one worker, as they share a gateway and a browser, and go first, as they take longest. (xdist's
-own `--dist loadgroup` has no effect with pytest 9.)
+Tests that share what takes long to start (a gateway, a browser, a migrated database) go to one worker, one after
+another, so that it is started once. Those of FIRST go first, so that none of them is left when all others have ended.
+(xdist's own `--dist loadgroup` has no effect with pytest 9.)
 """
 
 from typing import Any
 
+import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 BROWSER = "tests/browser/"
+#: The tests that take longest. They do not use the test database, which other tests empty, so their place is free.
+FIRST = (BROWSER, "tests/benchmarks/")
+#: What the node ids of tests begin with that share something.
+TOGETHER = (
+    BROWSER,
+    "tests/dashboard/test_socket.py::TestWhoIsLetIn",
+    "tests/nonprod/pages/test_clinic.py::TestWithAGateway",
+    "tests/nonprod/pages/test_journey.py",
+    "tests/nonprod/test_modality_emulator.py",
+    "tests/nonprod/test_modality_worker.py",
+    "tests/system/test_http_actions.py",
+    "tests/system/test_main_job.py::TestMainJob",
+    "tests/system/test_make_run.py::TestOnce",
+    "tests/upgrades/test_upgrade.py",
+)
 
 
-class OneBrowser(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
-    """Makes all browser tests one unit of work, and every other test a unit by itself."""
+class TogetherScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
+    """Make the tests that share something one unit of work, and every other test a unit by itself."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False  # the largest units first would undo the order of the collection
 
     def remove_node(self, node: Any) -> Any:
         """Give back only the unfinished work of a crashed worker. With all of it, as xdist does, the run never ends.
@@ -24,4 +45,4 @@ class OneBrowser(LoadScopeScheduling):  # type: ignore[misc] # xdist has no type
         return super().remove_node(node)
 
     def _split_scope(self, nodeid: str) -> str:
-        return BROWSER if nodeid.startswith(BROWSER) else nodeid
+        return next(filter(nodeid.startswith, TOGETHER), nodeid)

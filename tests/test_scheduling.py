@@ -4,13 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from django.conf import settings
 
+from tests.scheduling import TOGETHER
+
 CONFTEST = """
-from tests.scheduling import OneBrowser
+from tests.scheduling import TogetherScheduling
 
 def pytest_xdist_make_scheduler(config, log):
-    return OneBrowser(config, log)
+    return TogetherScheduling(config, log)
 """
 TESTS = """
 import os
@@ -46,3 +49,10 @@ def test_the_run_ends_after_a_worker_has_crashed(tmp_path: Path) -> None:
     )
     assert "crashed while running 'test_crash.py::test_one[20]'" in run.stdout, run.stdout + run.stderr
     assert "1 failed, 40 passed" in run.stdout
+
+
+@pytest.mark.parametrize("together", TOGETHER)
+def test_what_runs_together_is_there(together: str) -> None:
+    file, _, name = together.partition("::")
+    path = Path(settings.BASE_DIR, file)
+    assert path.is_dir() or f"class {name}" in path.read_text()

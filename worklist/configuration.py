@@ -1,9 +1,13 @@
 """Build the worklist's objects from the settings, and name its server's state."""
 
+from typing import TYPE_CHECKING
+
 from django.conf import settings
 
-from dicom.association_policy import ServerConfig
 from worklist.query.information_model import MatchingOptions
+
+if TYPE_CHECKING:
+    from dicom.association_policy import ServerConfig
 
 #: The worklist server's only state: it answers associations.
 LISTENING = "listening"
@@ -18,8 +22,10 @@ def matching_options() -> MatchingOptions:
     )
 
 
-def server_config() -> ServerConfig:
+def server_config() -> "ServerConfig":
     """The limits and the AE title of the MWL_ settings."""
+    from dicom.association_policy import ServerConfig  # noqa: PLC0415 - every process imports this module
+
     return ServerConfig(
         ae_title=settings.MWL_AE_TITLE,
         max_associations=settings.MWL_MAX_ASSOCIATIONS,

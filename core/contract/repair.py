@@ -43,16 +43,13 @@ def repaired(action: GatewayAction) -> GatewayAction:
         for group in groups:
             holder = holder.get(group) if isinstance(holder, dict) else None
         if isinstance(holder, dict) and holder.get(key) is not None:
-            holder[key], repairs = ("", []) if _is_blank(holder[key]) else rule(holder[key])
+            is_blank = isinstance(holder[key], str) and not holder[key].strip()
+            holder[key], repairs = ("", []) if is_blank else rule(holder[key])
             warnings += [ReplyWarning(f"{WORKLIST_ITEM}{path}", repair) for repair in repairs]
     if item == action.worklist_item:
         return action
     payload = {**action.payload, "parameters": {**action.parameters, "worklist_item": item}}
     return replace(action, payload=payload, warnings=tuple(warnings))
-
-
-def _is_blank(value: Any) -> bool:
-    return isinstance(value, str) and not value.strip()
 
 
 def shortened(text: str, length: int) -> str:

@@ -35,9 +35,21 @@ DESCRIPTIVE = (
     "BreastImplantPresent",
 )
 #: All that is read of the original's header for this.
-KEYWORDS = (*UIDS, *DESCRIPTIVE, "SpecificCharacterSet", "ImageType")
+KEYWORDS = (*UIDS, *DESCRIPTIVE, "ViewCodeSequence", "SpecificCharacterSet", "ImageType")
 #: Of a frame of an enhanced image, such as a tomosynthesis, which has no Image Laterality (PS3.3 C.7.6.16.2.8).
 LATERALITIES = {"L", "R", "B"}
+#: View Position may be missing from a mammogram, View Code Sequence may not (PS3.3 C.8.11.7). The codes are those of
+#: SNOMED CT, and of SNOMED RT, which older units send (PS3.16 CID 4014).
+VIEW_POSITIONS = {
+    "399162004": "CC",
+    "399368009": "MLO",
+    "399260004": "ML",
+    "399352003": "LM",
+    "R-10242": "CC",
+    "R-10226": "MLO",
+    "R-10224": "ML",
+    "R-10228": "LM",
+}
 METHOD = "ISO_15444_1"
 
 
@@ -53,6 +65,9 @@ def with_attributes(original: Original, pixels: NDArray[Any], codestream: bytes)
             copy.add(_valid(header, keyword))
     if "ImageLaterality" not in copy and (laterality := original.find("FrameLaterality")) in LATERALITIES:
         copy.ImageLaterality = laterality
+    with suppress(Exception):
+        if "ViewPosition" not in copy:
+            copy.ViewPosition = VIEW_POSITIONS[header.ViewCodeSequence[0].CodeValue]
     _describe_pixels(copy, header, pixels)
     _say_that_it_is_lossy(copy, header, len(codestream))
     copy.PixelData = encapsulate([codestream])

@@ -23,7 +23,7 @@ def make_copy(original: Path, copy: Path, longest_side: int, ratio: int) -> None
     image = read_original(original, KEYWORDS)
     with blaming_the_image("its grey values cannot be made into a picture"):
         pixels = picture(image, longest_side)
-    temporary = unfinished(copy)
+    temporary = unfinished(copy, os.getpid())
     try:
         _write_proven(temporary, image, pixels, ratio)
         temporary.replace(copy)

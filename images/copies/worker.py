@@ -21,6 +21,7 @@ import json
 import logging
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -33,7 +34,6 @@ from images.copies import CannotCopy, unfinished
 
 if sys.platform != "win32":
     import resource
-    import signal
 
 #: Address space of a worker: 1.5 GiB. A mammogram of 60 MB needs 0.6, the largest frame that is decoded 1.2.
 MEMORY_BYTES = 3 << 29
@@ -103,6 +103,8 @@ class Worker:
         finally:
             alarm.cancel()
         if not answer:
+            self.end()
+            unfinished(copy, self._process.pid).unlink(missing_ok=True)
             raise WorkerTookTooLong("took too long") if self._is_late else WorkerDied("crashed")
         self.is_idle = True
         if "reason" in answer:
@@ -158,11 +160,9 @@ class Workers:
                 except WorkerDied as death:
                     if not had_served or isinstance(death, WorkerTookTooLong):
                         raise
-                    worker.end()
                     worker = Worker(*self._limits)
                     worker.copy(original, copy, longest_side, ratio)
             except WorkerDied as death:
-                unfinished(copy).unlink(missing_ok=True)
                 raise CannotCopy(f"the program that decodes it {death}") from None
             finally:
                 self._put_back(worker)
@@ -240,6 +240,8 @@ def main(memory_bytes: str, seconds: str) -> None:
     os.dup2(2, 1)  # whatever a codec prints must not be read as an answer
     warnings.simplefilter("ignore")
     logging.disable()
+    # Service managers send it to the whole group; the parent ends this process, and not the image that it copies.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _limit(int(memory_bytes))
     serve(sys.stdin, answers, math.ceil(float(seconds)) + 1)
 

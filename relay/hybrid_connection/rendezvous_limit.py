@@ -1,4 +1,4 @@
-"""Limit how many rendezvous are served at once, and queue the rest first come, first served.
+"""Limit how many rendezvous are served at the same time, and queue the rest first come, first served.
 
 A rendezvous moves through up to three stages. It waits in the queue until a slot is free (`acquire`). In its slot it is
 idle until the sender's frame has arrived (`receiving`); an idle sender is evicted much sooner once others are waiting.

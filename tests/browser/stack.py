@@ -14,7 +14,14 @@ from django.db import connection
 from tests.processes import database_url, processes
 from tests.system.conftest import Gateway
 
-PARTS = ("run_relay_emulator", "run_relay_listener", "run_mwl_scp", "run_web")
+PARTS = (
+    "run_relay_emulator",
+    "run_relay_listener",
+    "run_mwl_scp",
+    "run_image_scp",
+    "run_image_uploader",
+    "run_web",
+)
 #: Each of the two groups, and one who may do everything; the password is the name.
 MAKE_PEOPLE = """
 from django.contrib.auth.models import Group, User
@@ -36,11 +43,15 @@ class WholeGateway(Gateway):
 @contextmanager
 def running_gateway() -> Iterator[WholeGateway]:
     """It runs until the block ends."""
-    with own_database() as url, processes() as start:
+    with (
+        own_database() as url,
+        processes() as start,
+        tempfile.TemporaryDirectory(prefix="spool-", ignore_cleanup_errors=True) as spool,
+    ):
         gateway = WholeGateway(start, {"DATABASE_URL": url})
         gateway.manage("migrate")
         gateway.manage("shell", "--command", MAKE_PEOPLE)
-        gateway.run(*PARTS, DATABASE_URL=url)
+        gateway.run(*PARTS, DATABASE_URL=url, IMAGE_SPOOL_DIR=spool)
         yield gateway
 
 

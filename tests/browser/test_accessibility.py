@@ -10,9 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 from nonprod.modality_emulator import ModalityEmulator, step_query
 from tests.browser.axe import violations
 from tests.browser.people import BRIEN, FEATHERSTONE, GARCIA, NGUYEN, OKAFOR, SMITH, Clinic, start
+from tests.browser.stack import WholeGateway
 from tests.browser.windows import DESKTOP, PHONE, Windows
 from tests.factories import payload
-from tests.system.conftest import Gateway
 
 pytestmark = pytest.mark.once
 
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.once
 NARROWEST = 320
 LIST = "#result_list tbody th a"
 ITEMS, ACTIONS = "/admin/worklist/worklistitem/", "/admin/relay/receivedaction/"
+IMAGES = "/admin/images/receivedimage/"
 QUERIES, EXCEPTIONS = "/admin/worklist/worklistquery/", "/admin/worklist/mppsexception/"
 #: A page, and what to press from there on; the longer ways begin where the shorter ones before them end.
 ADMIN = (
@@ -46,11 +47,26 @@ ADMIN = (
     (EXCEPTIONS, LIST),
     (EXCEPTIONS, LIST, "text=Link to an item"),
     (EXCEPTIONS, LIST, "text=Dismiss"),
+    (IMAGES,),
+    (f"{IMAGES}?state__exact=held", LIST),
+    (f"{IMAGES}?state__exact=held", LIST, ".object-tools >> text=Link to an item"),
+    ("/admin/images/failurereport/",),
     ("/admin/worklist/performedprocedurestep/", LIST),
     ("/admin/dicom/modality/add/?ae_title=MAMMO9",),
     ("/admin/core/auditlog/",),
     ("/admin/core/heartbeat/",),
 )
+#: One image with Manage, one held back and one that failed, of a woman of today.
+IMAGES_OF_TODAY = """
+from images.models import ReceivedImage
+from tests.images.received import stored
+from worklist.models import WorklistItem
+item = WorklistItem.objects.filter(status="IN PROGRESS").first()
+named = {"item_accession_number": item.accession_number}
+stored(state="uploaded", item_id=item.pk, **named)
+stored(state="failed", reason="refused", item_id=item.pk, **named)
+stored(state="held", reason="another_patient", **named)
+"""
 UNIT = "/nonprod/modality?unit="
 PLAYED = (
     ("/nonprod/clinic",),
@@ -67,7 +83,7 @@ FOLDING = {*LIVE, *OUTSIDE, ADMIN[0], ADMIN[4]}
 
 
 @pytest.fixture(scope="module")
-def busy_day(browser: Browser, whole_gateway: Gateway) -> Iterator[None]:
+def busy_day(browser: Browser, whole_gateway: WholeGateway) -> Iterator[None]:
     """Somebody in every state, a woman refused, a step that nobody has scheduled, and one under a wrong name."""
     windows = Windows(browser, f"http://127.0.0.1:{whole_gateway.environment['WEB_PORT']}")
     clinic, unit = Clinic.opened(windows.open()), windows.open()
@@ -85,6 +101,7 @@ def busy_day(browser: Browser, whole_gateway: Gateway) -> Iterator[None]:
     (row, *_) = modality.query(step_query(ae_title="MAMMO2"))
     row.PatientID, row.PatientName = "9990000999", "SOMEBODY^ELSE"
     modality.start(row)
+    whole_gateway.manage("shell", "--command", IMAGES_OF_TODAY)
     yield
     windows.close()
 

@@ -9,7 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from core.large_tables import MOST, MOST_VALUES, AtLeast, counted, keys_of_those_with, midnight, values_in
+from core.large_tables import MAX_ROWS, MAX_VALUES, AtLeast, counted, matching_pks, midnight, values_in
 from core.models import AuditLog
 from tests.users import page
 
@@ -41,15 +41,15 @@ class TestValues:
         assert values_in(AuditLog.objects.all(), "actor") == ["", "a", "b", "c"]
 
     def test_are_not_more_than_can_be_chosen_from(self) -> None:
-        for number in range(MOST_VALUES + 5):
+        for number in range(MAX_VALUES + 5):
             log(1, actor=f"{number:03}")
-        assert len(values_in(AuditLog.objects.all(), "actor")) == MOST_VALUES
+        assert len(values_in(AuditLog.objects.all(), "actor")) == MAX_VALUES
 
 
 class TestSearching:
     def test_takes_no_term_that_a_field_cannot_hold_amiss(self) -> None:
         log(1, correlation_id="C0FFEE")
-        assert len(keys_of_those_with(AuditLog.objects.all(), ("object_id", "correlation_id"), "c0ffee")) == 1
+        assert len(matching_pks(AuditLog.objects.all(), ("object_id", "correlation_id"), "c0ffee")) == 1
 
 
 class TestDays:
@@ -59,9 +59,9 @@ class TestDays:
 
 class TestAList:
     def test_says_that_there_are_more_than_it_counts(self, admin_client: Client) -> None:
-        log(MOST + 1)
+        log(MAX_ROWS + 1)
         text = page(admin_client, LIST)
-        assert f"{MOST}+ audit log" in text
+        assert f"{MAX_ROWS}+ audit log" in text
         assert "p=10" in text
         assert "p=11" not in text
 

@@ -84,12 +84,17 @@ def groups(transactional_db: None) -> None:
     clinic.permissions.add(Permission.objects.get(codename="view_patient_data"))
 
 
-@pytest.fixture
-def web(transactional_db: None, start: Start) -> Web:
+def running_web(start: Start) -> Web:
+    """Start a web server, and wait until it answers."""
     (port,) = free_ports(1)
     process = start("run_web", WEB_PORT=str(port))
     process.wait_for("startup complete")
     return Web(port, process)
+
+
+@pytest.fixture
+def web(transactional_db: None, start: Start) -> Web:
+    return running_web(start)
 
 
 def log_in(group: str = "clinic", name: str = "") -> str:

@@ -66,7 +66,7 @@ class TestAtTheDoor:
         await look
 
     async def test_more_than_are_asked_about_at_once_are_to_come_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("dashboard.broadcaster.MOST_SESSION_CHECKS", 2)
+        monkeypatch.setattr("dashboard.broadcaster.MAX_SESSION_CHECKS", 2)
         broadcaster, key = Broadcaster(), "a" * 32
         asked = await asyncio.gather(*(broadcaster.permissions_of(key) for _ in range(3)), return_exceptions=True)
         assert [type(answer) for answer in asked] == [type(None), type(None), TimeoutError]

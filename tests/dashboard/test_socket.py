@@ -1,7 +1,7 @@
 """The live page's WebSocket, over a server that runs: who is let in, what is sent, when it ends."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -13,9 +13,10 @@ from websockets.exceptions import InvalidStatus
 
 from core.models import Heartbeat
 from dashboard.consumers import NOT_LOGGED_IN, TRY_AGAIN_LATER
-from tests.dashboard.conftest import Page, Web, log_in, logged_in, session_of
+from tests.dashboard.conftest import Page, Web, log_in, logged_in, running_web, session_of
 from tests.dashboard.records import configure_modality, deliver, item_of_today, perform
 from tests.database import in_database_thread
+from tests.processes import processes
 from worklist.models import WorklistItem
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("groups")]
@@ -97,40 +98,47 @@ class TestLookingOn:
             assert "SMITH" not in other
 
 
+@pytest.fixture(scope="class")
+def class_web(django_db_setup: None) -> Iterator[Web]:
+    """One server for all tests of a class; nobody who is refused leaves a trace in it."""
+    with processes() as start:
+        yield running_web(start)
+
+
 class TestWhoIsLetIn:
-    async def test_without_a_session_nobody(self, web: Web) -> None:
-        async with web.open_page() as page:
+    async def test_without_a_session_nobody(self, class_web: Web) -> None:
+        async with class_web.open_page() as page:
             assert await page.close_code() == NOT_LOGGED_IN
             assert page.messages == []
 
-    async def test_with_a_made_up_session_nobody(self, web: Web) -> None:
-        async with web.open_page("abcdefghijklmnopqrstuvwxyz012345") as page:
+    async def test_with_a_made_up_session_nobody(self, class_web: Web) -> None:
+        async with class_web.open_page("abcdefghijklmnopqrstuvwxyz012345") as page:
             assert await page.close_code() == NOT_LOGGED_IN
 
-    async def test_what_is_no_session_key_is_refused_without_a_look_at_the_database(self, web: Web) -> None:
+    async def test_what_is_no_session_key_is_refused_without_a_look_at_the_database(self, class_web: Web) -> None:
         await in_database_thread(lambda: rename(Session._meta.db_table, "elsewhere"))
         try:
-            async with web.open_page("guess") as page:
+            async with class_web.open_page("guess") as page:
                 assert await page.close_code() == NOT_LOGGED_IN
-            async with web.open_page("abcdefghijklmnopqrstuvwxyz012345") as page:
+            async with class_web.open_page("abcdefghijklmnopqrstuvwxyz012345") as page:
                 assert await page.close_code() == TRY_AGAIN_LATER
         finally:
             await in_database_thread(lambda: rename("elsewhere", Session._meta.db_table))
 
-    async def test_a_session_without_a_login_lets_nobody_in(self, web: Web) -> None:
+    async def test_a_session_without_a_login_lets_nobody_in(self, class_web: Web) -> None:
         def anonymous() -> str:
             session = SessionStore()
             session["basket"] = 1
             session.save()
             return str(session.session_key)
 
-        async with web.open_page(await in_database_thread(anonymous)) as page:
+        async with class_web.open_page(await in_database_thread(anonymous)) as page:
             assert await page.close_code() == NOT_LOGGED_IN
 
     @pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:9999"])
-    async def test_another_origin_is_refused_whatever_its_cookie(self, web: Web, origin: str) -> None:
+    async def test_another_origin_is_refused_whatever_its_cookie(self, class_web: Web, origin: str) -> None:
         with pytest.raises(InvalidStatus) as refused:
-            async with web.open_page(await logged_in(), origin=origin):
+            async with class_web.open_page(await logged_in(), origin=origin):
                 pass
         assert refused.value.response.status_code == 403
 
@@ -200,9 +208,9 @@ class TestDatabaseDown:
             first = await page.next()
             await in_database_thread(lambda: rename(table, "elsewhere"))
             try:
-                away = await page.until(lambda page: bool(page.messages[-1]["away_since"]))
-                assert away["away_since"] >= first["at"]
+                away = await page.until(lambda page: bool(page.messages[-1]["unreachable_since"]))
+                assert away["unreachable_since"] >= first["at"]
                 assert away["fragments"] == {}
             finally:
                 await in_database_thread(lambda: rename("elsewhere", table))
-            await page.until(lambda page: not page.messages[-1]["away_since"])
+            await page.until(lambda page: not page.messages[-1]["unreachable_since"])

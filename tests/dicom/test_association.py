@@ -40,7 +40,7 @@ class TestADataSetThatIsAnnouncedAndNotSent:
             answer = find(association, Dataset())
         assert (answer.statuses, answer.rows) == ([0xC000], [])
         assert answer.final.ErrorComment == "The data set announced has not arrived"
-        outcome = vars(log.wait_for("worklist query answered"))["outcome"]
+        outcome = vars(log.wait_for("worklist query ended"))["outcome"]
         assert outcome == "failed with C000: The data set announced has not arrived"
 
     def test_ends_the_association_if_it_arrives_late(self, impatient_server_unit: Unit) -> None:

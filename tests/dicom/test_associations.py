@@ -83,7 +83,7 @@ class TestK1Cancel:
 
     def test_k1_by_findscu(self, console: Console, log: LogLines) -> None:
         assert "Cancel" in console.find("PatientID", "PatientComments", options=("--cancel", "5"))
-        record = vars(log.wait_for("worklist query answered"))
+        record = vars(log.wait_for("worklist query ended"))
         assert record["outcome"] == "cancelled"
         assert record["matched"] < 1000
 
@@ -155,7 +155,7 @@ class TestK3:
         with unit.associated() as association:
             next(association.send_c_find(EVERYTHING, ModalityWorklistInformationFind))
             leave(association)
-        record = vars(log.wait_for("worklist query answered"))
+        record = vars(log.wait_for("worklist query ended"))
         assert record["outcome"] == "interrupted"
         assert record["matched"] < 400
         assert no_connection_left()

@@ -151,7 +151,9 @@ def tag(attribute: Attribute) -> str:
 def matched() -> list[tuple[int, Attribute]]:
     """List the matching keys with their depth."""
     return [
-        (depth, row) for depth, row in rows() if row.matching not in (Matching.NONE, Matching.NEVER, Matching.SEQUENCE)
+        (depth, row)
+        for depth, row in rows()
+        if row.matching not in (Matching.NONE, Matching.NOT_A_KEY, Matching.SEQUENCE)
     ]
 
 
@@ -171,7 +173,7 @@ def return_keys() -> str:
 
 
 def _filled(row: Attribute) -> str:
-    if row.matching is Matching.NEVER:
+    if row.matching is Matching.NOT_A_KEY:
         return "see character sets and time"
     if row.constant is not None:
         return f"always `{row.constant}`"

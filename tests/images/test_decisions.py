@@ -50,6 +50,12 @@ class TestLinking:
         link_to_item(image, "ACC1", JANE, WHY)
         assert outcome(image) == (State.WAITING, "")
 
+    def test_with_another_item_forgets_the_action_of_the_first(self) -> None:
+        failed = unlinked(state=State.FAILED, reason=Reason.REFUSED, action_id="old", action_day=timezone.localdate())
+        sent("ACC1")
+        link_to_item(failed, "ACC1", JANE, WHY)
+        assert (outcome(failed), failed.action_id, failed.action_day) == ((State.WAITING, ""), "", None)
+
     def test_needs_an_item(self) -> None:
         with pytest.raises(CannotDecide, match="No worklist item has accession number ACC1"):
             link_to_item(unlinked(), "ACC1", JANE, WHY)
@@ -71,6 +77,15 @@ class TestLinking:
 
 
 class TestSendingAgain:
+    @pytest.mark.parametrize(
+        ("state", "why"), [(State.UPLOADED, "and keeps that one"), (State.WAITING, "discard that one first")]
+    )
+    def test_of_another_version_is_not_possible_while_manage_has_or_gets_the_first(self, state: str, why: str) -> None:
+        first = stored(state=state)
+        names = {"sop_instance_uid": first.sop_instance_uid, "version": 2, "item_id": sent("ACC1").pk}
+        with pytest.raises(CannotDecide, match=why):
+            send_again(unlinked(state=State.HELD, reason=Reason.ANOTHER_VERSION, **names), JANE, WHY)
+
     def test_begins_anew(self) -> None:
         item = sent("ACC1")
         failed = unlinked(state=State.FAILED, reason=Reason.REFUSED, item_id=item.pk, attempts=7, last_status=400)

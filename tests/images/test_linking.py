@@ -115,6 +115,14 @@ class TestAnImageThatCameBeforeItsItem:
         assert (early.state, early.item_id, hers.status) == (State.WAITING, hers.pk, "IN PROGRESS")
         assert AuditLog.objects.get(object_id=early.pk).actor == "gateway:images"
 
+    def test_is_not_kept_from_it_by_many_that_find_none(self) -> None:
+        earlier = timezone.now() - timedelta(hours=1)
+        priors = [image(state=State.UNLINKED, received_at=earlier) for _ in range(101)]
+        ReceivedImage.objects.bulk_create(priors)
+        stored(state=State.UNLINKED, accession_number="ACC1", patient_id=HER_NUMBER)
+        sent()
+        assert link_late(timezone.now()) == 1
+
     def test_is_held_if_the_item_is_another_patients(self) -> None:
         early = stored(state=State.UNLINKED, accession_number="ACC1", patient_id="9990000026")
         hers = sent()

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 import trustme
+from django.core.exceptions import ImproperlyConfigured
 
 from images.manage_api import EntraIdTokens, ManageApi, Outcome, StaticToken
 from nonprod.models import ManageFailure, ManageImage
@@ -169,9 +170,14 @@ class OneAnswer:
 
 
 class TakesAll(http.server.BaseHTTPRequestHandler):
-    """A Manage that takes all it is sent."""
+    """A Manage that takes all it is sent, and counts connections."""
 
     protocol_version = "HTTP/1.1"
+    connections = 0
+
+    def setup(self) -> None:
+        super().setup()
+        TakesAll.connections += 1
 
     def do_PUT(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -259,6 +265,21 @@ class TestTheWay:
         answer = upload(secure_url, file)
         assert answer.outcome is Outcome.NOT_ARRIVED
         assert "hunter2" not in answer.error
+
+    def test_a_malformed_proxy_is_told_without_its_password(
+        self, secure_url: str, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "ftp://gateway:hunter2@proxy:3128")
+        with pytest.raises(ImproperlyConfigured, match="HTTPS_PROXY cannot be used: write it as http://") as refusal:
+            upload(secure_url, file)
+        assert "hunter2" not in str(refusal.value)
+
+    def test_a_connection_is_kept_for_the_next_image(self, secure_url: str, trusted: None, file: Path) -> None:
+        TakesAll.connections = 0
+        api = ManageApi(secure_url, StaticToken("x"))
+        assert [api.upload("action", file).status for _ in range(3)] == [201] * 3
+        api.close()
+        assert TakesAll.connections == 1
 
 
 class Token(NamedTuple):

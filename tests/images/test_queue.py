@@ -224,6 +224,23 @@ class TestAction:
         items.send_again(item, action_id="B")
         assert attempt(TAKEN).action_id == "B"
 
+    def test_a_superseded_item_counts_as_its_successor(self, items: KnownItems, item: Any) -> None:
+        due(item)
+        attempt(TAKEN)
+        successor = items.add(action_id="B", action_day=TODAY, study_instance_uid=item.study_instance_uid)
+        items.items[item.id] = successor
+        due(successor)
+        assert attempt(TAKEN).action_id == "A"
+
+    def test_what_a_person_linked_to_another_item_goes_under_that_items_action(
+        self, items: KnownItems, item: Any
+    ) -> None:
+        due(item)
+        attempt(TAKEN)
+        other = items.add(action_id="B", action_day=TODAY, study_instance_uid=item.study_instance_uid)
+        due(other)
+        assert attempt(NOT_IN_PROGRESS).action_id == "B"
+
     def test_two_women_with_one_study_uid_are_kept_apart(self, items: KnownItems, item: Any) -> None:
         due(item)
         attempt(TAKEN)

@@ -11,7 +11,7 @@ from django.db import connection
 
 from core.models import AuditLog
 from nonprod.manage_emulator import update_status_action
-from relay.action_files import Line, check, execute, members
+from relay.action_files import FileAction, check, execute, members
 from relay.configuration import configured_dispatcher
 from relay.models import ReceivedAction, Resend
 from tests.factories import payload
@@ -25,17 +25,17 @@ def frames(*actions: Any) -> list[str]:
     return [json.dumps(action) for action in actions]
 
 
-def checked(*actions: Any) -> list[Line]:
+def checked(*actions: Any) -> list[FileAction]:
     """Check these actions."""
     return check(configured_dispatcher(), frames(*actions))
 
 
-def executed(*actions: Any) -> list[Line]:
+def executed(*actions: Any) -> list[FileAction]:
     """Execute these actions for Jane."""
     return execute(configured_dispatcher(), frames(*actions), "admin:jane")
 
 
-def outcomes(lines: list[Line]) -> list[str]:
+def outcomes(lines: list[FileAction]) -> list[str]:
     """Return each outcome."""
     return [line.answer.outcome for line in lines]
 

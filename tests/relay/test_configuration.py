@@ -30,7 +30,8 @@ class TestConfiguration:
 class TestImports:
     def test_the_listener_imports_no_library_of_the_other_edge_and_none_that_it_may_never_need(self) -> None:
         """Each takes a tenth of a second and some megabytes."""
-        unneeded = ("pydicom", "pynetdicom", "jsonschema", "requests", "azure", "opentelemetry", "dashboard.urls")
+        libraries = ("pydicom", "pynetdicom", "jsonschema", "requests", "azure", "opentelemetry")
+        unneeded = (*libraries, "dicom.upper_layer", "dashboard.urls")
         program = (
             "import django, sys; django.setup(); import gateway_project.actions, relay.configuration;"
             f"print([name for name in {unneeded} if name in sys.modules])"

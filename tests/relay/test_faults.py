@@ -196,15 +196,15 @@ class TestFaults:
         scenario = SCENARIOS[name]
         async with gateway(settings) as (emulator, listener):
             senders = Senders(listener.address)
-            sending = [asyncio.create_task(senders.send_until_stopped(number)) for number in range(SENDERS)]
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(60), asyncio.TaskGroup() as sending:
+                for number in range(SENDERS):
+                    sending.create_task(senders.send_until_stopped(number))
                 await senders.enough_before.wait()
                 for fault in scenario.faults:
                     await emulator.inject(fault)
                 await emulator.until(lambda: scenario.took_effect(emulator, listener))
                 await senders.enough_after.wait()
                 senders.stopped = True
-                await asyncio.gather(*sending)
         assert await in_database_thread(outcomes_and_items) == ({"created": senders.replies}, senders.replies)
 
 

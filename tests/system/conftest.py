@@ -34,6 +34,7 @@ class Gateway:
             "MWL_PORT": str(self.mwl_port),
             "IMAGE_PORT": str(image_port),
             "WEB_PORT": str(web_port),
+            "IMAGES": "on" if "run_image_scp" in names else "off",
             **environment,
         }
         for name in names:
@@ -48,6 +49,7 @@ class Gateway:
             "run_mwl_scp": "listening",
             "run_image_scp": "listening",
             "run_web": "startup complete",
+            "run_image_uploader": "uploading images",
         }
         process = self.start(name, program=program, **self.environment)
         process.wait_for(ready[name])

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from nonprod.manage_emulator import item_status_action, poll, update_status_acti
 from nonprod.modality_emulator import ModalityEmulator, step_query
 from relay.models import ReceivedAction
 from tests.factories import payload
+from tests.processes import processes
 from tests.system.conftest import Gateway
 from worklist.models import WorklistItem
 
@@ -47,15 +49,58 @@ def summary(change: dict[str, Any]) -> tuple[str, str, int]:
     return change["accession_number"], change["worklist_status"], change["performed"]["images"]
 
 
+@pytest.fixture(scope="class")
+def running(django_db_setup: None) -> Iterator[Gateway]:
+    """One gateway for all tests of a class, which leave it as it was."""
+    with processes() as start:
+        yield Gateway(start).run(*PARTS)
+
+
 class TestMainJob:
-    def test_what_manage_sends_a_modality_sees_by_an_independent_client(self, gateway: Gateway) -> None:
-        gateway.run(*PARTS)
-        assert gateway.reply(scheduled())["status"] == "created"
-        shown = gateway.findscu(*query())
+    def test_what_manage_sends_a_modality_sees_by_an_independent_client(self, running: Gateway) -> None:
+        assert running.reply(scheduled())["status"] == "created"
+        shown = running.findscu(*query())
         assert "O'BRIEN-ŁUKASZ^ZOË" in shown
         assert "[ACC1]" in shown
         assert "[143000]" in shown
 
+    def test_manage_learns_by_its_poll_what_the_machine_has_done(self, running: Gateway) -> None:
+        running.reply(scheduled())
+        machine = ModalityEmulator("127.0.0.1", running.mwl_port, settings.MWL_AE_TITLE)
+        begun = machine.start(*machine.query(step_query("ACC1")))
+        assert "ŁUKASZ" in running.findscu(*query())
+        first = poll(lambda action: asyncio.run(running.send(action)))
+        begun.complete()
+        assert "ŁUKASZ" not in running.findscu(*query())
+        second = poll(lambda action: asyncio.run(running.send(action)), first.cursor)
+        assert [summary(change) for change in first.changes] == [("ACC1", "IN PROGRESS", 0)]
+        assert [summary(change) for change in second.changes] == [("ACC1", "COMPLETED", 4)]
+        assert running.reply(item_status_action("ACC1"))["performed"] == second.changes[0]["performed"]
+
+    def test_the_cursor_of_a_reply_is_good_for_the_command(self, running: Gateway) -> None:
+        running.reply(scheduled())
+        running.reply(update_status_action("ACC1", "COMPLETED"))
+        cursor = poll(lambda action: asyncio.run(running.send(action))).cursor
+        arguments = ("--type", "worklist.changes_since", "--cursor")
+        sent = running.start("send_gateway_action", *arguments, cursor, **running.environment)
+        assert sent.exit_status() == 0
+        assert json.loads(sent.output.splitlines()[-1])["changes"] == []
+        assert running.start("send_gateway_action", *arguments, "x", **running.environment).exit_status() == 1
+
+    def test_another_rooms_modality_does_not(self, running: Gateway) -> None:
+        running.reply(scheduled())
+        keys = [key.replace("MAMMO1", "MAMMO2") for key in query()]
+        assert "ŁUKASZ" not in running.findscu(*keys, calling="MAMMO2")
+
+    def test_one_who_did_not_attend_leaves_the_list(self, running: Gateway) -> None:
+        running.reply(scheduled())
+        item = {"accession_number": "ACC1", "status": "discontinued"}
+        update = {"action_id": "u1", "action_type": "worklist.update_status", "parameters": {"worklist_item": item}}
+        assert running.reply(update) == {"status": "updated", "accession_number": "ACC1", "action_id": "u1"}
+        assert "ŁUKASZ" not in running.findscu(*query())
+
+
+class TestProcesses:
     def test_manage_can_ask_whether_she_was_shown(self, gateway: Gateway) -> None:
         gateway.run(*PARTS)
         gateway.reply(scheduled())
@@ -71,53 +116,15 @@ class TestMainJob:
         assert answer["first_shown"]["to"] == answer["last_shown"]["to"] == "MAMMO1"
         assert answer["worklist_status"] == "SCHEDULED"
 
-    def test_manage_learns_by_its_poll_what_the_machine_has_done(self, gateway: Gateway) -> None:
-        gateway.run(*PARTS)
-        gateway.reply(scheduled())
-        machine = ModalityEmulator("127.0.0.1", gateway.mwl_port, settings.MWL_AE_TITLE)
-        begun = machine.start(*machine.query(step_query("ACC1")))
-        assert "ŁUKASZ" in gateway.findscu(*query())
-        first = poll(lambda action: asyncio.run(gateway.send(action)))
-        begun.complete()
-        assert "ŁUKASZ" not in gateway.findscu(*query())
-        second = poll(lambda action: asyncio.run(gateway.send(action)), first.cursor)
-        assert [summary(change) for change in first.changes] == [("ACC1", "IN PROGRESS", 0)]
-        assert [summary(change) for change in second.changes] == [("ACC1", "COMPLETED", 4)]
-        assert gateway.reply(item_status_action("ACC1"))["performed"] == second.changes[0]["performed"]
-
-    def test_the_cursor_of_a_reply_is_good_for_the_command(self, gateway: Gateway) -> None:
-        gateway.run(*PARTS)
-        gateway.reply(scheduled())
-        gateway.reply(update_status_action("ACC1", "COMPLETED"))
-        cursor = poll(lambda action: asyncio.run(gateway.send(action))).cursor
-        arguments = ("--type", "worklist.changes_since", "--cursor")
-        sent = gateway.start("send_gateway_action", *arguments, cursor, **gateway.environment)
-        assert sent.exit_status() == 0
-        assert json.loads(sent.output.splitlines()[-1])["changes"] == []
-        assert gateway.start("send_gateway_action", *arguments, "x", **gateway.environment).exit_status() == 1
-
-    def test_another_rooms_modality_does_not(self, gateway: Gateway) -> None:
-        gateway.run(*PARTS)
-        gateway.reply(scheduled())
-        keys = [key.replace("MAMMO1", "MAMMO2") for key in query()]
-        assert "ŁUKASZ" not in gateway.findscu(*keys, calling="MAMMO2")
-
-    def test_one_who_did_not_attend_leaves_the_list(self, gateway: Gateway) -> None:
-        gateway.run(*PARTS)
-        gateway.reply(scheduled())
-        item = {"accession_number": "ACC1", "status": "discontinued"}
-        update = {"action_id": "u1", "action_type": "worklist.update_status", "parameters": {"worklist_item": item}}
-        assert gateway.reply(update) == {"status": "updated", "accession_number": "ACC1", "action_id": "u1"}
-        assert "ŁUKASZ" not in gateway.findscu(*query())
-
     def test_the_correlation_id_goes_from_the_accept_to_the_row_and_to_the_answer_that_shows_it(
         self, gateway: Gateway
     ) -> None:
         gateway.run(*PARTS)
         gateway.reply(scheduled())
-        answered = gateway.processes["run_relay_listener"].wait_for_field("action answered", "correlation_id")
+        # By its type: the listener also answers the echoes that it sends itself.
+        answered = gateway.processes["run_relay_listener"].wait_for_field("worklist.create_item", "correlation_id")
         gateway.findscu(*query())
-        shown = gateway.processes["run_mwl_scp"].wait_for_field("worklist query answered", "shown")
+        shown = gateway.processes["run_mwl_scp"].wait_for_field("worklist query ended", "shown")
         rows = (ReceivedAction.objects.get().correlation_id, WorklistItem.objects.get().correlation_id)
         assert {answered, shown, *rows} == {answered}
         # The listener also accepts rendezvous of its own, which test the way.

@@ -47,7 +47,7 @@ class TestOnce:
     def test_every_step_holds_and_the_list_is_printed(self, played: Process) -> None:
         process = played
         assert process.exit_status() == 0, process.output
-        assert process.output.count("✓") == 10
+        assert process.output.count("✓") == 13
         assert "O'BRIEN-ŁUKASZ^ZOË" in process.output
         assert "IN PROGRESS" in process.output
         assert "superseded by ACC" in process.output

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin, Tool, actor_of
-from core.large_tables import IndexedValuesFilter, on_a_day
+from core.large_tables import IndexedValuesFilter, day_filter
 from core.notes import ReasonForm
 from worklist.admin.common import DISMISS, ShowsAlarms, act_and_redirect, link_to
 from worklist.models import ItemAlarm
@@ -40,7 +40,7 @@ class ItemAlarmAdmin(ShowsAlarms, RecordAdmin):
     is_audited = False
     list_filter = (
         OpenItemsFilter,
-        on_a_day("last_at", "day"),
+        day_filter("last_at", "day"),
         "kind",
         ("attribute", IndexedValuesFilter),
     )

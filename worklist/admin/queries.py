@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin
-from core.large_tables import IndexedValuesFilter, on_a_day
+from core.large_tables import IndexedValuesFilter, day_filter
 from worklist.admin.common import ShowsAlarms, link_to
 from worklist.models import Delivery, WorklistItem, WorklistQuery
 from worklist.services.explain_query import known_ae_titles
@@ -86,7 +86,7 @@ class WorklistQueryAdmin(ShowsAlarms, RecordAdmin):
     is_audited = False
     list_filter = (
         ShownItemFilter,
-        on_a_day("asked_at", "day"),
+        day_filter("asked_at", "day"),
         CallingAeTitleFilter,
         ("outcome", IndexedValuesFilter),
         ("status", IndexedValuesFilter),
@@ -148,7 +148,7 @@ class DeliveryAdmin(ShowsAlarms, RecordAdmin):
 
     list_display = ("item", "ae_title", "first_shown_at", "last_shown_at", "times_shown")
     is_audited = False
-    list_filter = (on_a_day("first_shown_at", "day"), ("ae_title", IndexedValuesFilter))
+    list_filter = (day_filter("first_shown_at", "day"), ("ae_title", IndexedValuesFilter))
     list_select_related = ("item",)
     ordering = ("-first_shown_at",)
     sortable_by = ("first_shown_at",)

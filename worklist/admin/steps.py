@@ -7,7 +7,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from core.admin import RecordAdmin
-from core.large_tables import IndexedValuesFilter, on_a_day
+from core.large_tables import IndexedValuesFilter, day_filter
 from worklist.admin.common import (
     VIEW_DATA_SET,
     VIEW_EXCEPTIONS,
@@ -52,7 +52,7 @@ class PerformedProcedureStepAdmin(ShowsAlarms, RecordAdmin):
     )
     list_filter = (
         "status",
-        on_a_day("created_at", "day received"),
+        day_filter("created_at", "day received"),
         ("station_ae_title", IndexedValuesFilter),
     )
     sortable_by = ()

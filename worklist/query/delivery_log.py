@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 
 #: The most records that wait in the queue; any more are lost.
 CAPACITY = 2000
-#: The most queries of one transaction, and about the most links to items. A transaction blocks all other writers of
-#: SQLite, and with them the new items of the relay.
+#: At most this many queries in one transaction, and roughly this many links to items. A transaction blocks all other
+#: writers of SQLite, and with them the new items of the relay.
 BATCH = 100
 LINKS = 2000
-#: Seconds between two batches, in which others can write: those who wait for SQLite look every 0.1 seconds.
+#: Seconds between batches, so that others can write: a connection that waits for SQLite tries again every 0.1 s.
 PAUSE_SECONDS = 0.15
 #: Seconds from the first record of a batch until it is written.
 GATHER_SECONDS = 1.0
@@ -228,4 +228,4 @@ def write(records: Iterable[QueryRecord]) -> None:
         alarms = {item: attribute for item, attribute in record.left_out.items() if item in existing}
         if alarms:
             ItemAlarm.objects.add(alarms, record.asked_at)
-    QueryTally.objects.add(rows)  # last, as other SCPs that count wait from here for the end of this transaction
+    QueryTally.objects.add(rows)  # last: from here on, another SCP that tallies waits for this commit

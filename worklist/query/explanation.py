@@ -1,9 +1,9 @@
 """Explain why a query's answer holds an item or does not: rule by rule, with both values. Pure.
 
-`explain` evaluates the same criteria as the C-FIND handler, so the two cannot disagree. A query from the log is a
-special case in two ways. Its personal keys are known by their hash only (kept_keys.py). And what the modality was sent
-is a fact of the log, a `LoggedOutcome`: the rules, the item and the modality are those of today, and say only what
-would come of the same query now.
+`explain` evaluates the same criteria as the C-FIND handler, so the two cannot disagree. A logged query differs
+in two ways. Its personal keys are known only by their hashes (kept_keys.py). And the log, not the rules, says whether
+the item was sent (`LoggedOutcome`): the rules, the item and the modality are today's, and show only what the same query
+would return now.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ from typing import Any
 
 from dicom.modality_policy import UNKNOWN, ModalityPolicy
 from worklist.query.information_model import ROOT, STEP
-from worklist.query.kept_keys import HashedKey, Mac
+from worklist.query.kept_keys import HashedKey, KeyedHash
 from worklist.query.matching import Criterion, DateTimeRange, MatchingKey, MatchingKeys, apply_policy
 
 REDACTED = "…"
@@ -166,9 +166,9 @@ class Explanation:
         return _names(result for result in self.results if result.verdict is Verdict.UNDETERMINED)
 
 
-def explain(item: Any, query: ParsedQuery, mac: Mac) -> Explanation:
-    """Evaluate every rule of the query for the item. `mac` is the keyed hash that the log was written with."""
-    return Explanation(tuple(_results(item, query, mac)), query.outcome)
+def explain(item: Any, query: ParsedQuery, hash_value: KeyedHash) -> Explanation:
+    """Evaluate every rule of the query for the item. `hash_value` is the keyed hash that the log was written with."""
+    return Explanation(tuple(_results(item, query, hash_value)), query.outcome)
 
 
 def row_limit_result(position: int, limit: int) -> RuleResult:
@@ -178,7 +178,7 @@ def row_limit_result(position: int, limit: int) -> RuleResult:
     return RuleResult("Rows", verdict, rule, f"at most {limit}", f"is number {position}")
 
 
-def _results(item: Any, query: ParsedQuery, mac: Mac) -> Iterator[RuleResult]:
+def _results(item: Any, query: ParsedQuery, hash_value: KeyedHash) -> Iterator[RuleResult]:
     if query.refused:
         yield RuleResult("Association", Verdict.NOT_MATCHED, query.refused)
     if query.bad_key:
@@ -194,14 +194,14 @@ def _results(item: Any, query: ParsedQuery, mac: Mac) -> Iterator[RuleResult]:
             is_personal=any(name in item.personal_fields for name in fields),
         )
     for key in query.hashed:
-        yield _result_by_hash(item, key, query.outcome, mac)
+        yield _result_by_hash(item, key, query.outcome, hash_value)
     for keyword in query.ignored:
         yield RuleResult(keyword, Verdict.MATCHED, OPTIONAL_KEY, "a value")
 
 
-def _result_by_hash(item: Any, key: HashedKey, outcome: LoggedOutcome | None, mac: Mac) -> RuleResult:
+def _result_by_hash(item: Any, key: HashedKey, outcome: LoggedOutcome | None, hash_value: KeyedHash) -> RuleResult:
     """Compare by hash. A hash that contradicts the log proves nothing if the item was shown and has not changed."""
-    verdict = Verdict.of(key.matches(item, mac))
+    verdict = Verdict.of(key.matches(item, hash_value))
     rule = f"{key.rule}, {BY_HASH}" if key.hashes else NO_HASH
     if verdict is Verdict.NOT_MATCHED and outcome and outcome.was_shown and ITEM not in outcome.changed:
         verdict, rule = Verdict.UNDETERMINED, HASH_DIFFERS

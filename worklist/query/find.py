@@ -114,9 +114,9 @@ class _Query:
                 return
             try:
                 response, warns = plan.responses.response(item)
-            except IllegalValue as keyword:
-                self.record.left_out[item.pk] = str(keyword)
-                logger.error("item left out: illegal value", extra={"item": str(item.pk), "attribute": str(keyword)})
+            except IllegalValue as error:
+                self.record.left_out[item.pk] = error.keyword
+                logger.error("item left out: illegal value", extra={"item": str(item.pk), "attribute": error.keyword})
                 continue
             self.correlation_ids.append(item.correlation_id)
             self._items.append(item.pk)
@@ -155,4 +155,4 @@ class _Query:
             "shown": ",".join(self.correlation_ids[: len(record.shown)]),
         }
         traced.set(**fields)
-        logger.info("worklist query answered", extra=fields)
+        logger.info("worklist query ended", extra=fields)

@@ -53,7 +53,7 @@ class Matching(Enum):
     """How a key is matched (PS3.4 C.2.2.2). The conformance statement quotes the values of those that are matched."""
 
     NONE = "not matched"
-    NEVER = "not a key"
+    NOT_A_KEY = "not a key"
     TEXT = "single value, wild card"
     NHS_NUMBER = "single value, wild card; spaces inside an NHS number do not count"
     NAME = "single value, wild card; not case-sensitive"
@@ -175,8 +175,8 @@ STEP = (
 )
 
 ROOT = (
-    Attribute("SpecificCharacterSet", "1C", matching=Matching.NEVER, when_unknown=WhenUnknown.LEFT_OUT),
-    Attribute("TimezoneOffsetFromUTC", "1C", matching=Matching.NEVER, when_unknown=WhenUnknown.LEFT_OUT),
+    Attribute("SpecificCharacterSet", "1C", matching=Matching.NOT_A_KEY, when_unknown=WhenUnknown.LEFT_OUT),
+    Attribute("TimezoneOffsetFromUTC", "1C", matching=Matching.NOT_A_KEY, when_unknown=WhenUnknown.LEFT_OUT),
     Attribute("PatientName", "1", "patient_name", Matching.NAME, required=True, when_unknown=NOT_SHOWN),
     Attribute("PatientID", "1", "patient_id", Matching.NHS_NUMBER, required=True, when_unknown=NOT_SHOWN),
     Attribute("IssuerOfPatientID", "3", substitutes=(ISSUER_OF_PATIENT_ID,), when_unknown=WARNED),
@@ -239,7 +239,7 @@ def rows(table: Iterable[Attribute] = ROOT, depth: int = 0) -> Iterator[tuple[in
 
 
 #: Attributes of a request that say how to read it, and are neither matching keys nor return keys.
-NOT_KEYS = frozenset({"QueryRetrieveLevel", *(row.keyword for row in ROOT if row.matching is Matching.NEVER)})
+NOT_KEYS = frozenset({"QueryRetrieveLevel", *(row.keyword for row in ROOT if row.matching is Matching.NOT_A_KEY)})
 #: Attributes of the scheduled step. Some modalities also send them at the root, where they are ignored.
 STEP_KEYWORDS = frozenset(row.keyword for row in STEP)
 

@@ -1,9 +1,10 @@
-"""Reduce a query's keys to what the log may keep, and compare what was kept with an item later. Pure.
+"""Reduce a query's keys to what the delivery log may keep, and compare what was kept with an item later. Pure.
 
-A value that may be personal is kept as a keyed hash: a support engineer who knows a name can ask whether it was that
-one, and nobody can read or guess one from the table. Of a personal pattern or range the log keeps only that there was
-one. What is kept of a key, as JSON, is one of:
+A value that may be personal is kept as a keyed hash. An engineer who knows a name can check whether the query asked
+for it; the table reveals none. Of a pattern or range that may be personal, only the fact is kept that there was one.
+What is kept of a key, as JSON, is one of:
 
+- `*`, if the key matches everything;
 - the value in clear, if it has the shape of a value that cannot be personal (SHAPES);
 - `{"hashed": [...], "with": ...}`, the hashes of its values and a check of the secret they were made with;
 - `{}`, if it had a value that can neither be shown nor compared.
@@ -17,9 +18,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from pydicom import config
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 
 from worklist.query.information_model import (
     NOT_KEYS,
@@ -39,14 +38,15 @@ from worklist.query.matching import (
     NameMatch,
     OneOf,
     Range,
+    build_identifier,
     is_universal_key,
     step_item,
     values_of,
 )
-from worklist.query.person_names import Fold, name_groups, wild_card, without_accents
+from worklist.query.person_names import Fold, has_wild_card, name_groups, wild_card, without_accents
 
 #: Returns the keyed hash of a keyword and a canonical text.
-Mac = Callable[[str, str], str]
+KeyedHash = Callable[[str, str], str]
 
 UNIVERSAL = "*"
 #: Nine digits, whatever is between them: an NHS number, perhaps without its last digit. Of the keys in SHAPES only
@@ -73,30 +73,30 @@ STATUS = "ScheduledProcedureStepStatus"
 MAY_BE_LONG = {"ScheduledProcedureStepStartDate", "ScheduledProcedureStepStartTime", "StudyInstanceUID"}
 
 
-def keyed_hash(secret: str) -> Mac:
+def keyed_hash(secret: str) -> KeyedHash:
     """Return HMAC-SHA-256, 32 hexadecimal digits of it, under a key derived from the secret."""
     key = hmac.digest(secret.encode(), b"worklist.query.kept_keys", "sha256")
 
-    def mac(keyword: str, text: str) -> str:
+    def hash_value(keyword: str, text: str) -> str:
         return hmac.new(key, f"{keyword}\0{text}".encode(errors="replace"), hashlib.sha256).hexdigest()[:32]
 
-    return mac
+    return hash_value
 
 
-def kept_keys(request: Dataset, mac: Mac) -> dict[str, Any]:
+def kept_keys(request: Dataset, hash_value: KeyedHash) -> dict[str, Any]:
     """Return what to keep of every key that has a value: keyword → value, hashes or `{}`, as JSON.
 
     Never fail, whatever was sent: queries that are refused are logged too.
     """
-    kept = dict(_kept(request, ROOT, mac))
+    kept = dict(_kept(request, ROOT, hash_value))
     try:
-        kept |= _kept(step_item(request), STEP, mac)
+        kept |= _kept(step_item(request), STEP, hash_value)
     except BadKey:
         kept[STEP_SEQUENCE] = {}
     return kept
 
 
-def _kept(dataset: Dataset, table: tuple[Attribute, ...], mac: Mac) -> Iterator[tuple[str, Any]]:
+def _kept(dataset: Dataset, table: tuple[Attribute, ...], hash_value: KeyedHash) -> Iterator[tuple[str, Any]]:
     rows = {row.keyword: row for row in table}
     for element in dataset:
         keyword = element.keyword
@@ -105,16 +105,14 @@ def _kept(dataset: Dataset, table: tuple[Attribute, ...], mac: Mac) -> Iterator[
         if keyword not in rows or element.VR == "SQ":
             yield keyword, {}
         elif values := values_of(element.value):
-            yield keyword, _kept_value(rows[keyword], values, mac)
-
-
-def _kept_value(attribute: Attribute, values: list[str], mac: Mac) -> Any:
-    if is_universal_key(attribute, values):
-        return UNIVERSAL
-    if _cannot_be_personal(attribute.keyword, values):
-        return "\\".join(values)
-    hashes = _hashes(attribute, values, mac)
-    return {"hashed": hashes, "with": _secret_check(mac)} if hashes else {}
+            if is_universal_key(rows[keyword], values):
+                yield keyword, UNIVERSAL
+            elif _cannot_be_personal(keyword, values):
+                yield keyword, "\\".join(values)
+            elif hashes := _hashes(rows[keyword], values, hash_value):
+                yield keyword, {"hashed": hashes, "with": _secret_check(hash_value)}
+            else:
+                yield keyword, {}
 
 
 def _cannot_be_personal(keyword: str, values: list[str]) -> bool:
@@ -128,7 +126,7 @@ def _cannot_be_personal(keyword: str, values: list[str]) -> bool:
     return keyword in MAY_BE_LONG or not LONG_NUMBER.search("\\".join(values))
 
 
-def _hashes(attribute: Attribute, values: list[str], mac: Mac) -> list[Any]:
+def _hashes(attribute: Attribute, values: list[str], hash_value: KeyedHash) -> list[Any]:
     """Return a hash for each value, for each name those of its component groups with accents and without.
 
     Empty if the values cannot be compared by hash: a pattern, a range, or a key that is not matched or not valid.
@@ -140,10 +138,10 @@ def _hashes(attribute: Attribute, values: list[str], mac: Mac) -> list[Any]:
         return []
     match condition:
         case OneOf(texts):
-            return sorted(mac(attribute.keyword, text) for text in texts)
-        case NameMatch(names) if not any(set("*?") & set(name) for name in names):
+            return sorted(hash_value(attribute.keyword, text) for text in texts)
+        case NameMatch(names) if not any(map(has_wild_card, names)):
             return [
-                [_group_hashes(attribute, name, fold, mac) for fold in (str.casefold, without_accents)]
+                [_group_hashes(attribute, name, fold, hash_value) for fold in (str.casefold, without_accents)]
                 for name in names
             ]
         case AnyOf(conditions):
@@ -152,17 +150,17 @@ def _hashes(attribute: Attribute, values: list[str], mac: Mac) -> list[Any]:
                 for one in conditions
                 if isinstance(one, Range) and one.low == one.high and isinstance(one.low, date)
             ]
-            return [mac(attribute.keyword, day) for day in days] if len(days) == len(conditions) else []
+            return [hash_value(attribute.keyword, day) for day in days] if len(days) == len(conditions) else []
     return []
 
 
-def _group_hashes(attribute: Attribute, name: str, fold: Fold, mac: Mac) -> list[str]:
-    return [mac(attribute.keyword, group) if group else "" for group in name_groups(name, fold)]
+def _group_hashes(attribute: Attribute, name: str, fold: Fold, hash_value: KeyedHash) -> list[str]:
+    return [hash_value(attribute.keyword, group) if group else "" for group in name_groups(name, fold)]
 
 
-def _secret_check(mac: Mac) -> str:
+def _secret_check(hash_value: KeyedHash) -> str:
     """Return a short value that differs once the secret has changed, so that old hashes are recognised."""
-    return mac("", "")[:8]
+    return hash_value("", "")[:8]
 
 
 # Reading what was kept ------------------------------------------------------------------------------------------------
@@ -187,29 +185,28 @@ class HashedKey:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The item's fields, one of which must match."""
         return self.attribute.field, *self.alternative_fields
 
-    def matches(self, item: Any, mac: Mac) -> bool | None:
+    def matches(self, item: Any, hash_value: KeyedHash) -> bool | None:
         """Return whether the item matches the key; None if that cannot be determined any more."""
-        verdicts = [self._matches(getattr(item, field), mac) for field in self.fields]
+        verdicts = [self._matches(getattr(item, field), hash_value) for field in self.fields]
         return True if True in verdicts else None if None in verdicts else False
 
-    def _matches(self, value: Any, mac: Mac) -> bool | None:
+    def _matches(self, value: Any, hash_value: KeyedHash) -> bool | None:
         if value in (None, ""):
             return self.attribute.empty_matches
         if not self.hashes:
             return None
         if self.attribute.matching is Matching.NAME:
-            return any(self._name_matches(folded, str(value), mac) for folded in self.hashes)
+            return any(self._name_matches(folded, str(value), hash_value) for folded in self.hashes)
         text = value.isoformat() if isinstance(value, date) else str(value).strip(" ")
-        return mac(self.attribute.keyword, text) in self.hashes
+        return hash_value(self.attribute.keyword, text) in self.hashes
 
-    def _name_matches(self, folded: list[list[str]], name: str, mac: Mac) -> bool:
+    def _name_matches(self, folded: list[list[str]], name: str, hash_value: KeyedHash) -> bool:
         """Compare the hashes of the component groups, in each folding that is configured."""
         foldings: tuple[Fold, ...] = (str.casefold, without_accents) if self.folds_accents else (str.casefold,)
         for wanted, fold in zip(folded, foldings, strict=False):
-            groups = [*_group_hashes(self.attribute, name, fold, mac), "", "", ""]
+            groups = [*_group_hashes(self.attribute, name, fold, hash_value), "", "", ""]
             if all(not one or one == other for one, other in zip(wanted, groups, strict=False)):
                 return True
         return False
@@ -220,26 +217,20 @@ def identifier_of(kept: Mapping[str, Any]) -> Dataset:
 
     A status key that was not becomes a universal one, so that no state is hidden, just as in the original query.
     """
-    identifier, step = Dataset(), Dataset()
-    with config.disable_value_validation():
-        for target, table in ((identifier, ROOT), (step, STEP)):
-            for row in table:
-                if isinstance(text := kept.get(row.keyword), str):
-                    setattr(target, row.keyword, text.split("\\") if "\\" in text else text)
-        if isinstance(kept.get(STATUS), Mapping):
-            setattr(step, STATUS, UNIVERSAL)
-        if len(step):
-            setattr(identifier, STEP_SEQUENCE, Sequence([step]))
-    return identifier
+    rows = (*ROOT, *STEP)
+    clear = {row.keyword: text for row in rows if isinstance(text := kept.get(row.keyword), str)}
+    if isinstance(kept.get(STATUS), Mapping):
+        clear[STATUS] = UNIVERSAL
+    return build_identifier(clear)
 
 
-def hashed_keys(kept: Mapping[str, Any], mac: Mac, options: MatchingOptions) -> list[HashedKey]:
+def hashed_keys(kept: Mapping[str, Any], hash_value: KeyedHash, options: MatchingOptions) -> list[HashedKey]:
     """Return the keys that the gateway matches on and that were not kept in clear."""
     found = []
     for row in _matched():
         value = kept.get(row.keyword)
         if isinstance(value, Mapping):
-            hashes = value.get("hashed", []) if value.get("with") == _secret_check(mac) else []
+            hashes = value.get("hashed", []) if value.get("with") == _secret_check(hash_value) else []
             alternatives = row.alternative_fields if options.procedure_id_finds_accession else ()
             found.append(HashedKey(row, hashes, alternatives, options.folds_accents))
     return found

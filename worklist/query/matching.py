@@ -12,7 +12,7 @@ into SQL that finds at least these items.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, MutableSequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import cached_property
@@ -27,12 +27,13 @@ from worklist.query.information_model import (
     ROOT,
     STATUS_WORDS,
     STEP,
+    STEP_KEYWORDS,
     STEP_SEQUENCE,
     Attribute,
     Matching,
     MatchingOptions,
 )
-from worklist.query.person_names import NamePattern, is_universal_name, wild_card
+from worklist.query.person_names import NamePattern, has_wild_card, is_universal_name, wild_card
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -42,6 +43,7 @@ T = TypeVar("T", date, time)
 LAST_TIME = time(23, 59, 59, 999999)
 #: A leap second (PS3.5 table 6.2-1, TM). A key may contain one, though no item's time does.
 LEAP_SECOND = re.compile(r"(?<![0-9])([0-9]{4})60(?:\.[0-9]{1,6})?(?![0-9.])")
+#: Without its spaces. In a report the dashes in one are not significant either: see performed_step/identity.py.
 NHS_NUMBER = re.compile(r"([0-9]{3})([0-9]{3})([0-9]{4})")
 #: Digits, spaces and wild cards only: possibly part of an NHS number.
 NHS_PATTERN = re.compile(r"[0-9*? ]+")
@@ -120,10 +122,10 @@ class NameMatch:
 
     @property
     def rule(self) -> str:
-        return WILD_CARD if any(set("*?") & set(name) for name in self.names) else SINGLE_VALUE
+        return WILD_CARD if any(map(has_wild_card, self.names)) else SINGLE_VALUE
 
     def matches(self, value: str) -> bool:
-        return any(pattern.fits(value) for pattern in self._patterns)
+        return any(pattern.matches(value) for pattern in self._patterns)
 
 
 @dataclass(frozen=True)
@@ -332,6 +334,22 @@ def step_item(identifier: "Dataset") -> "Dataset":
     return items[0] if items else Dataset()
 
 
+def build_identifier(values: Mapping[str, str]) -> "Dataset":
+    """Build an identifier from keyword → value, those of the step in its sequence; the values are not validated."""
+    from pydicom import config  # noqa: PLC0415
+    from pydicom.dataset import Dataset  # noqa: PLC0415
+    from pydicom.sequence import Sequence  # noqa: PLC0415
+
+    identifier, step = Dataset(), Dataset()
+    with config.disable_value_validation():
+        for keyword, value in values.items():
+            target = step if keyword in STEP_KEYWORDS else identifier
+            setattr(target, keyword, value.split("\\") if "\\" in value else value)
+        if len(step):
+            setattr(identifier, STEP_SEQUENCE, Sequence([step]))
+    return identifier
+
+
 def values_of(value: Any) -> list[str]:
     """Return the values of a text element without insignificant spaces; none if it is absent or zero-length."""
     if value is None:
@@ -371,8 +389,7 @@ def _keys(dataset: "Dataset", table: Iterable[Attribute], options: MatchingOptio
 
 
 def _text(values: list[str]) -> Condition:
-    wild = any("*" in value or "?" in value for value in values)
-    return WildCard(tuple(values)) if wild else OneOf(frozenset(values))
+    return WildCard(tuple(values)) if any(map(has_wild_card, values)) else OneOf(frozenset(values))
 
 
 def _status(values: list[str]) -> Condition:
@@ -398,7 +415,7 @@ def _nhs_number(values: list[str]) -> Condition:
         spellings.append(value)
         if number := NHS_NUMBER.fullmatch(word):
             spellings += [word, " ".join(number.groups())]
-        elif NHS_PATTERN.fullmatch(value) and ("*" in word or "?" in word):
+        elif NHS_PATTERN.fullmatch(value) and has_wild_card(word):
             spellings.append(word)
     return _text(spellings)
 

@@ -71,10 +71,13 @@ class NamePattern:
             for fold in foldings
         ]
 
-    def fits(self, name: str) -> bool:
+    def matches(self, name: str) -> bool:
         """Return whether each group of the key matches the same group of the name."""
         return any(
-            all(wanted.fits(has) for wanted, has in zip(key, [*name_groups(name, fold), "", "", ""], strict=False))
+            all(
+                key_group.matches(name_group)
+                for key_group, name_group in zip(key, [*name_groups(name, fold), "", "", ""], strict=False)
+            )
             for fold, key in self._keys
         )
 
@@ -90,12 +93,17 @@ class _Group:
     def _expression(self) -> re.Pattern[str]:
         return wild_card(self.pattern)
 
-    def fits(self, group: str) -> bool:
+    def matches(self, group: str) -> bool:
         """Match the whole group. Components that it leaves out count as empty: SMITH^* matches SMITH."""
         if self.is_universal:
             return True
         missing = self.pattern.count("^") - group.count("^")
         return bool(group) and self._expression.fullmatch(group + "^" * missing) is not None
+
+
+def has_wild_card(text: str) -> bool:
+    """Return whether a key's value is a pattern."""
+    return "*" in text or "?" in text
 
 
 def wild_card(pattern: str) -> re.Pattern[str]:
@@ -114,7 +122,7 @@ def wild_card(pattern: str) -> re.Pattern[str]:
 
 def search_form(name: str) -> str:
     """Return what is stored beside a name to search by: its alphabetic group without accents, case and spaces."""
-    return _searched(name_groups(name)[0]).rstrip("^")
+    return _folded(name_groups(name)[0]).rstrip("^")
 
 
 def search_pattern(name: str) -> str:
@@ -126,11 +134,11 @@ def search_pattern(name: str) -> str:
     group = name_groups(name)[0]
     if _is_universal(group):
         return "*"
-    parts = ("*" if part in ("*", "?") else _searched(part) for part in WILD_CARDS.split(group))
+    parts = ("*" if part in ("*", "?") else _folded(part) for part in WILD_CARDS.split(group))
     pattern = re.sub(r"\*+", "*", "".join(parts))
     core = pattern.rstrip("^*")
     return core if core == pattern else core + "*"
 
 
-def _searched(text: str) -> str:
+def _folded(text: str) -> str:
     return "".join(without_accents(text).split())

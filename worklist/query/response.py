@@ -56,14 +56,18 @@ UNICODE = ["ISO_IR 192"]
 #: The character sets to try, in this order, if the request named none.
 FALLBACKS = (["ISO_IR 100"], UNICODE)
 #: The VRs in a response that SpecificCharacterSet applies to (PS3.5 6.1.2.2).
-TEXTS = ("LO", "LT", "PN", "SH")
+TEXT_VRS = ("LO", "LT", "PN", "SH")
 
 #: Returns the value of a source: a field of the item or one of NOT_ITEM_FIELDS.
-Sources = Callable[[str], Any]
+ValueOf = Callable[[str], Any]
 
 
 class IllegalValue(Exception):
-    """A value of an item that its VR does not allow; the text is the attribute's keyword."""
+    """A value of an item that its VR does not allow, in the attribute with this keyword."""
+
+    def __init__(self, keyword: str) -> None:
+        super().__init__(keyword)
+        self.keyword = keyword
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,12 @@ def response_for(item: Any, request: Dataset, options: ResponseOptions) -> Datas
     not_of_item = options.constants
     asked = values_of(step_item(request).get("ScheduledProcedureStepStatus"))
 
-    def sources(name: str) -> Any:
+    def value_of(name: str) -> Any:
         value = not_of_item[name] if name in not_of_item else getattr(item, name)
         return status_answered(value, asked) if name == "status" and value in STATUS_WORDS else value
 
     response = Dataset()
-    _add_elements(response, None if wants_whole_item(request) else request, ROOT, sources)
+    _add_elements(response, None if wants_whole_item(request) else request, ROOT, value_of)
     if "TimezoneOffsetFromUTC" in request:
         if item.scheduled_date is None or item.scheduled_time is None:
             raise IllegalValue("ScheduledProcedureStepStartDate")
@@ -188,39 +192,39 @@ def _is_ignored(element: DataElement) -> bool:
     return element.tag.is_private or element.tag.element == 0 or element.keyword in NOT_KEYS
 
 
-def _add_elements(target: Dataset, requested: Dataset | None, table: tuple[Attribute, ...], sources: Sources) -> None:
+def _add_elements(target: Dataset, requested: Dataset | None, table: tuple[Attribute, ...], value_of: ValueOf) -> None:
     """Add the requested attributes of the table to a data set; all of them if `requested` is None."""
     for row in table:
-        if row.matching is Matching.NEVER or (requested is not None and row.tag not in requested):
+        if row.matching is Matching.NOT_A_KEY or (requested is not None and row.tag not in requested):
             continue
-        value = _items(row, requested, sources) if row.children else _value(row, sources)
+        value = _items(row, requested, value_of) if row.children else _value(row, value_of)
         if value is not None or row.when_unknown is WhenUnknown.ZERO_LENGTH:
             target.add_new(row.tag, row.vr, Sequence() if value is None and row.vr == "SQ" else value)
         elif row.when_unknown is WhenUnknown.NOT_SHOWN:
             raise IllegalValue(row.keyword)
 
 
-def _items(row: Attribute, requested: Dataset | None, sources: Sources) -> Sequence | None:
+def _items(row: Attribute, requested: Dataset | None, value_of: ValueOf) -> Sequence | None:
     """Return a sequence of one item; None for a code that is incomplete, or that nothing was requested of."""
     needed = (child for child in row.children if child.when_unknown is WhenUnknown.WHOLE_OR_NONE)
-    if any(_source_and_value(child, sources)[1] is None for child in needed):
+    if any(_source_and_value(child, value_of)[1] is None for child in needed):
         return None
     item = Dataset()
-    _add_elements(item, requested_of_item(requested, row), row.children, sources)
+    _add_elements(item, requested_of_item(requested, row), row.children, value_of)
     return Sequence([item]) if len(item) or row.return_type == "1" else None
 
 
-def _source_and_value(row: Attribute, sources: Sources) -> tuple[str, Any]:
+def _source_and_value(row: Attribute, value_of: ValueOf) -> tuple[str, Any]:
     """Return the source of the value and the stored value; None if there is no value."""
     for name in row.sources:
-        value = sources(name)
+        value = value_of(name)
         if value not in ("", None):
             return name, value
     return "", row.constant
 
 
-def _value(row: Attribute, sources: Sources) -> Any:
-    source, value = _source_and_value(row, sources)
+def _value(row: Attribute, value_of: ValueOf) -> Any:
+    source, value = _source_and_value(row, value_of)
     return value if source == CALLING_AE_TITLE else written_value(row, value)
 
 
@@ -320,7 +324,7 @@ def _transliterate(dataset: Dataset, terms: list[str]) -> None:
         if element.VR == "SQ":
             for item in element.value:
                 _transliterate(item, terms)
-        elif element.VR in TEXTS and element.value:
+        elif element.VR in TEXT_VRS and element.value:
             element.value = transliterate(str(element.value), element.VR, lambda text: can_show(text, terms))
 
 
@@ -344,13 +348,13 @@ def _encode_texts(dataset: Dataset, terms: list[str]) -> None:
                 _encode_texts(item, terms)
         elif element.VR == "PN" and element.value:
             element.value = PersonName(_encoded_name(str(element.value), terms), convert_encodings(terms))
-        elif element.VR in TEXTS and element.value:
+        elif element.VR in TEXT_VRS and element.value:
             element.value = encode_string(element.value, _encodings(terms))
 
 
 def encoded_text(text: str, value_representation: str, terms: list[str]) -> bytes:
     """Return a text as it is written in a response, without padding; `terms` is its SpecificCharacterSet."""
-    if value_representation not in TEXTS:
+    if value_representation not in TEXT_VRS:
         return text.encode(default_encoding)
     if len(terms) > 1:
         is_name = value_representation == "PN"

@@ -29,7 +29,7 @@ from worklist.query.information_model import (
 )
 from worklist.query.matching import status_answered, step_item, values_of
 from worklist.query.response import (
-    TEXTS,
+    TEXT_VRS,
     IllegalValue,
     ResponseOptions,
     can_show,
@@ -117,7 +117,7 @@ class ResponsePlan:
         if self._character_set:
             can_be_shown = partial(can_show, terms=configured_terms(self._character_set))
             for text, value_representation in texts:
-                if value_representation in TEXTS:
+                if value_representation in TEXT_VRS:
                     shown = transliterate(text, value_representation, can_be_shown)
                     texts[text, value_representation] = shown
             terms = configured_character_set_for(texts.values(), self._character_set)
@@ -177,7 +177,7 @@ class _Elements:
         requested: Dataset | None,
         others: "Iterable[_TimezoneOffset]" = (),
     ) -> None:
-        rows = [row for row in table if row.matching is not Matching.NEVER]
+        rows = [row for row in table if row.matching is not Matching.NOT_A_KEY]
         elements: list[_Value | _Sequence | _TimezoneOffset] = [
             _Sequence(layout, row, requested) if row.children else _Value(layout, row)
             for row in rows

@@ -1,7 +1,7 @@
 """Explain to a support engineer why a query's answer holds a worklist item or does not.
 
 The query may come from the log, from keys that are typed in, or from a DICOM file. The rules are in
-worklist/query/explanation.py; this module finds out what they need to know: policies, settings, the log and alarms.
+worklist/query/explanation.py; this module gathers what they need: policies, settings, the log and alarms.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,10 +12,8 @@ from itertools import islice
 from django.conf import settings
 from django.db.models import prefetch_related_objects
 from django.utils import timezone
-from pydicom import config
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 
 from dicom.association_policy import NOT_ALLOWED, UNKNOWN_TITLE, AssociationPolicy
 from dicom.modality_policy import UNKNOWN, ModalityPolicy
@@ -33,14 +31,14 @@ from worklist.query.explanation import (
     explain,
     row_limit_result,
 )
-from worklist.query.information_model import STEP_KEYWORDS, STEP_SEQUENCE
+from worklist.query.information_model import STEP_SEQUENCE
 from worklist.query.kept_keys import HashedKey, hashed_keys, identifier_of, ignored_keys, kept_keys, keyed_hash
-from worklist.query.matching import BadKey, MatchingKeys, apply_policy, parse_matching_keys
+from worklist.query.matching import BadKey, MatchingKeys, apply_policy, build_identifier, parse_matching_keys
 from worklist.query.response import IllegalValue, ResponseOptions, response_for
 
 ILLEGAL_VALUE = "without a value that its VR allows an item cannot be shown: PS3.5 section 6.2"
 #: Limits of one page: AE titles, queries of each, and the latest queries that are searched for AE titles.
-MOST_AE_TITLES, QUERIES_OF_EACH, LATEST = 10, 3, 200
+MAX_AE_TITLES, QUERIES_OF_EACH, LATEST = 10, 3, 200
 
 
 class InvalidQuery(Exception):
@@ -49,17 +47,17 @@ class InvalidQuery(Exception):
 
 @dataclass(frozen=True)
 class QueryToExplain:
-    """A query and its requestor. `query` is its record in the log, or None if it has not been sent."""
+    """A query and its requestor. `record` is its row in the log, or None if it has not been sent."""
 
     identifier: Dataset
     calling_ae_title: str
     hashed: tuple[HashedKey, ...] = ()
     ignored: tuple[str, ...] = ()
-    query: WorklistQuery | None = None
+    record: WorklistQuery | None = None
 
 
 def logged_query(query: WorklistQuery) -> QueryToExplain:
-    """Take a query from the log, as far as its keys were kept."""
+    """Return a logged query, with the keys that were kept."""
     hashed = tuple(hashed_keys(query.keys, keyed_hash(settings.SECRET_KEY), matching_options()))
     identifier, ignored = identifier_of(query.keys), tuple(ignored_keys(query.keys))
     return QueryToExplain(identifier, query.calling_ae_title, hashed, ignored, query)
@@ -76,29 +74,19 @@ def identifier_from(keys: Mapping[str, str]) -> Dataset:
 
     Raise InvalidQuery for a keyword that DICOM does not have.
     """
-    identifier, step = Dataset(), Dataset()
-    with config.disable_value_validation():
-        for keyword, value in keys.items():
-            if tag_for_keyword(keyword) is None or keyword == STEP_SEQUENCE:
-                raise InvalidQuery(
-                    f"{keyword} is not the DICOM keyword of a key; use keywords such as PatientName or Modality"
-                )
-            target = step if keyword in STEP_KEYWORDS else identifier
-            setattr(target, keyword, value.split("\\") if "\\" in value else value)
-        if len(step):
-            setattr(identifier, STEP_SEQUENCE, Sequence([step]))
-    return identifier
+    for keyword in keys:
+        if tag_for_keyword(keyword) is None or keyword == STEP_SEQUENCE:
+            raise InvalidQuery(
+                f"{keyword} is not the DICOM keyword of a key; use keywords such as PatientName or Modality"
+            )
+    return build_identifier(keys)
 
 
 def explain_query(item: WorklistItem, query: QueryToExplain) -> Explanation:
     """Explain why the query shows the item or does not; for a logged query, why it did or did not."""
     modality = Modality.objects.filter(ae_title=query.calling_ae_title).first()
-    return _explain(item, query, modality, shown=query.query is not None and was_shown(item, query.query))
-
-
-def was_shown(item: WorklistItem, query: WorklistQuery) -> bool:
-    """Return whether the log says that the answer to the query held the item."""
-    return query.items.filter(pk=item.pk).exists()
+    shown = query.record is not None and query.record.items.filter(pk=item.pk).exists()
+    return _explain(item, query, modality, shown=shown)
 
 
 def latest_queries(item: WorklistItem) -> list[tuple[WorklistQuery, str]]:
@@ -121,14 +109,14 @@ def latest_queries(item: WorklistItem) -> list[tuple[WorklistQuery, str]]:
 
 def ae_titles_for(item: WorklistItem) -> list[str]:
     """Return the AE titles to show queries of: those the item was delivered to, then all others known."""
-    delivered = item.deliveries.order_by("-last_shown_at").values_list("ae_title", flat=True)[:MOST_AE_TITLES]
-    return list(dict.fromkeys([*delivered, *known_ae_titles()]))[:MOST_AE_TITLES]
+    delivered = item.deliveries.order_by("-last_shown_at").values_list("ae_title", flat=True)[:MAX_AE_TITLES]
+    return list(dict.fromkeys([*delivered, *known_ae_titles()]))[:MAX_AE_TITLES]
 
 
 def known_ae_titles() -> list[str]:
     """Return the AE titles that queried last, then those that are configured.
 
-    Read a limited number of queries only: theirs is the largest table.
+    Read a limited number of queries: theirs is the largest table.
     """
     latest = WorklistQuery.objects.values_list("calling_ae_title", flat=True)[:LATEST]
     return list(dict.fromkeys([*latest, *Modality.objects.values_list("ae_title", flat=True)[:LATEST]]))
@@ -141,8 +129,8 @@ def _explain(item: WorklistItem, query: QueryToExplain, modality: Modality | Non
     except BadKey as problem:
         keys, bad_key = MatchingKeys(hidden_statuses=frozenset()), str(problem)
     outcome = None
-    if query.query:
-        asked_at, known = query.query.asked_at, ((ITEM, item), (MODALITY, modality))
+    if query.record:
+        asked_at, known = query.record.asked_at, ((ITEM, item), (MODALITY, modality))
         changed = tuple(name for name, row in known if row and row.updated_at > asked_at)
         outcome = LoggedOutcome(shown, _moment(asked_at), changed)
     parsed = ParsedQuery(
@@ -151,13 +139,13 @@ def _explain(item: WorklistItem, query: QueryToExplain, modality: Modality | Non
         ignored=query.ignored,
         calling_ae_title=query.calling_ae_title,
         policy=policy,
-        refused="" if query.query else _refusal_of(policy),  # a logged query had an association
+        refused="" if query.record else _refusal_of(policy),  # a logged query had an association
         bad_key=bad_key,
         outcome=outcome,
     )
     found = explain(item, parsed, keyed_hash(settings.SECRET_KEY)).with_more(*_superseded(item, query))
-    if query.query:
-        return found.with_more(*_results_from_log(item, query.query, found))
+    if query.record:
+        return found.with_more(*_results_from_log(item, query.record, found))
     found = found.with_more(*_illegal_value(item, query))
     if not found.shown:
         return found
@@ -168,7 +156,7 @@ def _superseded(item: WorklistItem, query: QueryToExplain) -> Iterator[RuleResul
     """Yield which newer item is on the list instead, and since when; whatever the keys, a query does not find it."""
     if item.superseded_by and item.superseded_at:
         name = f"superseded at {timezone.localtime(item.superseded_at):%H:%M} by {item.superseded_by}"
-        was_so = query.query is not None and item.superseded_at <= query.query.asked_at
+        was_so = query.record is not None and item.superseded_at <= query.record.asked_at
         rule = "the newer item of the same appointment is on the list in its place"
         yield RuleResult(name, Verdict.NOT_MATCHED, rule, is_historical=was_so)
 
@@ -185,7 +173,7 @@ def _refusal_of(policy: ModalityPolicy) -> str:
 
 
 def _results_from_log(item: WorklistItem, query: WorklistQuery, found: Explanation) -> Iterator[RuleResult]:
-    """Yield what else the log holds against the item: its alarms, its arrival, the end of the answer."""
+    """Yield the other reasons in the log why the item was not shown: its alarms, its arrival, the end of the answer."""
     # An alarm does not say which query it was raised by. It proves nothing against a query that showed the item.
     verdict = Verdict.UNDETERMINED if found.on_the_list else Verdict.NOT_MATCHED
     for attribute in sorted(each.attribute for each in item.alarms.all() if each.kind == ItemAlarm.Kind.NOT_SHOWN):
@@ -212,8 +200,8 @@ def _illegal_value(item: WorklistItem, query: QueryToExplain) -> Iterator[RuleRe
     zone, options = timezone.get_default_timezone(), matching_options()
     try:
         response_for(item, query.identifier, ResponseOptions(query.calling_ae_title, zone, matching=options))
-    except IllegalValue as keyword:
-        yield RuleResult(str(keyword), Verdict.NOT_MATCHED, ILLEGAL_VALUE)
+    except IllegalValue as error:
+        yield RuleResult(error.keyword, Verdict.NOT_MATCHED, ILLEGAL_VALUE)
 
 
 def _row_limit(item: WorklistItem, keys: MatchingKeys, policy: ModalityPolicy) -> RuleResult:

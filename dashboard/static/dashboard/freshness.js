@@ -5,10 +5,10 @@ export class Freshness {
   #at = document.querySelector("#at")
 
   /** A message has arrived; the database may still be unreachable. */
-  received({ at, away_since }) {
+  received({ at, unreachable_since }) {
     this.#at.dateTime = at
     this.#at.textContent = clockTime(at)
-    this.#show(away_since && `The database has not responded since ${clockTime(away_since)}. This page shows the state at that time. Trying again.`)
+    this.#show(unreachable_since && `The database has not responded since ${clockTime(unreachable_since)}. This page shows the state at that time. Trying again.`)
   }
 
   /** The connection is lost. */

@@ -20,9 +20,11 @@ from images.copies.worker import copy_in_process
 from images.failure_reports import queue_reports
 from images.linking import link_late
 from images.manage_api import configured_manage_api
+from images.models import WholeWayTest
 from images.retention import delete_expired, make_room, settle_orphans
 from images.spool import spool
 from images.uploader import Uploader
+from images.whole_way import run_next_test
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ def regular_checks(stopping: threading.Event) -> list[RegularCheck]:
     files = spool()
     checks: list[tuple[str, Callable[[datetime], int], float]] = [
         ("images without an item", link_late, 60.0),
+        ("items whose images are complete", complete_items, 30.0),
         ("failed images", queue_reports, 5.0),
         ("finished examinations", complete_items, 30.0),
         ("orphans in the spool", partial(settle_orphans, files), 3600.0),
@@ -55,6 +58,18 @@ def _now(check: Callable[[datetime], int]) -> Callable[[], int]:
     return check_now
 
 
+def whole_way_check(stopping: threading.Event) -> RegularCheck:
+    """Return the thread that runs the tests until `stopping` is set."""
+
+    def run(test: WholeWayTest) -> None:
+        # The uploader does without numpy and pynetdicom as long as nobody asks for a test.
+        from images.test_machine import work_through  # noqa: PLC0415
+
+        work_through(test, stopping)
+
+    return RegularCheck("tests of the whole way", lambda: run_next_test(run), 2.0, stopping)
+
+
 class Command(BaseCommand):
     help = __doc__
     requires_system_checks = (GATEWAY,)
@@ -64,7 +79,7 @@ class Command(BaseCommand):
         with stop_event() as stopping:
             uploader = Uploader(configured_manage_api(), spool(), copy_in_process, stopping)
             uploader.start()
-            for check in regular_checks(stopping):
+            for check in (*regular_checks(stopping), whole_way_check(stopping)):
                 check.start()
             heartbeat = HeartbeatWriter("image_uploader", UPLOADING, watchdog=True).start()
             logger.info("uploading images")

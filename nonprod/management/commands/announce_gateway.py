@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from core.daemon import stop_event
 from gateway_project.settings.base import SETTINGS
-from nonprod.local_gateway import PORT_SETTINGS, NotReady, listening_settings, wait_until_ready
+from nonprod.local_gateway import PORT_SETTINGS, NotReady, images_are_on, listening_settings, wait_until_ready
 from nonprod.management.commands.run_gateway import ADMIN_PASSWORD, ADMIN_USER
 
 TEXT = """
@@ -17,7 +17,7 @@ The gateway is ready.
   Modality       http://127.0.0.1:{web}/nonprod/modality  query the worklist, start, finish, as the console does
   Admin          http://127.0.0.1:{web}/admin/  ({user} / {password}, unless you have changed it)
   Relay          {namespace}, hybrid connection {path}{state}
-  DICOM          127.0.0.1:{mwl}, AE title {ae_title}
+  DICOM          127.0.0.1:{mwl}, AE title {ae_title}{images}
 
   Send an action:     {manage} send_gateway_action
   Query the worklist: {manage} query_worklist
@@ -55,6 +55,9 @@ class Command(BaseCommand):
                 path=settings.AZURE_RELAY_HYBRID_CONNECTION,
                 mwl=settings.MWL_PORT,
                 ae_title=settings.MWL_AE_TITLE,
+                images=f"\n  Images         127.0.0.1:{settings.IMAGE_PORT}, AE title {settings.IMAGE_AE_TITLE}"
+                if images_are_on()
+                else "",
                 state=f"; its state: http://{namespace}/$emulator" if settings.RELAY_IS_EMULATED else "",
                 manage=f"{changed}.venv/bin/python manage.py",
             )

@@ -63,6 +63,8 @@ class Command(BaseCommand):
                 "DJANGO_SETTINGS_MODULE": "gateway_project.settings.local",
                 "AZURE_RELAY_NAMESPACE": "",
                 "LOG_FORMAT": "readable",
+                "IMAGE_SPOOL_DIR": str(Path(folder) / "spool"),
+                "MANAGE_API_URL": "",
             }
             migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
             subprocess.run(migrate, check=True, env=environment_with(changes))  # noqa: S603

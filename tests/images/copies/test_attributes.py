@@ -136,3 +136,14 @@ class TestACopy:
         copy = copy_of(small(SharedFunctionalGroupsSequence=[group]), tmp_path)
         assert copy.ImageLaterality == "L"
         assert not isinstance(copy.ImageLaterality, MultiValue)
+
+    @pytest.mark.parametrize(("code", "position"), [("R-10242", "CC"), ("399368009", "MLO"), ("R-10230", None)])
+    def test_has_the_view_position_of_the_view_s_code(self, tmp_path: Path, code: str, position: str | None) -> None:
+        view = Dataset()
+        view.CodeValue = code
+        assert copy_of(small(ViewCodeSequence=[view]), tmp_path).get("ViewPosition") == position
+
+    def test_has_the_attributes_that_the_decision_names(self) -> None:
+        decision = " ".join(Path("docs/adr/0016-copies-for-manage.md").read_text().split())
+        named = ", ".join(f"`{keyword}`" for keyword in DESCRIPTIVE)
+        assert named in decision

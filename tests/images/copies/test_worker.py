@@ -15,7 +15,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import JPEGLosslessSV1
 
-from images.copies import CannotCopy, unfinished, worker
+from images.copies import CannotCopy, worker
 from images.copies.worker import Worker, Workers, copy_in_process
 from tests.images.copies.originals import image_with, with_codestream, written
 
@@ -72,6 +72,13 @@ class TestAWorker:
         monkeypatch.setattr(worker, "IMAGES_A_WORKER", 1)
         workers.copy(original, tmp_path / "one.dcm", 50, 15)
         assert not workers._idle
+
+    def test_outlives_the_signal_that_ends_its_group(self, workers: Workers, original: Path, tmp_path: Path) -> None:
+        workers.copy(original, tmp_path / "one.dcm", 50, 15)
+        first = process_of(workers)
+        os.kill(first, signal.SIGTERM)
+        workers.copy(original, tmp_path / "two.dcm", 50, 15)
+        assert process_of(workers) == first
 
     def test_that_crashed_is_replaced_and_the_image_tried_again(
         self, workers: Workers, original: Path, tmp_path: Path
@@ -167,7 +174,7 @@ class TestABomb:
         workers = Workers(memory_bytes=300 << 20)
         with pytest.raises(CannotCopy, match=r"too much memory|crashed"):
             workers.copy(original, tmp_path / "copy.dcm", 50, 15)
-        assert not unfinished(tmp_path / "copy.dcm").exists()
+        assert list(tmp_path.iterdir()) == [original]
         workers.close()
 
 

@@ -435,7 +435,7 @@ class TestSqlAndTheMatcher:
         key = name
         for place, length, put in changes:
             key = key[:place] + put + key[place + length :]
-        if NamePattern(key, options.folds_accents).fits(name):
+        if NamePattern(key, options.folds_accents).matches(name):
             assert wild_card(search_pattern(key)).fullmatch(search_form(name))
 
     @given(text=st.text(max_size=20))

@@ -194,7 +194,7 @@ class TestStatuses:
         assert (answer.accession_numbers, answer.statuses[-1]) == (["A", "C"], 0x0000)
         alarm = log.wait_for("item left out: illegal value")
         assert (alarm.levelname, vars(alarm)["attribute"]) == ("ERROR", "StudyInstanceUID")
-        assert vars(log.wait_for("worklist query answered"))["left_out"] == 1
+        assert vars(log.wait_for("worklist query ended"))["left_out"] == 1
 
 
 class TestAnIdentifierThatCannotBeReadWholly:
@@ -361,14 +361,15 @@ class TestDatabaseDown:
         assert (away.statuses, away.rows) == ([0xC001], [])
         assert away.final.ErrorComment == "Database not available, try again"
         assert back.accession_numbers == ["ACC1"]
-        assert log.wait_for("request failed: Database not available, try again").levelname == "ERROR"
+        record = log.wait_for("request failed")
+        assert (record.levelname, vars(record)["comment"]) == ("ERROR", "Database not available, try again")
 
 
 class TestTheLogLine:
     def test_holds_the_requestor_the_names_of_the_keys_and_the_outcome(self, unit: Unit, log: LogLines) -> None:
         create(patient_id="9990000001", correlation_id="c0ffee")
         unit.ask(request(dataset(ScheduledProcedureStepStartDate="-20991231"), PatientID="9990000001", PatientName=""))
-        record = vars(log.wait_for("worklist query answered"))
+        record = vars(log.wait_for("worklist query ended"))
         assert record["calling_ae_title"] == "MAMMO1"
         assert record["address"] == "127.0.0.1"
         assert record["keys"] == "PatientID,ScheduledProcedureStepStartDate"
@@ -388,7 +389,7 @@ class TestTheLogLine:
         settings.MWL_MAX_ROWS = 1
         WorklistItemFactory.create_batch(2)
         unit.ask(identifier)
-        assert vars(log.wait_for("worklist query answered"))["outcome"] == outcome
+        assert vars(log.wait_for("worklist query ended"))["outcome"] == outcome
 
     def test_has_no_patient_data(self, unit: Unit, caplog: pytest.LogCaptureFixture) -> None:
         create(patient_id="9990000018", patient_name="O'BRIEN^ZOE", patient_birth_date=date(1943, 6, 7))
@@ -415,7 +416,7 @@ class TestTheRecord:
         with unit.associated() as association:
             next(association.send_c_find(EVERYTHING, ModalityWorklistInformationFind))
             association.abort()
-        log.wait_for("worklist query answered")
+        log.wait_for("worklist query ended")
         assert context.deliveries.flush()
         query = WorklistQuery.objects.get()
         assert (query.outcome, query.matched % BATCH) == ("interrupted", 0)

@@ -77,6 +77,6 @@ class TestDcmtk:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(600))
         output = console.find("PatientID", options=("--cancel", "5"))
         assert "Cancel" in output
-        record = vars(log.wait_for("worklist query answered"))
+        record = vars(log.wait_for("worklist query ended"))
         assert record["outcome"] == "cancelled"
         assert record["matched"] < 100

@@ -171,8 +171,8 @@ class TestAPlan:
             values = [getattr(item, field) for field in plan.fields]
             try:
                 expected = plainly(item, asked, syntax, options)
-            except IllegalValue as keyword:
-                with pytest.raises(IllegalValue, match=f"^{keyword}$"):
+            except IllegalValue as error:
+                with pytest.raises(IllegalValue, match=f"^{error.keyword}$"):
                     plan.response(values)
             else:
                 assert plan.response(values) == expected

@@ -56,7 +56,7 @@ class Command(BaseCommand):
         for line in explanation.lines(with_patient_data=options["show_patients"]):
             self.stdout.write(line)
         if not explanation.on_the_list:
-            raise CommandError(f"The item {'was' if query.query else 'is'} not on the list")
+            raise CommandError(f"The item {'was' if query.record else 'is'} not on the list")
 
 
 def _query_from(options: dict[str, Any]) -> QueryToExplain:

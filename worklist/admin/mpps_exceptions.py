@@ -23,7 +23,7 @@ from django.utils.safestring import SafeString
 
 from core import value_representations as vr
 from core.admin import RecordAdmin, actor_of
-from core.large_tables import on_a_day
+from core.large_tables import day_filter
 from core.notes import NoteForm, ReasonForm
 from worklist.admin.common import (
     RESOLVE,
@@ -35,8 +35,8 @@ from worklist.admin.common import (
     summary_of,
 )
 from worklist.models import MppsException, WorklistItem
-from worklist.performed_step.exceptions import dismiss, link_to_item, put_back
 from worklist.performed_step.identity import is_same_patient
+from worklist.performed_step.mpps_exceptions import dismiss, link_to_item, put_back
 from worklist.performed_step.report import from_json, scheduled_steps, text_of
 
 #: How many items with the reported NHS number a page names.
@@ -159,7 +159,7 @@ class MppsExceptionAdmin(ShowsAlarms, RecordAdmin):
     guarded_fields = {"patients": VIEW_PATIENT_DATA}
 
     list_display = ("reason_text", "created_at", "station", "accession_number", "detail", "resolution", "resolved_by")
-    list_filter = (StateFilter, "reason", on_a_day("created_at", "day"))
+    list_filter = (StateFilter, "reason", day_filter("created_at", "day"))
     list_select_related = ("step",)
     sortable_by = ("created_at",)
     search_fields = ("accession_number", "item__accession_number", "step__sop_instance_uid", "step__correlation_id")
