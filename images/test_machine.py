@@ -9,19 +9,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from django.conf import settings
 
 from core.correlation import correlated
-from core.regular_check import RegularCheck
 from core.wording import count_of
 from dicom.modality_directory import FRESH_SECONDS
 from dicom.scu import VIEWS, ModalityScu, PerformedStep, RequestFailed, StorageScu, step_identifier
 from dicom.test_machines import register_test_machine
+from images.copies import CannotCopy
+from images.copies.worker import copy_in_process
 from images.items import Item, worklist
 from images.models import ReceivedImage, WholeWayTest
 from images.phantoms import image_of_series
-from images.whole_way import add_step, end_test, run_next_test
+from images.spool import spool
+from images.whole_way import add_step, end_test
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +35,6 @@ KNOWN_WITHIN = 3 * FRESH_SECONDS
 #: Manage's answer takes a second. If it is away, the images go later, but the test has failed.
 UPLOADED_WITHIN = 120.0
 POLL_SECONDS = 0.5
-#: How often to look for tests.
-CHECK_SECONDS = 2.0
 #: The size of an image: enough for legible letters, little for the disk.
 ROWS, COLUMNS = 1147, 957
 ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - nothing listens here
@@ -83,6 +85,7 @@ class TestMachine:
         yield "The machine sends four images (C-STORE)", self.send_images
         yield "The machine ends the examination (MPPS, N-SET)", self.complete
         yield "The images belong to the test item", self.check_link
+        yield "A copy for Manage can be made of each image, and can be read", self.check_copies
         yield "Manage has taken the images", self.check_upload
 
     def find(self) -> str:
@@ -128,6 +131,21 @@ class TestMachine:
         if len(received) != len(VIEWS):
             raise StepFailed(f"{_count(received)} of {len(VIEWS)} found")
         return f"{_count(received)} of {self.test.accession_number}"
+
+    def check_copies(self) -> str:
+        images = self._received()
+        with TemporaryDirectory(prefix="whole-way-test-") as folder:
+            for image in images:
+                try:
+                    copy_in_process(
+                        spool().original(image.file),
+                        Path(folder) / f"{image.pk}.dcm",
+                        settings.IMAGE_PREVIEW_PIXELS,
+                        settings.IMAGE_PREVIEW_RATIO,
+                    )
+                except (CannotCopy, OSError) as reason:
+                    raise StepFailed(f"{image}: {getattr(reason, 'strerror', None) or reason}") from None
+        return f"Made of {_count(images)}"
 
     def check_upload(self) -> str:
         started = time.monotonic()
@@ -182,12 +200,3 @@ def _why(image: ReceivedImage) -> str:
     """Return the state of an image in words: its reason, and the last answer of Manage."""
     last = f"Manage’s last answer: {image.last_status} {image.last_error}" if image.last_status else image.last_error
     return ". ".join(filter(None, (image.get_reason_display() or image.get_state_display(), last)))
-
-
-def whole_way_check(stopping: threading.Event) -> RegularCheck:
-    """Return the thread that runs the tests of the whole way until `stopping` is set."""
-
-    def run_next() -> int:
-        return run_next_test(lambda test: work_through(test, stopping))
-
-    return RegularCheck("tests of the whole way", run_next, CHECK_SECONDS, stopping)

@@ -10,9 +10,10 @@ from pytest_django.fixtures import Settings
 
 from dicom.models import Modality
 from dicom.server import stop_server
+from images.management.commands.run_image_uploader import whole_way_check
 from images.models import ReceivedImage, WholeWayTest
 from images.scp import image_context, start_image_server
-from images.test_machine import AE_TITLE, whole_way_check, work_through
+from images.test_machine import AE_TITLE, work_through
 from images.whole_way import ask_for_test, take_next_test
 from tests.dicom.requests import CALLED
 from tests.dicom.serving import port_of, serving
@@ -57,7 +58,7 @@ def outcomes(test: WholeWayTest) -> list[str]:
 class TestAskedForInTheAdmin:
     def test_every_step_is_proven_but_the_upload_which_is_left_out(self) -> None:
         test = passed_through()
-        assert outcomes(test) == ["passed"] * 5 + ["left out"], test.steps
+        assert outcomes(test) == ["passed"] * 6 + ["left out"], test.steps
         assert (test.state, test.ended_at is not None) == ("passed", True)
         assert "Manage has no action" in test.steps[-1]["text"]
 
@@ -87,7 +88,7 @@ class TestAskedForByManage:
             worked_through(test)
         finally:
             uploader.join()
-        assert outcomes(test) == ["passed"] * 6, test.steps
+        assert outcomes(test) == ["passed"] * 7, test.steps
         assert test.steps[-1]["text"] == f"4 images under the action {test.accession_number}"
 
     def test_an_image_that_manage_refuses_fails_the_test_with_its_answer(self, test: WholeWayTest) -> None:

@@ -17,7 +17,7 @@ from nonprod.models import ManageImage
 from relay.models import ReceivedAction
 from tests.factories import create
 from tests.images.waiting import API, order_fault, waiting_image, write_phantom
-from tests.processes import KILL, PATIENCE, Process, Start
+from tests.processes import KILL, PATIENCE, Process, Start, free_ports
 from tests.system.test_database_down import locked_database
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -118,7 +118,7 @@ class TestKilled:
 class PatientManage:
     """A Manage of its own, without the database: it takes each image once the test lets it."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.asked, self.may_answer = threading.Event(), threading.Event()
         self.times = 0
         manage = self
@@ -136,7 +136,7 @@ class PatientManage:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/api/v1"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -161,6 +161,31 @@ class TestDatabaseAway:
         let_leases_expire()
         sent_by(uploader)
         assert ReceivedImage.objects.get().state == State.UPLOADED
+        assert manage.times == 2
+        manage.close()
+
+
+class TestLineAway:
+    def test_images_wait_through_a_restart_and_go_when_the_line_is_back(
+        self, start: Start, environment: dict[str, str], spool: Spool
+    ) -> None:
+        item = item_in_progress()
+        for view in ("L CC", "R CC"):
+            received(spool, item, view)
+        (port,) = free_ports(1)
+        nowhere = {**environment, "MANAGE_API_URL": f"http://127.0.0.1:{port}/api/v1"}
+        for _ in range(2):
+            uploader = start("run_image_uploader", **nowhere)
+            for _ in range(4):
+                reason = uploader.wait_for_field("image to be sent again", "why")
+                assert "the connection was refused" in reason
+            uploader.send_signal(KILL)
+            uploader.exit_status()
+        let_leases_expire()
+        manage = PatientManage(port)
+        manage.may_answer.set()
+        sent_by(start("run_image_uploader", **nowhere), 2)
+        assert set(ReceivedImage.objects.values_list("state", flat=True)) == {State.UPLOADED}
         assert manage.times == 2
         manage.close()
 

@@ -11,7 +11,7 @@ from dashboard.rooms import todays_rooms
 from tests.users import client_of, page
 from tests.worklist.test_admin import detail
 from worklist.models import ItemAlarm, WorklistItem
-from worklist.performed_step.exceptions import CannotResolve
+from worklist.performed_step.mpps_exceptions import DecisionRefused
 from worklist.services.dismiss_alarm import dismiss_alarm
 
 pytestmark = pytest.mark.django_db
@@ -55,9 +55,9 @@ class TestDismissing:
 
     def test_is_done_once(self, alarm: ItemAlarm) -> None:
         dismiss_alarm(alarm, "admin:jane", "seen")
-        with pytest.raises(CannotResolve, match="already"):
+        with pytest.raises(DecisionRefused, match="already"):
             dismiss_alarm(alarm, "admin:ann", "seen")
-        with pytest.raises(CannotResolve, match="reason"):
+        with pytest.raises(DecisionRefused, match="reason"):
             dismiss_alarm(alarm, "admin:ann", " ")
 
     def test_needs_the_permission(self, alarm: ItemAlarm, support: Client) -> None:

@@ -15,7 +15,7 @@ from tests.factories import WorklistItemFactory
 from tests.worklist.performed_step.reports import create_step, scheduled_step
 from worklist.concerns import check_items
 from worklist.models import ItemAlarm, MppsException
-from worklist.performed_step.exceptions import dismiss
+from worklist.performed_step.mpps_exceptions import dismiss
 
 
 def reported_check() -> Any:

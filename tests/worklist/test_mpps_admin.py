@@ -22,7 +22,7 @@ from tests.worklist.performed_step.reports import (
     set_step,
     unscheduled_step,
 )
-from tests.worklist.performed_step.test_exceptions import UID, status_of
+from tests.worklist.performed_step.test_mpps_exceptions import UID, status_of
 from tests.worklist.test_admin import detail
 from tests.worklist_fixtures import SHOWN
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
@@ -145,7 +145,7 @@ class TestTheItemsPage:
         assert put_back_url(item) not in page(clinic, detail(item))
         set_step(UID, final_change(ItemStatus.DISCONTINUED))
         assert put_back_url(item) in page(clinic, detail(item))
-        assert "discontinued steps no longer count" in page(clinic, put_back_url(item))
+        assert "its discontinued steps and its images no longer count" in page(clinic, put_back_url(item))
         assert status_of(item) == ItemStatus.DISCONTINUED
         text = clinic.post(put_back_url(item), follow=True).content.decode()
         assert "ACC1 is back on the list." in text

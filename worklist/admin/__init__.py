@@ -1,5 +1,5 @@
 """The worklist's admin pages, one module for each subject. Django's autodiscovery imports this package."""
 
-from worklist.admin import alarms, exceptions, items, modalities, queries, steps
+from worklist.admin import alarms, items, modalities, mpps_exceptions, queries, steps
 
-__all__ = ["alarms", "exceptions", "items", "modalities", "queries", "steps"]
+__all__ = ["alarms", "items", "modalities", "mpps_exceptions", "queries", "steps"]

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from core.admin import TEST_MARK, AuditedAdmin, admin_url
 from core.wording import count_of
 from worklist.models import MppsException, PerformedProcedureStep
-from worklist.performed_step.exceptions import CannotResolve
+from worklist.performed_step.mpps_exceptions import DecisionRefused
 
 # Permissions beside Django's own for each model.
 VIEW_PATIENT_DATA = "worklist.view_patient_data"
@@ -37,10 +37,10 @@ class ShowsAlarms(AuditedAdmin):
 
 
 def act_and_redirect(request: HttpRequest, record: Model, act: Callable[[], str]) -> HttpResponse:
-    """Act in this user's name, and show on the record's page what `act` returns, or why it raised CannotResolve."""
+    """Act in this user's name, and show on the record's page what `act` returns, or why it raised DecisionRefused."""
     try:
         messages.success(request, act())
-    except CannotResolve as reason:
+    except DecisionRefused as reason:
         messages.error(request, f"Nothing has changed. {reason}.")
     return redirect(admin_url(record))
 

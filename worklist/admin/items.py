@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.apps import apps
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -38,7 +39,7 @@ from worklist.admin.common import (
 )
 from worklist.admin.export import as_csv, items_on, outcomes
 from worklist.models import Delivery, ItemChange, WorklistItem, WorklistQuery
-from worklist.performed_step.exceptions import is_begun_by_images, put_item_back
+from worklist.performed_step.mpps_exceptions import is_begun_by_images, put_item_back
 from worklist.services.create_test_item import create_test_item, discontinue_test_item
 from worklist.services.explain_query import explain_query, latest_queries, logged_query
 
@@ -302,6 +303,9 @@ class WorklistItemAdmin(ShowsAlarms, RecordAdmin):
 
     def record_tools(self, request: HttpRequest, record: Any) -> list[Tool]:
         tools = [(reverse("item-timeline", args=[record.pk]), "Timeline")]
+        if apps.is_installed("images") and request.user.has_perm("images.view_receivedimage"):
+            of_item = {"item_accession_number": record.accession_number}
+            tools.append((reverse("admin:images_receivedimage_changelist", query=of_item), "Images"))
         if record.is_test and record.status in WAITING and request.user.has_perm(MAKE_TEST_ITEM):
             tools.append((reverse("admin:worklist_worklistitem_take_off", args=[record.pk]), "Take off the list"))
         return tools

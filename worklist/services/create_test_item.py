@@ -16,9 +16,9 @@ from core.correlation import correlated, correlation_id, new_correlation_id
 from core.regular_check import RegularCheck
 from worklist.models import WorklistItem
 from worklist.models.items import OPEN
-from worklist.performed_step.exceptions import CannotResolve
 from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.linking import lock_items
+from worklist.performed_step.mpps_exceptions import DecisionRefused
 from worklist.services.create_worklist_item import new_identifiers
 
 PREFIX = "TEST"
@@ -57,12 +57,12 @@ def create_test_item(station_ae_title: str, modality: str, actor: str) -> Workli
 
 @transaction.atomic
 def discontinue_test_item(item: WorklistItem, actor: str) -> None:
-    """Take a test item off the worklist, as if Manage had discontinued it; CannotResolve for a patient's item."""
+    """Take a test item off the worklist, as if Manage had discontinued it; DecisionRefused for a patient's item."""
     (locked,) = lock_items([item.pk])
     if not locked.is_test:
-        raise CannotResolve("It is not a test item: only Manage can discontinue a patient's item")
+        raise DecisionRefused("It is not a test item: only Manage can discontinue a patient's item")
     if locked.status not in OPEN:
-        raise CannotResolve("A machine has already ended it")
+        raise DecisionRefused("A machine has already ended it")
     recompute_status(locked, actor, from_manage=ItemStatus.DISCONTINUED)
 
 

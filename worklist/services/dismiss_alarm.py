@@ -6,20 +6,20 @@ from django.utils import timezone
 from core.audit import Auditor
 from core.models import AuditLog
 from worklist.models import ItemAlarm
-from worklist.performed_step.exceptions import CannotResolve
+from worklist.performed_step.mpps_exceptions import DecisionRefused
 
 
 @transaction.atomic
 def dismiss_alarm(alarm: ItemAlarm, actor: str, note: str) -> None:
     """Store who dismissed the alarm and why, with an entry about its item in the audit log.
 
-    CannotResolve without a reason, or if somebody else was quicker.
+    DecisionRefused without a reason, or if somebody else was quicker.
     """
     if not note.strip():
-        raise CannotResolve("Give a reason to dismiss an alarm")
+        raise DecisionRefused("Give a reason to dismiss an alarm")
     changes = {"dismissed_at": timezone.now(), "dismissed_by": actor[:150], "note": note[:300]}
     if not ItemAlarm.objects.open().filter(pk=alarm.pk).update(**changes):
-        raise CannotResolve("Somebody has already dismissed it")
+        raise DecisionRefused("Somebody has already dismissed it")
     subject = f"alarm {alarm.kind} {alarm.attribute}".strip()
     Auditor(actor).note(
         AuditLog.Operation.UPDATE, alarm.item, {subject: "open"}, **{subject: f"dismissed: {note[:300]}"}

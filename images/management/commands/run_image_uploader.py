@@ -20,10 +20,11 @@ from images.copies.worker import copy_in_process
 from images.failure_reports import queue_reports
 from images.linking import link_late
 from images.manage_api import configured_manage_api
+from images.models import WholeWayTest
 from images.retention import delete_expired, make_room, settle_orphans
 from images.spool import spool
-from images.test_machine import whole_way_check
 from images.uploader import Uploader
+from images.whole_way import run_next_test
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,18 @@ def _now(check: Callable[[datetime], int]) -> Callable[[], int]:
             return 0
 
     return check_now
+
+
+def whole_way_check(stopping: threading.Event) -> RegularCheck:
+    """Return the thread that runs the tests until `stopping` is set."""
+
+    def run(test: WholeWayTest) -> None:
+        # The uploader does without numpy and pynetdicom as long as nobody asks for a test.
+        from images.test_machine import work_through  # noqa: PLC0415
+
+        work_through(test, stopping)
+
+    return RegularCheck("tests of the whole way", lambda: run_next_test(run), 2.0, stopping)
 
 
 class Command(BaseCommand):

@@ -27,7 +27,7 @@ from images.copies.original import declared_size, read_original
 from images.copies.worker import Workers
 from images.phantoms import Phantom, image_of
 from nonprod.modality_emulator.encodings import TRANSFER_SYNTAXES, encoded
-from tests.images.copies.originals import image_with, with_codestream, written
+from tests.images.copies.originals import converted, image_with, with_codestream, written
 
 NOW = datetime(2026, 4, 1, 9, 30, tzinfo=UTC)
 COMPRESSED = {JPEGLosslessSV1: "jpeg-lossless", JPEGLSLossless: "jpeg-ls", JPEG2000Lossless: "jpeg2000"}
@@ -84,6 +84,26 @@ class TestACodestream:
         codestream = get_frame(image.PixelData, 0, number_of_frames=1)
         image.PixelData = encapsulate([codestream], fragments_per_frame=3)
         assert np.array_equal(read_original(written(image, tmp_path / "parts.dcm"), KEYWORDS).frame, whole)
+
+
+class TestStoredValues:
+    @pytest.mark.usefixtures("findscu")
+    @pytest.mark.parametrize(("bits", "kind"), [(8, "u"), (10, "u"), (12, "u"), (16, "u"), (12, "i"), (16, "i")])
+    @pytest.mark.parametrize("program", ["dcmcjpeg +e1", "dcmcjpls", "dcmconv +tb", "gdcm jpeg2000", "gdcm jpeg-ls"])
+    def test_are_the_same_in_each_transfer_syntax(self, tmp_path: Path, bits: int, kind: str, program: str) -> None:
+        least, most = (0, 1 << bits) if kind == "u" else (-1 << (bits - 1), 1 << (bits - 1))
+        frame = np.linspace(least, most - 1, 61 * 53).astype(f"{kind}{1 if bits == 8 else 2}").reshape(61, 53)
+        image = image_with(frame, bits, Modality="MG")  # without one, gdcm ends the process
+        plain = written(image, tmp_path / "plain.dcm")
+        name, *options = program.split()
+        if name == "gdcm":
+            other = written(encoded(image, TRANSFER_SYNTAXES[options[0]]), tmp_path / "other.dcm")
+        else:
+            other = converted(plain, name, *options)
+        expected, read = (read_original(file, KEYWORDS) for file in (plain, other))
+        assert np.array_equal(expected.frame, read.frame)
+        assert (read.bits, read.is_signed) == (bits, kind == "i")
+        assert np.array_equal(expected.frame.astype(int), frame.astype(int) & (1 << bits) - 1)
 
 
 class TestWhatIsDeclared:

@@ -14,8 +14,8 @@ from tests.worklist.performed_step.reports import create_step, final_change, sch
 from tests.worklist.services.executing import update
 from tests.worklist.services.test_superseding import item, sent, statuses
 from worklist.models import ItemAlarm, ItemChange, WorklistItem
-from worklist.performed_step.exceptions import CannotResolve, is_begun_by_images, put_item_back
 from worklist.performed_step.images import image_received, images_complete, items_of_image
+from worklist.performed_step.mpps_exceptions import DecisionRefused, is_begun_by_images, put_item_back
 from worklist.services.create_test_item import create_test_item
 
 pytestmark = pytest.mark.django_db
@@ -234,7 +234,7 @@ class TestPuttingBack:
     def test_is_refused_while_a_step_counts(self, today: WorklistItem) -> None:
         receive(today)
         create_step("1.1", scheduled_step(today))
-        with pytest.raises(CannotResolve, match="It is IN PROGRESS"):
+        with pytest.raises(DecisionRefused, match="It is IN PROGRESS"):
             put_item_back(today, JANE)
 
     def test_lets_the_newer_item_of_the_appointment_supersede_it(self) -> None:

@@ -39,7 +39,7 @@ from tests.dicom.serving import port_of, serving
 from tests.factories import payload
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
 from worklist.performed_step.abandoned_steps import flag_abandoned
-from worklist.performed_step.exceptions import CannotResolve, dismiss, link_to_item, put_back, put_item_back
+from worklist.performed_step.mpps_exceptions import DecisionRefused, dismiss, link_to_item, put_back, put_item_back
 from worklist.services import ChangesSince, CreateWorklistItem
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -381,7 +381,7 @@ def succeeds(act: Callable[[], None]) -> bool:
     """Return whether it was possible."""
     try:
         act()
-    except CannotResolve:
+    except DecisionRefused:
         return False
     return True
 

@@ -14,7 +14,7 @@ from tests.factories import create
 from tests.users import page
 from tests.worklist.test_admin import LIST, detail
 from worklist.models import ItemChange, WorklistItem
-from worklist.performed_step.exceptions import CannotResolve
+from worklist.performed_step.mpps_exceptions import DecisionRefused
 from worklist.services.create_test_item import ENDS_AFTER, create_test_item, discontinue_test_item, end_old_test_items
 
 pytestmark = pytest.mark.django_db
@@ -89,7 +89,7 @@ class TestDiscontinuing:
         address = reverse("admin:worklist_worklistitem_take_off", args=[item.pk])
         assert address not in page(support, detail(item))
         assert "It is not a test item" in support.post(address, follow=True).content.decode()
-        with pytest.raises(CannotResolve):
+        with pytest.raises(DecisionRefused):
             discontinue_test_item(item, "test")
         assert WorklistItem.objects.get().status == "SCHEDULED"
 
@@ -97,7 +97,7 @@ class TestDiscontinuing:
     def test_one_that_a_machine_has_ended_is_refused(self, status: str) -> None:
         item = create_test_item("", "MG", "test")
         WorklistItem.objects.update(status=status)
-        with pytest.raises(CannotResolve, match="A machine has already ended it"):
+        with pytest.raises(DecisionRefused, match="A machine has already ended it"):
             discontinue_test_item(item, "test")
         assert WorklistItem.objects.get().status == status
 

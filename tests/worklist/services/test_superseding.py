@@ -20,7 +20,7 @@ from tests.relay.test_dispatcher import REPLY_SCHEMA
 from tests.worklist.performed_step.reports import create_step, final_change, scheduled_step, set_step
 from tests.worklist.services.executing import create, update
 from worklist.models import ItemAlarm, ItemChange, MppsException, StepLink, WorklistItem
-from worklist.performed_step.exceptions import CannotResolve, put_item_back
+from worklist.performed_step.mpps_exceptions import DecisionRefused, put_item_back
 from worklist.services import ChangesSince, WorklistItemStatus
 
 pytestmark = pytest.mark.django_db
@@ -305,7 +305,7 @@ class TestPuttingBack:
     def test_a_superseded_item_is_not_possible(self) -> None:
         sent("ACC1")
         sent("ACC2")
-        with pytest.raises(CannotResolve, match="ACC2 is on the list in its place"):
+        with pytest.raises(DecisionRefused, match="ACC2 is on the list in its place"):
             put_item_back(item("ACC1"), "admin:jane")
 
     def test_the_first_when_she_was_sent_again_meanwhile_leaves_one_open_item(self) -> None:

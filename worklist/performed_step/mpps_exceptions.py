@@ -3,7 +3,7 @@
 An item that is put back forgets the images that have come: they showed the examination that no longer counts. The next
 image begins it again.
 
-Every function locks steps before items and writes the audit log under the person's name, `actor`. CannotResolve says
+Every function locks steps before items and writes the audit log under the person's name, `actor`. DecisionRefused says
 why something cannot be done.
 """
 
@@ -27,7 +27,7 @@ from worklist.performed_step.linking import (
 Resolution = MppsException.Resolution
 
 
-class CannotResolve(Exception):
+class DecisionRefused(Exception):
     """The person's decision cannot be carried out. The text says why, and what can be done instead."""
 
 
@@ -53,7 +53,7 @@ def put_back(exception: MppsException, actor: str, note: str = "") -> None:
     if exception.item_id:
         links = links.filter(item_id=exception.item_id)
     elif exception.reason != MppsException.Reason.ABANDONED and links.count() > 1:
-        raise CannotResolve(
+        raise DecisionRefused(
             "Its step is linked with several items, and the exception does not say which one to put back"
         )
     _put_items_back(links, actor)
@@ -64,7 +64,7 @@ def put_back(exception: MppsException, actor: str, note: str = "") -> None:
 def dismiss(exception: MppsException, actor: str, note: str) -> None:
     """Close the exception without any change, for the reason in `note`."""
     if not note.strip():
-        raise CannotResolve("Give a reason to dismiss an exception")
+        raise DecisionRefused("Give a reason to dismiss an exception")
     _resolve(exception, Resolution.DISMISSED, actor, note)
 
 
@@ -77,13 +77,13 @@ def put_item_back(item: WorklistItem, actor: str) -> None:
     lock_steps(item.step_links.values_list("step_id", flat=True))
     (locked,) = lock_items([item.pk])
     if locked.superseded_by:
-        raise CannotResolve(f"{locked.current()} is on the list in its place")
+        raise DecisionRefused(f"{locked.current()} is on the list in its place")
     if is_begun_by_images(locked):
         _forget_images(locked, actor)
         recompute_status(locked, actor)
         return
     if locked.status != ItemStatus.DISCONTINUED and locked.cloud_status in OPEN:
-        raise CannotResolve(f"It is {locked.status}: only a discontinued item can be put back on the list")
+        raise DecisionRefused(f"It is {locked.status}: only a discontinued item can be put back on the list")
     links = StepLink.objects.filter(item=item, counts=True, step__status=ItemStatus.DISCONTINUED)
     _put_items_back(links, actor)
 
@@ -91,9 +91,9 @@ def put_item_back(item: WorklistItem, actor: str) -> None:
 def _put_items_back(links: QuerySet[StepLink], actor: str) -> None:
     items = lock_items(links.values_list("item_id", flat=True))
     if not items:
-        raise CannotResolve("No step has taken it off the list; if Manage has, only Manage can send it again")
+        raise DecisionRefused("No step has taken it off the list; if Manage has, only Manage can send it again")
     if closed := [str(item) for item in items if item.cloud_status not in OPEN]:
-        raise CannotResolve(f"Manage has closed {', '.join(closed)}: only Manage can send a new item")
+        raise DecisionRefused(f"Manage has closed {', '.join(closed)}: only Manage can send a new item")
     for link in links:
         set_counted(link, actor, counts=False)
     for item in items:
@@ -121,4 +121,4 @@ def _resolve(
 ) -> None:
     stored = MppsException.objects.select_for_update(no_key=True).get(pk=exception.pk)
     if stored.resolution or not resolve_exception(stored, resolution, actor, note, item):
-        raise CannotResolve("Somebody has already resolved it")
+        raise DecisionRefused("Somebody has already resolved it")

@@ -35,8 +35,8 @@ from worklist.admin.common import (
     summary_of,
 )
 from worklist.models import MppsException, WorklistItem
-from worklist.performed_step.exceptions import dismiss, link_to_item, put_back
 from worklist.performed_step.identity import is_same_patient
+from worklist.performed_step.mpps_exceptions import dismiss, link_to_item, put_back
 from worklist.performed_step.report import from_json, scheduled_steps, text_of
 
 #: How many items with the reported NHS number a page names.

@@ -15,8 +15,8 @@ from tests.worklist.performed_step.reports import (
     unscheduled_step,
 )
 from worklist.models import ItemChange, MppsException, WorklistItem
-from worklist.performed_step.exceptions import CannotResolve, dismiss, link_to_item, put_back, put_item_back
 from worklist.performed_step.item_status_update import recompute_status
+from worklist.performed_step.mpps_exceptions import DecisionRefused, dismiss, link_to_item, put_back, put_item_back
 
 pytestmark = pytest.mark.django_db
 
@@ -114,7 +114,7 @@ class TestPuttingBackTheItemOfAStep:
     def test_is_refused_if_manage_has_closed_the_item(self, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item), PerformedStationAETitle="")
         manage_reports(item, ItemStatus.COMPLETED)
-        with pytest.raises(CannotResolve, match="Manage has closed ACC1: only Manage can send a new item"):
+        with pytest.raises(DecisionRefused, match="Manage has closed ACC1: only Manage can send a new item"):
             put_back(MppsException.objects.get(), JANE)
         assert MppsException.objects.open().count() == 1
 
@@ -125,13 +125,13 @@ class TestPuttingBackTheItemOfAStep:
             scheduled_step(WorklistItemFactory.create(patient_id=item.patient_id)),
             by_number("GONE"),
         )
-        with pytest.raises(CannotResolve, match="Its step is linked with several items"):
+        with pytest.raises(DecisionRefused, match="Its step is linked with several items"):
             put_back(MppsException.objects.get(), JANE)
         assert status_of(item) == ItemStatus.IN_PROGRESS
 
     def test_is_refused_for_a_step_without_an_item(self) -> None:
         create_step(UID, unscheduled_step())
-        with pytest.raises(CannotResolve, match="No step has taken it off the list"):
+        with pytest.raises(DecisionRefused, match="No step has taken it off the list"):
             put_back(MppsException.objects.get(), JANE)
         assert MppsException.objects.open().count() == 1
 
@@ -156,7 +156,7 @@ class TestDismissing:
     @pytest.mark.parametrize("reason", ["", "  "])
     def test_requires_a_reason(self, reason: str) -> None:
         create_step(UID, unscheduled_step())
-        with pytest.raises(CannotResolve, match="Give a reason"):
+        with pytest.raises(DecisionRefused, match="Give a reason"):
             dismiss(MppsException.objects.get(), JANE, reason)
         assert MppsException.objects.open().count() == 1
 
@@ -168,9 +168,9 @@ class TestAResolvedException:
         dismiss(exception, JANE, "a phantom")
         stale = MppsException(**{field.attname: getattr(exception, field.attname) for field in exception._meta.fields})
         stale.resolution = ""
-        with pytest.raises(CannotResolve, match="Somebody has already resolved it"):
+        with pytest.raises(DecisionRefused, match="Somebody has already resolved it"):
             dismiss(stale, "admin:joe", "mine")
-        with pytest.raises(CannotResolve, match="Somebody has already resolved it"):
+        with pytest.raises(DecisionRefused, match="Somebody has already resolved it"):
             link_to_item(stale, item, "admin:joe")
         assert resolution() == ("dismissed", JANE, "a phantom")
         assert status_of(item) == ItemStatus.SCHEDULED
@@ -189,7 +189,7 @@ class TestPuttingBackAnItem:
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.DISCONTINUED))
         create_step("1.2.3.10", scheduled_step(item))
-        with pytest.raises(CannotResolve, match="It is IN PROGRESS: only a discontinued item can be put back"):
+        with pytest.raises(DecisionRefused, match="It is IN PROGRESS: only a discontinued item can be put back"):
             put_item_back(item, JANE)
         set_step("1.2.3.10", final_change(ItemStatus.DISCONTINUED))
         assert status_of(item) == ItemStatus.DISCONTINUED
@@ -199,14 +199,14 @@ class TestPuttingBackAnItem:
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.DISCONTINUED))
         manage_reports(item, closed)
-        with pytest.raises(CannotResolve, match="Manage has closed ACC1"):
+        with pytest.raises(DecisionRefused, match="Manage has closed ACC1"):
             put_item_back(item, JANE)
         assert status_of(item) == closed
 
     def test_is_refused_if_it_is_completed(self, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item))
         set_step(UID, final_change(ItemStatus.COMPLETED))
-        with pytest.raises(CannotResolve, match="It is COMPLETED: only a discontinued item can be put back"):
+        with pytest.raises(DecisionRefused, match="It is COMPLETED: only a discontinued item can be put back"):
             put_item_back(item, JANE)
         assert status_of(item) == ItemStatus.COMPLETED
 
