@@ -86,6 +86,12 @@ REFUSED_NOW = Kind(
     "{} not accepted by Manage at present",
     "They are sent again until the day ends. Manage’s support can check the gateway’s identity and the action.",
 )
+OF_NO_ACTION = Kind(
+    "images_of_no_action",
+    Severity.WARNING,
+    "{} of an item that no action of Manage’s made",
+    "Manage does not get them. Send the woman from Manage, and link the images to her new item.",
+)
 LATE = Kind(
     "images_waiting",
     Severity.WARNING,
@@ -104,6 +110,8 @@ def kind_of(image: ReceivedImage, now: datetime) -> Kind:
         return DELETED_SOON if deleted_at - now < ANNOUNCED else OF_NO_ITEM
     if image.state == State.FAILED:
         return _failure(image)
+    if image.state == State.NOT_SENT:
+        return OF_NO_ACTION
     if image.last_status in NOT_ACCEPTED:
         return REFUSED_NOW
     return VERY_LATE if now - image.received_at > TOO_LONG else LATE
@@ -124,7 +132,7 @@ def image_concerns(now: datetime) -> Iterator[Concern]:
     """Yield a concern for each kind of thing that is wrong with images of patients, in one query."""
     waiting = Q(state=State.WAITING) & (Q(received_at__lt=now - LONG) | Q(last_status__in=NOT_ACCEPTED))
     rows = ReceivedImage.objects.filter(is_test=False, deleted_at=None).filter(
-        Q(state__in=(State.HELD, State.UNLINKED, State.FAILED)) | waiting
+        Q(state__in=(State.HELD, State.UNLINKED, State.FAILED, State.NOT_SENT)) | waiting
     )
     found = list(rows.order_by(WORST_FIRST, "-received_at")[: COUNTED + 1])
     count = AtLeast if len(found) > COUNTED else int

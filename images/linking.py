@@ -4,15 +4,19 @@ Nothing that leaves a doubt about the woman goes to Manage by itself. Such an im
 touch the item: `item_id` stays empty, and `item_accession_number` only says which item the image names.
 """
 
+import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
 
 from core.audit import Auditor
+from core.database import UNAVAILABLE
 from dicom.models import Modality
 from images.items import ImageIdentity, Item, NamesSeveralItems, worklist
 from images.models import ReceivedImage
+
+logger = logging.getLogger(__name__)
 
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
 
@@ -68,7 +72,19 @@ def link_late(now: datetime) -> int:
     """Link the images that came before their items did, such as while the relay was down; return how many."""
     unlinked = ReceivedImage.objects.filter(state=State.UNLINKED, received_at__gte=now - LINKED_LATE_FOR)
     # All of them: prior examinations, which never find an item, may be many, and come before hers.
-    return sum(_link_late(key, now) for key in list(unlinked.order_by("received_at").values_list("pk", flat=True)))
+    keys = list(unlinked.order_by("received_at").values_list("pk", flat=True))
+    return sum(_link_late_by_itself(key, now) for key in keys)
+
+
+def _link_late_by_itself(key: UUID, now: datetime) -> bool:
+    """Link one image if its item has come; one whose linking fails does not keep the others from theirs."""
+    try:
+        return _link_late(key, now)
+    except UNAVAILABLE:
+        raise
+    except Exception:  # the outermost edge of one image
+        logger.exception("image not linked", extra={"image": str(key)})
+        return False
 
 
 @transaction.atomic

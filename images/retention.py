@@ -3,8 +3,10 @@
 Rows stay, with `file` empty. Nothing that waits to go to Manage is ever deleted.
 """
 
+import errno
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
@@ -33,8 +35,10 @@ TOLD_BEFORE = (State.FAILED, State.UNLINKED, State.HELD)
 NEED_THEIR_FILE = (State.WAITING, State.UNLINKED, State.HELD)
 #: Where less than this multiple of IMAGE_MIN_FREE_BYTES is free, files go that are not needed.
 SHORT = 2
-#: A younger file may be one whose row is about to be committed.
+#: A younger file without a row may be one whose row is about to be committed.
 ORPHAN_AGE = timedelta(hours=1)
+#: So many images without their files are not taken for lost if no other is there.
+ALL_LOST = 3
 AT_ONCE = 500
 HAS_FILES = ~Q(file="", copy="")
 
@@ -124,28 +128,41 @@ def settle_orphans(spool: Spool, now: datetime) -> int:
 
 
 def fail_lost(spool: Spool) -> int:
-    """Fail the images that still need their file and have none; return how many."""
+    """Fail the images that still need their file and have none; return how many.
+
+    Raise OSError if that would be all of several: then IMAGE_SPOOL_DIR more likely names another folder.
+    """
     needed = ReceivedImage.objects.filter(state__in=NEED_THEIR_FILE, lease_until=None).exclude(file="")
     rows = list(needed.values_list("pk", "file"))  # before the files, as a file comes before its row
     present = {file.name for file in spool.originals.iterdir()}
-    lost = [key for key, file in rows if file not in present]
-    failed = needed.filter(pk__in=lost).update(state=State.FAILED, reason=Reason.FILE_LOST, next_attempt_at=None)
+    lost = [(key, file) for key, file in rows if file not in present]
+    if len(lost) == len(rows) >= ALL_LOST:
+        raise FileNotFoundError(errno.ENOENT, "none of the images that are still needed is in it: is it another spool?")
+    failed = 0
+    for key, file in lost:  # by its file, too: the image may have come again meanwhile
+        still = needed.filter(pk=key, file=file)
+        failed += still.update(state=State.FAILED, reason=Reason.FILE_LOST, next_attempt_at=None)
     if failed:
         logger.error("images have lost their files", extra={"images": failed})
     return failed
 
 
 def delete_orphans(spool: Spool, now: datetime) -> int:
-    """Delete the files that no row names and that are older than ORPHAN_AGE; return how many.
+    """Delete the files that no row names and that are old enough; return how many.
 
-    None is deleted where there is no row at all: then it is more likely that the database is another.
+    Originals are kept for as long as those that failed: after the database was restored from a backup, the rows of
+    images that were answered 0000 are missing. None is deleted where there is no row at all: then it is more likely
+    that the database is another.
     """
     if not ReceivedImage.objects.exists():
         return 0
-    youngest = (now - ORPHAN_AGE).timestamp()
     deleted = 0
-    for folder, field in ((spool.originals, "file"), (spool.copies, "copy")):
-        old = [file for file in folder.iterdir() if file.stat().st_mtime < youngest]
+    ages = (
+        (spool.originals, "file", timedelta(days=settings.IMAGE_KEEP_FAILED_DAYS)),
+        (spool.copies, "copy", ORPHAN_AGE),
+    )
+    for folder, field, age in ages:
+        old = list(_older_than(folder, (now - age).timestamp()))
         for first in range(0, len(old), AT_ONCE):
             some = old[first : first + AT_ONCE]
             rows = ReceivedImage.objects.filter(**{f"{field}__in": [file.name for file in some]})
@@ -156,3 +173,10 @@ def delete_orphans(spool: Spool, now: datetime) -> int:
     if deleted:
         logger.warning("files without an image deleted from the spool", extra={"deleted": deleted})
     return deleted
+
+
+def _older_than(folder: Path, moment: float) -> Iterator[Path]:
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            if file.stat().st_mtime < moment:
+                yield file

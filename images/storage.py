@@ -9,10 +9,11 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import connection
 from django.utils import timezone
 
 from core.correlation import correlated, new_correlation_id
-from core.database import in_transaction, serialise_on
+from core.database import UNAVAILABLE, in_transaction, serialise_on
 from core.tracing import span
 from dicom import statuses
 from dicom.association import IMPLEMENTATION, ServerContext
@@ -112,7 +113,14 @@ def _store(request: Request, context: ImageContext) -> dict[str, str | int]:
     if not request.sop_instance or header.sop_instance_uid != request.sop_instance:
         raise DataSetMismatch("The SOP Instance UID is not that of the command")
     received.keep()
-    image, is_new = in_transaction(lambda: _commit(request, context, received, header))
+    try:
+        image, is_new = in_transaction(lambda: _commit(request, context, received, header))
+    except UNAVAILABLE:
+        connection.close_if_unusable_or_obsolete()
+        committed = ReceivedImage.objects.filter(file=received.name).first()
+        if committed is None:
+            raise
+        image, is_new = committed, True  # it was the acknowledgement of the commit that got lost
     if image.file == received.name:
         received.hand_over()
     return {"bytes": received.size, "state": image.state, "repeated": int(not is_new), "version": image.version}

@@ -43,6 +43,10 @@ SECONDS = 120
 IMAGES_A_WORKER = 500
 #: How many workers one process of the gateway has at most, and so how many images at once.
 WORKERS = 2
+#: The exit status of a process that was killed; Windows has none.
+KILLED = -9
+#: How long a worker may take to end after it has closed its standard output.
+ENDING_SECONDS = 5
 #: Of the environment, what a process needs to start. The rest may hold secrets.
 ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR")
 
@@ -53,6 +57,10 @@ class WorkerDied(Exception):
 
 class WorkerTookTooLong(WorkerDied):
     """The worker was ended, because its time for the image was over."""
+
+
+class WorkerKilled(WorkerDied):
+    """Somebody else killed the worker: on Linux the kernel, when the machine's memory is short."""
 
 
 class Worker:
@@ -103,9 +111,13 @@ class Worker:
         finally:
             alarm.cancel()
         if not answer:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(ENDING_SECONDS)  # its exit status tells why
             self.end()
             unfinished(copy, self._process.pid).unlink(missing_ok=True)
-            raise WorkerTookTooLong("took too long") if self._is_late else WorkerDied("crashed")
+            if self._is_late:
+                raise WorkerTookTooLong("took too long")
+            raise WorkerKilled if self._process.returncode == KILLED else WorkerDied("crashed")
         self.is_idle = True
         if "reason" in answer:
             raise CannotCopy(answer["reason"])
@@ -149,7 +161,8 @@ class Workers:
         """Make a copy as `make_copy` does, in a worker process.
 
         CannotCopy is raised for an image that a worker dies of. If a worker crashes that had served others, a new one
-        tries the image first: they may have done the harm.
+        tries the image first: they may have done the harm. OSError is raised if the worker was killed, which is no
+        fault of the image.
         """
         with self._free:
             worker = self._take()
@@ -162,6 +175,8 @@ class Workers:
                         raise
                     worker = Worker(*self._limits)
                     worker.copy(original, copy, longest_side, ratio)
+            except WorkerKilled:
+                raise OSError(errno.ENOMEM, "the worker process was killed: memory may be short") from None
             except WorkerDied as death:
                 raise CannotCopy(f"the program that decodes it {death}") from None
             finally:

@@ -41,8 +41,12 @@ class TestConcerns:
     def test_are_none_without_images_and_with_those_that_are_on_their_way(self) -> None:
         stored()
         stored(state=State.UPLOADED)
-        stored(state=State.NOT_SENT, reason=Reason.NO_ACTION)
+        stored(state=State.NOT_SENT, reason=Reason.NO_ACTION, is_test=True)
         assert found() == {}
+
+    def test_tell_of_a_womans_images_that_no_action_takes_to_manage(self) -> None:
+        stored(state=State.NOT_SENT, reason=Reason.NO_ACTION)
+        assert found()["images_of_no_action"][0] == Severity.WARNING
 
     def test_are_registered(self) -> None:
         stored(state=State.UNLINKED)

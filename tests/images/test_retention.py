@@ -104,17 +104,17 @@ class TestShortOfSpace:
 
 
 class TestOrphans:
-    def age(self, file: Path) -> None:
-        """Make a file two hours old."""
-        os.utime(file, (NOW.timestamp() - 7200,) * 2)
+    def age(self, file: Path, age: timedelta = 2 * HOUR) -> None:
+        """Make a file this old."""
+        os.utime(file, ((NOW - age).timestamp(),) * 2)
 
     def test_an_old_file_without_a_row_is_deleted(self, spool: SmallDisk) -> None:
         known = stored(spool, State.WAITING)
-        for folder in (spool.originals, spool.copies):
+        for folder, age in ((spool.originals, 7 * DAY + HOUR), (spool.copies, 2 * HOUR)):
             (folder / "old.dcm").write_bytes(b"")
             (folder / "new.dcm").write_bytes(b"")
-            self.age(folder / "old.dcm")
-        self.age(spool.original(known.file))
+            self.age(folder / "old.dcm", age)
+        self.age(spool.original(known.file), 8 * DAY)
         assert settle_orphans(spool, NOW) == 2
         assert {file.name for file in spool.originals.iterdir()} == {known.file, "new.dcm"}
         assert {file.name for file in spool.copies.iterdir()} == {"new.dcm"}
@@ -132,6 +132,20 @@ class TestOrphans:
         assert settle_orphans(spool, NOW) == 1
         lost.refresh_from_db()
         assert (lost.state, lost.reason, lost.next_attempt_at) == (State.FAILED, Reason.FILE_LOST, None)
+
+    def test_an_original_without_a_row_is_kept_for_a_week(self, spool: SmallDisk) -> None:
+        stored(spool, State.WAITING)
+        spool.original("since_the_backup.dcm").write_bytes(b"")
+        self.age(spool.original("since_the_backup.dcm"), 6 * DAY)
+        assert settle_orphans(spool, NOW) == 0
+
+    def test_where_all_of_several_are_missing_nothing_is_concluded(self, spool: SmallDisk) -> None:
+        images = [stored(spool, State.WAITING) for _ in range(3)]
+        for image in images:
+            spool.original(image.file).unlink()
+        with pytest.raises(FileNotFoundError, match="another spool"):
+            settle_orphans(spool, NOW)
+        assert set(ReceivedImage.objects.values_list("state", flat=True)) == {State.WAITING}
 
     def test_without_a_spool_nothing_is_concluded(self, tmp_path: Path) -> None:
         waiting_image(KnownItems().add())
