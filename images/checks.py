@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, register
 
 from core.checks import GATEWAY, Ranges, errors_of_ranges
 from core.value_representations import is_ae
+from dicom.tls_checks import tls_errors
 
 GIB = 1 << 30
 RANGES: Ranges = {
@@ -49,6 +50,18 @@ def _errors() -> Iterator[CheckMessage]:
             hint="Set IMAGE_PORT=11113 for DICOM without TLS, IMAGE_TLS_PORT for TLS, or both; or IMAGES=off.",
             id="images.E017",
         )
+    elif settings.IMAGE_PORT == settings.IMAGE_TLS_PORT:
+        yield Error(
+            f"IMAGE_PORT and IMAGE_TLS_PORT are the same: {settings.IMAGE_PORT}",
+            hint="Give TLS a port of its own; set IMAGE_PORT=0 for TLS alone.",
+            id="images.E022",
+        )
+    if settings.IMAGE_TLS_PORT:
+        yield from tls_errors("IMAGE", missing_id="images.E023", unusable_id="images.E024")
+    yield from _errors_of_manage()
+
+
+def _errors_of_manage() -> Iterator[CheckMessage]:
     address = urlsplit(settings.MANAGE_API_URL)
     if address.scheme not in {"http", "https"} or not address.hostname:
         yield Error(

@@ -66,7 +66,7 @@ ANOTHER_VERSION = Kind(
     "image_another_version",
     Severity.WARNING,
     "{} sent again by a machine with other content",
-    "Find out at the machine which one is right. Send it again here, and discard the other one.",
+    "Find out at the machine which one is right. Manage keeps the first that it gets: call its support to change it.",
 )
 OF_NO_ITEM = Kind(
     "images_unlinked",

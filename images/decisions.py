@@ -65,6 +65,11 @@ def discard(image: ReceivedImage, actor: str, note: str) -> None:
 def _send(image: ReceivedImage, item: Item, actor: str, note: str) -> None:
     if not image.file:
         raise CannotDecide("Its file has been deleted. Send it again from the machine")
+    versions = ReceivedImage.objects.filter(sop_instance_uid=image.sop_instance_uid).exclude(pk=image.pk)
+    if versions.filter(state=State.UPLOADED).exists():  # it would answer 201, and show the other one still
+        raise CannotDecide("Manage has another image with its SOP Instance UID, and keeps that one. Call its support")
+    if versions.filter(state=State.WAITING).exists():
+        raise CannotDecide("Another image with its SOP Instance UID is waiting for Manage: discard that one first")
     # The uploader counts and waits anew; for another item, it also forgets under which action it has tried.
     anew: dict[str, Any] = {"attempts": 0, "last_status": None, "last_error": ""}
     if image.item_id != item.id:

@@ -20,16 +20,17 @@ MAMMOGRAPHY_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.2.1"
 BREAST_TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
-#: What is preferred where a presentation context leaves the choice, first: nothing has to be decoded or encoded for it.
+#: The preferred one first: where a presentation context leaves the choice, an image that is compressed already need not
+#: be decompressed by the machine. The last may lose something, and nobody should choose it for us.
 TRANSFER_SYNTAXES = (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
     "1.2.840.10008.1.2.4.70",  # JPEG Lossless, process 14, selection value 1
     "1.2.840.10008.1.2.4.57",  # JPEG Lossless, process 14
     "1.2.840.10008.1.2.4.80",  # JPEG-LS Lossless
     "1.2.840.10008.1.2.4.90",  # JPEG 2000 Lossless
-    "1.2.840.10008.1.2.4.91",  # JPEG 2000
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
+    "1.2.840.10008.1.2.4.91",  # JPEG 2000
 )
 
 

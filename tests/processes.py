@@ -79,6 +79,11 @@ class Process:
         self._new.put(None)
 
     @property
+    def pid(self) -> int:
+        """Return the process id."""
+        return self._process.pid
+
+    @property
     def output(self) -> str:
         """Return all output so far."""
         return "".join(self.lines)

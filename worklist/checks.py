@@ -1,8 +1,6 @@
 """Check the worklist's settings before every command (Django's system checks)."""
 
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -10,7 +8,7 @@ from django.core.checks import CheckMessage, Error, register
 
 from core.checks import GATEWAY, Ranges, errors_of_ranges
 from core.value_representations import MAX_LENGTHS, is_ae, is_text
-from dicom.tls import server_context
+from dicom.tls_checks import tls_errors
 
 RANGES: Ranges = {
     "worklist.E002": (
@@ -66,36 +64,4 @@ def _errors() -> Iterator[CheckMessage]:
             id="worklist.E013",
         )
     if settings.MWL_TLS_PORT:
-        yield from _tls_errors()
-
-
-TLS_FILES = {
-    "MWL_TLS_CERTIFICATE_PATH": "the server's certificate and its intermediate certificates",
-    "MWL_TLS_KEY_PATH": "the certificate's private key, not encrypted",
-    "MWL_TLS_CLIENT_CA_PATH": "the certificates of the authorities that issue the modalities' certificates",
-}
-
-
-def _tls_errors() -> Iterator[CheckMessage]:
-    """Report the files that cannot be read; if all can, why TLS cannot use them."""
-    missing = [
-        name
-        for name in TLS_FILES
-        if not (Path(getattr(settings, name)).is_file() and os.access(getattr(settings, name), os.R_OK))
-    ]
-    for name in missing:
-        yield Error(
-            f"{name} is not a readable file: {getattr(settings, name)!r}",
-            hint=f"Give a PEM file with {TLS_FILES[name]}, readable by this user; or set MWL_TLS_PORT=0.",
-            id="worklist.E011",
-        )
-    if missing:
-        return
-    try:
-        server_context(*(getattr(settings, name) for name in TLS_FILES))
-    except (OSError, ValueError) as error:
-        yield Error(
-            f"The worklist cannot use its TLS files: {error}",
-            hint="Give PEM files. MWL_TLS_KEY_PATH must hold the unencrypted private key of MWL_TLS_CERTIFICATE_PATH.",
-            id="worklist.E012",
-        )
+        yield from tls_errors("MWL", missing_id="worklist.E011", unusable_id="worklist.E012")

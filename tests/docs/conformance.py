@@ -17,7 +17,10 @@ from dicom.modality_policy import CHARACTER_SETS, ModalityPolicy
 from dicom.models import Modality
 from dicom.upper_layer import negotiation
 from dicom.upper_layer.acceptor import Limits
+from dicom.upper_layer.dimse import Status
 from gateway_project.settings.base import SETTINGS
+from images import configuration as images
+from images import scp as image_scp
 from worklist.models import MppsException
 from worklist.performed_step import mpps
 from worklist.performed_step.identity import ScheduledStep
@@ -108,6 +111,21 @@ REPORTED: dict[int, tuple[str, str]] = {
     ),
     statuses.UNRECOGNIZED_OPERATION: ("any other operation: N-GET, N-EVENT-REPORT, N-ACTION, N-DELETE", ""),
 }
+#: C-STORE: status → when it is returned.
+STORED: dict[int, str] = {
+    statuses.SUCCESS: "the image is on disk and in the database",
+    statuses.OUT_OF_RESOURCES: "fewer than `IMAGE_MIN_FREE_BYTES` of the disk are free, or it cannot be written to; "
+    "the data set is longer than `IMAGE_MAX_BYTES`; the database is not available; the same may be accepted later",
+    statuses.DATA_SET_DOES_NOT_MATCH: "the SOP Class or SOP Instance UID of the data set is not that of the command, "
+    "or there is no data set",
+    statuses.CANNOT_UNDERSTAND: "the data set cannot be read as a whole, has no Study or Series Instance UID, has not "
+    "all of its Pixel Data, or did not come to its end in time",
+    statuses.NOT_AUTHORIZED: "the calling AE title is no longer permitted: its configuration changed after the "
+    "association was accepted",
+    statuses.PROCESSING_FAILURE: "a fault of the gateway; see its log",
+    Status.CLASS_NOT_SUPPORTED: "the command names another SOP class than the presentation context",
+    statuses.UNRECOGNIZED_OPERATION: "any operation but C-STORE",
+}
 #: Numbers in that module that are not statuses.
 ERROR_IDS = {statuses.MAY_NO_LONGER_BE_UPDATED}
 KEYWORDS = {
@@ -182,7 +200,7 @@ def keywords(choice: Callable[[Attribute], bool]) -> str:
 def status_table() -> str:
     """Format the statuses of C-FIND; every status in the code must have a meaning here."""
     known = {value for name, value in vars(statuses).items() if name.isupper() and isinstance(value, int)}
-    said = MEANINGS.keys() | REPORTED.keys()
+    said = MEANINGS.keys() | REPORTED.keys() | (STORED.keys() - {Status.CLASS_NOT_SUPPORTED})
     assert known - ERROR_IDS == said, "tests/docs/conformance.py does not say what each status means"
     return table(
         ("status", "meaning", "fields"),
@@ -252,9 +270,9 @@ def policies() -> str:
 
 
 def settings_table() -> str:
-    """Format the worklist settings, with their explanations from docs/configuration.md."""
+    """Format the servers' settings, with their explanations from docs/configuration.md."""
     described = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| (.*) \|$", Path("docs/configuration.md").read_text(), re.M))
-    names = [name for name in SETTINGS if name.startswith("MWL_") or name == "TIME_ZONE"]
+    names = [name for name in SETTINGS if name.startswith(("MWL_", "IMAGE")) or name == "TIME_ZONE"]
     return table(
         ("setting", "default", "what it is"),
         ((f"`{name}`", _shown(SETTINGS[name][1]), described[name]) for name in names),
@@ -277,6 +295,27 @@ def contexts() -> str:
     return table(("abstract syntax", "UID", "transfer syntax", "UID", "role"), accepted)
 
 
+def image_contexts() -> str:
+    """Format the Storage SOP classes, with the setting that each needs."""
+    needs = {
+        image_scp.BREAST_TOMOSYNTHESIS: "with `IMAGE_TOMOSYNTHESIS`",
+        image_scp.SECONDARY_CAPTURE: "with `IMAGE_SECONDARY_CAPTURE`",
+    }
+    classes = (image_scp.MAMMOGRAPHY_FOR_PRESENTATION, image_scp.MAMMOGRAPHY_FOR_PROCESSING, *needs)
+    lines = ((UID(each).name, each, "SCP", needs.get(each, "always")) for each in classes)
+    return table(("abstract syntax", "UID", "role", "accepted"), lines)
+
+
+def image_syntaxes() -> str:
+    """Format the transfer syntaxes of images, the preferred one first."""
+    return table(("transfer syntax", "UID"), ((UID(each).name, each) for each in image_scp.TRANSFER_SYNTAXES))
+
+
+def store_statuses() -> str:
+    """Format the statuses of C-STORE."""
+    return table(("status", "when"), ((f"{status:04X}", when) for status, when in STORED.items()))
+
+
 def character_sets() -> str:
     """Format the defined terms that are read."""
     return ", ".join(f"`{term}`" for term in python_encoding if term)
@@ -284,6 +323,9 @@ def character_sets() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "contexts": contexts,
+    "image contexts": image_contexts,
+    "image syntaxes": image_syntaxes,
+    "store statuses": store_statuses,
     "rejections": rejections,
     "matching keys": matching_keys,
     "return keys": return_keys,
@@ -312,6 +354,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "data set seconds": lambda: f"{association_policy.ServerConfig('').data_set_seconds:g}",
     "bytes per second": lambda: str(LIMITS.bytes_per_second),
     "offered pdu": lambda: str(association_policy.ServerConfig("").max_pdu_bytes),
+    "offered image pdu": lambda: str(images.MAX_PDU_BYTES),
+    "image seconds": lambda: f"{images.DATA_SET_SECONDS:g}",
+    "image bytes per second": lambda: str(images.MIN_BYTES_PER_SECOND),
     "max rows": lambda: str(SETTINGS["MWL_MAX_ROWS"][1]),
     "implementation class": lambda: association.IMPLEMENTATION.class_uid,
     "implementation version": lambda: association.IMPLEMENTATION.version_name,

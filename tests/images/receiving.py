@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 from pynetdicom import AE
 
@@ -14,10 +16,28 @@ from dicom.association_policy import AssociationPolicy
 from dicom.modality_directory import ModalityDirectory
 from dicom.server import DicomServer, stop_server
 from images.configuration import server_config
+from images.models import ReceivedImage
 from images.phantoms import Phantom, image_of
 from images.scp import start_image_server
 from images.spool import Spool
 from images.storage import ImageContext
+from tests.dicom.raw import (
+    AFFECTED_CLASS,
+    AFFECTED_UID,
+    COMMAND_FIELD,
+    DATA_FOLLOWS,
+    DATA_SET_TYPE,
+    MESSAGE_ID,
+    PRIORITY,
+    Answer,
+    Element,
+    RawAssociation,
+    association_request,
+    message,
+    offer,
+    us,
+)
+from tests.dicom.serving import all_ended
 
 AT = datetime(2026, 3, 10, 9, 30)
 CALLED = "GATEWAY_IMAGES"
@@ -49,8 +69,22 @@ class Receiver:
         return [path for path in self.spool.root.rglob("*") if path.is_file()]
 
     def store(self, made: Dataset, **names: Any) -> Dataset:
-        """Send an image on an association of its own; return the response."""
+        """Send an image with pynetdicom; return the response."""
         return store(self.port, made, **names)
+
+    def store_raw(self, raw: bytes, made: Dataset, **names: str) -> Answer:
+        """Send these bytes as the data set of an image, under the names of the image unless others are given."""
+        with storing(self.port, made) as association:
+            association.send(message(STORE_CONTEXT, store_request(made, **names), raw))
+            (answer,) = association.answers()
+            association.release()
+        return answer
+
+    def assert_keeps_nothing(self) -> None:
+        """Assert that there is no row and no file, once every association has ended."""
+        all_ended(self.server)
+        assert self.files() == []
+        assert not ReceivedImage.objects.exists()
 
 
 @contextmanager
@@ -78,3 +112,37 @@ def store(port: int, made: Dataset, calling: str = "MAMMO1") -> Dataset:
         return association.send_c_store(made)
     finally:
         association.release()
+
+
+#: The presentation context of `storing`, and the command field of a C-STORE-RQ.
+STORE_CONTEXT, C_STORE = 1, 0x0001
+
+
+@contextmanager
+def storing(port: int, made: Dataset) -> Iterator[RawAssociation]:
+    """Open an association for images as this one; close the connection after the block."""
+    offers = [offer(STORE_CONTEXT, made.SOPClassUID, made.file_meta.TransferSyntaxUID)]
+    association = RawAssociation.opened(port, association_request(offers, called=CALLED.encode()))
+    with association.socket:
+        association.accepted()
+        yield association
+
+
+def store_request(made: Dataset, sop_class: str = "", sop_instance: str = "") -> list[Element]:
+    """Return the command set of a C-STORE-RQ."""
+    return [
+        Element(AFFECTED_CLASS, "UI", sop_class or made.SOPClassUID),
+        us(COMMAND_FIELD, C_STORE),
+        us(MESSAGE_ID, 1),
+        us(PRIORITY, 0),
+        us(DATA_SET_TYPE, DATA_FOLLOWS),
+        Element(AFFECTED_UID, "UI", sop_instance or made.SOPInstanceUID),
+    ]
+
+
+def data_set_of(made: Dataset) -> bytes:
+    """Encode the data set of an image in its transfer syntax, without what a file has before it."""
+    buffer = BytesIO()
+    dcmwrite(buffer, made, enforce_file_format=True)
+    written = buffer.getvalue()
+    return written[144 + int.from_bytes(written[140:144], "little") :]

@@ -12,6 +12,7 @@ from images.spool import spool
 from tests.images.received import stored
 from tests.images.test_linking import sent
 from tests.users import client_of, page
+from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db
 
@@ -63,6 +64,12 @@ class TestWhatIsSeen:
 
     def test_the_item_that_a_held_image_names_is_a_link(self, support: Client, held: ReceivedImage) -> None:
         assert "none, but it names" in page(support, address(held))
+
+    def test_the_items_page_leads_to_its_images(self, support: Client, held: ReceivedImage) -> None:
+        item = WorklistItem.objects.get(accession_number="ACC1")
+        images = f"{LIST}?item_accession_number=ACC1"
+        assert images in page(support, reverse("admin:worklist_worklistitem_change", args=[item.pk]))
+        assert address(held) in page(support, images)
 
     def test_only_the_clinic_is_offered_decisions(self, clinic: Client, support: Client, held: ReceivedImage) -> None:
         assert "Link to an item" in page(clinic, address(held))

@@ -77,6 +77,15 @@ class TestLinking:
 
 
 class TestSendingAgain:
+    @pytest.mark.parametrize(
+        ("state", "why"), [(State.UPLOADED, "and keeps that one"), (State.WAITING, "discard that one first")]
+    )
+    def test_of_another_version_is_not_possible_while_manage_has_or_gets_the_first(self, state: str, why: str) -> None:
+        first = stored(state=state)
+        names = {"sop_instance_uid": first.sop_instance_uid, "version": 2, "item_id": sent("ACC1").pk}
+        with pytest.raises(CannotDecide, match=why):
+            send_again(unlinked(state=State.HELD, reason=Reason.ANOTHER_VERSION, **names), JANE, WHY)
+
     def test_begins_anew(self) -> None:
         item = sent("ACC1")
         failed = unlinked(state=State.FAILED, reason=Reason.REFUSED, item_id=item.pk, attempts=7, last_status=400)

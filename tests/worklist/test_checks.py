@@ -7,8 +7,9 @@ import pytest
 from django.core.checks import Error, run_checks
 from pytest_django import Settings
 
+from dicom.tls_checks import TLS_FILES
 from tests.processes import Start
-from worklist.checks import TLS_FILES, check_worklist_settings
+from worklist.checks import check_worklist_settings
 
 
 def error_for(settings: Settings, name: str, value: Any) -> Error:
@@ -97,7 +98,7 @@ class TestPorts:
 
 
 class TestTlsFiles:
-    @pytest.mark.parametrize("name", sorted(TLS_FILES))
+    @pytest.mark.parametrize("name", [f"MWL_{name}" for name in sorted(TLS_FILES)])
     def test_must_exist(self, settings: Settings, tls_files: dict[str, str], name: str) -> None:
         for value in ("", "/nowhere/at/all.pem", "/tmp"):
             assert ids(settings, MWL_TLS_PORT=2762, **{**tls_files, name: value}) == ["worklist.E011"]
@@ -106,7 +107,7 @@ class TestTlsFiles:
     def test_may_be_missing_if_tls_is_off(self, settings: Settings) -> None:
         assert ids(settings, MWL_TLS_PORT=0) == []
 
-    @pytest.mark.parametrize("name", sorted(TLS_FILES))
+    @pytest.mark.parametrize("name", [f"MWL_{name}" for name in sorted(TLS_FILES)])
     def test_must_have_valid_contents(
         self, settings: Settings, tls_files: dict[str, str], tmp_path: Path, name: str
     ) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.apps import apps
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -302,6 +303,9 @@ class WorklistItemAdmin(ShowsAlarms, RecordAdmin):
 
     def record_tools(self, request: HttpRequest, record: Any) -> list[Tool]:
         tools = [(reverse("item-timeline", args=[record.pk]), "Timeline")]
+        if apps.is_installed("images") and request.user.has_perm("images.view_receivedimage"):
+            of_item = {"item_accession_number": record.accession_number}
+            tools.append((reverse("admin:images_receivedimage_changelist", query=of_item), "Images"))
         if record.is_test and record.status in WAITING and request.user.has_perm(MAKE_TEST_ITEM):
             tools.append((reverse("admin:worklist_worklistitem_take_off", args=[record.pk]), "Take off the list"))
         return tools

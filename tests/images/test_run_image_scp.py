@@ -1,0 +1,95 @@
+"""The image server as a process: start, listen, answer, stop."""
+
+import json
+import socket
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+from pynetdicom import AE
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from core.models import Heartbeat
+from tests.images.receiving import CALLED, image, store
+from tests.processes import PATIENCE, Start, free_ports, is_free
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """The settings of an image server of the test's own."""
+    return {
+        "IMAGE_PORT": str(free_ports(1)[0]),
+        "IMAGE_SPOOL_DIR": str(tmp_path / "spool"),
+        "IMAGE_MIN_FREE_BYTES": "0",
+    }
+
+
+class TestRunImageScp:
+    def test_receives_images_and_stops_with_0(self, start: Start, environment: dict[str, str], tmp_path: Path) -> None:
+        left = tmp_path / "spool" / "incoming" / "left.dcm"
+        left.parent.mkdir(parents=True)
+        left.write_bytes(b"half an image")
+        process = start("run_image_scp", **environment)
+        line = json.loads(process.wait_for('"listening"'))
+        port = int(environment["IMAGE_PORT"])
+        assert (line["port"], line["ae_title"], line["tls"]) == (port, CALLED, False)
+        assert not left.exists()
+        beats = Heartbeat.objects.filter(role="image_scp", state="receiving")
+        deadline = time.monotonic() + PATIENCE
+        while not beats.exists() and time.monotonic() < deadline:
+            pass
+        assert beats.exists()
+        assert store(port, image()).Status == 0x0000
+        assert process.stop() == 0
+        assert "image SCP stopped" in process.output
+        assert is_free(port)
+        assert not beats.exists()
+
+    def test_reports_a_port_in_use_and_its_setting(self, start: Start, environment: dict[str, str]) -> None:
+        with socket.create_server(("127.0.0.1", int(environment["IMAGE_PORT"]))):
+            process = start("run_image_scp", **environment)
+            assert process.exit_status() == 2
+        assert "Set IMAGE_PORT to another port" in process.output
+
+    def test_reports_a_spool_that_cannot_be_made(
+        self, start: Start, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").write_text("in the way")
+        process = start("run_image_scp", **{**environment, "IMAGE_SPOOL_DIR": str(tmp_path / "file" / "spool")})
+        assert process.exit_status() == 2
+        assert "Set IMAGE_SPOOL_DIR to another folder" in process.output
+
+    def test_does_not_exist_where_images_are_off(self, start: Start, environment: dict[str, str]) -> None:
+        process = start("run_image_scp", IMAGES="off", **environment)
+        assert process.exit_status() == 1
+        assert "Unknown command: 'run_image_scp'" in process.output
+
+    def test_can_listen_with_tls_only(
+        self, start: Start, environment: dict[str, str], tls_files: dict[str, str]
+    ) -> None:
+        files = {name.replace("MWL_", "IMAGE_"): path for name, path in tls_files.items()}
+        port = free_ports(1)[0]
+        process = start("run_image_scp", **{**environment, "IMAGE_PORT": "0", "IMAGE_TLS_PORT": str(port), **files})
+        assert json.loads(process.wait_for('"listening"'))["tls"] is True
+        context = ssl.create_default_context(cafile=files["IMAGE_TLS_CLIENT_CA_PATH"])
+        context.load_cert_chain(files["IMAGE_TLS_CERTIFICATE_PATH"], files["IMAGE_TLS_KEY_PATH"])
+        sent = image()
+        entity = AE(ae_title="MAMMO1")
+        entity.add_requested_context(Verification)
+        entity.add_requested_context(sent.SOPClassUID, [sent.file_meta.TransferSyntaxUID])
+        association = entity.associate("127.0.0.1", port, ae_title=CALLED, tls_args=(context, "127.0.0.1"))
+        assert association.send_c_echo().Status == 0x0000
+        assert association.send_c_store(sent).Status == 0x0000
+        association.release()
+
+    def test_loads_no_codec(self, start: Start) -> None:
+        program = (
+            "import django, sys; django.setup(); from images.management.commands import run_image_scp; "
+            "print(sorted({'numpy', 'PIL', 'gdcm', 'httpx', 'pydicom'} & set(sys.modules)))"
+        )
+        process = start(program, program="-c")
+        assert process.exit_status() == 0
+        assert process.output == "[]\n"
