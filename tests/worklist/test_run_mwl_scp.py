@@ -4,8 +4,10 @@ import json
 import signal
 import socket
 import ssl
+import sys
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +55,11 @@ class TestRunMwlScp:
         assert scp_process.stop(signal.SIGTERM) == 0
         assert "worklist SCP stopped" in scp_process.output
         assert is_free(port)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+    def test_loads_no_codec(self, scp_process: Process) -> None:
+        loaded = Path(f"/proc/{scp_process.pid}/maps").read_text()
+        assert [name for name in ("numpy", "PIL", "gdcm") if name in loaded] == []
 
     def test_stops_with_0_on_ctrl_c(self, scp_process: Process, port: int) -> None:
         assert scp_process.stop(signal.SIGINT) == 0
