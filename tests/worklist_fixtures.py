@@ -92,7 +92,7 @@ class LogLines:
 @pytest.fixture
 def log() -> Iterator[LogLines]:
     """What the SCP says."""
-    with LogLines().of("worklist", "dicom") as lines:
+    with LogLines().of("worklist", "dicom", "core.regular_check") as lines:
         yield lines
 
 

@@ -44,7 +44,7 @@ class TestLookingOn:
         async with web.open_page(await logged_in()) as page:
             first = await page.next()
             assert first["whole"]
-            assert {"day", "summary", "attention", "relay", "worklist", "modalities", *first["rooms"]} == set(
+            assert {"day", "summary", "attention", "relay", "worklist", "images", "modalities", *first["rooms"]} == set(
                 first["fragments"]
             )
             assert "SMITH, JANE" in page

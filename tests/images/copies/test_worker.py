@@ -19,6 +19,9 @@ from images.copies import CannotCopy, worker
 from images.copies.worker import Worker, Workers, copy_in_process
 from tests.images.copies.originals import image_with, with_codestream, written
 
+if sys.platform == "win32":
+    pytest.skip("signals, /proc and limits of memory", allow_module_level=True)
+
 #: JPEG Lossless, an image of 60,000 by 60,000 pixels that is not there: 7.2 GB.
 BOMB = bytes.fromhex(
     "ffd8 ffc3 000b 10 ea60 ea60 01 01 11 00 ffc4 0014 00 01 00000000000000000000000000000000 00".replace(" ", "")
