@@ -129,7 +129,7 @@ def _postgresql_connections() -> int:
 
 @pytest.fixture
 def database_down() -> Callable[[], AbstractContextManager[None]]:
-    """Takes the database down for a while: the file of SQLite, or PostgreSQL's leave to connect."""
+    """Takes the database down for a while: the file of SQLite, or PostgreSQL's connections and the leave to connect."""
     return _sqlite_down if connection.vendor == "sqlite" else _postgresql_down
 
 
@@ -155,6 +155,7 @@ def _postgresql_down() -> Iterator[None]:
         host=config["HOST"], port=config["PORT"], user=config["USER"], dbname="postgres", autocommit=True
     ) as server:
         server.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [config["NAME"]])
         try:
             yield
         finally:
