@@ -1,20 +1,18 @@
 """Answer modalities' worklist queries and MPPS reports over DICOM until SIGTERM or SIGINT."""
 
 import logging
-import ssl
 from typing import Any
 
-from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from core.checks import GATEWAY
 from core.daemon import exit_process, stop_event
 from core.database import LentConnections
 from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
 from dicom.association_policy import AssociationPolicy
+from dicom.configured_ports import start_servers
 from dicom.modality_directory import ModalityDirectory
-from dicom.server import DicomServer, PortUnavailable, is_accepting, stop_server
-from dicom.tls import server_context
+from dicom.server import is_accepting, stop_server
 from worklist.configuration import LISTENING, server_config
 from worklist.performed_step.abandoned_steps import abandoned_steps_check
 from worklist.query.find import WorklistContext
@@ -37,7 +35,9 @@ class Command(BaseCommand):
         policy = AssociationPolicy(server_config(), ModalityDirectory(connection=connections.lent))
         context = WorklistContext(policy, connections.lent)
         with stop_event() as stopping:
-            servers = _start_servers(context)
+            servers = start_servers(
+                "MWL", "The worklist", lambda host, port, tls: start_worklist_server(host, port, context, tls)
+            )
             context.deliveries.start()
             abandoned_steps_check(stopping).start()
             old_test_items_check(stopping).start()
@@ -56,27 +56,3 @@ class Command(BaseCommand):
             heartbeat.stop(patience=2)
         logger.info("worklist SCP stopped")
         exit_process()  # a peer that does not read would keep its thread, and with it this process, alive for a while
-
-
-def _start_servers(context: WorklistContext) -> list[DicomServer]:
-    """Start a server on each configured port; CommandError with exit status 2 if one is unavailable."""
-    ports: list[tuple[str, int, ssl.SSLContext | None]] = []
-    if settings.MWL_PORT:
-        ports.append(("MWL_PORT", settings.MWL_PORT, None))
-    if settings.MWL_TLS_PORT:
-        files = (settings.MWL_TLS_CERTIFICATE_PATH, settings.MWL_TLS_KEY_PATH, settings.MWL_TLS_CLIENT_CA_PATH)
-        ports.append(("MWL_TLS_PORT", settings.MWL_TLS_PORT, server_context(*files)))
-    servers: list[DicomServer] = []
-    for setting, port, tls in ports:
-        try:
-            server = start_worklist_server(settings.MWL_HOST, port, context, tls)
-        except PortUnavailable as reason:
-            stop_server(*servers)
-            raise CommandError(
-                f"The worklist cannot listen on {settings.MWL_HOST}:{port} ({reason}). Set {setting} to another port",
-                returncode=2,
-            ) from None
-        servers.append(server)
-        address = {"host": settings.MWL_HOST, "port": server.server_address[1], "tls": tls is not None}
-        logger.info("listening", extra={"ae_title": settings.MWL_AE_TITLE, **address})
-    return servers

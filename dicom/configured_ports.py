@@ -1,0 +1,49 @@
+"""Start a DICOM server on each port that the settings name, without TLS and with it."""
+
+import logging
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+
+from dicom.server import DicomServer, PortUnavailable, stop_server
+from dicom.tls import server_context
+from dicom.tls_checks import TLS_FILES
+
+logger = logging.getLogger(__name__)
+
+#: Starts a server on a host and a port, with TLS if there is a context.
+Start = Callable[[str, int, ssl.SSLContext | None], DicomServer]
+
+
+def start_servers(prefix: str, what: str, start: Start) -> list[DicomServer]:
+    """Start a server on each configured port; CommandError with exit status 2 if one is unavailable.
+
+    `prefix` is what the names of the settings begin with, MWL or IMAGE, and `what` names the server in the error.
+    """
+
+    def setting(name: str) -> Any:
+        return getattr(settings, f"{prefix}_{name}")
+
+    ports: list[tuple[str, ssl.SSLContext | None]] = []
+    if setting("PORT"):
+        ports.append(("PORT", None))
+    if setting("TLS_PORT"):
+        ports.append(("TLS_PORT", server_context(*map(setting, TLS_FILES))))
+    host = setting("HOST")
+    servers: list[DicomServer] = []
+    for name, tls in ports:
+        port = setting(name)
+        try:
+            server = start(host, port, tls)
+        except PortUnavailable as reason:
+            stop_server(*servers)
+            raise CommandError(
+                f"{what} cannot listen on {host}:{port} ({reason}). Set {prefix}_{name} to another port", returncode=2
+            ) from None
+        servers.append(server)
+        address = {"host": host, "port": server.server_address[1], "tls": tls is not None}
+        logger.info("listening", extra={"ae_title": setting("AE_TITLE"), **address})
+    return servers
