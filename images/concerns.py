@@ -18,7 +18,7 @@ from core.concerns import COUNTED, LISTED, Concern, Occurrence, Severity
 from core.large_tables import AtLeast
 from core.wording import count_of
 from images.models import ReceivedImage
-from images.retention import expiring_soon
+from images.retention import NOTICE, SHORT, expiring_soon
 from images.spool import spool
 
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
@@ -28,10 +28,6 @@ VIEW = "images.view_receivedimage"
 LONG, TOO_LONG = timedelta(minutes=10), timedelta(hours=1)
 #: Manage's HTTP statuses for a gateway or an action that it does not accept.
 NOT_ACCEPTED = (401, 403)
-#: Images of no item are announced this long before they are deleted.
-ANNOUNCED = timedelta(days=1)
-#: The disk is nearly full while there is less space than so many times the reserve.
-LITTLE_SPACE = 2
 
 #: Of too many images, those that are counted first.
 WORST_FIRST = Case(When(state=State.HELD, then=Value(0)), When(state=State.FAILED, then=Value(1)), default=Value(2))
@@ -107,7 +103,7 @@ def kind_of(image: ReceivedImage, now: datetime) -> Kind:
         return ANOTHER_VERSION if image.reason == Reason.ANOTHER_VERSION else MAY_BE_ANOTHER_WOMANS
     if image.state == State.UNLINKED:
         deleted_at = image.received_at + timedelta(days=settings.IMAGE_KEEP_UNLINKED_DAYS)
-        return DELETED_SOON if deleted_at - now < ANNOUNCED else OF_NO_ITEM
+        return DELETED_SOON if deleted_at - now < NOTICE else OF_NO_ITEM
     if image.state == State.FAILED:
         return _failure(image)
     if image.state == State.NOT_SENT:
@@ -170,7 +166,7 @@ def disk_space(now: datetime) -> Iterator[Concern]:
     except OSError:  # the images are on another machine, or none has come yet
         return
     reserve = settings.IMAGE_MIN_FREE_BYTES
-    if free >= LITTLE_SPACE * reserve:
+    if free >= SHORT * reserve:
         return
     is_full = free < reserve
     title = "The disk is full: no image is received" if is_full else "The disk for images is nearly full"

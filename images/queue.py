@@ -28,6 +28,7 @@ from core.database import serialise_on
 from core.instance import instance_name
 from core.large_tables import midnight
 from images.items import Item, worklist
+from images.linking import LONGEST_PATIENT_ID
 from images.manage_api import Answer, Outcome
 from images.models import FailureReport, Queued, ReceivedImage
 
@@ -45,8 +46,6 @@ CANDIDATES = 20
 FIRST_WAIT, GROWTH = 2.0, 1.6
 #: How soon to look again whether a failure report has arrived that is being sent.
 REPORT_WAIT = timedelta(seconds=5)
-#: The column of Manage's that a longer Patient ID does not fit into, each time.
-PATIENT_ID_LENGTH = 10
 
 
 # Claims and leases ----------------------------------------------------------------------------------------------------
@@ -152,7 +151,7 @@ def hindrance(image: ReceivedImage, action: Action, now: datetime) -> Hindrance 
     """Return why an image cannot be sent under its action; None if it can."""
     if not action.id:
         return Hindrance(State.NOT_SENT, Reason.NO_ACTION)
-    if len(image.patient_id) > PATIENT_ID_LENGTH:
+    if len(image.patient_id) > LONGEST_PATIENT_ID:
         return Hindrance(State.FAILED, Reason.LONG_PATIENT_ID)
     if (action.day or timezone.localdate(image.received_at)) < timezone.localdate(now):
         return Hindrance(State.FAILED, Reason.DAY_OVER)
