@@ -180,7 +180,8 @@ def events_of_images(numbers: Iterable[str], items: Iterable[Any]) -> Iterator[I
     if not are_images_on():
         return
     wanted = Q(item_id__in=list(items)) | Q(item_accession_number__in=list(numbers))
-    for image in received_images().filter(wanted).order_by("received_at"):
+    images = {image.pk: image for image in received_images().filter(wanted).order_by("received_at")}
+    for image in images.values():
         link, sender = admin_url(image), image.calling_ae_title
         yield ImageEvent(image.received_at, f"Image {image} received from {sender}, {image.size:,} bytes", link, sender)
         if image.uploaded_at:
@@ -189,7 +190,8 @@ def events_of_images(numbers: Iterable[str], items: Iterable[Any]) -> Iterator[I
         elif image.state not in ("waiting", "uploaded"):
             why = f" ({image.get_reason_display()})" if image.reason else ""
             yield ImageEvent(image.updated_at, f"Image {image}: {image.get_state_display()}{why}", link, "gateway")
-        for decided in AuditLog.objects.filter(object_type=image._meta.label_lower, object_id=image.pk):
-            if decision := decided.after.get("decision"):
-                words = f"Image {image} {decision.replace('_', ' ')} by {decided.actor}"
-                yield ImageEvent(decided.created_at, words, link, decided.actor)
+    for decided in AuditLog.objects.filter(object_type="images.receivedimage", object_id__in=list(images)):
+        if (decision := decided.after.get("decision")) and decided.object_id:
+            image = images[decided.object_id]
+            words = f"Image {image} {decision.replace('_', ' ')} by {decided.actor}"
+            yield ImageEvent(decided.created_at, words, admin_url(image), decided.actor)
