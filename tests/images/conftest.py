@@ -1,11 +1,13 @@
-"""Fixtures for the tests of images: an emulated Manage over real sockets, and items that the worklist knows."""
+"""Fixtures for tests of images: an emulated Manage over real sockets, a spool, and items that the worklist knows."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from images.manage_api import ManageApi, configured_manage_api
+from images.spool import Spool
 from tests.images.waiting import API, KNOWN, KnownItems
 
 
@@ -15,6 +17,14 @@ def items(settings: Any) -> Iterator[KnownItems]:
     settings.IMAGE_WORKLIST = "tests.images.waiting.KNOWN"
     yield KNOWN
     KNOWN.items.clear()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """An empty spool."""
+    made = Spool(tmp_path / "spool")
+    made.prepare()
+    return made
 
 
 @pytest.fixture

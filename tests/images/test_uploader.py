@@ -41,13 +41,6 @@ def failing_with(error: Exception) -> Callable[..., None]:
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    made = Spool(tmp_path / "spool")
-    made.prepare()
-    return made
-
-
-@pytest.fixture
 def item(items: KnownItems) -> Any:
     item = items.add()
     known_to_manage(item)

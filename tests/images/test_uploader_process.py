@@ -2,7 +2,6 @@
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,13 +23,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 State = ReceivedImage.State
 SENT = "image sent to Manage"
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    made = Spool(tmp_path / "spool")
-    made.prepare()
-    return made
 
 
 @pytest.fixture
