@@ -17,6 +17,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 
 from django.db import transaction
@@ -92,15 +93,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class ReceivedFrame:
-    """A frame, the connection on which it arrived, and when (monotonic seconds)."""
+    """A frame, the connection on which it arrived, and when, by the calendar and in monotonic seconds."""
 
     frame: str | bytes
     connection: str
-    received_at: float
+    received_at: datetime = field(default_factory=timezone.now)
+    arrived: float = field(default_factory=time.monotonic)
 
     @property
     def age_ms(self) -> int:
-        return int((time.monotonic() - self.received_at) * 1000)
+        return int((time.monotonic() - self.arrived) * 1000)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Dispatcher:
         `connection` says where the frame came from and is stored with the action; `correlation` is its correlation id,
         and a new one is made if it is empty.
         """
-        received = ReceivedFrame(frame, connection, time.monotonic())
+        received = ReceivedFrame(frame, connection)
         with correlated(correlation or new_correlation_id()):
             answer, fields = self._traced_answer(received)
             logger.info("action answered", extra=fields)
@@ -157,7 +159,7 @@ class Dispatcher:
             with self.connection(), transaction.atomic():
                 for frame, connection in frames:
                     with correlated(new_correlation_id()) as correlation:
-                        answer, fields = self._traced_answer(ReceivedFrame(frame, connection, time.monotonic()))
+                        answer, fields = self._traced_answer(ReceivedFrame(frame, connection))
                     if answer.outcome in TEMPORARY_ERRORS:
                         raise _FailedTemporarily
                     answered.append((correlation, answer, fields))
@@ -191,7 +193,7 @@ class Dispatcher:
         Nothing is logged, and no row is left. Raises a database error of the transaction itself.
         """
         with correlated(new_correlation_id()), transaction.atomic():
-            received = (ReceivedFrame(frame, "dry run", time.monotonic()) for frame in frames)
+            received = (ReceivedFrame(frame, "dry run") for frame in frames)
             answers = [self._action_and_answer(each)[1] for each in received]
             transaction.set_rollback(True)
         return answers
@@ -253,7 +255,7 @@ class Dispatcher:
             fingerprint=fingerprint(action.payload),
             connection=received.connection[:200],
             correlation_id=correlation_id(),
-            received_at=timezone.now(),
+            received_at=received.received_at,
         )
         return self._commits.run(lambda: self._claim_and_answer(new_row, action, received))
 

@@ -3,10 +3,12 @@
 import json
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
 from django.db import OperationalError, connection
+from django.utils import timezone
 from jsonschema import Draft202012Validator
 
 from core.contract import ActionRefused, ErrorCode, GatewayAction, Reply, echo, load_schema
@@ -79,6 +81,20 @@ class TestOnceOnly:
         assert (found.action_type, found.accession_number, found.source_system) == ("do", "ACC1", "manage")
         assert (json.loads(found.payload), found.connection) == (action, "test#1")
         assert found.correlation_id
+
+    def test_an_action_is_received_before_it_is_read_and_answered_before_its_sender_knows(
+        self, gateway: Gateway
+    ) -> None:
+        before = timezone.now()
+        gateway.reply({"action_id": "a1", "action_type": "do", "takes": list(range(20_000))})
+        after = timezone.now()
+        received = row("a1")
+        assert (
+            before
+            <= received.received_at
+            <= received.received_at + timedelta(milliseconds=received.duration_ms)
+            <= after
+        )
 
     def test_the_payload_is_stored_as_received(self, gateway: Gateway) -> None:
         frame = '{ "action_type":"do",\n"action_id" : "a1", "x": 1.50, "name": "\\u0141" }'
