@@ -71,7 +71,7 @@ def _send(image: ReceivedImage, item: Item, actor: str, note: str) -> None:
     if versions.filter(state=State.WAITING).exists():
         raise CannotDecide("Another image with its SOP Instance UID is waiting for Manage: discard that one first")
     # The uploader counts and waits anew; for another item, it also forgets under which action it has tried.
-    anew: dict[str, Any] = {"attempts": 0, "last_status": None, "last_error": ""}
+    anew: dict[str, Any] = {"attempts": 0, "last_outcome": "", "last_status": None, "last_error": ""}
     if image.item_id != item.id:
         anew |= {"action_id": "", "action_day": None}
     belong_to(image, item, timezone.now(), by_person=True)

@@ -104,8 +104,7 @@ def _link_late(key: UUID, now: datetime) -> bool:
 
 def identity_of(image: ReceivedImage) -> ImageIdentity:
     """Return what a stored image says of its examination."""
-    numbers = (image.accession_number,) if image.accession_number else ()
-    return ImageIdentity(image.study_instance_uid, numbers, image.patient_id, image.study_date)
+    return ImageIdentity(image.study_instance_uid, image.accession_numbers, image.patient_id, image.study_date)
 
 
 def store(image: ReceivedImage, actor: str) -> None:
