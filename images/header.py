@@ -29,8 +29,8 @@ NATIVE = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, EXPLIC
 MAX_HEADERS, MAX_DEPTH = 200_000, 16
 #: Bytes of a value that is read; those that identify an image have 64.
 MAX_VALUE = 4096
-#: How many accession numbers are kept, and how much of each: more than the 16 characters that a number of ours may have,
-#: so that a longer one is not taken for the one that it begins with.
+#: How many accession numbers are kept, and how much of each: more than the 16 characters that one of ours may have, so
+#: that a longer one is not taken for the one that it begins with.
 MAX_NUMBERS, MAX_NUMBER = 16, 64
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
