@@ -20,6 +20,7 @@ from dicom.modality_policy import UNKNOWN, ModalityPolicy
 from dicom.models import Modality
 from worklist.configuration import matching_options, server_config
 from worklist.models import ItemAlarm, WorklistItem, WorklistQuery
+from worklist.models.items import MatchingRows
 from worklist.query.explanation import (
     ITEM,
     MODALITY,
@@ -207,6 +208,6 @@ def _illegal_value(item: WorklistItem, query: QueryToExplain) -> Iterator[RuleRe
 def _row_limit(item: WorklistItem, keys: MatchingKeys, policy: ModalityPolicy) -> RuleResult:
     """Count the item's position among those that match now."""
     limit = policy.max_rows or settings.MWL_MAX_ROWS
-    matches = islice(WorklistItem.objects.matching_values(keys, "pk"), limit)
+    matches = islice(MatchingRows(keys, "pk"), limit)
     position = next((number for number, other in enumerate(matches, start=1) if other.pk == item.pk), limit + 1)
     return row_limit_result(position, limit)
