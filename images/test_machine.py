@@ -17,8 +17,8 @@ from django.conf import settings
 from core.correlation import correlated
 from core.wording import count_of
 from dicom.modality_directory import FRESH_SECONDS
+from dicom.models import Modality
 from dicom.scu import VIEWS, ModalityScu, PerformedStep, RequestFailed, StorageScu, step_identifier
-from dicom.test_machines import register_test_machine
 from images.copies import CannotCopy
 from images.copies.worker import copy_in_process
 from images.items import Item, worklist
@@ -91,7 +91,7 @@ class TestMachine:
     def find(self) -> str:
         if not (self.modality.port and self.images.port):
             raise StepFailed("The test machine speaks DICOM without TLS only, and MWL_PORT or IMAGE_PORT is 0")
-        register_test_machine(AE_TITLE, NAME, "gateway:images")
+        Modality.register_test_machine(AE_TITLE, NAME, "gateway:images")
         deadline = time.monotonic() + KNOWN_WITHIN
         while True:
             try:
