@@ -82,15 +82,13 @@ def raise_repair_alarms(item: WorklistItem, warnings: Iterable[ReplyWarning]) ->
     """Raise one alarm for each value of the item that was repaired."""
     repairs: dict[str, list[str]] = defaultdict(list)
     for warning in warnings:
-        repairs[_keyword_at(warning.path.removeprefix(WORKLIST_ITEM))].append(warning.repair)
+        path = warning.path.removeprefix(WORKLIST_ITEM)
+        field = next((field.name for field in ITEM_FIELDS if field.path == path), "")
+        # A group of values has no DICOM keyword: the alarm gives the group's own name.
+        keyword = next((row.keyword for _, row in rows() if field and row.field == field), path.rpartition(".")[2])
+        repairs[keyword].append(warning.repair)
     for keyword, done in repairs.items():
         ItemAlarm.objects.raise_for(item, ItemAlarm.Kind.REPAIRED, keyword, ", ".join(done))
-
-
-def _keyword_at(path: str) -> str:
-    """Return the DICOM keyword of the value at a path; for a group of values, the group's own name."""
-    field = next((field.name for field in ITEM_FIELDS if field.path == path), "")
-    return next((row.keyword for _, row in rows() if field and row.field == field), path.rpartition(".")[2])
 
 
 def new_identifiers() -> dict[str, str]:
