@@ -23,7 +23,7 @@ PREAMBLE = bytes(128) + b"DICM"
 
 
 class CannotStore(Exception):
-    """A data set cannot be kept: out of disk, too long, or the disk fails; the text is the ErrorComment."""
+    """A data set cannot be stored: the disk is full or fails, or it is too long. The text is the Error Comment."""
 
 
 class Spool:
@@ -40,7 +40,7 @@ class Spool:
             folder.chmod(0o700)
 
     def clear_incoming(self) -> None:
-        """Delete what a process that was killed has left half received."""
+        """Delete what a killed process had received in part."""
         for file in self.incoming.iterdir():
             file.unlink(missing_ok=True)
 
@@ -65,7 +65,7 @@ def spool() -> Spool:
 class IncomingFile:
     """A data set on its way into the spool: a sink for the fragments of a C-STORE (`upper_layer.dimse.DataSetSink`).
 
-    It never raises while data arrive, so that an association survives a full disk: the rest is let go by, and `keep`
+    It never raises while data arrive, so that an association survives a full disk: it ignores the rest, and `keep`
     raises CannotStore. `digest` is the SHA-256 of the data set alone.
     """
 
@@ -142,7 +142,7 @@ class IncomingFile:
             self.check()
 
     def hand_over(self) -> None:
-        """Leave the file to the row that is now responsible for it: nothing here deletes it any more."""
+        """Leave the file to its row, which is now responsible for it: this object no longer deletes it."""
         self._is_handed_over = True
 
     def discard(self) -> None:
@@ -165,7 +165,7 @@ class IncomingFile:
             rest = rest[os.write(self._descriptor, rest) :]
 
     def _begin_flush(self) -> None:
-        """Have what has come so far written to disk while the rest arrives, which shortens the wait at the end."""
+        """Begin to write what has arrived to disk while the rest arrives, which shortens the wait at the end."""
         if self._flush is None or not self._flush.is_alive():
             self._flushed_at = self.size
             self._flush = threading.Thread(target=self._flush_now, name="image-flush", daemon=True)
@@ -196,7 +196,7 @@ class IncomingFile:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was created, renamed or deleted in a folder durable; Windows does so by itself."""
+    """Make what was created, renamed or deleted in a folder durable; Windows does so without being asked."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)
