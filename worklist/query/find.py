@@ -148,7 +148,7 @@ class _Query:
             "address": record.address,
             "keys": ",".join(self.key_names),
             "outcome": failure if record.outcome == "failed" else record.outcome,
-            "matched": len(record.shown),
+            "delivered": len(record.shown),
             "left_out": len(record.left_out),
             "ms": record.duration_ms,
             "shown": ",".join(self.correlation_ids[: len(record.shown)]),
