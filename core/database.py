@@ -123,7 +123,7 @@ class LentConnections:
             self._idle.append((lent, _file_of(lent), self._clock()))
 
     def close_idle(self, seconds: float = 0.0) -> None:
-        """Close the connections that have been idle for so long."""
+        """Close the connections that have been idle for this many seconds."""
         for _ in range(len(self._idle)):
             try:
                 lent, _file, used_at = self._idle.popleft()

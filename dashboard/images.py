@@ -57,7 +57,7 @@ class ImageCounts:
             "with Manage": self.with_manage,
             "failed": self.failed,
             "held back": self.held,
-            "of no item": self.unlinked,
+            "without an item": self.unlinked,
         }
         told = [f"{count} {what}" for what, count in parts.items() if count]
         if self.received and self.with_manage == self.received:

@@ -352,7 +352,7 @@ class GatewayCollector(Collector):
         self._totals, self._uploads = CachedTotals(), UploadTimes()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all metrics."""
+        """Yield every metric as it is now; prometheus_client calls this at each scrape."""
         build = GaugeMetricFamily("gateway_build_info", "1, with the gateway's version.", labels=["version"])
         build.add_metric([version()], 1)
         yield build

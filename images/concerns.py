@@ -67,13 +67,13 @@ ANOTHER_VERSION = Kind(
 OF_NO_ITEM = Kind(
     "images_unlinked",
     Severity.WARNING,
-    "{} of no item on the worklist",
+    "{} without an item on the worklist",
     "Link them to the women’s items, or discard them.",
 )
 DELETED_SOON = Kind(
     "images_deleted_soon",
     Severity.WARNING,
-    "{} of no item, to be deleted within a day",
+    "{} without an item, to be deleted within a day",
     "Link them to the women’s items now, or discard them.",
 )
 REFUSED_NOW = Kind(

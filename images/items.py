@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 
 @dataclass(frozen=True)
 class ImageIdentity:
-    """What an image says of the examination it belongs to; an empty value says nothing.
+    """What an image says about the examination it belongs to; an empty value says nothing.
 
     `accession_numbers` is the top level's, followed by those of the Request Attributes Sequence (0040,0275).
     """

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 State: TypeAlias = ReceivedImage.State
 Reason: TypeAlias = ReceivedImage.Reason
-#: Makes a copy of the original, so many pixels long and so far compressed, as `images.copies.worker.copy_in_process`.
+#: Makes a copy of the original with this longest side and ratio, as `images.copies.worker.copy_in_process` does.
 MakeCopy = Callable[[Path, Path, int, int], None]
 
 #: How many images are copied and sent at the same time.
