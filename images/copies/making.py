@@ -44,4 +44,4 @@ def _write_proven(file: Path, image: Original, pixels: NDArray[np.uint8], ratio:
         with blaming_the_image("its copy cannot be read as Manage would"):
             if is_proven(file, image, pixels):
                 return
-    raise CannotCopy("its copy does not look like it")
+    raise CannotCopy("its copy does not match it")
