@@ -27,9 +27,9 @@ from django.utils import timezone
 from core.database import serialise_on
 from core.instance import instance_name
 from core.large_tables import midnight
+from images.answers import Answer, Outcome
 from images.items import Item, worklist
 from images.linking import LONGEST_PATIENT_ID
-from images.manage_api import Answer, Outcome
 from images.models import FailureReport, Queued, ReceivedImage
 
 logger = logging.getLogger(__name__)
@@ -161,6 +161,16 @@ def hindrance(image: ReceivedImage, action: Action, now: datetime) -> Hindrance 
     if report and report.lease_until and report.lease_until > now:
         return Hindrance(State.WAITING)
     return None
+
+
+#: Hindrances that another action of Manage's ends, as when it sends the woman again.
+OVERCOME_BY_A_NEW_ACTION = frozenset({Reason.DAY_OVER, Reason.AFTER_REPORT})
+
+
+def hindrance_now(image: ReceivedImage, now: datetime) -> Reason | None:
+    """Return which of those hindrances an image of an item has now; None without one."""
+    hindered = hindrance(image, action_of(image, now), now)
+    return hindered.reason if hindered and hindered.reason in OVERCOME_BY_A_NEW_ACTION else None
 
 
 def ready_to_send(image: ReceivedImage, now: datetime, *, on_its_way: bool) -> Action | None:
