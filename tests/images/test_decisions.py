@@ -101,7 +101,7 @@ class TestSendingAgain:
 
     def test_is_not_possible_after_the_day_of_the_action_or_after_its_report(self) -> None:
         image = unlinked(state=State.FAILED, reason=Reason.DAY_OVER, item_id=sent("ACC1").pk)
-        FailureReport.objects.create(action_id=ReceivedAction.objects.get().action_id, delivered_at=timezone.now())
+        FailureReport.objects.create(action_id=str(ReceivedAction.objects.get().action_id), delivered_at=timezone.now())
         with pytest.raises(CannotDecide, match="has been told that images of this action failed"):
             send_again(image, JANE, WHY)
         ReceivedAction.objects.update(received_at=timezone.now() - timedelta(days=1))
