@@ -41,8 +41,9 @@ class Spool:
 
     def clear_incoming(self) -> None:
         """Delete what a killed process had received in part."""
-        for file in self.incoming.iterdir():
-            file.unlink(missing_ok=True)
+        for path in self.incoming.iterdir():
+            if not path.is_dir():  # such as lost+found, which is not ours
+                path.unlink(missing_ok=True)
 
     def original(self, name: str) -> Path:
         """Return the path of a received image."""
