@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
+from core.database import LendConnection, borrowed_connection
 from dicom.association_policy import AssociationPolicy
+from dicom.modality_directory import ModalityDirectory
 from dicom.server import DicomServer, start_server
 from dicom.service import EXPLICIT_VR_LITTLE_ENDIAN, Service
 from dicom.upper_layer.dimse import CommandField
@@ -44,10 +46,11 @@ def sop_classes() -> Iterator[str]:
         yield SECONDARY_CAPTURE
 
 
-def image_context() -> ImageContext:
+def image_context(connection: LendConnection = borrowed_connection) -> ImageContext:
     """Return what the handlers share, as the settings say."""
     return ImageContext(
-        AssociationPolicy(server_config()),
+        AssociationPolicy(server_config(), ModalityDirectory(connection=connection)),
+        connection,
         spool=spool(),
         max_bytes=settings.IMAGE_MAX_BYTES,
         min_free_bytes=settings.IMAGE_MIN_FREE_BYTES,
