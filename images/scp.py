@@ -12,6 +12,7 @@ from dicom.server import DicomServer, start_server
 from dicom.service import EXPLICIT_VR_LITTLE_ENDIAN, Service
 from dicom.upper_layer.dimse import CommandField
 from dicom.upper_layer.negotiation import IMPLICIT_VR_LITTLE_ENDIAN
+from images.arrival_rate import ArrivalRate
 from images.configuration import server_config
 from images.header import EXPLICIT_VR_BIG_ENDIAN
 from images.spool import spool
@@ -54,6 +55,7 @@ def image_context(connection: LendConnection = borrowed_connection) -> ImageCont
         spool=spool(),
         max_bytes=settings.IMAGE_MAX_BYTES,
         min_free_bytes=settings.IMAGE_MIN_FREE_BYTES,
+        arrivals=ArrivalRate(settings.IMAGE_MAX_PER_SECOND_PER_PEER),
     )
 
 
