@@ -146,7 +146,7 @@ class ReceivedImageAdmin(RecordAdmin):
                     "calling_ae_title",
                     "address",
                     "patient_id",
-                    "accession_number",
+                    "accession_numbers",
                     "study_date",
                     "study_instance_uid",
                     "series_instance_uid",
@@ -184,6 +184,11 @@ class ReceivedImageAdmin(RecordAdmin):
     @admin.display(description="test")
     def test_mark(self, image: ReceivedImage) -> SafeString | str:
         return TEST_MARK if image.is_test else ""
+
+    @admin.display
+    def accession_numbers(self, image: ReceivedImage) -> str:
+        """As in the image: that of its top level, then others of the Request Attributes Sequence."""
+        return ", ".join(image.accession_numbers) or "none"
 
     @admin.display(description="item")
     def item_link(self, image: ReceivedImage) -> SafeString | str:

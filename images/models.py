@@ -16,6 +16,7 @@ class Queued(models.Model):
     next_attempt_at = models.DateTimeField(null=True, help_text="When to try next; empty if nothing is left to do.")
     lease_until = models.DateTimeField(null=True, help_text="Until when one uploader has it.")
     leased_by = models.CharField(max_length=100, blank=True, help_text="That uploader: host:process id:claim")
+    last_outcome = models.CharField(max_length=20, blank=True, help_text="What the last attempt came to.")
     last_status = models.PositiveSmallIntegerField(null=True, help_text="Manage's last HTTP status.")
     last_error = models.CharField(max_length=200, blank=True, help_text="Why the last attempt failed.")
 
@@ -69,7 +70,8 @@ class ReceivedImage(Queued, PersonalDataModel):
     transfer_syntax_uid = models.CharField("Transfer Syntax UID", max_length=64)
     study_instance_uid = models.CharField("Study Instance UID", max_length=64, db_index=True)
     series_instance_uid = models.CharField("Series Instance UID", max_length=64)
-    accession_number = models.CharField(max_length=16, blank=True, db_index=True, help_text="As in the image.")
+    accession_number = models.CharField(max_length=64, blank=True, db_index=True, help_text="As in the image.")
+    further_accession_numbers = models.JSONField(default=list, help_text="Others, of the Request Attributes Sequence.")
     patient_id = models.CharField("NHS number", max_length=64, blank=True, help_text="As in the image.")
     study_date = models.DateField(null=True)
     image_laterality = models.CharField(max_length=16, blank=True)
@@ -113,6 +115,11 @@ class ReceivedImage(Queued, PersonalDataModel):
 
     def __str__(self) -> str:
         return f"{self.image_laterality}{self.view_position}" or self.sop_instance_uid
+
+    @property
+    def accession_numbers(self) -> tuple[str, ...]:
+        """All that the image has, that of its top level first."""
+        return tuple(filter(None, (self.accession_number, *self.further_accession_numbers)))
 
 
 class FailureReport(Queued, BaseModel):

@@ -27,9 +27,9 @@ from django.utils import timezone
 from core.database import serialise_on
 from core.instance import instance_name
 from core.large_tables import midnight
+from images.answers import Answer, Outcome
 from images.items import Item, worklist
 from images.linking import LONGEST_PATIENT_ID
-from images.manage_api import Answer, Outcome
 from images.models import FailureReport, Queued, ReceivedImage
 
 logger = logging.getLogger(__name__)
@@ -163,6 +163,16 @@ def hindrance(image: ReceivedImage, action: Action, now: datetime) -> Hindrance 
     return None
 
 
+#: Hindrances that another action of Manage's ends, as when it sends the woman again.
+OVERCOME_BY_A_NEW_ACTION = frozenset({Reason.DAY_OVER, Reason.AFTER_REPORT})
+
+
+def hindrance_now(image: ReceivedImage, now: datetime) -> Reason | None:
+    """Return which of those hindrances an image of an item has now; None without one."""
+    hindered = hindrance(image, action_of(image, now), now)
+    return hindered.reason if hindered and hindered.reason in OVERCOME_BY_A_NEW_ACTION else None
+
+
 def ready_to_send(image: ReceivedImage, now: datetime, *, on_its_way: bool) -> Action | None:
     """Return the action that a claimed image may be sent under; settle the image and return None if it may not.
 
@@ -218,16 +228,20 @@ def end(image: ReceivedImage, action: Action, state: State, reason: Reason | str
 
 def try_again(image: ReceivedImage, now: datetime, error: str) -> bool:
     """Have a claimed image tried again although nothing was sent."""
-    return settle(image, next_attempt_at=retry_at(image.attempts, now), last_error=error[:200])
+    return settle(image, next_attempt_at=retry_at(image.attempts, now), last_outcome="", last_error=error[:200])
+
+
+def told(answer: Answer) -> dict[str, Any]:
+    """Return what a row keeps of an answer."""
+    return {"last_outcome": answer.outcome.value, "last_status": answer.status, "last_error": answer.error[:200]}
 
 
 def apply_answer(image: ReceivedImage, action: Action, answer: Answer, now: datetime) -> bool:
     """Write what Manage's answer makes of an image that was sent; return False if it is not ours any more."""
-    told = {"last_status": answer.status, "last_error": answer.error[:200]}
     if answer.outcome in ENDS:
         taken = {"uploaded_at": now} if answer.outcome is Outcome.TAKEN else {}
         state, reason = ENDS[answer.outcome]
-        is_written = end(image, action, state, reason, **told, **taken)
+        is_written = end(image, action, state, reason, **told(answer), **taken)
         if is_written and answer.outcome is Outcome.TAKEN:
             wake_others(image, now)
         return is_written
@@ -238,7 +252,7 @@ def apply_answer(image: ReceivedImage, action: Action, answer: Answer, now: date
         next_attempt_at=retry_at(image.attempts, now, slower=slower),
         action_id=under.id,
         action_day=under.day,
-        **told,
+        **told(answer),
     )
     if slower:
         # Nothing of this Study is with Manage: the next attempt may go under a newer action.
@@ -254,10 +268,15 @@ def known_before(image: ReceivedImage) -> Action:
 
 
 def wake_others(image: ReceivedImage, now: datetime) -> None:
-    """Let those go at once that what has just succeeded held up: the same Study, and whatever had no line."""
+    """Let those go at once that what has just succeeded held up: those of the same Study, and whatever had no line.
+
+    An image to which Manage gives no answer keeps its own waits: it may be what holds Manage up.
+    """
     waiting = ReceivedImage.objects.filter(state=State.WAITING, next_attempt_at__gt=now, attempts__gt=0)
-    held_up = Q(study_instance_uid=image.study_instance_uid) | Q(last_status=None)
-    waiting.filter(held_up, Q(lease_until=None) | Q(lease_until__lte=now)).update(next_attempt_at=now)
+    of_study = Q(study_instance_uid=image.study_instance_uid, last_status__isnull=False)
+    had_no_line = Q(last_outcome=Outcome.NOT_ARRIVED.value)
+    free = Q(lease_until=None) | Q(lease_until__lte=now)
+    waiting.filter(free, of_study | had_no_line).update(next_attempt_at=now)
 
 
 def extra_of(image: ReceivedImage) -> dict[str, Any]:

@@ -40,8 +40,9 @@ class Spool:
 
     def clear_incoming(self) -> None:
         """Delete what a process that was killed has left half received."""
-        for file in self.incoming.iterdir():
-            file.unlink(missing_ok=True)
+        for path in self.incoming.iterdir():
+            if not path.is_dir():  # such as lost+found, which is none of ours
+                path.unlink(missing_ok=True)
 
     def original(self, name: str) -> Path:
         """Return the path of a received image."""
@@ -161,7 +162,8 @@ class IncomingFile:
         On Linux this advice begins to write and does not wait; the fsync at the end tells of an error.
         """
         if sys.platform == "linux":
-            os.posix_fadvise(self._descriptor, begin, self.size - begin, os.POSIX_FADV_DONTNEED)
+            with suppress(OSError):  # a file system that takes no advice
+                os.posix_fadvise(self._descriptor, begin, self.size - begin, os.POSIX_FADV_DONTNEED)
 
     def _close(self) -> None:
         if self._descriptor >= 0:

@@ -20,9 +20,10 @@ from django.utils import timezone
 
 from core.correlation import correlated
 from core.database import borrowed_connection
+from images.answers import Outcome
 from images.copies import CannotCopy
 from images.failure_reports import apply_report_answer, claim_report
-from images.manage_api import ManageApi, Outcome
+from images.manage_api import ManageApi
 from images.models import FailureReport, Queued, ReceivedImage
 from images.queue import apply_answer, claim_image, end, extra_of, held, ready_to_send, renew, try_again
 from images.spool import Spool

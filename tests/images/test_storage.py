@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from dicom.models import Modality
@@ -73,6 +74,14 @@ class TestAnImage:
         assert row.state == ReceivedImage.State.UNLINKED
         assert row.digest == hashlib.sha256(data_set_of(sent)).hexdigest()
         assert row.size == receiver.spool.original(row.file).stat().st_size
+
+    def test_keeps_all_its_accession_numbers_uncut(self, receiver: Receiver) -> None:
+        sent, requested = image(), Dataset()
+        requested.AccessionNumber = "ACC2"
+        sent.RequestAttributesSequence = [requested]
+        sent["AccessionNumber"]._value = "X" * 20
+        assert receiver.store_raw(data_set_of(sent), sent).status == 0x0000
+        assert ReceivedImage.objects.get().accession_numbers == ("X" * 20, "ACC2")
 
     def test_is_for_this_user_alone(self, receiver: Receiver) -> None:
         receiver.store(image())
