@@ -10,15 +10,14 @@ import os
 import shutil
 import struct
 import sys
-import threading
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 from django.conf import settings
 
-#: How many bytes may arrive between two looks at the free disk space, and between two requests to write them to disk.
-BYTES_BETWEEN_CHECKS, BYTES_BETWEEN_FLUSHES = 1 << 22, 1 << 23
+#: Each time so many bytes have come, they are begun to be written to disk, and the free space is looked at.
+STRIDE = 1 << 22
 PREAMBLE = bytes(128) + b"DICM"
 
 
@@ -81,9 +80,7 @@ class IncomingFile:
         self._digest = hashlib.sha256(usedforsecurity=False)
         self._problem = ""
         self._is_handed_over = False
-        self._checked_at = self._flushed_at = 0
-        self._flush: threading.Thread | None = None
-        self._flush_error: OSError | None = None
+        self._checked_at = 0
         self._descriptor = -1
         try:
             self._check_room()
@@ -106,15 +103,13 @@ class IncomingFile:
         try:
             if self.size > self._max_bytes:
                 raise CannotStore("The data set is longer than IMAGE_MAX_BYTES")
-            if self.size - self._checked_at >= BYTES_BETWEEN_CHECKS:
-                self._check_room()
             self._write(fragment)
+            self._digest.update(fragment)
+            if self.size - self._checked_at >= STRIDE:
+                self._begin_write_back(self._checked_at)
+                self._check_room()
         except (OSError, CannotStore) as error:
             self._give_up(error)
-            return
-        self._digest.update(fragment)
-        if self.size - self._flushed_at >= BYTES_BETWEEN_FLUSHES:
-            self._begin_flush()
 
     def getvalue(self) -> "IncomingFile":
         """Return itself as the data set of the message."""
@@ -129,9 +124,6 @@ class IncomingFile:
         """Make the file durable, and put it among the originals; raise CannotStore if that fails."""
         self.check()
         try:
-            self._end_flush()
-            if self._flush_error:
-                raise self._flush_error
             os.fsync(self._descriptor)
             self._close()
             kept = self._spool.original(self.name)
@@ -148,7 +140,6 @@ class IncomingFile:
 
     def discard(self) -> None:
         """Delete the file, wherever it is, unless it has been handed over."""
-        self._end_flush()
         self._close()
         if self._is_handed_over:
             return
@@ -165,24 +156,14 @@ class IncomingFile:
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
 
-    def _begin_flush(self) -> None:
-        """Begin to write what has arrived to disk while the rest arrives, which shortens the wait at the end."""
-        if self._flush is None or not self._flush.is_alive():
-            self._flushed_at = self.size
-            self._flush = threading.Thread(target=self._flush_now, name="image-flush", daemon=True)
-            with suppress(RuntimeError):  # the system has no more threads
-                self._flush.start()
+    def _begin_write_back(self, begin: int) -> None:
+        """Begin to write to disk what has arrived since `begin`, which leaves little to the fsync at the end.
 
-    def _flush_now(self) -> None:
-        try:
-            os.fsync(self._descriptor)
-        except OSError as error:  # Linux tells a descriptor once: the fsync at the end would succeed
-            self._flush_error = error
-
-    def _end_flush(self) -> None:
-        """Wait for the flush: its descriptor must not be closed, and then be another file's, meanwhile."""
-        if self._flush is not None and self._flush.is_alive():
-            self._flush.join()
+        On Linux this advice starts the writing and does not wait; the fsync at the end reports an error.
+        """
+        if sys.platform == "linux":
+            with suppress(OSError):  # a file system that takes no advice
+                os.posix_fadvise(self._descriptor, begin, self.size - begin, os.POSIX_FADV_DONTNEED)
 
     def _close(self) -> None:
         if self._descriptor >= 0:

@@ -21,6 +21,7 @@ from dicom.failures import FailureRow, common_failures, failure_response
 from dicom.service import Request, Response
 from dicom.upper_layer.dimse import Command
 from dicom.upper_layer.negotiation import PresentationContext
+from images.arrival_rate import ArrivalRate, TooManyImages
 from images.header import Header, read_header
 from images.items import worklist
 from images.linking import ACTOR, attribute, send_anew
@@ -39,11 +40,12 @@ AT_MANAGE = frozenset({State.UPLOADED, State.WAITING})
 
 @dataclass(kw_only=True)
 class ImageContext(ServerContext):
-    """What the handlers of one server share: where images go, and how long one may be."""
+    """What the handlers of one server share: where images go, how long one may be, and how many may come."""
 
     spool: Spool
     max_bytes: int
     min_free_bytes: int
+    arrivals: ArrivalRate
     last_received_at: datetime | None = None
 
 
@@ -54,6 +56,9 @@ class DataSetMismatch(Exception):
 STORE_FAILURES = (
     FailureRow(
         (CannotStore,), lambda problem: statuses.failure(statuses.OUT_OF_RESOURCES, str(problem)), logging.ERROR
+    ),
+    FailureRow(
+        (TooManyImages,), lambda problem: statuses.failure(statuses.OUT_OF_RESOURCES, str(problem)), logging.WARNING
     ),
     FailureRow((DataSetMismatch,), lambda problem: statuses.failure(statuses.DATA_SET_DOES_NOT_MATCH, str(problem))),
     *common_failures(
@@ -86,6 +91,7 @@ def answer_store(request: Request, context: ImageContext) -> Response:
     with correlated(new_correlation_id()), context.connection(), span("C-STORE") as traced:
         try:
             context.policy.check_request(requestor)
+            context.arrivals.count(requestor.address)
             fields |= _store(request, context)
             response = Response(statuses.SUCCESS)
             context.last_received_at = timezone.now()
