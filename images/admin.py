@@ -26,7 +26,7 @@ from images.models import FailureReport, ReceivedImage
 from images.pictures import NoPicture, png_of
 from images.spool import spool
 
-#: Permissions beside Django's own for the model.
+#: Permissions besides Django's own for the model.
 VIEW_PATIENT_DATA = "worklist.view_patient_data"
 VIEW_PICTURE = "images.view_picture"
 DECIDE = "images.decide_image"
@@ -146,7 +146,7 @@ class ReceivedImageAdmin(RecordAdmin):
                     "calling_ae_title",
                     "address",
                     "patient_id",
-                    "accession_number",
+                    "accession_numbers",
                     "study_date",
                     "study_instance_uid",
                     "series_instance_uid",
@@ -184,6 +184,11 @@ class ReceivedImageAdmin(RecordAdmin):
     @admin.display(description="test")
     def test_mark(self, image: ReceivedImage) -> SafeString | str:
         return TEST_MARK if image.is_test else ""
+
+    @admin.display
+    def accession_numbers(self, image: ReceivedImage) -> str:
+        """As in the image: that of its top level, then others of the Request Attributes Sequence."""
+        return ", ".join(image.accession_numbers) or "none"
 
     @admin.display(description="item")
     def item_link(self, image: ReceivedImage) -> SafeString | str:
@@ -266,7 +271,7 @@ class ReceivedImageAdmin(RecordAdmin):
 
 @admin.register(FailureReport)
 class FailureReportAdmin(RecordAdmin):
-    """Shows what Manage was told of images that it does not get."""
+    """Shows what Manage was told about images that it does not get."""
 
     is_audited = False
     list_display = ("created_at", "action_id", "sentence", "delivered_at", "attempts", "last_status")

@@ -15,9 +15,9 @@ from django.db.models import Exists, OuterRef, Q
 
 from core.database import serialise_on
 from core.statements import insert_unless_known
-from images.manage_api import Answer, Outcome
+from images.answers import Answer, Outcome
 from images.models import FailureReport, ReceivedImage
-from images.queue import action_lock, action_of, claim_row, due, retry_at, settle
+from images.queue import action_lock, action_of, claim_row, due, retry_at, settle, told
 
 logger = logging.getLogger(__name__)
 
@@ -81,13 +81,12 @@ def sentence_of(action_id: str) -> str:
 
 def apply_report_answer(report: FailureReport, answer: Answer, now: datetime) -> bool:
     """Write what Manage's answer makes of a claimed report; return False if the lease has been lost."""
-    told = {"last_status": answer.status, "last_error": answer.error[:200]}
     extra = {"report": str(report.pk), "status": answer.status, "why": answer.error}
     if answer.outcome is Outcome.TAKEN:
         logger.info("failure reported to Manage", extra=extra)
-        return settle(report, delivered_at=now, next_attempt_at=None, **told)
+        return settle(report, delivered_at=now, next_attempt_at=None, **told(answer))
     if answer.outcome in {Outcome.NEVER, Outcome.OUR_FAULT}:
         logger.error("failure cannot be reported to Manage", extra=extra)
-        return settle(report, next_attempt_at=None, **told)
+        return settle(report, next_attempt_at=None, **told(answer))
     logger.info("failure to be reported to Manage again", extra=extra)
-    return settle(report, next_attempt_at=retry_at(report.attempts, now), **told)
+    return settle(report, next_attempt_at=retry_at(report.attempts, now), **told(answer))

@@ -19,6 +19,7 @@ from dicom.failures import UnreadableDataSet
 from dicom.service import EXPLICIT_VR_LITTLE_ENDIAN
 from dicom.upper_layer.dimse import UID
 from dicom.upper_layer.negotiation import IMPLICIT_VR_LITTLE_ENDIAN
+from images.code_streams import LONGEST_BEGINNING, LONGEST_END, has_beginning, has_end
 from images.items import ImageIdentity
 
 EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -28,6 +29,9 @@ NATIVE = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, EXPLIC
 MAX_HEADERS, MAX_DEPTH = 200_000, 16
 #: Bytes of a value that is read; those that identify an image have 64.
 MAX_VALUE = 4096
+#: How many accession numbers are kept, and how much of each: more than the 16 characters that one of ours may have, so
+#: that a longer one is not taken for the one that it begins with.
+MAX_NUMBERS, MAX_NUMBER = 16, 64
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 #: Tags of a data set. Lower groups are those of commands and file headers, higher ones those of items and delimiters.
@@ -51,15 +55,10 @@ READ = frozenset(
      LATERALITY, SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS, BITS_ALLOCATED}
 )  # fmt: skip
 
-#: How the code streams begin and end: JPEG and JPEG-LS (SOI, EOI), JPEG 2000 (SOC, EOC).
-STREAM_MARKERS = {b"\xff\xd8": b"\xff\xd9", b"\xff\x4f": b"\xff\xd9"}
-#: A code stream may be padded with NULs, to an even length or further.
-MAX_PADDING = 64
-
 
 @dataclass(frozen=True)
 class Header:
-    """What an image says of itself, as text without its padding; an empty value says nothing."""
+    """What an image says about itself, as text without its padding; an empty value says nothing."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -126,13 +125,15 @@ class _Reader:
         self._values: dict[int, bytes] = {}
         self._requested: list[bytes] = []
         self._pixel_data: _Element | None = None
-        self._fragments: list[_Element] = []
+        self._offset_table: _Element | None = None
+        self._fragments = 0
+        self._first_fragment: _Element | None = None
+        self._last_fragment: _Element | None = None
 
     def read(self) -> Header:
         """Walk the whole data set, and check it."""
         self._walk(self._start, self._end, self._encoding, self._take, is_top=True)
         self._check_pixels()
-        accession_numbers = [self._values.get(ACCESSION_NUMBER, b""), *self._requested]
         study_date: date | None = None
         with suppress(ValueError):
             study_date = parse_da(self._text(STUDY_DATE))
@@ -145,7 +146,7 @@ class _Reader:
             view_position=self._text(VIEW_POSITION),
             identity=ImageIdentity(
                 study_instance_uid=self._text(STUDY),
-                accession_numbers=tuple(dict.fromkeys(filter(None, map(self._decode, accession_numbers)))),
+                accession_numbers=self._accession_numbers(),
                 patient_id=self._text(PATIENT_ID),
                 study_date=study_date,
             ),
@@ -162,7 +163,7 @@ class _Reader:
 
     def _take_requested(self, element: _Element) -> None:
         """Take note of an element in an item of the Request Attributes Sequence."""
-        if element.tag == ACCESSION_NUMBER:
+        if element.tag == ACCESSION_NUMBER and len(self._requested) < MAX_NUMBERS:
             self._requested.append(self._value(element))
 
     def _value(self, element: _Element) -> bytes:
@@ -177,6 +178,11 @@ class _Reader:
         is_unicode = b"ISO_IR 192" in self._values.get(CHARACTER_SET, b"")
         text = raw.decode("utf-8" if is_unicode else "latin-1", "replace")
         return "".join(each for each in text if each.isprintable()).strip()
+
+    def _accession_numbers(self) -> tuple[str, ...]:
+        """Return the top level's, then those of the Request Attributes Sequence, each once."""
+        found = (self._decode(raw)[:MAX_NUMBER] for raw in (self._values.get(ACCESSION_NUMBER, b""), *self._requested))
+        return tuple(dict.fromkeys(filter(None, found)))[:MAX_NUMBERS]
 
     def _uid(self, tag: int, name: str) -> str:
         text = self._text(tag)
@@ -284,8 +290,17 @@ class _Reader:
                 return item.at
             if item.tag != ITEM or item.length == UNDEFINED:
                 raise UnreadableDataSet("The encapsulated pixel data have no end, or are damaged")
-            self._fragments.append(item)
+            self._take_fragment(item)
             at = item.at + item.length
+
+    def _take_fragment(self, item: _Element) -> None:
+        """Take note of an item of the pixel data; of very many, only as much as is needed."""
+        if self._offset_table is None:
+            self._offset_table = item
+        elif item.length:
+            self._fragments += 1
+            self._first_fragment = self._first_fragment or item
+            self._last_fragment = item
 
     # Pixels -----------------------------------------------------------------------------------------------------------
 
@@ -319,17 +334,15 @@ class _Reader:
     def _check_encapsulated(self, pixel_data: _Element, frames: int) -> None:
         if pixel_data.length != UNDEFINED:
             raise UnreadableDataSet("Pixel data are not encapsulated, as the transfer syntax says")
-        if not self._fragments or self._fragments[0].length % 4:
+        if self._offset_table is None or self._offset_table.length % 4:
             raise UnreadableDataSet("The encapsulated pixel data have no basic offset table")
-        fragments = [each for each in self._fragments[1:] if each.length]
-        if len(fragments) < frames:
+        first, last = self._first_fragment, self._last_fragment
+        if first is None or last is None or self._fragments < frames:
             raise UnreadableDataSet("The encapsulated pixel data have fewer fragments than frames")
-        first, last = fragments[0], fragments[-1]
-        ending = STREAM_MARKERS.get(self._bytes(first.at, 2))
-        if ending is None:
+        if not has_beginning(self._bytes(first.at, min(first.length, LONGEST_BEGINNING))):
             raise UnreadableDataSet("The pixel data do not begin as their transfer syntax says")
-        padding = min(last.length, MAX_PADDING)
-        if not self._bytes(last.at + last.length - padding, padding).rstrip(b"\0").endswith(ending):
+        tail = min(last.length, LONGEST_END)
+        if not has_end(self._bytes(last.at + last.length - tail, tail)):
             raise UnreadableDataSet("The pixel data are cut off within the last frame")
 
 

@@ -2,15 +2,18 @@
 
 This is the only module that imports httpx. As for the relay, HTTPS_PROXY and NO_PROXY name the way, and SSL_CERT_FILE a
 private certificate authority. No redirect is followed, which would carry the token to another host.
+
+Requests run in an event loop with a thread of its own: only there can one be ended that has a time limit as a whole. A
+limit for each read lets a server that sends a byte now and then hold its caller for hours.
 """
 
+import asyncio
 import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -19,38 +22,18 @@ import httpx
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from images.answers import Answer, Outcome
+
 #: Seconds for connecting, for each read and each write, and for a connection to become free.
 TIMEOUTS = httpx.Timeout(connect=10.0, read=60.0, write=30.0, pool=10.0)
+#: Seconds for a whole request up to its status: more than Manage may think (`read`), less than would hold up the day.
+REQUEST_SECONDS = 120.0
+#: Seconds for the rest of an answer, of which nothing is needed but that its connection can be used again.
+REST_SECONDS = 5.0
 #: A token is replaced this many seconds before it expires.
 TOKEN_MARGIN = 300.0
 #: As much of an answer is read as lets the connection be used again; nothing in it is needed.
 MOST_READ = 64 * 1024
-
-
-class Outcome(Enum):
-    """What an answer means for what was sent."""
-
-    #: Manage has it.
-    TAKEN = "taken"
-    #: Manage will never take it.
-    NEVER = "never"
-    #: As NEVER, by a fault of this gateway.
-    OUR_FAULT = "our_fault"
-    #: It did not arrive: to be sent again.
-    NOT_ARRIVED = "not_arrived"
-    #: Manage may have it or a part of it, such as the row without the picture: to be sent again, under the same action.
-    UNKNOWN = "unknown"
-    #: Manage does not take it under this action now, and hardly will soon: to be sent again, more slowly.
-    SLOWER = "slower"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The outcome, Manage's HTTP status (None without an answer) and the cause in words, which name no patient."""
-
-    outcome: Outcome
-    status: int | None = None
-    error: str = ""
 
 
 Meanings = Mapping[int, tuple[Outcome, str]]
@@ -83,7 +66,10 @@ CONNECTION_STEPS = (
     ("Proxy Authentication Required", "the proxy requires a user name and password: check HTTPS_PROXY"),
     ("Name or service not known", "its host name cannot be resolved: check DNS, MANAGE_API_URL or HTTPS_PROXY"),
     ("Temporary failure in name resolution", "its host name cannot be resolved: check DNS or HTTPS_PROXY"),
-    ("Connection refused", "the connection was refused: check MANAGE_API_URL and HTTPS_PROXY"),
+    (  # anyio's text, whatever the system says
+        "All connection attempts failed",
+        "the connection was refused, or there is no way to the host: check MANAGE_API_URL and HTTPS_PROXY",
+    ),
 )
 #: What httpx raises before a request has left.
 BEFORE_SENDING = (
@@ -156,16 +142,19 @@ def _default_credential() -> Any:
 class ManageApi:
     """Manage's endpoints for images, over connections that are kept. For use in several threads."""
 
-    def __init__(self, url: str, tokens: Tokens, timeouts: httpx.Timeout = TIMEOUTS) -> None:
+    def __init__(
+        self, url: str, tokens: Tokens, timeouts: httpx.Timeout = TIMEOUTS, request_seconds: float = REQUEST_SECONDS
+    ) -> None:
         """`url` ends in /api/v1. http:// is for a developer's machine, so no proxy is asked.
 
         Raise ImproperlyConfigured if HTTPS_PROXY is malformed.
         """
         self._url = url.rstrip("/")
         self._tokens = tokens
+        self._request_seconds = request_seconds
         secure = self._url.startswith("https:")
         try:
-            self._client = httpx.Client(
+            self._client = httpx.AsyncClient(
                 verify=ssl.create_default_context() if secure else False,
                 trust_env=secure,
                 timeout=timeouts,
@@ -175,10 +164,16 @@ class ManageApi:
             raise ImproperlyConfigured(
                 "HTTPS_PROXY cannot be used: write it as http://user:password@proxy:port"
             ) from None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="manage-api", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        asyncio.run_coroutine_threadsafe(self._client.aclose(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def upload(self, action_id: str, file: Path) -> Answer:
         """Send a Part 10 file as an image of an action. Raise OSError if the file cannot be read."""
@@ -210,7 +205,7 @@ class ManageApi:
         except BEFORE_SENDING as error:
             step = next((step for part, step in CONNECTION_STEPS if part in str(error)), type(error).__name__)
             return Answer(Outcome.NOT_ARRIVED, None, f"Manage cannot be reached: {step}")
-        except httpx.TransportError as error:
+        except (httpx.TransportError, TimeoutError) as error:
             return Answer(Outcome.UNKNOWN, None, f"Manage did not answer ({type(error).__name__})")
         unexpected = (Outcome.UNKNOWN if status >= 500 else Outcome.SLOWER, f"Manage answered with status {status}")
         outcome, error_words = meanings.get(status, unexpected)
@@ -220,14 +215,28 @@ class ManageApi:
         return {"Authorization": f"Bearer {self._tokens.token(fresh=fresh)}"}
 
     def _status(self, method: str, path: str, headers: dict[str, str], **body: Any) -> int:
-        with self._client.stream(method, f"{self._url}/{path}", headers=headers, **body) as response:
-            read = 0
-            with suppress(httpx.TransportError):  # the status has come
-                for part in response.iter_raw():
-                    read += len(part)
-                    if read > MOST_READ:
-                        break
-            return response.status_code
+        request = self._client.build_request(method, f"{self._url}/{path}", headers=headers, **body)
+        return asyncio.run_coroutine_threadsafe(self._send(request), self._loop).result()
+
+    async def _send(self, request: httpx.Request) -> int:
+        async with asyncio.timeout(self._request_seconds):
+            response = await self._client.send(request, stream=True)
+        try:
+            await _read_rest(response)
+        finally:
+            await response.aclose()
+        return response.status_code
+
+
+async def _read_rest(response: httpx.Response) -> None:
+    """Read what follows the status, so that the connection can be used again, unless it is much or takes long."""
+    read = 0
+    with suppress(httpx.TransportError, TimeoutError):
+        async with asyncio.timeout(REST_SECONDS):
+            async for part in response.aiter_raw():
+                read += len(part)
+                if read > MOST_READ:
+                    break
 
 
 def configured_manage_api() -> ManageApi:

@@ -1,7 +1,7 @@
 """Read a received image: the header elements that a copy needs, and one frame as stored values.
 
-The bytes come from outside. What they declare is held against limits before a codec sees them, so that a few bytes that
-declare a huge image cost nothing; the limits of the worker process (`worker.py`) are the net below.
+The bytes come from outside. What they declare is checked against limits before a codec sees them, so that a few bytes
+that declare a huge image cost nothing; the limits of the worker process (`worker.py`) are the safety net.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from pydicom import Dataset, dcmread, uid
 from pydicom.encaps import get_frame
 from pydicom.pixels.utils import pixel_array
 
+from images.code_streams import has_end
 from images.copies import CannotCopy
 
 #: What decodes each transfer syntax, as a plugin of pydicom. What needs no codec has none.
@@ -69,9 +70,6 @@ PIXEL_KEYWORDS = (
 #: Of these, what holds elements of those names.
 FUNCTIONAL_GROUPS = ("FrameVOILUTSequence", "PixelValueTransformationSequence", "FrameAnatomySequence")
 COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
-#: The marker EOI of JPEG and JPEG-LS, EOC of JPEG 2000: nowhere else in a codestream. Padding may follow.
-END_OF_IMAGE = b"\xff\xd9"
-LONGEST_PADDING = 1024
 #: The markers SOF of JPEG (ISO 10918-1 table B.1) and of JPEG-LS (ISO 14495-1).
 START_OF_FRAME = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
 
@@ -176,7 +174,7 @@ def _check_codestream(codestream: bytes, header: Dataset) -> None:
     Codecs allocate what the codestream declares, and some fill what is missing with grey. A picture of which a part is
     made up must not look to a clinician as if the view were complete.
     """
-    if END_OF_IMAGE not in codestream[-LONGEST_PADDING:]:
+    if not has_end(codestream):
         raise CannotCopy("its compressed pixel data are cut off")
     if declared_size(codestream) != (header.Rows, header.Columns):
         raise CannotCopy("its compressed pixel data declare another size than its header")

@@ -4,9 +4,11 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
@@ -69,6 +71,16 @@ class TestAHeader:
         assert read(made).identity.accession_numbers == ("ACC1", "ACC2")
         made.AccessionNumber = ""
         assert read(made).identity.accession_numbers == ("ACC2", "ACC1")
+
+    def test_keeps_few_of_very_many_accession_numbers_and_enough_of_a_long_one_to_tell_it_from_ours(
+        self, read: Read
+    ) -> None:
+        made = image(TINY)
+        made.RequestAttributesSequence = [Dataset() for _ in range(100)]
+        for number, requested in enumerate(made.RequestAttributesSequence):
+            requested.add_new("AccessionNumber", "UT", f"{number:02}" * 100)
+        numbers = read(made).identity.accession_numbers
+        assert (len(numbers), numbers[0], {len(number) for number in numbers[1:]}) == (16, "ACC1", {64})
 
     @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
     def test_has_them_from_items_of_undefined_length(self, read: Read, syntax: UID) -> None:
@@ -194,6 +206,13 @@ class TestEncapsulatedPixels:
         made = encoded(image(TINY), JPEGLosslessSV1)
         (frame,) = generate_frames(made.PixelData, number_of_frames=1)
         made.PixelData = encapsulate([frame], fragments_per_frame=3, has_bot=False)
+        assert read(made).view_position == "CC"
+
+    def test_may_have_the_boxes_of_a_jp2_file_around_them(self, read: Read) -> None:
+        jp2 = BytesIO()
+        Image.new("L", (100, 101)).save(jp2, "JPEG2000")
+        made = encoded(image(TINY), JPEG2000Lossless)
+        made.PixelData = encapsulate([jp2.getvalue()])
         assert read(made).view_position == "CC"
 
     def test_that_are_not_encapsulated_are_refused(self, read: Read) -> None:

@@ -115,6 +115,22 @@ class TestAnImageThatCameBeforeItsItem:
         assert (early.state, early.item_id, hers.status) == (State.WAITING, hers.pk, "IN PROGRESS")
         assert AuditLog.objects.get(object_id=early.pk).actor == "gateway:images"
 
+    def test_is_linked_by_any_of_its_accession_numbers(self) -> None:
+        stored(
+            state=State.UNLINKED,
+            accession_number="ITS OWN",
+            further_accession_numbers=["ACC0", "ACC1"],
+            patient_id=HER_NUMBER,
+        )
+        sent()
+        assert link_late(timezone.now()) == 1
+
+    def test_has_nothing_to_do_with_an_item_whose_number_its_own_only_begins_with(self) -> None:
+        own = "ACC4567890123456"
+        stored(state=State.UNLINKED, accession_number=f"{own}7", patient_id=HER_NUMBER, study_date=timezone.localdate())
+        sent(own)
+        assert link_late(timezone.now()) == 0
+
     def test_is_not_kept_from_it_by_many_that_find_none(self) -> None:
         earlier = timezone.now() - timedelta(hours=1)
         priors = [image(state=State.UNLINKED, received_at=earlier) for _ in range(101)]

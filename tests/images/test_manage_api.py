@@ -1,10 +1,12 @@
 """What each answer of Manage means, over real sockets, a proxy and TLS."""
 
 import http.server
+import select
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +15,8 @@ import pytest
 import trustme
 from django.core.exceptions import ImproperlyConfigured
 
-from images.manage_api import EntraIdTokens, ManageApi, Outcome, StaticToken
+from images.answers import Outcome
+from images.manage_api import EntraIdTokens, ManageApi, StaticToken
 from nonprod.models import ManageFailure, ManageImage
 from tests.certificates import certificate_for
 from tests.images.waiting import KnownItems, known_to_manage, order_fault, waiting_image, write_phantom
@@ -84,6 +87,13 @@ class TestUpload:
         assert (answer.outcome, answer.error) == (Outcome.UNKNOWN, "Manage did not answer (ReadTimeout)")
         impatient.close()
 
+    def test_so_does_an_answer_of_which_a_byte_comes_now_and_then(self, sent: Sent) -> None:
+        with Dribbling() as url:
+            api = ManageApi(url, StaticToken("x"), request_seconds=0.3)
+            answer = api.upload(*sent)
+            api.close()
+        assert (answer.outcome, answer.error) == (Outcome.UNKNOWN, "Manage did not answer (TimeoutError)")
+
     def test_without_a_server_nothing_has_arrived(self, sent: Sent) -> None:
         (closed,) = free_ports(1)
         api = ManageApi(f"http://127.0.0.1:{closed}/api/v1", StaticToken("x"))
@@ -133,6 +143,27 @@ class ConnectionsCut:
         connection, _ = self._server.accept()
         connection.recv(1)
         connection.close()
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
+        self._thread.join()
+
+
+class Dribbling:
+    """A server that answers with one byte after another for as long as the client listens."""
+
+    def __enter__(self) -> str:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        return f"http://127.0.0.1:{self._server.getsockname()[1]}/api/v1"
+
+    def _serve(self) -> None:
+        connection, _ = self._server.accept()
+        with connection, suppress(ConnectionError):
+            connection.sendall(b"HTTP/1.1 201 Created\r\nX-Slow: ")
+            while not select.select([connection], [], [], 0.05)[0] or connection.recv(1 << 16):
+                connection.sendall(b"x")
 
     def __exit__(self, *_: object) -> None:
         self._server.close()

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from core.database import borrowed_connection
 from core.large_tables import midnight
-from images.manage_api import Answer, Outcome
+from images.answers import Answer, Outcome
 from images.models import FailureReport, ReceivedImage
 from images.queue import (
     LEASE,
@@ -162,6 +162,7 @@ class TestAnswers:
         due(item)
         image = attempt(answer)
         assert (image.state, image.last_status, image.last_error) == (State.WAITING, answer.status, answer.error)
+        assert image.last_outcome == answer.outcome.value
         assert image.next_attempt_at
         assert NOW < image.next_attempt_at <= NOW + timedelta(seconds=300)
 
@@ -173,13 +174,18 @@ class TestAnswers:
 
     def test_success_lets_others_go_that_were_held_up(self, items: KnownItems, item: Any) -> None:
         later = NOW + timedelta(minutes=4)
-        same = due(item, attempts=9, next_attempt_at=later, last_status=500)
-        no_line = due(items.add(), attempts=9, next_attempt_at=later)
-        another = due(items.add(), attempts=9, next_attempt_at=later, last_status=500)
+        long_wait = {"attempts": 9, "next_attempt_at": later}
+        waiting = {
+            "same Study": due(item, **long_wait, last_outcome="unknown", last_status=500),
+            "no line": due(items.add(), **long_wait, last_outcome="not_arrived"),
+            "another Study": due(items.add(), **long_wait, last_outcome="unknown", last_status=500),
+            "no answer": due(item, **long_wait, last_outcome="unknown"),
+        }
         due(item)
         attempt(TAKEN)
-        waits = [ReceivedImage.objects.get(pk=each.pk).next_attempt_at for each in (same, no_line, another)]
-        assert waits == [NOW, NOW, later]
+        rows = ReceivedImage.objects.in_bulk()
+        woken = [why for why, image in waiting.items() if rows[image.pk].next_attempt_at == NOW]
+        assert woken == ["same Study", "no line"]
 
 
 class TestWaits:
