@@ -156,7 +156,7 @@ def _explain(item: WorklistItem, query: QueryToExplain, modality: Modality | Non
         return found
     limit = row_limit(policy)
     matching_now = apply_policy(keys, policy, query.calling_ae_title)
-    matches = islice(WorklistItem.objects.matching_values(matching_now, "pk"), limit)
+    matches = islice(MatchingRows(matching_now, "pk"), limit)
     position = next((number for number, other in enumerate(matches, start=1) if other.pk == item.pk), limit + 1)
     return found.with_more(row_limit_result(position, limit))
 
