@@ -79,9 +79,12 @@
 # IMAGE_TLS_CLIENT_CA_PATH=
 # Reject associations that call another AE title.
 # IMAGE_CHECK_CALLED_AE_TITLE=False
-# Associations at the same time, in all and from one address; and how long one may be silent, in seconds.
+# Associations at the same time, in all and from one address.
 # IMAGE_MAX_ASSOCIATIONS=20
 # IMAGE_MAX_ASSOCIATIONS_PER_PEER=10
+# Images a second from one address, on average.
+# IMAGE_MAX_PER_SECOND_PER_PEER=20
+# How long an association may be silent, in seconds.
 # IMAGE_IDLE_SECONDS=60
 # SOP classes that are taken beside Digital Mammography X-Ray Image Storage.
 # IMAGE_TOMOSYNTHESIS=False

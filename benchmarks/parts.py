@@ -7,7 +7,7 @@ from importlib import import_module
 from benchmarks.databases import temporary_database
 from benchmarks.measuring import Scale, Table
 
-PARTS = ("dicom", "relay", "actions", "pages")
+PARTS = ("dicom", "relay", "actions", "images", "pages")
 
 
 def measured(part: str, scale: Scale) -> list[Table]:

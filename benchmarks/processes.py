@@ -73,11 +73,11 @@ def memory_mib(pid: int) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process and its children have used."""
+    """Return the CPU time that a process and its children have used, those that have ended included."""
     ticks = 0
     for each in _family(pid):
         fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
+        ticks += sum(map(int, fields[11:15]))
     return ticks / TICKS_A_SECOND
 
 

@@ -1,17 +1,21 @@
-"""Ask a DICOM server as a modality would, with struct and sockets alone: a client that costs next to nothing.
+"""Be a modality with struct and sockets alone: a client that costs next to nothing.
 
     with RawAssociation(port) as association:
         answer = association.find(identifier)
     print(answer.rows, answer.first_row, association.ended)
 
+    with RawAssociation(port, contexts=IMAGE_CONTEXTS) as association:
+        association.store(prepared)
+
 Times are seconds since the connection was begun. UnexpectedAnswer says that the server did not do what it should.
 """
 
+import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 CALLED = "GATEWAY_MWL"
@@ -19,7 +23,17 @@ PATIENCE = 60.0
 
 VERIFICATION, MODALITY_WORKLIST = b"1.2.840.10008.1.1", b"1.2.840.10008.5.1.4.31"
 IMPLICIT_VR_LITTLE_ENDIAN = b"1.2.840.10008.1.2"
-VERIFICATION_CONTEXT, WORKLIST_CONTEXT = 1, 3
+MAMMOGRAPHY, EXPLICIT_VR_LITTLE_ENDIAN = b"1.2.840.10008.5.1.4.1.1.1.2", b"1.2.840.10008.1.2.1"
+VERIFICATION_CONTEXT, WORKLIST_CONTEXT, IMAGE_CONTEXT = 1, 3, 5
+#: Presentation context → its abstract syntax and its transfer syntax.
+Contexts = Mapping[int, tuple[bytes, bytes]]
+WORKLIST_CONTEXTS: Contexts = {
+    VERIFICATION_CONTEXT: (VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN),
+    WORKLIST_CONTEXT: (MODALITY_WORKLIST, IMPLICIT_VR_LITTLE_ENDIAN),
+}
+IMAGE_CONTEXTS: Contexts = {IMAGE_CONTEXT: (MAMMOGRAPHY, EXPLICIT_VR_LITTLE_ENDIAN)}
+#: The longest P-DATA-TF of an image. All servers that are compared take it.
+IMAGE_PDU_LENGTH = 1 << 17
 #: PDU types (PS3.8 section 9.3) and the bits of a message control header (annex E.2).
 ASSOCIATE_RQ, ASSOCIATE_AC, P_DATA, RELEASE_RQ, RELEASE_RP = 0x01, 0x02, 0x04, 0x05, 0x06
 IS_COMMAND, IS_LAST = 0b01, 0b10
@@ -31,6 +45,39 @@ HAS_DATA_SET, NO_DATA_SET = 0x0001, 0x0101
 
 class UnexpectedAnswer(Exception):
     """The server refused, aborted or closed the association."""
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """An image as the bytes that a modality sends for its data set.
+
+    `first` is the P-DATA-TF that begins it, with its SOP Instance UID, and `rest` all the others.
+    """
+
+    instance: bytes
+    first: bytes
+    rest: bytes
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return len(self.first) + len(self.rest)
+
+    @classmethod
+    def of(cls, data_set: bytes, instance: str) -> "PreparedImage":
+        """Prepare an encoded data set, whose SOP Instance UID is this one."""
+        size = IMAGE_PDU_LENGTH - 6
+        starts = range(0, len(data_set), size)
+        first, *rest = (
+            _data_pdu(IMAGE_CONTEXT, IS_LAST if at == starts[-1] else 0, data_set[at : at + size]) for at in starts
+        )
+        return cls(instance.encode(), first, b"".join(rest))
+
+    def copy(self) -> "PreparedImage":
+        """Return the same image as another instance, with a UID as long."""
+        number = int.from_bytes(os.urandom(16)) % 10 ** (len(self.instance) - 6)
+        instance = b"2.25.9%0*d" % (len(self.instance) - 6, number)
+        return replace(self, instance=instance, first=self.first.replace(self.instance, instance))
 
 
 @dataclass
@@ -46,13 +93,13 @@ class Answer:
 class RawAssociation:
     """An association of one modality; leaving the block releases it."""
 
-    def __init__(self, port: int, calling: str = "MAMMO1") -> None:
+    def __init__(self, port: int, calling: str = "MAMMO1", contexts: Contexts = WORKLIST_CONTEXTS) -> None:
         self._began = time.perf_counter()
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = bytearray()
         try:
-            self._socket.sendall(_association_request(calling))
+            self._socket.sendall(_association_request(calling, contexts))
             self._expect(ASSOCIATE_AC)
         except BaseException:
             self._socket.close()
@@ -74,11 +121,7 @@ class RawAssociation:
         """Send a C-ECHO-RQ and wait for its success."""
         command = _command(VERIFICATION, 0x0030, NO_DATA_SET)
         self._socket.sendall(_data_pdu(VERIFICATION_CONTEXT, IS_COMMAND | IS_LAST, command))
-        for header, value in self._fragments():
-            if header & IS_LAST:
-                if _status(bytes(value)) != SUCCESS:
-                    raise UnexpectedAnswer("the C-ECHO failed")
-                return
+        self._expect_success("C-ECHO")
 
     def find(self, identifier: bytes, *, keep: bool = False) -> Answer:
         """Send a C-FIND-RQ with this identifier (Implicit VR Little Endian), and count the rows of its answer."""
@@ -105,6 +148,18 @@ class RawAssociation:
                     row = b""
         return answer
 
+    def store(self, image: PreparedImage, bytes_per_second: float = 0.0) -> None:
+        """Send an image with a C-STORE-RQ, no faster than that, and wait for its success. 0 is as fast as possible."""
+        command = _command(MAMMOGRAPHY, 0x0001, HAS_DATA_SET, priority=True, instance=image.instance)
+        self._socket.sendall(_data_pdu(IMAGE_CONTEXT, IS_COMMAND | IS_LAST, command) + image.first)
+        rest, began = memoryview(image.rest), time.perf_counter()
+        step = IMAGE_PDU_LENGTH if bytes_per_second else max(1, len(rest))
+        for at in range(0, len(rest), step):
+            self._socket.sendall(rest[at : at + step])
+            if bytes_per_second:
+                time.sleep(max(0.0, began + (at + step) / bytes_per_second - time.perf_counter()))
+        self._expect_success("C-STORE")
+
     def _elapsed(self) -> float:
         return time.perf_counter() - self._began
 
@@ -112,6 +167,13 @@ class RawAssociation:
         received, _ = self._pdu()
         if received != pdu_type:
             raise UnexpectedAnswer(f"a PDU of type {received:02X} instead of {pdu_type:02X}")
+
+    def _expect_success(self, request: str) -> None:
+        for header, value in self._fragments():
+            if header & IS_LAST:
+                if (status := _status(bytes(value))) != SUCCESS:
+                    raise UnexpectedAnswer(f"the {request} failed with {status:04X}")
+                return
 
     def _fragments(self) -> Iterator[tuple[int, bytearray]]:
         """Yield message control header and value of each presentation data value that arrives (PS3.8 annex E)."""
@@ -142,25 +204,24 @@ class RawAssociation:
             self._received += part
 
 
-def _association_request(calling: str) -> bytes:
-    """Return an A-ASSOCIATE-RQ for Verification and Modality Worklist (PS3.8 section 9.3.2)."""
+def _association_request(calling: str, contexts: Contexts) -> bytes:
+    """Return an A-ASSOCIATE-RQ for these presentation contexts (PS3.8 section 9.3.2)."""
 
     def item(item_type: int, value: bytes) -> bytes:
         return struct.pack(">BxH", item_type, len(value)) + value
 
-    def context(context_id: int, abstract_syntax: bytes) -> bytes:
-        syntaxes = item(0x30, abstract_syntax) + item(0x40, IMPLICIT_VR_LITTLE_ENDIAN)
-        return item(0x20, struct.pack("B3x", context_id) + syntaxes)
-
     user_information = item(0x51, struct.pack(">L", 65_536)) + item(0x52, b"2.25.1") + item(0x55, b"BENCHMARK")
     body = struct.pack(">H2x16s16s32x", 1, CALLED.ljust(16).encode(), calling.ljust(16).encode())
     body += item(0x10, b"1.2.840.10008.3.1.1.1")
-    body += context(VERIFICATION_CONTEXT, VERIFICATION) + context(WORKLIST_CONTEXT, MODALITY_WORKLIST)
+    for context_id, (abstract, transfer) in contexts.items():
+        body += item(0x20, struct.pack("B3x", context_id) + item(0x30, abstract) + item(0x40, transfer))
     body += item(0x50, user_information)
     return struct.pack(">BxL", ASSOCIATE_RQ, len(body)) + body
 
 
-def _command(sop_class: bytes, command_field: int, data_set_type: int, *, priority: bool = False) -> bytes:
+def _command(
+    sop_class: bytes, command_field: int, data_set_type: int, *, priority: bool = False, instance: bytes = b""
+) -> bytes:
     """Return a request's command set (PS3.7 section 6.3.1)."""
 
     def element(number: int, value: bytes) -> bytes:
@@ -169,8 +230,12 @@ def _command(sop_class: bytes, command_field: int, data_set_type: int, *, priori
     def short(number: int, value: int) -> bytes:
         return element(number, struct.pack("<H", value))
 
-    elements = element(0x0002, sop_class + b"\0" * (len(sop_class) % 2)) + short(0x0100, command_field)
+    def uid(number: int, value: bytes) -> bytes:
+        return element(number, value + b"\0" * (len(value) % 2))
+
+    elements = uid(0x0002, sop_class) + short(0x0100, command_field)
     elements += short(0x0110, 1) + (short(0x0700, 0) if priority else b"") + short(0x0800, data_set_type)
+    elements += uid(0x1000, instance) if instance else b""
     return element(0x0000, struct.pack("<L", len(elements))) + elements
 
 

@@ -20,8 +20,12 @@ from benchmarks.parts import PARTS
 
 FOLDER = Path("docs")
 TEMPLATE = Path(__file__).parent / "performance_template.md"
-#: Of these parts the first table's rows in milliseconds are drawn.
-DRAWN = {"dicom": "Milliseconds for each request, at each server", "relay": "Milliseconds, beside a bare echo"}
+#: Of these parts the first table's rows in this unit are drawn; the text describes the picture.
+DRAWN = {
+    "dicom": ("ms", "Milliseconds for each request, at each server"),
+    "relay": ("ms", "Milliseconds, beside a bare echo"),
+    "images": ("MB/s", "Megabytes a second, at each server"),
+}
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,10 @@ def write(results: Results, folder: Path) -> None:
     results.write(folder)
     (folder / "performance.md").write_text(page(results))
     (folder / "pictures").mkdir(exist_ok=True)
-    for part in DRAWN:
+    for part, (unit, _) in DRAWN.items():
         if run := results.latest.get(part):
             table = run.tables[0]
-            rows = [row for row in table.rows if row.unit == "ms"]
+            rows = [row for row in table.rows if row.unit == unit]
             if not plot.draw(folder / "pictures" / f"performance-{part}.png", table.columns, rows):
                 progress("no picture: Chromium is not installed")
 
@@ -120,7 +124,7 @@ def _tables(part: str, results: Results) -> Iterable[str]:
         yield "Not measured yet."
         return
     if part in DRAWN:
-        yield f"![{DRAWN[part]}](pictures/performance-{part}.png)"
+        yield f"![{DRAWN[part][1]}](pictures/performance-{part}.png)"
     earlier = {(table.title, row.name): row for table in before.tables for row in table.rows} if before else {}
     for table in run.tables:
         has_aims = any(row.aim for row in table.rows)

@@ -49,7 +49,7 @@ def gateway(folder: Path, database_url: str, name: str = OURS) -> AbstractContex
     """Run `manage.py run_mwl_scp` on this database."""
     port = free_port()
     settings = {**GATEWAY_SETTINGS, "DATABASE_URL": database_url, "MWL_PORT": str(port)}
-    return _serving(name, port, folder, python("manage.py", "run_mwl_scp"), settings)
+    return serving(name, port, folder, python("manage.py", "run_mwl_scp"), settings)
 
 
 def peers(folder: Path, rows: list[bytes]) -> list[AbstractContextManager[Server]]:
@@ -77,7 +77,7 @@ def peers(folder: Path, rows: list[bytes]) -> list[AbstractContextManager[Server
 def plain_pynetdicom(folder: Path, files: Path) -> AbstractContextManager[Server]:
     """Serve the files by `plain_scp`."""
     port = free_port()
-    return _serving(PLAIN, port, folder, python("-m", "benchmarks.plain_scp", str(port), str(files)))
+    return serving(PLAIN, port, folder, python("-m", "benchmarks.plain_scp", str(port), str(files)))
 
 
 def wlmscpfs_server(
@@ -86,12 +86,12 @@ def wlmscpfs_server(
     """Serve the files by DCMTK's server, which looks for them in a folder of the called AE title's name."""
     port = free_port()
     options = ["--disable-file-reject", "--disable-host-lookup", "--data-files-path", str(files.parent)]
-    return _serving(name, port, folder, ["wlmscpfs", *options, str(port)], environment)
+    return serving(name, port, folder, ["wlmscpfs", *options, str(port)], environment)
 
 
 def orthanc_server(name: str, folder: Path, files: Path, environment: dict[str, str]) -> AbstractContextManager[Server]:
     """Serve the files by Orthanc's sample plugin."""
-    port, own = free_port(), folder / _file_name(name)
+    port, own = free_port(), folder / file_name(name)
     configuration = own.with_suffix(".json")
     content = {
         "Name": "benchmark",
@@ -105,21 +105,22 @@ def orthanc_server(name: str, folder: Path, files: Path, environment: dict[str, 
         "Worklists": {"Enable": True, "Database": str(files)},
     }
     configuration.write_text(json.dumps(content))
-    return _serving(name, port, folder, [str(ORTHANC), str(configuration)], environment)
+    return serving(name, port, folder, [str(ORTHANC), str(configuration)], environment)
 
 
 @contextmanager
-def _serving(
+def serving(
     name: str, port: int, folder: Path, command: list[str], environment: Mapping[str, str] = {}
 ) -> Iterator[Server]:
     """Run a server, and wait until it listens."""
-    log = folder / f"{_file_name(name)}.log"
+    log = folder / f"{file_name(name)}.log"
     with running(command, log, environment) as pid:
         wait_for_port(port, log)
         yield Server(name, port, pid)
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
+    """Return the name of a server as that of its files."""
     return "".join(letter if letter.isalnum() else "-" for letter in name)
 
 

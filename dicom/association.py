@@ -60,8 +60,6 @@ logger = logging.getLogger(__name__)
 
 #: The UID is a UUID's (PS3.5 annex B.2).
 IMPLEMENTATION = Implementation("2.25.305536432374367815031951741498806183741", "SCREENING_GW_1")
-#: PDUs of the longest length asked for that are taken from the socket at once.
-PDUS_AT_ONCE = 2
 #: Requests that may wait while one is answered; then no more is read from the socket.
 MAX_WAITING = 8
 
@@ -111,7 +109,6 @@ class Association(threading.Thread):
             Offer(each.sop_class, each.transfer_syntaxes, each.handlers.keys(), each.extended_negotiation)
             for each in services
         ]
-        self._chunk = memoryview(bytearray(PDUS_AT_ONCE * limits.maximum_length))
         self._layer = UpperLayer(time.monotonic, limits)
         self._dimse = Dimse({}, time.monotonic, limits)
         self._requestor = Requestor("", "", address[0])
@@ -194,15 +191,15 @@ class Association(threading.Thread):
         patience = min(deadlines) - time.monotonic() if wait and deadlines else 0.0
         try:
             self.socket.settimeout(max(0.0, patience))
-            data = self._chunk[: self.socket.recv_into(self._chunk)]
+            count = self.socket.recv_into(self._layer.room())
         except (TimeoutError, BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError:
-            data = None
+            count = -1
         if self._is_stopping:
             return  # it was woken for that
         layer = self._layer
-        self._sort(layer.connection_lost("reset the connection") if data is None else layer.receive_data(data))
+        self._sort(layer.received(count) if count >= 0 else layer.connection_lost("reset the connection"))
 
     def _send(self) -> None:
         data = self._layer.data_to_send()

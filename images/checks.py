@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, Error, register
 
 from core.checks import GATEWAY, Ranges, errors_of_ranges
 from core.value_representations import is_ae
-from dicom.tls_checks import tls_errors
+from dicom.tls import tls_errors
 
 GIB = 1 << 30
 RANGES: Ranges = {
@@ -28,6 +28,7 @@ RANGES: Ranges = {
     "images.E014": ("IMAGE_PREVIEW_RATIO", 1, 100, "The default is 15."),
     "images.E015": ("IMAGE_RETRY_SECONDS", 1, 300, "The default is 300, five minutes."),
     "images.E016": ("IMAGE_FAILURE_DELAY_SECONDS", 1, 3600, "The default is 120."),
+    "images.E025": ("IMAGE_MAX_PER_SECOND_PER_PEER", 1, 1000, "The default is 20."),
 }
 
 

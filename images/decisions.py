@@ -4,16 +4,15 @@ Each decision is audited with the person's name, `actor`, and a reason. CannotDe
 An image that an uploader is sending at this moment is taken from it: what Manage answers then no longer counts.
 """
 
-from typing import Any
-
 from django.db import transaction
 from django.utils import timezone
 
 from core.audit import Auditor
 from core.models import AuditLog
 from images.items import Item, worklist
-from images.linking import belong_to, store
+from images.linking import send_anew, store
 from images.models import ReceivedImage
+from images.queue import hindrance_now
 
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
 
@@ -21,6 +20,13 @@ State, Reason = ReceivedImage.State, ReceivedImage.Reason
 LINKABLE = frozenset({State.UNLINKED, State.HELD, State.FAILED, State.NOT_SENT, State.DISCARDED})
 REPEATABLE = frozenset({State.HELD, State.FAILED, State.NOT_SENT, State.DISCARDED})
 DISCARDABLE = frozenset({State.UNLINKED, State.HELD, State.WAITING, State.FAILED, State.NOT_SENT})
+#: Why Manage would not take it now → what to tell the person.
+CANNOT_GO = {
+    Reason.DAY_OVER: "Manage takes images only on the day on which it sent the woman, and all of an examination under "
+    "one action. If it has none of them, send her again in Manage, then try again; else call its support",
+    Reason.AFTER_REPORT: "Manage has been told that images of this action failed, and takes none after that. If it has "
+    "none of the examination, send her again in Manage, then try again; else call its support",
+}
 
 
 class CannotDecide(Exception):
@@ -39,18 +45,11 @@ def link_to_item(image: ReceivedImage, accession_number: str, actor: str, note: 
 
 @transaction.atomic
 def send_again(image: ReceivedImage, actor: str, note: str) -> None:
-    """Have an image of an item sent to Manage again: one that failed, was held back as another version, or discarded.
-
-    Manage takes an image only on the day of its action.
-    """
+    """Have an image of an item go to Manage again: one that failed, was held back as another version, or discarded."""
     locked = _locked(image, REPEATABLE, note)
     item = worklist().item(locked.item_id) if locked.item_id else None
     if item is None:
         raise CannotDecide("It belongs to no item: link it first")
-    if item.action_day is not None and item.action_day != timezone.localdate():
-        raise CannotDecide(
-            "Manage takes images only on the day on which it sent the woman. Send her again in Manage, then try again"
-        )
     _send(locked, item, actor, note)
 
 
@@ -59,7 +58,8 @@ def discard(image: ReceivedImage, actor: str, note: str) -> None:
     """Discard an image: it never goes to Manage."""
     locked = _locked(image, DISCARDABLE, note)
     locked.state, locked.reason, locked.next_attempt_at = State.DISCARDED, Reason.BY_PERSON, None
-    _store(locked, actor, note)
+    store(locked, actor)
+    _note(locked, actor, note)
 
 
 def _send(image: ReceivedImage, item: Item, actor: str, note: str) -> None:
@@ -70,14 +70,10 @@ def _send(image: ReceivedImage, item: Item, actor: str, note: str) -> None:
         raise CannotDecide("Manage has another image with its SOP Instance UID, and keeps that one. Call its support")
     if versions.filter(state=State.WAITING).exists():
         raise CannotDecide("Another image with its SOP Instance UID is waiting for Manage: discard that one first")
-    # The uploader counts and waits anew; for another item, it also forgets under which action it has tried.
-    anew: dict[str, Any] = {"attempts": 0, "last_outcome": "", "last_status": None, "last_error": ""}
-    if image.item_id != item.id:
-        anew |= {"action_id": "", "action_day": None}
-    belong_to(image, item, timezone.now(), by_person=True)
-    _store(image, actor, note)
-    ReceivedImage.objects.filter(pk=image.pk).update(**anew)
-    worklist().image_received(item.id, image.received_at)
+    send_anew(image, item, actor)
+    _note(image, actor, note)
+    if hindered := hindrance_now(image, timezone.now()):
+        raise CannotDecide(CANNOT_GO[hindered])
 
 
 def _locked(image: ReceivedImage, states: frozenset[ReceivedImage.State], note: str) -> ReceivedImage:
@@ -89,6 +85,5 @@ def _locked(image: ReceivedImage, states: frozenset[ReceivedImage.State], note: 
     return locked
 
 
-def _store(image: ReceivedImage, actor: str, note: str) -> None:
-    store(image, actor)
+def _note(image: ReceivedImage, actor: str, note: str) -> None:
     Auditor(actor).note(AuditLog.Operation.UPDATE, image, decision=image.state, note=note[:300])

@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from core.database import serialise_on
 from core.statements import insert_unless_known
-from images.manage_api import Answer, Outcome
+from images.answers import Answer, Outcome
 from images.models import FailureReport, ReceivedImage
 from images.queue import action_lock, action_of, claim_row, due, retry_at, settle, told
 

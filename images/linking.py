@@ -1,14 +1,16 @@
 """Decide which worklist item an image belongs to, and so what becomes of it.
 
-Nothing that leaves a doubt about the woman goes to Manage by itself. Such an image is held for a person and does not
+An image that leaves any doubt about the woman is not sent to Manage automatically. It is held for a person and does not
 touch the item: `item_id` stays empty, and `item_accession_number` only says which item the image names.
 """
 
 import logging
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 
 from core.audit import Auditor
 from core.database import UNAVAILABLE
@@ -20,9 +22,11 @@ logger = logging.getLogger(__name__)
 
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
 
-#: Manage's column of Patient IDs is that long.
+#: Who decides where no person does.
+ACTOR = "gateway:images"
+#: The length of Manage's column for Patient IDs.
 LONGEST_PATIENT_ID = 10
-#: How long an image that belonged to no item is compared with new items. A person can link it for longer.
+#: How long an image without an item is compared with new items. A person can link it for longer.
 LINKED_LATE_FOR = timedelta(days=1)
 
 
@@ -55,6 +59,18 @@ def belong_to(image: ReceivedImage, item: Item, now: datetime, *, by_person: boo
     image.correlation_id, image.is_test = item.correlation_id, item.is_test
     image.state, image.reason = state_of(image, item, by_person=by_person)
     image.next_attempt_at = now if image.state == State.WAITING else None
+
+
+def send_anew(image: ReceivedImage, item: Item, actor: str) -> None:
+    """Have a locked image that somebody wants sent go to Manage as one of this item, as if it had just come."""
+    anew: dict[str, Any] = {"attempts": 0, "last_outcome": "", "last_status": None, "last_error": ""}
+    if image.item_id != item.id:  # under which action it has been tried for another item does not count
+        anew |= {"action_id": "", "action_day": None}
+    belong_to(image, item, timezone.now(), by_person=True)
+    received_at = image.received_at
+    store(image, actor)
+    ReceivedImage.objects.filter(pk=image.pk).update(received_at=received_at, **anew)
+    worklist().image_received(item.id, received_at)
 
 
 def state_of(image: ReceivedImage, item: Item, *, by_person: bool = False) -> tuple[str, str]:
@@ -96,14 +112,14 @@ def _link_late(key: UUID, now: datetime) -> bool:
     attribute(image, identity_of(image), now)
     if image.state == State.UNLINKED:
         return False
-    store(image, "gateway:images")
+    store(image, ACTOR)
     if image.item_id:
         worklist().image_received(image.item_id, image.received_at)
     return True
 
 
 def identity_of(image: ReceivedImage) -> ImageIdentity:
-    """Return what a stored image says of its examination."""
+    """Return what a stored image says about its examination."""
     return ImageIdentity(image.study_instance_uid, image.accession_numbers, image.patient_id, image.study_date)
 
 

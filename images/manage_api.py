@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -22,6 +21,8 @@ from urllib.parse import quote
 import httpx
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+
+from images.answers import Answer, Outcome
 
 #: Seconds for connecting, for each read and each write, and for a connection to become free.
 TIMEOUTS = httpx.Timeout(connect=10.0, read=60.0, write=30.0, pool=10.0)
@@ -33,32 +34,6 @@ REST_SECONDS = 5.0
 TOKEN_MARGIN = 300.0
 #: As much of an answer is read as lets the connection be used again; nothing in it is needed.
 MOST_READ = 64 * 1024
-
-
-class Outcome(Enum):
-    """What an answer means for what was sent."""
-
-    #: Manage has it.
-    TAKEN = "taken"
-    #: Manage will never take it.
-    NEVER = "never"
-    #: As NEVER, by a fault of this gateway.
-    OUR_FAULT = "our_fault"
-    #: It did not arrive: to be sent again.
-    NOT_ARRIVED = "not_arrived"
-    #: Manage may have it or a part of it, such as the row without the picture: to be sent again, under the same action.
-    UNKNOWN = "unknown"
-    #: Manage does not take it under this action now, and hardly will soon: to be sent again, more slowly.
-    SLOWER = "slower"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The outcome, Manage's HTTP status (None without an answer) and the cause in words, which name no patient."""
-
-    outcome: Outcome
-    status: int | None = None
-    error: str = ""
 
 
 Meanings = Mapping[int, tuple[Outcome, str]]

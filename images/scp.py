@@ -5,11 +5,14 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
+from core.database import LendConnection, borrowed_connection
 from dicom.association_policy import AssociationPolicy
+from dicom.modality_directory import ModalityDirectory
 from dicom.server import DicomServer, start_server
 from dicom.service import EXPLICIT_VR_LITTLE_ENDIAN, Service
 from dicom.upper_layer.dimse import CommandField
 from dicom.upper_layer.negotiation import IMPLICIT_VR_LITTLE_ENDIAN
+from images.arrival_rate import ArrivalRate
 from images.configuration import server_config
 from images.header import EXPLICIT_VR_BIG_ENDIAN
 from images.spool import spool
@@ -44,13 +47,15 @@ def sop_classes() -> Iterator[str]:
         yield SECONDARY_CAPTURE
 
 
-def image_context() -> ImageContext:
+def image_context(connection: LendConnection = borrowed_connection) -> ImageContext:
     """Return what the handlers share, as the settings say."""
     return ImageContext(
-        AssociationPolicy(server_config()),
+        AssociationPolicy(server_config(), ModalityDirectory(connection=connection)),
+        connection,
         spool=spool(),
         max_bytes=settings.IMAGE_MAX_BYTES,
         min_free_bytes=settings.IMAGE_MIN_FREE_BYTES,
+        arrivals=ArrivalRate(settings.IMAGE_MAX_PER_SECOND_PER_PEER),
     )
 
 

@@ -10,20 +10,19 @@ import os
 import shutil
 import struct
 import sys
-import threading
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 from django.conf import settings
 
-#: How many bytes may arrive between two looks at the free disk space, and between two requests to write them to disk.
-BYTES_BETWEEN_CHECKS, BYTES_BETWEEN_FLUSHES = 1 << 22, 1 << 23
+#: Each time so many bytes have come, they are begun to be written to disk, and the free space is looked at.
+STRIDE = 1 << 22
 PREAMBLE = bytes(128) + b"DICM"
 
 
 class CannotStore(Exception):
-    """A data set cannot be kept: out of disk, too long, or the disk fails; the text is the ErrorComment."""
+    """A data set cannot be stored: the disk is full or fails, or it is too long. The text is the Error Comment."""
 
 
 class Spool:
@@ -40,9 +39,9 @@ class Spool:
             folder.chmod(0o700)
 
     def clear_incoming(self) -> None:
-        """Delete what a process that was killed has left half received."""
+        """Delete what a killed process had received in part."""
         for path in self.incoming.iterdir():
-            if not path.is_dir():  # such as lost+found, which is none of ours
+            if not path.is_dir():  # such as lost+found, which is not ours
                 path.unlink(missing_ok=True)
 
     def original(self, name: str) -> Path:
@@ -66,7 +65,7 @@ def spool() -> Spool:
 class IncomingFile:
     """A data set on its way into the spool: a sink for the fragments of a C-STORE (`upper_layer.dimse.DataSetSink`).
 
-    It never raises while data arrive, so that an association survives a full disk: the rest is let go by, and `keep`
+    It never raises while data arrive, so that an association survives a full disk: it ignores the rest, and `keep`
     raises CannotStore. `digest` is the SHA-256 of the data set alone.
     """
 
@@ -81,9 +80,7 @@ class IncomingFile:
         self._digest = hashlib.sha256(usedforsecurity=False)
         self._problem = ""
         self._is_handed_over = False
-        self._checked_at = self._flushed_at = 0
-        self._flush: threading.Thread | None = None
-        self._flush_error: OSError | None = None
+        self._checked_at = 0
         self._descriptor = -1
         try:
             self._check_room()
@@ -106,15 +103,13 @@ class IncomingFile:
         try:
             if self.size > self._max_bytes:
                 raise CannotStore("The data set is longer than IMAGE_MAX_BYTES")
-            if self.size - self._checked_at >= BYTES_BETWEEN_CHECKS:
-                self._check_room()
             self._write(fragment)
+            self._digest.update(fragment)
+            if self.size - self._checked_at >= STRIDE:
+                self._begin_write_back(self._checked_at)
+                self._check_room()
         except (OSError, CannotStore) as error:
             self._give_up(error)
-            return
-        self._digest.update(fragment)
-        if self.size - self._flushed_at >= BYTES_BETWEEN_FLUSHES:
-            self._begin_flush()
 
     def getvalue(self) -> "IncomingFile":
         """Return itself as the data set of the message."""
@@ -129,9 +124,6 @@ class IncomingFile:
         """Make the file durable, and put it among the originals; raise CannotStore if that fails."""
         self.check()
         try:
-            self._end_flush()
-            if self._flush_error:
-                raise self._flush_error
             os.fsync(self._descriptor)
             self._close()
             kept = self._spool.original(self.name)
@@ -143,12 +135,11 @@ class IncomingFile:
             self.check()
 
     def hand_over(self) -> None:
-        """Leave the file to the row that is now responsible for it: nothing here deletes it any more."""
+        """Leave the file to its row, which is now responsible for it: this object no longer deletes it."""
         self._is_handed_over = True
 
     def discard(self) -> None:
         """Delete the file, wherever it is, unless it has been handed over."""
-        self._end_flush()
         self._close()
         if self._is_handed_over:
             return
@@ -165,24 +156,14 @@ class IncomingFile:
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
 
-    def _begin_flush(self) -> None:
-        """Have what has come so far written to disk while the rest arrives, which shortens the wait at the end."""
-        if self._flush is None or not self._flush.is_alive():
-            self._flushed_at = self.size
-            self._flush = threading.Thread(target=self._flush_now, name="image-flush", daemon=True)
-            with suppress(RuntimeError):  # the system has no more threads
-                self._flush.start()
+    def _begin_write_back(self, begin: int) -> None:
+        """Begin to write to disk what has arrived since `begin`, which leaves little to the fsync at the end.
 
-    def _flush_now(self) -> None:
-        try:
-            os.fsync(self._descriptor)
-        except OSError as error:  # Linux tells a descriptor once: the fsync at the end would succeed
-            self._flush_error = error
-
-    def _end_flush(self) -> None:
-        """Wait for the flush: its descriptor must not be closed, and then be another file's, meanwhile."""
-        if self._flush is not None and self._flush.is_alive():
-            self._flush.join()
+        On Linux this advice starts the writing and does not wait; the fsync at the end reports an error.
+        """
+        if sys.platform == "linux":
+            with suppress(OSError):  # a file system that takes no advice
+                os.posix_fadvise(self._descriptor, begin, self.size - begin, os.POSIX_FADV_DONTNEED)
 
     def _close(self) -> None:
         if self._descriptor >= 0:
@@ -197,7 +178,7 @@ class IncomingFile:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was created, renamed or deleted in a folder durable; Windows does so by itself."""
+    """Make what was created, renamed or deleted in a folder durable; Windows does so without being asked."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -21,10 +21,12 @@ from dicom.failures import FailureRow, common_failures, failure_response
 from dicom.service import Request, Response
 from dicom.upper_layer.dimse import Command
 from dicom.upper_layer.negotiation import PresentationContext
+from images.arrival_rate import ArrivalRate, TooManyImages
 from images.header import Header, read_header
 from images.items import worklist
-from images.linking import attribute
+from images.linking import ACTOR, attribute, send_anew
 from images.models import ReceivedImage
+from images.queue import OVERCOME_BY_A_NEW_ACTION, hindrance_now
 from images.spool import CannotStore, IncomingFile, Spool, encode_file_meta
 
 logger = logging.getLogger(__name__)
@@ -32,15 +34,18 @@ logger = logging.getLogger(__name__)
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
 #: States in which an image whose file has gone needs none any more; one that has EXPIRED does, if it comes again.
 DONE = frozenset({State.UPLOADED, State.NOT_SENT, State.DISCARDED})
+#: States of a version that keep any other from Manage.
+AT_MANAGE = frozenset({State.UPLOADED, State.WAITING})
 
 
 @dataclass(kw_only=True)
 class ImageContext(ServerContext):
-    """What the handlers of one server share: where images go, and how long one may be."""
+    """What the handlers of one server share: where images go, how long one may be, and how many may come."""
 
     spool: Spool
     max_bytes: int
     min_free_bytes: int
+    arrivals: ArrivalRate
     last_received_at: datetime | None = None
 
 
@@ -51,6 +56,9 @@ class DataSetMismatch(Exception):
 STORE_FAILURES = (
     FailureRow(
         (CannotStore,), lambda problem: statuses.failure(statuses.OUT_OF_RESOURCES, str(problem)), logging.ERROR
+    ),
+    FailureRow(
+        (TooManyImages,), lambda problem: statuses.failure(statuses.OUT_OF_RESOURCES, str(problem)), logging.WARNING
     ),
     FailureRow((DataSetMismatch,), lambda problem: statuses.failure(statuses.DATA_SET_DOES_NOT_MATCH, str(problem))),
     *common_failures(
@@ -83,6 +91,7 @@ def answer_store(request: Request, context: ImageContext) -> Response:
     with correlated(new_correlation_id()), context.connection(), span("C-STORE") as traced:
         try:
             context.policy.check_request(requestor)
+            context.arrivals.count(requestor.address)
             fields |= _store(request, context)
             response = Response(statuses.SUCCESS)
             context.last_received_at = timezone.now()
@@ -102,7 +111,7 @@ def answer_store(request: Request, context: ImageContext) -> Response:
 
 
 def _store(request: Request, context: ImageContext) -> dict[str, str | int]:
-    """Check the data set, make its file durable and commit its row; return what the log says of it."""
+    """Check the data set, make its file durable and commit its row; return what the log says about it."""
     received = request.whole_data_set()
     if not isinstance(received, IncomingFile):  # none was announced
         raise DataSetMismatch("There is no data set")
@@ -131,7 +140,8 @@ def _commit(
 ) -> tuple[ReceivedImage, bool]:
     """Write the row of a received image, in the caller's transaction; return it, and whether it is a new one.
 
-    The same bytes again are the same image. Where its file has been lost meanwhile, it gets the new one.
+    The same bytes again are the same image. Where its file has been lost meanwhile, it gets the new one. Where it has
+    failed because of its action, and there is a new one, it goes to Manage.
     """
     serialise_on(f"image {header.sop_instance_uid}")
     now = timezone.now()
@@ -142,9 +152,11 @@ def _commit(
         image = _image(
             request, received, header, version=1 + max((each.version for each in versions.values()), default=0)
         )
-    elif (image.state in DONE and image.reason != Reason.EXPIRED) or (
-        image.file and context.spool.original(image.file).exists()
-    ):
+    elif image.file and context.spool.original(image.file).exists():
+        if image.state == State.FAILED and not any(each.state in AT_MANAGE for each in versions.values()):
+            _send_again(image, now)
+        return image, False
+    elif image.state in DONE and image.reason != Reason.EXPIRED:
         return image, False
     image.received_at, image.item_id, image.next_attempt_at = now, None, None
     image.file, image.size, image.deleted_at = received.name, received.data_set_at + received.size, None
@@ -153,6 +165,15 @@ def _commit(
     if image.item_id is not None:
         worklist().image_received(image.item_id, now)
     return image, is_new
+
+
+def _send_again(image: ReceivedImage, now: datetime) -> None:
+    """Have an image that failed because of its action go to Manage if there is now another action for its item."""
+    item = worklist().item(image.item_id) if image.item_id else None
+    if item and image.reason in OVERCOME_BY_A_NEW_ACTION and hindrance_now(image, now) is None:
+        locked = ReceivedImage.objects.select_for_update(no_key=True).get(pk=image.pk)
+        locked.received_at = now
+        send_anew(locked, item, ACTOR)
 
 
 def _image(request: Request, received: IncomingFile, header: Header, version: int) -> ReceivedImage:

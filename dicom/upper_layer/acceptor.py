@@ -1,9 +1,10 @@
 """The upper layer's state machine for an acceptor, sans-I/O: bytes in, events out (PS3.8 section 9.2).
 
 Whoever owns the connection passes on what it receives to `receive_data`, b"" when the other end has closed it, and
-sends what `data_to_send` returns. It calls `expire` when its clock has reached `deadline`, and closes the connection
-once `is_closed`. Neither bytes nor time can make this raise: what is malformed, too long or too slow ends the
-association with an A-ABORT, and an event says why.
+sends what `data_to_send` returns. Or it saves a copy: it receives into `room`, and tells `received` how many bytes. It
+calls `expire` when its clock has reached `deadline`, and closes the connection once `is_closed`. Neither bytes nor time
+can make this raise: what is malformed, too long or too slow ends the association with an A-ABORT, and an event says
+why. The fragments of a DataReceived are views of the buffer, and good until something is received again.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +30,9 @@ from .pdu import (
 )
 
 Clock = Callable[[], float]
+
+#: PDUs of the longest length asked for that have room at once.
+PDUS_AT_ONCE = 4
 
 
 class State(Enum):
@@ -89,7 +93,7 @@ ACTION_IN = {cause: dict(zip(COLUMNS, row.split(), strict=True)) for cause, row 
 
 @dataclass(frozen=True)
 class Action:
-    """What an action does beside sending the PDU that it is about.
+    """What an action does besides sending the PDU that it is about.
 
     It enters the next state, if that is another, with ARTIM running for the limit `artim`, or stopped. It sends an
     A-ABORT if it `aborts`, and the service user is told if it `indicates`.
@@ -206,7 +210,9 @@ class UpperLayer:
         self.limits = limits or Limits()
         self.state = State.IDLE
         self._clock = clock
-        self._buffer = bytearray()
+        #: What has arrived and has not been dealt with lies from `_begin` to `_end`.
+        self._buffer = memoryview(bytearray(PDUS_AT_ONCE * (PDU_HEADER.size + self.limits.maximum_length)))
+        self._begin = self._end = 0
         self._out: list[bytes] = []
         self._artim: float | None = None
         self._pdu_begun_at: float | None = None
@@ -236,28 +242,43 @@ class UpperLayer:
         idle = self._quiet_since + self.limits.idle
         if self._pdu_begun_at is None:
             return idle
-        return self.limits.deadline(self._pdu_begun_at, len(self._buffer))
+        return self.limits.deadline(self._pdu_begun_at, self._end - self._begin)
 
     # What arrives -----------------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes | memoryview) -> list[Event]:
         """Take what the connection received, b"" if the other end closed it; return the events that this completes."""
-        if not data:
+        self.room(len(data))[: len(data)] = data
+        return self.received(len(data))
+
+    def room(self, least: int = 1) -> memoryview:
+        """Return where to put what the connection receives next; fragments that events have are not good any more."""
+        if self._begin or self._end + least > len(self._buffer):
+            waiting = self._buffer[self._begin : self._end]
+            if len(waiting) + least > len(self._buffer):  # a PDU that is longer than was asked for, but not too long
+                self._buffer = memoryview(bytearray(2 * (len(waiting) + least)))
+            self._buffer[: len(waiting)] = waiting
+            self._begin, self._end = 0, len(waiting)
+        return self._buffer[self._end :]
+
+    def received(self, count: int) -> list[Event]:
+        """Take so many bytes that have been put into `room`, 0 if the other end closed the connection."""
+        if not count:
             return self.connection_lost("closed the connection")
         self._quiet_since = self._clock()
         if self._is_deaf or self.is_closed:
             return []
-        self._buffer += data
+        self._end += count
         events: list[Event] = []
         try:
             for pdu_type, pdu in self._pdus():
                 events += self._take(pdu_type, pdu)
         except MalformedPdu as problem:
             self._is_deaf = True
-            self._buffer.clear()
+            self._begin = self._end
             why = f"sent what is no PDU: {problem}"
             events += self._apply(Cause.INVALID_PDU, why=why, abort=Abort(2, problem.reason))
-        if not self._buffer:
+        if self._begin == self._end:
             self._pdu_begun_at = None
         elif self._pdu_begun_at is None:
             self._pdu_begun_at = self._quiet_since
@@ -279,22 +300,20 @@ class UpperLayer:
 
     def _pdus(self) -> Iterator[tuple[PduType, Pdu]]:
         """Take whole PDUs out of the buffer; raise MalformedPdu as soon as one cannot become any."""
-        limits = self.limits
-        while self._buffer and not self.is_closed:
-            if self._buffer[0] not in PDU_TYPES:
+        while (waiting := self._end - self._begin) and not self.is_closed:
+            if self._buffer[self._begin] not in PDU_TYPES:
                 raise MalformedPdu("its type is unknown", AbortReason.UNRECOGNIZED_PDU)
-            if len(self._buffer) < PDU_HEADER.size:
+            if waiting < PDU_HEADER.size:
                 return
-            kind, length = PDU_HEADER.unpack_from(self._buffer)
-            if length > limits.pdu_length:
+            kind, length = PDU_HEADER.unpack_from(self._buffer, self._begin)
+            if length > self.limits.pdu_length:
                 raise MalformedPdu("it is too long")
-            if len(self._buffer) < PDU_HEADER.size + length:
+            if waiting < PDU_HEADER.size + length:
                 return
-            with memoryview(self._buffer) as view:  # a slice of the buffer itself would be copied twice
-                content = bytes(view[PDU_HEADER.size : PDU_HEADER.size + length])
-            del self._buffer[: PDU_HEADER.size + length]
+            begin = self._begin + PDU_HEADER.size
+            self._begin = begin + length
             self._pdu_begun_at = None
-            yield PduType(kind), decode_pdu(PduType(kind), content, limits.items)
+            yield PduType(kind), decode_pdu(PduType(kind), self._buffer[begin : self._begin], self.limits.items)
 
     def _take(self, pdu_type: PduType, pdu: Pdu) -> list[Event]:
         cause = CAUSE_OF[pdu_type]
@@ -360,7 +379,8 @@ class UpperLayer:
         if name not in ACTIONS:
             raise LocalError(f"{cause.name} in state {self.state.name}")
         action = ACTIONS[name]
-        is_probe = cause is Cause.CONNECTION_CLOSED and not self._buffer  # of a load balancer, which sends nothing
+        # Of a load balancer, which sends nothing.
+        is_probe = cause is Cause.CONNECTION_CLOSED and self._begin == self._end
         ends_request = self.state is State.AWAITING_REQUEST and action.next_state is State.IDLE and not is_probe
         self._out += [encode_abort(abort or Abort())] if action.aborts else pdus
         if action.next_state is not None:

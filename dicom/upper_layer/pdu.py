@@ -139,11 +139,14 @@ class PlainPdu:
 Pdu = AssociateRequest | tuple[PresentationDataValue, ...] | Abort | PlainPdu
 
 
-def decode_pdu(pdu_type: PduType, content: bytes, max_items: int) -> Pdu:
-    """Return the PDU; raise MalformedPdu if it cannot be read, or has more than `max_items` items or fragments."""
+def decode_pdu(pdu_type: PduType, content: bytes | memoryview, max_items: int) -> Pdu:
+    """Return the PDU; raise MalformedPdu if it cannot be read, or has more than `max_items` items or fragments.
+
+    Fragments are views of the content: a data set may be long.
+    """
     match pdu_type:
         case PduType.ASSOCIATE_RQ:
-            return _associate_request(content, max_items)
+            return _associate_request(bytes(content), max_items)
         case PduType.P_DATA_TF:
             return tuple(_values(content, max_items))
         case PduType.ABORT:
@@ -151,9 +154,9 @@ def decode_pdu(pdu_type: PduType, content: bytes, max_items: int) -> Pdu:
     return PlainPdu(pdu_type)
 
 
-def _values(content: bytes, max_items: int) -> Iterator[PresentationDataValue]:
+def _values(content: bytes | memoryview, max_items: int) -> Iterator[PresentationDataValue]:
     at = count = 0
-    view = memoryview(content)  # a data set may be long: its fragments are not copied once more
+    view = memoryview(content)
     while at < len(content):
         count += 1
         if len(content) - at < VALUE_HEADER.size or count > max_items:

@@ -115,7 +115,8 @@ REPORTED: dict[int, tuple[str, str]] = {
 STORED: dict[int, str] = {
     statuses.SUCCESS: "the image is on disk and in the database",
     statuses.OUT_OF_RESOURCES: "fewer than `IMAGE_MIN_FREE_BYTES` of the disk are free, or it cannot be written to; "
-    "the data set is longer than `IMAGE_MAX_BYTES`; the database is not available; the same may be accepted later",
+    "the data set is longer than `IMAGE_MAX_BYTES`; more images came from its address than "
+    "`IMAGE_MAX_PER_SECOND_PER_PEER` allows; the database is not available; the same may be accepted later",
     statuses.DATA_SET_DOES_NOT_MATCH: "the SOP Class or SOP Instance UID of the data set is not that of the command, "
     "or there is no data set",
     statuses.CANNOT_UNDERSTAND: "the data set cannot be read as a whole, has no Study or Series Instance UID, has not "

@@ -15,8 +15,9 @@ import django
 
 django.setup()
 
+from images.answers import Answer  # noqa: E402
 from images.copies.worker import copy_in_process  # noqa: E402
-from images.manage_api import Answer, ManageApi, configured_manage_api  # noqa: E402
+from images.manage_api import ManageApi, configured_manage_api  # noqa: E402
 from images.models import ReceivedImage  # noqa: E402
 from images.spool import spool  # noqa: E402
 from images.uploader import Uploader  # noqa: E402

@@ -15,6 +15,7 @@ from pynetdicom import AE
 from dicom.association_policy import AssociationPolicy
 from dicom.modality_directory import ModalityDirectory
 from dicom.server import DicomServer, stop_server
+from images.arrival_rate import ArrivalRate
 from images.configuration import server_config
 from images.models import ReceivedImage
 from images.phantoms import Phantom, image_of
@@ -88,14 +89,26 @@ class Receiver:
 
 
 @contextmanager
-def receiving(root: Path, *, max_bytes: int = 1 << 30, min_free_bytes: int = 0, **config: Any) -> Iterator[Receiver]:
+def receiving(
+    root: Path,
+    *,
+    max_bytes: int = 1 << 30,
+    min_free_bytes: int = 0,
+    arrivals: ArrivalRate | None = None,
+    **config: Any,
+) -> Iterator[Receiver]:
     """Run an image server that reads the modalities anew for each association."""
     spool = Spool(root)
     spool.prepare()
     policy = AssociationPolicy(replace(server_config(), **config), ModalityDirectory(0))
-    server = start_image_server(
-        "127.0.0.1", 0, ImageContext(policy, spool=spool, max_bytes=max_bytes, min_free_bytes=min_free_bytes)
+    context = ImageContext(
+        policy,
+        spool=spool,
+        max_bytes=max_bytes,
+        min_free_bytes=min_free_bytes,
+        arrivals=arrivals or ArrivalRate(1000),
     )
+    server = start_image_server("127.0.0.1", 0, context)
     try:
         yield Receiver(server, spool)
     finally:

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from core.models import AuditLog
 from images.decisions import CannotDecide, discard, link_to_item, send_again
-from images.models import ReceivedImage
+from images.models import FailureReport, ReceivedImage
 from relay.models import ReceivedAction
 from tests.images.received import stored
 from tests.images.test_linking import sent
@@ -99,12 +99,23 @@ class TestSendingAgain:
         send_again(image, JANE, WHY)
         assert outcome(image) == (State.WAITING, "")
 
-    def test_is_not_possible_after_the_day_of_the_action(self) -> None:
+    def test_is_not_possible_after_the_day_of_the_action_or_after_its_report(self) -> None:
         image = unlinked(state=State.FAILED, reason=Reason.DAY_OVER, item_id=sent("ACC1").pk)
+        FailureReport.objects.create(action_id=str(ReceivedAction.objects.get().action_id), delivered_at=timezone.now())
+        with pytest.raises(CannotDecide, match="has been told that images of this action failed"):
+            send_again(image, JANE, WHY)
         ReceivedAction.objects.update(received_at=timezone.now() - timedelta(days=1))
-        with pytest.raises(CannotDecide, match="Send her again in Manage"):
+        with pytest.raises(CannotDecide, match="send her again in Manage"):
             send_again(image, JANE, WHY)
         assert outcome(image) == (State.FAILED, Reason.DAY_OVER)
+
+    def test_is_not_possible_under_a_new_action_if_manage_has_an_image_of_the_study(self) -> None:
+        item = sent("ACC1")
+        yesterday = timezone.localdate() - timedelta(days=1)
+        names = {"item_id": item.pk, "action_id": "old", "action_day": yesterday}
+        stored(state=State.UPLOADED, **names)
+        with pytest.raises(CannotDecide, match="all of an examination under one action"):
+            send_again(unlinked(state=State.FAILED, reason=Reason.DAY_OVER, **names), JANE, WHY)
 
     def test_needs_an_item(self) -> None:
         with pytest.raises(CannotDecide, match="link it first"):

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from images.answers import Answer, Outcome
 from images.failure_reports import apply_report_answer, claim_report, queue_reports
-from images.manage_api import Answer, ManageApi, Outcome
+from images.manage_api import ManageApi
 from images.models import FailureReport, ReceivedImage
 from nonprod.models import ManageFailure
 from tests.images.waiting import KnownItems, known_to_manage, waiting_image

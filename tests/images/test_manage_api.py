@@ -15,7 +15,8 @@ import pytest
 import trustme
 from django.core.exceptions import ImproperlyConfigured
 
-from images.manage_api import EntraIdTokens, ManageApi, Outcome, StaticToken
+from images.answers import Outcome
+from images.manage_api import EntraIdTokens, ManageApi, StaticToken
 from nonprod.models import ManageFailure, ManageImage
 from tests.certificates import certificate_for
 from tests.images.waiting import KnownItems, known_to_manage, order_fault, waiting_image, write_phantom

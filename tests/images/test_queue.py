@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from core.database import borrowed_connection
 from core.large_tables import midnight
-from images.manage_api import Answer, Outcome
+from images.answers import Answer, Outcome
 from images.models import FailureReport, ReceivedImage
 from images.queue import (
     LEASE,

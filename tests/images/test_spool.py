@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from images.spool import BYTES_BETWEEN_FLUSHES, CannotStore, IncomingFile, Spool
+from images.spool import STRIDE, CannotStore, IncomingFile, Spool
 
 
 def test_what_was_half_received_is_deleted_beside_a_folder_of_somebody_elses(tmp_path: Path) -> None:
@@ -19,21 +19,16 @@ def test_what_was_half_received_is_deleted_beside_a_folder_of_somebody_elses(tmp
 
 
 def test_a_disk_that_fails_while_data_arrive_is_not_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux keeps the error of a write that it had begun for the next fsync."""
     spool = Spool(tmp_path)
     spool.prepare()
-    fsync = os.fsync
-    told: list[int] = []
-
-    def told_once(descriptor: int) -> None:
-        """Fail once, as Linux does: it tells each descriptor of a failed write once."""
-        if not told:
-            told.append(descriptor)
-            raise OSError(errno.EIO, "Input/output error")
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", told_once)
     incoming = IncomingFile(spool, b"", max_bytes=1 << 30, min_free_bytes=0)
-    incoming.write(bytes(BYTES_BETWEEN_FLUSHES))
+    incoming.write(bytes(STRIDE))
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(CannotStore, match="Not written to disk: Input/output error"):
         incoming.keep()
     assert not list(tmp_path.rglob("*.dcm"))

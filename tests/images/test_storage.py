@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from dicom.models import Modality
+from images.arrival_rate import BURST_SECONDS, ArrivalRate
 from images.models import ReceivedImage
 from images.phantoms import Phantom
 from nonprod.modality_emulator.encodings import TRANSFER_SYNTAXES, encoded
@@ -259,6 +260,18 @@ class TestARefusal:
             association.send(message(STORE_CONTEXT, store_request(sent), data_set_of(sent)))
             (answer,) = association.answers()
             assert answer.status == 0x0000
+
+    def test_of_more_images_than_an_address_may_send_is_a700_until_later(self, tmp_path: Path) -> None:
+        now = 0.0
+        arrivals = ArrivalRate(1, clock=lambda: now)
+        for _ in range(round(BURST_SECONDS)):
+            arrivals.count("127.0.0.1")
+        with receiving(tmp_path, arrivals=arrivals) as busy:
+            answer = busy.store(image())
+            assert (answer.Status, answer.ErrorComment) == (0xA700, "Too many images from this address, try again")
+            busy.assert_keeps_nothing()
+            now = 1.0
+            assert busy.store(image()).Status == 0x0000
 
     def test_of_a_data_set_that_is_too_long_is_a700(self, tmp_path: Path) -> None:
         with receiving(tmp_path, max_bytes=10_000) as strict:

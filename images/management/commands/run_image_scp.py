@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from core.checks import GATEWAY
 from core.daemon import exit_process, stop_event
+from core.database import LentConnections
 from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
 from dicom.configured_ports import start_servers
 from dicom.server import is_accepting, stop_server
@@ -16,6 +17,9 @@ from images.spool import Spool
 
 logger = logging.getLogger(__name__)
 
+#: How long a database connection is kept for the next image: those of one woman come within minutes.
+IDLE_SECONDS = 65.0
+
 
 class Command(BaseCommand):
     help = __doc__
@@ -23,7 +27,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve until a signal; exit with status 2 if a port or the spool is unavailable."""
-        context = image_context()
+        connections = LentConnections()
+        context = image_context(connections.lent)
         _prepare(context.spool)
         with stop_event() as stopping:
             servers = start_servers(
@@ -36,8 +41,10 @@ class Command(BaseCommand):
                 last_received_at = context.last_received_at and context.last_received_at.isoformat(timespec="seconds")
                 associations = context.policy.open_associations()
                 heartbeat.set_state(RECEIVING, associations=associations, last_received_at=last_received_at)
+                connections.close_idle(IDLE_SECONDS)
                 stopping.wait(BEAT_SECONDS)
             stop_server(*servers)
+            connections.close_idle()
             heartbeat.stop(patience=2)
         logger.info("image SCP stopped")
         exit_process()  # a peer that does not read would keep its thread, and with it this process, alive for a while

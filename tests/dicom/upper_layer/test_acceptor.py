@@ -117,3 +117,16 @@ def test_what_is_left_to_send_may_be_sent_after_the_release_was_requested(layer:
     layer.send_message(raw.ECHO_CONTEXT, b"\0\0")
     layer.release()
     assert layer.data_to_send() == raw.data(raw.ECHO_CONTEXT, 0b11, b"\0\0") + raw.pdu(raw.RELEASED, bytes(4))
+
+
+def test_what_is_received_into_the_room_of_the_layer_may_be_longer_than_was_asked_for(clock: Clock) -> None:
+    layer = UpperLayer(clock, Limits(maximum_length=100))
+    sent = raw.association_request(behind=raw.item(0x99, bytes(500))) + raw.release_request()
+    assert len(sent) > len(layer.room())
+    events: list[Event] = []
+    while sent:
+        room = layer.room()
+        count = min(len(room), len(sent), 50)
+        room[:count], sent = sent[:count], sent[count:]
+        events += layer.received(count)
+    assert [type(event) for event in events] == [AssociationRequested, AssociationAborted]
