@@ -10,7 +10,7 @@ from tests.conftest import KEYS, PATH
 from tests.processes import Process, Start, free_ports
 from tests.tinyproxy import PASSWORD, USER, TinyProxy
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 Environment = dict[str, str]
 Run = Callable[..., Process]
