@@ -109,7 +109,7 @@ class TestAskedForByManage:
         assert [bool(image.picture) for image in ManageImage.objects.all()] == [True] * 4
 
     def test_an_image_that_manage_refuses_fails_the_test_with_its_answer(self, test: WholeWayTest) -> None:
-        uploader = threading.Thread(target=upload_four, args=({"state": "failed", "reason": "refused"},))
+        uploader = threading.Thread(target=settle_four, args=({"state": "failed", "reason": "refused"},))
         uploader.start()
         try:
             worked_through(test)
@@ -125,16 +125,14 @@ class TestAskedForByManage:
         assert test.steps[-1]["text"].startswith("4 images still waiting")
 
 
-def upload_four(outcome: dict[str, str] | None = None) -> None:
+def settle_four(outcome: dict[str, str]) -> None:
     """Take the uploader's part: wait for four images that wait for Manage, and settle them."""
     waiting = ReceivedImage.objects.filter(state="waiting")
     try:
         while waiting.count() < 4:
             pass
         for image in waiting:
-            ReceivedImage.objects.filter(pk=image.pk).update(
-                **{"state": "uploaded", "action_id": image.item_accession_number, **(outcome or {})}
-            )
+            ReceivedImage.objects.filter(pk=image.pk).update(**outcome)
     finally:
         connection.close()
 
