@@ -1,10 +1,14 @@
 """Uploaders as processes: killed at every step, and several at once. Each image arrives, and once."""
 
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from core.contract import ActionType
@@ -18,10 +22,12 @@ from tests.factories import create
 from tests.images.waiting import API, order_fault, waiting_image, write_phantom
 from tests.processes import KILL, PATIENCE, Process, Start, free_ports
 from tests.system.test_database_down import locked_database
+from tests.worklist_fixtures import database_down  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 State = ReceivedImage.State
+Away = Callable[[], AbstractContextManager[None]]
 SENT = "image sent to Manage"
 
 
@@ -138,15 +144,20 @@ class PatientManage:
 
 
 class TestDatabaseAway:
+    @pytest.fixture
+    def database_away(self, database_down: Away) -> Away:  # noqa: F811
+        """Takes the database away: PostgreSQL is down, and SQLite, whose file an uploader holds open, is locked."""
+        return partial(locked_database, "images_receivedimage") if connection.vendor == "sqlite" else database_down
+
     def test_what_could_not_be_written_is_sent_again(
-        self, start: Start, environment: dict[str, str], spool: Spool
+        self, start: Start, environment: dict[str, str], spool: Spool, database_away: Away
     ) -> None:
         received(spool, item_in_progress())
         manage = PatientManage()
         shorter = {**environment, "MANAGE_API_URL": manage.url, "DATABASE_WAIT_SECONDS": "1"}
         uploader = start("run_image_uploader", **shorter)
         assert manage.asked.wait(PATIENCE)
-        with locked_database("images_receivedimage"):
+        with database_away():
             manage.may_answer.set()
             uploader.wait_for("queue of images not available")
         assert ReceivedImage.objects.get().state == State.WAITING

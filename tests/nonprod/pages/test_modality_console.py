@@ -83,7 +83,7 @@ class TestQueries:
         assert "Press a button" in browser.modality()
 
     def test_a_search_field_must_not_be_empty(self, browser: Browser) -> None:
-        assert "Name is empty" in browser.modality(ask="name", text=" ")
+        assert "Enter a name" in browser.modality(ask="name", text=" ")
 
 
 @pytest.mark.usefixtures("server")
