@@ -10,7 +10,7 @@ import statistics
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -76,15 +76,17 @@ async def measure_with(viewers: int, seconds: float) -> dict[str, float]:
     session = await asyncio.to_thread(_session)
     async with _served() as port:
         arrivals: list[dict[str, float]] = [{} for _ in range(viewers)]
-        watching = [asyncio.create_task(_watch(port, session, seen)) for seen in arrivals]
-        while not all(arrivals):  # noqa: ASYNC110 - before anything is measured
-            await asyncio.sleep(0.1)
+        arrived = asyncio.Condition()
+        watching = [asyncio.create_task(_watch(port, session, seen, arrived)) for seen in arrivals]
+        async with arrived:
+            await arrived.wait_for(lambda: all(arrivals))
         before = _asked.count
         written = await asyncio.to_thread(_change, 1000 * viewers, seconds)
         queries = (_asked.count - before) / seconds
-        last, deadline = max(written), time.monotonic() + LAST_SECONDS
-        while not all(max(seen) >= last for seen in arrivals) and time.monotonic() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+        last = max(written)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS), arrived:
+                await arrived.wait_for(lambda: all(max(seen) >= last for seen in arrivals))
         for task in watching:
             task.cancel()
     latencies = sorted(
@@ -123,8 +125,8 @@ async def _served() -> AsyncIterator[int]:
         listening.close()
 
 
-async def _watch(port: int, session: str, seen: dict[str, float]) -> None:
-    """Record when the page first showed each mark; the writer's marks increase."""
+async def _watch(port: int, session: str, seen: dict[str, float], arrived: asyncio.Condition) -> None:
+    """Record when the page first showed each mark, and notify `arrived`; the writer's marks increase."""
 
     headers = {"Cookie": f"sessionid={session}"}
     async with connect(
@@ -135,6 +137,8 @@ async def _watch(port: int, session: str, seen: dict[str, float]) -> None:
         async for text in viewer:
             mark = _mark(json.loads(text)["fragments"].get("relay", ""))
             seen.setdefault(mark, time.perf_counter())
+            async with arrived:
+                arrived.notify_all()
 
 
 def _mark(relay: str) -> str:

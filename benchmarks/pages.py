@@ -1,8 +1,8 @@
 """Measure the live page, and the admin's pages with few rows of each kind and with many."""
 
 import statistics
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -123,8 +123,7 @@ def pages() -> Iterator[tuple[str, str]]:
 
 
 def fill_tables(count: int) -> None:
-    """Create so many rows of each kind in this hour; one in RARE of each is exceptional."""
-
+    """Create this many rows of each kind in this hour; one in RARE of each is exceptional."""
     models.WorklistItem.objects.all().delete()
     ReceivedAction.objects.all().delete()
     AuditLog.objects.all().delete()
@@ -157,6 +156,22 @@ def fill_tables(count: int) -> None:
         )
         for number in numbers
     )
+    add_queries(items, now)
+    add_steps(items)
+    AuditLog.objects.bulk_create(
+        AuditLog(
+            actor="relay:manage" if number % RARE else "admin:jane",
+            operation="create" if number % RARE else "export" if number % 100 == 0 else "update",
+            object_type="worklist.worklistitem" if number % 3 else "worklist.mppsexception",
+            object_id=item.pk,
+            correlation_id=f"correlation-{number}",
+        )
+        for number, item in enumerate(items)
+    )
+
+
+def add_queries(items: Sequence[models.WorklistItem], now: datetime) -> None:
+    """Add a query for each item, in which it was delivered; one in RARE items has an alarm."""
     queries = models.WorklistQuery.objects.bulk_create(
         models.WorklistQuery(
             asked_at=now - timedelta(seconds=number),
@@ -168,7 +183,7 @@ def fill_tables(count: int) -> None:
             status="0000" if number % RARE else "C001",
             correlation_id=f"correlation-{number}",
         )
-        for number in numbers
+        for number in range(len(items))
     )
     showed = models.WorklistQuery.items.through
     showed.objects.bulk_create(
@@ -181,6 +196,10 @@ def fill_tables(count: int) -> None:
     models.ItemAlarm.objects.bulk_create(
         models.ItemAlarm(item=item, attribute="PatientAddress", first_at=now, last_at=now) for item in items[::RARE]
     )
+
+
+def add_steps(items: Sequence[models.WorklistItem]) -> None:
+    """Add a performed step for each item, with an MPPS exception about the two."""
     steps = models.PerformedProcedureStep.objects.bulk_create(
         models.PerformedProcedureStep(
             sop_instance_uid=f"1.2.3.{number}",
@@ -191,7 +210,7 @@ def fill_tables(count: int) -> None:
             data_set="{}",
             correlation_id=f"correlation-{number}",
         )
-        for number in numbers
+        for number in range(len(items))
     )
     models.StepLink.objects.bulk_create(
         models.StepLink(step=step, item=item) for step, item in zip(steps, items, strict=True)
@@ -205,16 +224,6 @@ def fill_tables(count: int) -> None:
             resolution="dismissed" if number % RARE else "",
         )
         for number, (step, item) in enumerate(zip(steps, items, strict=True))
-    )
-    AuditLog.objects.bulk_create(
-        AuditLog(
-            actor="relay:manage" if number % RARE else "admin:jane",
-            operation="create" if number % RARE else "export" if number % 100 == 0 else "update",
-            object_type="worklist.worklistitem" if number % 3 else "worklist.mppsexception",
-            object_id=item.pk,
-            correlation_id=f"correlation-{number}",
-        )
-        for number, item in enumerate(items)
     )
 
 

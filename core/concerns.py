@@ -77,7 +77,7 @@ class Concern:
         return self.title.startswith(f"{self.count} ")
 
     def lines(self) -> list[Occurrence]:
-        """Return what a short report says of it, with the permission that each link needs."""
+        """Return what a short report says about the concern, with the permission that each link needs."""
         if not self.one_by_one:
             return [Occurrence(self.title, self.link, permission=self.permission)]
         lines = [replace(each, permission=each.permission or self.permission) for each in self.latest]

@@ -57,33 +57,27 @@ class ConcurrencyLimit:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Hold one slot for the length of the block."""
-        self._acquire()
-        try:
-            yield
-        finally:
-            self._release()
-
-    def _acquire(self) -> None:
+        """Hold one slot for the length of the block; raise DatabaseBusy if none is free in time."""
+        turn = threading.Event()
         with self._lock:
             if self._free:
                 self._free -= 1
-                return
-            turn = threading.Event()
-            self._waiting.append(turn)
-        if turn.wait(self._wait_seconds):
-            return
-        with self._lock:
-            if not turn.is_set():  # nobody has handed a slot over meanwhile
-                self._waiting.remove(turn)
-                raise DatabaseBusy
-
-    def _release(self) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
+                turn.set()
             else:
-                self._free += 1
+                self._waiting.append(turn)
+        if not turn.wait(self._wait_seconds):
+            with self._lock:
+                if not turn.is_set():  # nobody has handed a slot over meanwhile
+                    self._waiting.remove(turn)
+                    raise DatabaseBusy
+        try:
+            yield
+        finally:
+            with self._lock:
+                if self._waiting:
+                    self._waiting.popleft().set()
+                else:
+                    self._free += 1
 
 
 @contextmanager
@@ -129,7 +123,7 @@ class LentConnections:
             self._idle.append((lent, _file_of(lent), self._clock()))
 
     def close_idle(self, seconds: float = 0.0) -> None:
-        """Close the connections that have been idle for so long."""
+        """Close the connections that have been idle for this many seconds."""
         for _ in range(len(self._idle)):
             try:
                 lent, _file, used_at = self._idle.popleft()
@@ -166,7 +160,7 @@ def _file_of(database: BaseDatabaseWrapper) -> object:
 
 
 def in_transaction(operation: Callable[[], Result]) -> Result:
-    """Run the operation in a transaction, and once more if the database aborts it for another's sake (a deadlock).
+    """Run the operation in a transaction, and once more if the database aborts it to resolve a deadlock.
 
     Neither Manage nor most modalities would send it again.
     """

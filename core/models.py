@@ -6,6 +6,12 @@ from typing import Any
 from django.db import models
 
 
+def fitting(model: type[models.Model], **values: Any) -> dict[str, Any]:
+    """Return the values of some fields, with each text cut to the length of its column."""
+    lengths = {name: getattr(model._meta.get_field(name), "max_length", None) for name in values}
+    return {name: value[: lengths[name]] if isinstance(value, str) else value for name, value in values.items()}
+
+
 class BaseModel(models.Model):
     """A model with a UUID as key, and the times (UTC) at which the row was created and last changed."""
 

@@ -84,7 +84,7 @@ def is_ds(text: str) -> bool:
 
 
 def is_pn(text: str) -> bool:
-    """PN: up to 3 groups of up to 5 components, 64 characters a group, and something to read beside the separators."""
+    """PN: up to 3 groups of up to 5 components, 64 characters a group, and something to read besides the separators."""
     groups = text.split("=")
     return (
         is_text(text)

@@ -42,7 +42,7 @@ UPLOADER_WORDS = {
 
 @dataclass(frozen=True)
 class ImageCounts:
-    """How many images have come, and what has become of them."""
+    """How many images have arrived, and what has become of them."""
 
     received: int = 0
     with_manage: int = 0
@@ -52,12 +52,12 @@ class ImageCounts:
 
     @property
     def words(self) -> str:
-        """Say it in a few words: `4 images, 3 with Manage, 1 failed`."""
+        """Return the counts in words: `4 images, 3 with Manage, 1 failed`."""
         parts = {
             "with Manage": self.with_manage,
             "failed": self.failed,
             "held back": self.held,
-            "of no item": self.unlinked,
+            "without an item": self.unlinked,
         }
         told = [f"{count} {what}" for what, count in parts.items() if count]
         if self.received and self.with_manage == self.received:
@@ -66,7 +66,7 @@ class ImageCounts:
 
     @property
     def severity(self) -> Severity:
-        """A problem where an image does not reach Manage, or may be another woman's."""
+        """Return PROBLEM if an image does not reach Manage, or may be another woman's."""
         return Severity.PROBLEM if self.failed or self.held else Severity.OK
 
 
@@ -82,7 +82,7 @@ class ImagesToday:
 
     @property
     def severity(self) -> Severity:
-        """Return how bad the worse of the two daemons is."""
+        """Return the severity of the worse of the two daemons."""
         both = (self.receiver.severity, self.uploader.severity)
         return Severity.PROBLEM if Severity.PROBLEM in both else Severity.OK
 
@@ -158,7 +158,7 @@ def _counts(found: Counter[str]) -> ImageCounts:
 
 
 def image_daemon_concerns(now: datetime) -> Iterator[Concern]:
-    """Yield a concern for each of the two daemons that is not at work. Register it only where images are on."""
+    """Yield a concern for each of the two daemons that is not working. Register this only where images are on."""
     receiver, uploader = image_daemons(heartbeats(), now)
     if RECEIVER in DAEMONS:
         yield daemon_concern("image_server", "Images", receiver)

@@ -352,24 +352,21 @@ class GatewayCollector(Collector):
         self._totals, self._uploads = CachedTotals(), UploadTimes()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all metrics."""
+        """Yield every metric as it is now; prometheus_client calls this at each scrape."""
         build = GaugeMetricFamily("gateway_build_info", "1, with the gateway's version.", labels=["version"])
         build.add_metric([version()], 1)
         yield build
+        now = timezone.now()
         try:
-            found = list(self._from_database(timezone.now()))
+            found = [*daemons(now), *actions(self._totals.actions(), now)]
+            for family in (concerns, queries, items, reports, outbox):
+                found += family(now)
+            if are_images_on():
+                found += images(self._uploads.until(now), now)
         except UNAVAILABLE:
             found = []
         yield from _gauge("database_up", "1 when the database answers.", bool(found))
         yield from found
-
-    def _from_database(self, now: datetime) -> Iterator[Metric]:
-        yield from daemons(now)
-        yield from actions(self._totals.actions(), now)
-        for family in (concerns, queries, items, reports, outbox):
-            yield from family(now)
-        if are_images_on():
-            yield from images(self._uploads.until(now), now)
 
 
 def images(uploads: Durations, now: datetime) -> Iterator[Metric]:

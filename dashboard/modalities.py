@@ -9,7 +9,7 @@ machine that may connect, so every one of them has her in its hours.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from core.concerns import LISTED, Concern, Occurrence, Severity
-from dashboard.clock import clock_time
+from core.wording import clock_time
 from dicom.models import Modality
 from worklist.models import WorklistItem, WorklistQuery
 
@@ -101,10 +101,15 @@ def known_modalities() -> list[Modality]:
 
 def modality_activity(modalities: Iterable[Modality], now: datetime) -> tuple[ModalityActivity, ...]:
     """Return the configured machines by AE title, then the unknown AE titles."""
+    today = timezone.localtime(now).date()
+    #: Station AE title → when today's women who have not been imaged are scheduled.
+    times: dict[str, list[datetime]] = defaultdict(list)
+    items = WorklistItem.objects.of_patients().open().filter(scheduled_date=today)
+    for title, scheduled in items.values_list("station_ae_title", "scheduled_time"):
+        times[title].append(timezone.make_aware(datetime.combine(today, scheduled)))
     asked: dict[str, list[datetime]] = defaultdict(list)
     for title, at in WorklistQuery.objects.values_list("calling_ae_title", "asked_at")[:LATEST]:
         asked[title].append(at)
-    times = _waiting_times(timezone.localtime(now).date())
     known = [_known(modality, asked[modality.ae_title], times, now) for modality in modalities]
     titles = {activity.ae_title for activity in known}
     unknown = [
@@ -158,15 +163,6 @@ def _known(
         severity=Severity.WARNING if silent else Severity.OK,
         words=words,
     )
-
-
-def _waiting_times(today: date) -> Mapping[str, list[datetime]]:
-    """Return, by station AE title, when today's women who have not been imaged are scheduled."""
-    times: dict[str, list[datetime]] = defaultdict(list)
-    items = WorklistItem.objects.of_patients().open().filter(scheduled_date=today)
-    for title, at in items.values_list("station_ae_title", "scheduled_time"):
-        times[title].append(timezone.make_aware(datetime.combine(today, at)))
-    return times
 
 
 def modality_concerns(now: datetime) -> Iterator[Concern]:

@@ -57,7 +57,6 @@ def timeline_of(item: WorklistItem) -> list[Entry]:
             *_of_exceptions(item),
             *_of_outbox(item),
             *_of_chain(item),
-            *_of_images(item),
         ],
         key=lambda entry: entry.at,
     )
@@ -174,17 +173,14 @@ def _of_outbox(item: WorklistItem) -> Iterator[Entry]:
 
 
 def _of_chain(item: WorklistItem) -> Iterator[Entry]:
-    """Yield which items of the appointment superseded which."""
-    for each in item.chain():
+    """Yield which items of the appointment superseded which, and what happened to the images of all of them."""
+    chain = item.chain()
+    for each in chain:
         if each.superseded_by and each.superseded_at:
             yield Entry(each.superseded_at, f"{each} superseded by {each.superseded_by}", admin_url(each.superseded_by))
-
-
-def _of_images(item: WorklistItem) -> Iterator[Entry]:
-    """Yield what happened to the images of the item and of those that it superseded."""
-    chain = item.chain()
-    for event in events_of_images((each.accession_number for each in chain), (each.pk for each in chain)):
-        yield Entry(event.at, event.words, event.link, event.who)
+    yield from map(
+        Entry._make, events_of_images((each.accession_number for each in chain), (each.pk for each in chain))
+    )
 
 
 def _clock(at: datetime | None) -> str:

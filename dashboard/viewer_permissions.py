@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Any
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
-from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
@@ -70,28 +69,19 @@ def permissions_of_sessions(session_keys: Collection[str]) -> dict[str, ViewerPe
     sessions = Session.objects.filter(session_key__in=session_keys, expire_date__gt=timezone.now())
     decoded = {session.session_key: session.get_decoded() for session in sessions}
     logins = {key: login for key, login in decoded.items() if SESSION_KEY in login}
-    users = {str(user.pk): user for user in _active_users({login[SESSION_KEY] for login in logins.values()})}
-    return {
-        key: ViewerPermissions(
-            frozenset(each for each in PagePermission if getattr(user, f"has_{each.name}")), user.is_staff
-        )
-        for key, login in logins.items()
-        if (user := users.get(login[SESSION_KEY])) and _has_this_password(user, login)
+    accounts: Any = get_user_model().objects
+    has = {
+        f"has_{each.name}": Exists(accounts.with_perm(each.value, backend=BACKEND).filter(pk=OuterRef("pk")))
+        for each in PagePermission
     }
-
-
-def _active_users(keys: Collection[str]) -> Any:
-    """Return the active users, each annotated with `has_NAME` for every PagePermission."""
-    users: Any = get_user_model().objects
-    permitted = {
-        each: users.with_perm(each.value, backend=BACKEND).filter(pk=OuterRef("pk")) for each in PagePermission
-    }
-    has = {f"has_{each.name}": Exists(query) for each, query in permitted.items()}
-    return users.filter(pk__in=keys, is_active=True).annotate(**has)
-
-
-def _has_this_password(user: User, login: dict[str, Any]) -> bool:
-    """Compare as Django's `get_user` does, including fallbacks for secret keys that were replaced."""
-    known = login.get(HASH_SESSION_KEY, "")
-    hashes = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
-    return any(constant_time_compare(known, each) for each in hashes)
+    keys = {login[SESSION_KEY] for login in logins.values()}
+    users = {str(user.pk): user for user in accounts.filter(pk__in=keys, is_active=True).annotate(**has)}
+    found = {}
+    for key, login in logins.items():
+        if user := users.get(login[SESSION_KEY]):
+            # As Django's `get_user` compares, including fallbacks for secret keys that were replaced.
+            hashes = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
+            if any(constant_time_compare(login.get(HASH_SESSION_KEY, ""), each) for each in hashes):
+                permitted = (each for each in PagePermission if getattr(user, f"has_{each.name}"))
+                found[key] = ViewerPermissions(frozenset(permitted), user.is_staff)
+    return found

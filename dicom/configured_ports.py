@@ -9,8 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from dicom.server import DicomServer, PortUnavailable, stop_server
-from dicom.tls import server_context
-from dicom.tls_checks import TLS_FILES
+from dicom.tls import TLS_FILES, server_context
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,9 @@
 """The configured modalities: who they are, what they may see and how they are answered."""
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 
+from core.audit import Auditor
 from core.models import PersonalDataModel
 from core.value_representations import is_ae
 from dicom.modality_policy import CHARACTER_SETS, ModalityPolicy
@@ -65,6 +66,14 @@ class Modality(PersonalDataModel):
         if self.max_rows == 0:
             message = "Enter at least 1: with 0 the machine would see nothing. Leave empty for MWL_MAX_ROWS."
             raise ValidationError({"max_rows": message})
+
+    @classmethod
+    @transaction.atomic
+    def register_test_machine(cls, ae_title: str, name: str, actor: str) -> None:
+        """Mark this AE title as a test machine. A DICOM server knows it within `FRESH_SECONDS`."""
+        auditor = Auditor(actor)
+        if not auditor.create_unless_known(cls(ae_title=ae_title, name=name, is_test_machine=True)):
+            auditor.update(cls.objects.get(ae_title=ae_title), is_test_machine=True)
 
     @property
     def policy(self) -> ModalityPolicy:

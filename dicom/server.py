@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 #: How long a connection may take for TLS, and then for its association request (PS3.8 section 9.1.5).
 ARTIM_SECONDS = 10.0
 STOP_SECONDS = 3.0
-#: The accepting loop runs at least every so many seconds; if it has not run for the longer time, it hangs.
+#: The accepting loop runs at least this often, in seconds; if it has not run for the longer time, it hangs.
 ACCEPT_SECONDS, ACCEPTING_LOOP_SECONDS = 2.0, 10.0
 
 

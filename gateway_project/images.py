@@ -90,9 +90,9 @@ def confirmed_action(item: WorklistItem) -> ActionOfManage:
     """Return the newest action for the item's appointment that was answered with success.
 
     Manage takes images only under an action that it counts as sent or confirmed. The gateway cannot see whether Manage
-    has received a reply. But Manage never resends by itself: where a reply was lost, it marks the action as failed, and
-    a person sends again. So an action after which no newer one came is one whose reply arrived; and where there is a
-    newer one, that is right whether or not the earlier reply was lost.
+    has received a reply. But Manage never resends automatically: if a reply is lost, it marks the action as failed, and
+    a person sends again. So if no newer action has come, the reply to the latest has arrived; and if a newer one has
+    come, that one is right whether or not the earlier reply was lost.
     """
     appointment = Q(appointment_id=item.appointment_id, patient_id=item.patient_id, is_test=False)
     same = WorklistItem.objects.filter(appointment) if item.appointment_id and not item.is_test else None

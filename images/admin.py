@@ -26,7 +26,7 @@ from images.models import FailureReport, ReceivedImage
 from images.pictures import NoPicture, png_of
 from images.spool import spool
 
-#: Permissions beside Django's own for the model.
+#: Permissions besides Django's own for the model.
 VIEW_PATIENT_DATA = "worklist.view_patient_data"
 VIEW_PICTURE = "images.view_picture"
 DECIDE = "images.decide_image"
@@ -271,7 +271,7 @@ class ReceivedImageAdmin(RecordAdmin):
 
 @admin.register(FailureReport)
 class FailureReportAdmin(RecordAdmin):
-    """Shows what Manage was told of images that it does not get."""
+    """Shows what Manage was told about images that it does not get."""
 
     is_audited = False
     list_display = ("created_at", "action_id", "sentence", "delivered_at", "attempts", "last_status")

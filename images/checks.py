@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, Error, register
 
 from core.checks import GATEWAY, Ranges, errors_of_ranges
 from core.value_representations import is_ae
-from dicom.tls_checks import tls_errors
+from dicom.tls import tls_errors
 
 GIB = 1 << 30
 RANGES: Ranges = {

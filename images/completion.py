@@ -1,4 +1,4 @@
-"""Complete the items of machines without MPPS: so many minutes after the last image, no further one is expected."""
+"""Complete the items of machines without MPPS: some minutes after the last image, no further one is expected."""
 
 from datetime import datetime, timedelta
 from uuid import UUID

@@ -1,6 +1,6 @@
-"""Find what needs attention among the images: whose they are, what Manage does not get, and space on the disk.
+"""Find what needs attention among the images: whose they are, which ones Manage does not get, and disk space.
 
-Images of test items are not counted, and nor are those whose files are deleted: nobody can do anything about them.
+Neither images of test items nor images whose files are deleted are counted: nobody can do anything about them.
 """
 
 from collections import defaultdict
@@ -24,7 +24,7 @@ from images.spool import spool
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
 
 VIEW = "images.view_receivedimage"
-#: An image has waited too long for Manage after this time, and much too long after the other.
+#: After the first of these times an image has waited too long for Manage, after the second much too long.
 LONG, TOO_LONG = timedelta(minutes=10), timedelta(hours=1)
 #: Manage's HTTP statuses for a gateway or an action that it does not accept.
 NOT_ACCEPTED = (401, 403)
@@ -37,7 +37,7 @@ FAILED = {
     Reason.NO_COPY: "Check at the machine that the image is complete, and send it again from there.",
     Reason.LONG_PATIENT_ID: "Correct her NHS number at the machine, to 10 digits, and send the image again from there.",
     Reason.FILE_LOST: "Send the images again from the machine.",
-    Reason.DAY_OVER: "Manage takes them no more. Tell Manage’s support, and look at the pictures in the PACS.",
+    Reason.DAY_OVER: "Manage no longer takes them. Tell Manage’s support, and look at the pictures in the PACS.",
 }
 
 
@@ -67,13 +67,13 @@ ANOTHER_VERSION = Kind(
 OF_NO_ITEM = Kind(
     "images_unlinked",
     Severity.WARNING,
-    "{} of no item on the worklist",
+    "{} without an item on the worklist",
     "Link them to the women’s items, or discard them.",
 )
 DELETED_SOON = Kind(
     "images_deleted_soon",
     Severity.WARNING,
-    "{} of no item, to be deleted within a day",
+    "{} without an item, to be deleted within a day",
     "Link them to the women’s items now, or discard them.",
 )
 REFUSED_NOW = Kind(
@@ -163,7 +163,7 @@ def disk_space(now: datetime) -> Iterator[Concern]:
     """Yield a concern while the disk of the images is short of space."""
     try:
         free = spool().free_bytes()
-    except OSError:  # the images are on another machine, or none has come yet
+    except OSError:  # the spool is on another host, or has not been made yet
         return
     reserve = settings.IMAGE_MIN_FREE_BYTES
     if free >= SHORT * reserve:
@@ -183,7 +183,7 @@ def disk_space(now: datetime) -> Iterator[Concern]:
 
 
 def undecided_deleted_soon(now: datetime) -> Iterator[Concern]:
-    """Yield a concern while images that failed or are held back are about to be deleted, besides those about why."""
+    """Yield a concern while failed or held images are about to be deleted, besides the concerns that say why."""
     undecided = expiring_soon(now).filter(is_test=False, state__in=(State.FAILED, State.HELD))
     found = list(undecided.order_by("received_at")[: COUNTED + 1])
     count = (AtLeast if len(found) > COUNTED else int)(len(found[:COUNTED]))

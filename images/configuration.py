@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 #: The states in which the two daemons do their work.
 RECEIVING, UPLOADING = "receiving", "uploading"
 
-#: A data set that has begun has so many seconds, and one more for each so many bytes of it: 60 MB in 20 minutes.
+#: A data set may take this many seconds to arrive, and one more for each of these bytes: 20 minutes for 60 MB.
 DATA_SET_SECONDS, MIN_BYTES_PER_SECOND = 30.0, 50_000
 #: The longest P-DATA-TF that is asked for; DCMTK sends no longer ones.
 MAX_PDU_BYTES = 1 << 17

@@ -58,7 +58,7 @@ READ = frozenset(
 
 @dataclass(frozen=True)
 class Header:
-    """What an image says of itself, as text without its padding; an empty value says nothing."""
+    """What an image says about itself, as text without its padding; an empty value says nothing."""
 
     sop_class_uid: str
     sop_instance_uid: str

@@ -1,4 +1,4 @@
-"""What images ask of the worklist: which item an image belongs to, that images of an item have come, and test items.
+"""Define what images ask of the worklist: which item an image belongs to, that images have arrived, and test items.
 
 This is all that the app knows of the worklist. `gateway_project/images.py` answers from the worklist and the relay, as
 `settings.IMAGE_WORKLIST` says.
@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 
 @dataclass(frozen=True)
 class ImageIdentity:
-    """What an image says of the examination it belongs to; an empty value says nothing.
+    """What an image says about the examination it belongs to; an empty value says nothing.
 
     `accession_numbers` is the top level's, followed by those of the Request Attributes Sequence (0040,0275).
     """
@@ -46,7 +46,7 @@ class Item:
 
 
 class NamesSeveralItems(Exception):
-    """An image contradicts itself about the item that it belongs to: `accession_numbers` has those that it names."""
+    """An image names several items; `accession_numbers` are theirs."""
 
     def __init__(self, accession_numbers: tuple[str, ...]) -> None:
         super().__init__(", ".join(accession_numbers))
@@ -54,7 +54,7 @@ class NamesSeveralItems(Exception):
 
 
 class Worklist(Protocol):
-    """The questions and reports to the worklist."""
+    """What the app asks the worklist, and reports to it."""
 
     def item_of(self, identity: ImageIdentity) -> Item | None:
         """Return the item that an image belongs to, and for a superseded one its successor; None without one.

@@ -1,6 +1,6 @@
 """Decide which worklist item an image belongs to, and so what becomes of it.
 
-Nothing that leaves a doubt about the woman goes to Manage by itself. Such an image is held for a person and does not
+An image that leaves any doubt about the woman is not sent to Manage automatically. It is held for a person and does not
 touch the item: `item_id` stays empty, and `item_accession_number` only says which item the image names.
 """
 
@@ -24,9 +24,9 @@ State, Reason = ReceivedImage.State, ReceivedImage.Reason
 
 #: Who decides where no person does.
 ACTOR = "gateway:images"
-#: Manage's column of Patient IDs is that long.
+#: The length of Manage's column for Patient IDs.
 LONGEST_PATIENT_ID = 10
-#: How long an image that belonged to no item is compared with new items. A person can link it for longer.
+#: How long an image without an item is compared with new items. A person can link it for longer.
 LINKED_LATE_FOR = timedelta(days=1)
 
 
@@ -119,7 +119,7 @@ def _link_late(key: UUID, now: datetime) -> bool:
 
 
 def identity_of(image: ReceivedImage) -> ImageIdentity:
-    """Return what a stored image says of its examination."""
+    """Return what a stored image says about its examination."""
     return ImageIdentity(image.study_instance_uid, image.accession_numbers, image.patient_id, image.study_date)
 
 

@@ -1,4 +1,4 @@
-"""Store the images that have been received, what becomes of each, and the failures that Manage is told of."""
+"""Store the received images, what becomes of each, and the failures that are reported to Manage."""
 
 from django.db import models
 from django.db.models import Q
@@ -9,7 +9,7 @@ from core.models import BaseModel, PersonalDataModel
 class Queued(models.Model):
     """A row that waits for an attempt, and is claimed for one by a lease.
 
-    Nobody but the holder of an unexpired lease touches the row. A holder that dies leaves a lease that expires.
+    Only the holder of an unexpired lease changes the row. If the holder is killed, its lease expires.
     """
 
     attempts = models.PositiveIntegerField(default=0)
@@ -33,7 +33,7 @@ class ReceivedImage(Queued, PersonalDataModel):
     personal_fields = frozenset({"patient_id"})
 
     class State(models.TextChoices):
-        """What becomes of it. Each state but WAITING is the last, unless a person decides otherwise."""
+        """What has become of an image. Every state but WAITING is final, unless a person decides otherwise."""
 
         UNLINKED = "unlinked", "belongs to no item"
         HELD = "held", "held back for a person"
@@ -44,7 +44,7 @@ class ReceivedImage(Queued, PersonalDataModel):
         DISCARDED = "discarded", "discarded"
 
     class Reason(models.TextChoices):
-        """Why it is in its state, where that needs a word."""
+        """Why an image is in its state, if the state alone does not say."""
 
         ANOTHER_PATIENT = "another_patient", "the image names another patient than the item"
         SEVERAL_ITEMS = "several_items", "its Study Instance UID and its accession number name different items"
@@ -123,7 +123,7 @@ class ReceivedImage(Queued, PersonalDataModel):
 
 
 class FailureReport(Queued, BaseModel):
-    """What Manage is told of an action whose images it does not get: the last word on that action."""
+    """What Manage is told about an action whose images it does not get: the last word on that action."""
 
     action_id = models.CharField(max_length=100, unique=True)
     sentence = models.CharField(max_length=200, help_text="For Manage's support; it says nothing of the patient.")
@@ -137,23 +137,23 @@ class FailureReport(Queued, BaseModel):
 
 
 class WholeWayTest(BaseModel):
-    """A test of the whole way, with a test item: from the worklist over the machine's images to Manage.
+    """A test of the whole way with a test item: from the worklist, through the machine's images, to Manage.
 
     `steps` is its report: for each step its `name`, its `outcome`, a `text`, and when it ended (`at`).
     """
 
-    #: Who asked for it, where that was no user of the admin.
+    #: Who asked for a test, if not a user of the admin.
     MANAGE = "manage"
 
     class State(models.TextChoices):
-        """How far it is, and the outcome of a step."""
+        """How far a test has got, and the outcome of a step."""
 
         WAITING = "waiting", "waiting"
         RUNNING = "running", "running"
         PASSED = "passed", "passed"
         FAILED = "failed", "failed"
 
-    #: The outcome of a step that could not be proven, and need not have been.
+    #: The outcome of a step that could not be proven and did not have to be.
     LEFT_OUT = "left out"
 
     item_id = models.UUIDField(unique=True, help_text="The test item.")

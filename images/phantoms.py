@@ -1,6 +1,6 @@
-"""Make phantoms: synthetic mammograms with burnt-in letters, complete enough for Manage, and of nobody.
+"""Make phantoms: synthetic mammograms of nobody, with burnt-in letters, complete enough for Manage.
 
-The test machine sends them through in production, the modality emulator elsewhere.
+In production the test machine sends them, elsewhere the modality emulator.
 """
 
 from copy import deepcopy
@@ -52,7 +52,7 @@ COPIED = (
 
 @dataclass(frozen=True)
 class Phantom:
-    """How a phantom looks. From 100 by 100 pixels on, its letters are legible."""
+    """How a phantom looks. Its letters are legible if it has at least 100 by 100 pixels."""
 
     view: str = "L CC"
     rows: int = 2294

@@ -1,4 +1,4 @@
-"""Queue the images for Manage: who sends which next, under which action, and what the answer makes of it.
+"""Queue the images for Manage: which is sent next by whom, under which action, and what follows from the answer.
 
 Several uploaders on several machines share the queue. A row is claimed by a conditional update, which of two at the
 same instant succeeds for one, and is held by a lease. While an uploader works, it renews the lease; if it is killed,
@@ -40,11 +40,11 @@ Row = TypeVar("Row", bound=Queued)
 
 #: How long a claimed row stays with an uploader that does not renew the lease.
 LEASE = timedelta(seconds=60)
-#: Rows that are tried for a claim, before others have taken all of them.
+#: How many rows are tried for one claim, in case others take the first ones.
 CANDIDATES = 20
-#: The wait after the first attempt in seconds, and by how much each further one is longer.
+#: Seconds to wait after the first attempt, and the factor by which each further wait is longer.
 FIRST_WAIT, GROWTH = 2.0, 1.6
-#: How soon to look again whether a failure report has arrived that is being sent.
+#: How soon to look again whether a failure report that is being sent has arrived.
 REPORT_WAIT = timedelta(seconds=5)
 
 
@@ -57,7 +57,7 @@ def claim_image(now: datetime) -> ReceivedImage | None:
 
 
 def claim(rows: QuerySet[Row], now: datetime) -> Row | None:
-    """Return the row of these that has been due the longest, with a lease; None if none is."""
+    """Return the row that has been due the longest, with a lease; None if no row is due."""
     free = due(rows, now)
     for key in list(free.order_by("next_attempt_at").values_list("pk", flat=True)[:CANDIDATES]):
         if claim_row(free, key, now):
@@ -66,12 +66,12 @@ def claim(rows: QuerySet[Row], now: datetime) -> Row | None:
 
 
 def due(rows: QuerySet[Row], now: datetime) -> QuerySet[Row]:
-    """Return those of these rows that are due and that nobody holds."""
+    """Return the rows that are due and not under a lease."""
     return rows.filter(Q(lease_until=None) | Q(lease_until__lte=now), next_attempt_at__lte=now)
 
 
 def claim_row(free: QuerySet[Row], key: Any, now: datetime) -> bool:
-    """Take a lease of a row if it is still among these; of two at the same instant, one succeeds."""
+    """Lease a row if it is still among these; of two uploaders at the same instant, one succeeds."""
     # One name for each claim: a process that slept through its lease is not its own successor.
     holder = f"{instance_name()}:{secrets.token_hex(4)}"
     return bool(free.filter(pk=key).update(attempts=F("attempts") + 1, lease_until=now + LEASE, leased_by=holder))
@@ -141,7 +141,7 @@ def _is_item(image: ReceivedImage, item: Item | None) -> bool:
 
 @dataclass(frozen=True)
 class Hindrance:
-    """Why an image is not to be sent now: the state that it gets, or WAITING to look again soon."""
+    """Why an image cannot be sent now: the state that it gets, or WAITING if it is to be tried again soon."""
 
     state: State
     reason: Reason | None = None
@@ -217,7 +217,7 @@ ENDS: dict[Outcome, tuple[State, Reason | str]] = {
 
 
 def end(image: ReceivedImage, action: Action, state: State, reason: Reason | str, **changes: Any) -> bool:
-    """Write the last state of a claimed image; return False if it is not ours any more."""
+    """Write the final state of a claimed image; return False if the lease has been lost."""
     outcome = {"state": state, "reason": reason, "action_id": action.id, "action_day": action.day}
     is_written = settle(image, **outcome, next_attempt_at=None, **changes)
     if is_written and state != State.UPLOADED:
@@ -237,7 +237,7 @@ def told(answer: Answer) -> dict[str, Any]:
 
 
 def apply_answer(image: ReceivedImage, action: Action, answer: Answer, now: datetime) -> bool:
-    """Write what Manage's answer makes of an image that was sent; return False if it is not ours any more."""
+    """Write what follows from Manage's answer to an image; return False if the lease has been lost."""
     if answer.outcome in ENDS:
         taken = {"uploaded_at": now} if answer.outcome is Outcome.TAKEN else {}
         state, reason = ENDS[answer.outcome]
@@ -268,9 +268,9 @@ def known_before(image: ReceivedImage) -> Action:
 
 
 def wake_others(image: ReceivedImage, now: datetime) -> None:
-    """Let those go at once that what has just succeeded held up: those of the same Study, and whatever had no line.
+    """Make due the images that waited for the same reason: those of the same Study, and those without a connection.
 
-    An image to which Manage gives no answer keeps its own waits: it may be what holds Manage up.
+    An image to which Manage gave no answer keeps its own waits: it may be what holds Manage up.
     """
     waiting = ReceivedImage.objects.filter(state=State.WAITING, next_attempt_at__gt=now, attempts__gt=0)
     of_study = Q(study_instance_uid=image.study_instance_uid, last_status__isnull=False)
@@ -280,5 +280,5 @@ def wake_others(image: ReceivedImage, now: datetime) -> None:
 
 
 def extra_of(image: ReceivedImage) -> dict[str, Any]:
-    """Return what a log line says of an image."""
+    """Return what a log line says about an image."""
     return {"image": str(image.pk), "attempts": image.attempts, "correlation_id": image.correlation_id}

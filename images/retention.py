@@ -1,4 +1,4 @@
-"""Delete files from the spool: in time, earlier where disk space gets short, and those that belong to nothing.
+"""Delete files from the spool: when their time is over, earlier if disk space gets short, and files without a row.
 
 Rows stay, with `file` empty. Nothing that waits to go to Manage is ever deleted.
 """
@@ -27,17 +27,17 @@ State: TypeAlias = ReceivedImage.State
 Reason: TypeAlias = ReceivedImage.Reason
 ACTOR = "gateway:images"
 
-#: Manage's people are told of a deletion so long before.
+#: Staff are warned of a deletion this long before.
 NOTICE = timedelta(days=1)
 #: States whose files are deleted although somebody might still want them.
 TOLD_BEFORE = (State.FAILED, State.UNLINKED, State.HELD)
-#: Of these an image without its file has failed. An image in any other state needs its file no more.
+#: An image in one of these states fails if its file is missing; in any other state it no longer needs its file.
 NEED_THEIR_FILE = (State.WAITING, State.UNLINKED, State.HELD)
-#: Where less than this multiple of IMAGE_MIN_FREE_BYTES is free, files go that are not needed.
+#: When less than this multiple of IMAGE_MIN_FREE_BYTES is free, files that are not needed are deleted early.
 SHORT = 2
 #: A younger file without a row may be one whose row is about to be committed.
 ORPHAN_AGE = timedelta(hours=1)
-#: So many images without their files are not taken for lost if no other is there.
+#: If at least this many files are missing and none is there, the folder is taken to be the wrong one.
 ALL_LOST = 3
 AT_ONCE = 500
 HAS_FILES = ~Q(file="", copy="")
@@ -64,17 +64,17 @@ def expired(at: datetime) -> QuerySet[ReceivedImage]:
 
 
 def expiring_soon(now: datetime) -> QuerySet[ReceivedImage]:
-    """Return the images that nobody has dealt with and whose files go within NOTICE."""
+    """Return the images that nobody has dealt with and whose files will be deleted within NOTICE."""
     return expired(now + NOTICE).filter(state__in=TOLD_BEFORE)
 
 
 def delete_expired(spool: Spool, now: datetime) -> int:
-    """Delete the files of the images whose time is over; return of how many."""
+    """Delete the files of the images whose time is over; return how many images that were."""
     return sum(_delete(spool, image, now) for image in list(expired(now).order_by("received_at")[:AT_ONCE]))
 
 
 def make_room(spool: Spool, now: datetime) -> int:
-    """Where disk space gets short, delete originals whose copies Manage has, the oldest first; return how many."""
+    """If disk space gets short, delete originals whose copies Manage has, the oldest first; return how many."""
     enough = SHORT * settings.IMAGE_MIN_FREE_BYTES
     deleted = 0
     while spool.free_bytes() < enough:
@@ -88,7 +88,7 @@ def make_room(spool: Spool, now: datetime) -> int:
 
 
 def _delete(spool: Spool, image: ReceivedImage, now: datetime, *, keep_copy: bool = False) -> bool:
-    """Delete an image's files unless somebody has changed it meanwhile; return whether.
+    """Delete an image's files unless somebody has changed it meanwhile; return whether they were deleted.
 
     The row comes first: a file without a row is found again, a row without its file would be an alarm.
     """

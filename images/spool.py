@@ -22,7 +22,7 @@ PREAMBLE = bytes(128) + b"DICM"
 
 
 class CannotStore(Exception):
-    """A data set cannot be kept: out of disk, too long, or the disk fails; the text is the ErrorComment."""
+    """A data set cannot be stored: the disk is full or fails, or it is too long. The text is the Error Comment."""
 
 
 class Spool:
@@ -39,9 +39,9 @@ class Spool:
             folder.chmod(0o700)
 
     def clear_incoming(self) -> None:
-        """Delete what a process that was killed has left half received."""
+        """Delete what a killed process had received in part."""
         for path in self.incoming.iterdir():
-            if not path.is_dir():  # such as lost+found, which is none of ours
+            if not path.is_dir():  # such as lost+found, which is not ours
                 path.unlink(missing_ok=True)
 
     def original(self, name: str) -> Path:
@@ -65,7 +65,7 @@ def spool() -> Spool:
 class IncomingFile:
     """A data set on its way into the spool: a sink for the fragments of a C-STORE (`upper_layer.dimse.DataSetSink`).
 
-    It never raises while data arrive, so that an association survives a full disk: the rest is let go by, and `keep`
+    It never raises while data arrive, so that an association survives a full disk: it ignores the rest, and `keep`
     raises CannotStore. `digest` is the SHA-256 of the data set alone.
     """
 
@@ -135,7 +135,7 @@ class IncomingFile:
             self.check()
 
     def hand_over(self) -> None:
-        """Leave the file to the row that is now responsible for it: nothing here deletes it any more."""
+        """Leave the file to its row, which is now responsible for it: this object no longer deletes it."""
         self._is_handed_over = True
 
     def discard(self) -> None:
@@ -157,9 +157,9 @@ class IncomingFile:
             rest = rest[os.write(self._descriptor, rest) :]
 
     def _begin_write_back(self, begin: int) -> None:
-        """Have what has come since then written to disk while the rest arrives, which leaves little to the fsync.
+        """Begin to write to disk what has arrived since `begin`, which leaves little to the fsync at the end.
 
-        On Linux this advice begins to write and does not wait; the fsync at the end tells of an error.
+        On Linux this advice starts the writing and does not wait; the fsync at the end reports an error.
         """
         if sys.platform == "linux":
             with suppress(OSError):  # a file system that takes no advice
@@ -178,7 +178,7 @@ class IncomingFile:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was created, renamed or deleted in a folder durable; Windows does so by itself."""
+    """Make what was created, renamed or deleted in a folder durable; Windows does so without being asked."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)

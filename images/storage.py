@@ -111,7 +111,7 @@ def answer_store(request: Request, context: ImageContext) -> Response:
 
 
 def _store(request: Request, context: ImageContext) -> dict[str, str | int]:
-    """Check the data set, make its file durable and commit its row; return what the log says of it."""
+    """Check the data set, make its file durable and commit its row; return what the log says about it."""
     received = request.whole_data_set()
     if not isinstance(received, IncomingFile):  # none was announced
         raise DataSetMismatch("There is no data set")

@@ -19,8 +19,8 @@ from django.conf import settings
 from core.correlation import correlated
 from core.wording import count_of
 from dicom.modality_directory import FRESH_SECONDS
+from dicom.models import Modality
 from dicom.scu import VIEWS, ModalityScu, PerformedStep, RequestFailed, StorageScu, step_identifier
-from dicom.test_machines import register_test_machine
 from dicom.tls import client_context
 from images.copies import CannotCopy
 from images.copies.worker import copy_in_process
@@ -33,7 +33,7 @@ from images.whole_way import add_step, end_test
 logger = logging.getLogger(__name__)
 
 AE_TITLE, NAME, OPERATOR = "GATEWAY_TEST", "Test machine of the gateway", "TEST^MACHINE"
-#: A server reads anew which machines are test machines.
+#: How soon a server knows a new test machine.
 KNOWN_WITHIN = 3 * FRESH_SECONDS
 #: Manage's answer takes a second. If it is away, the images go later, but the test has failed.
 UPLOADED_WITHIN = 120.0
@@ -51,7 +51,7 @@ class StepFailed(Exception):
 
 
 class LeftOut(Exception):
-    """A step cannot be proven in this test; the text says why."""
+    """A step cannot be tested this time; the text says why."""
 
 
 @dataclass
@@ -76,7 +76,7 @@ class TestMachine:
             except (StepFailed, RequestFailed) as problem:
                 add_step(self.test, name, WholeWayTest.State.FAILED, str(problem))
                 return
-            except Exception as error:  # the outermost edge of this test: it must not stay without an end
+            except Exception as error:  # the outermost edge of this test, which must end in any case
                 logger.exception("test of the whole way failed", extra={"item": str(self.test.item_id)})
                 add_step(self.test, name, WholeWayTest.State.FAILED, f"A fault in the gateway: {type(error).__name__}")
                 return
@@ -94,7 +94,7 @@ class TestMachine:
 
     def find(self) -> str:
         self.modality, self.images = client_of("MWL", ModalityScu), client_of("IMAGE", StorageScu)
-        register_test_machine(AE_TITLE, NAME, "gateway:images")
+        Modality.register_test_machine(AE_TITLE, NAME, "gateway:images")
         deadline = time.monotonic() + KNOWN_WITHIN
         while True:
             try:

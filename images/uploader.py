@@ -2,7 +2,7 @@
 
 Each thread claims an image or a failure report, deals with it, and claims the next. Another thread renews the leases
 while that lasts. A process that is killed at any moment leaves a row whose lease expires: the next uploader makes the
-copy again if it was not finished, and sends it again if no answer was written. To Manage the second is the first.
+copy again if it was not finished, and sends it again if no answer was written. To Manage it is the same image.
 """
 
 import logging
@@ -32,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 State: TypeAlias = ReceivedImage.State
 Reason: TypeAlias = ReceivedImage.Reason
-#: Makes a copy of the original, so many pixels long and so far compressed, as `images.copies.worker.copy_in_process`.
+#: Makes a copy of the original with this longest side and ratio, as `images.copies.worker.copy_in_process` does.
 MakeCopy = Callable[[Path, Path, int, int], None]
 
 #: How many images are copied and sent at the same time.
 THREADS = 2
 #: How often to look for due rows, and how often to renew leases.
 POLL_SECONDS, RENEW_SECONDS = 1.0, 10.0
-#: No attempt takes so long; one that does is stuck, and its lease is left to expire.
+#: An attempt that takes longer than this is stuck, and its lease is left to expire.
 LONGEST_ATTEMPT = 900.0
 
 
@@ -72,7 +72,7 @@ class Uploader:
             thread.start()
 
     def join(self, patience: float) -> None:
-        """Wait until the attempts in work have ended, at most `patience` seconds for all."""
+        """Wait until the current attempts have ended, at most `patience` seconds for all of them."""
         deadline = time.monotonic() + patience
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -180,12 +180,12 @@ class Uploader:
                 self.renew_leases()
 
     def renew_leases(self) -> None:
-        """Extend the leases of all rows in work, but for those that are stuck."""
+        """Extend the leases of all rows in work, except those that are stuck."""
         for row, since in list(self._in_work.values()):
             if not is_stuck(since):
                 renew(row, self._clock())
 
 
 def is_stuck(since: float) -> bool:
-    """Tell whether an attempt that began then takes longer than any should."""
+    """Return whether an attempt that began at this moment has taken longer than any should."""
     return time.monotonic() - since > LONGEST_ATTEMPT

@@ -23,13 +23,13 @@ TAKES_AT_MOST = timedelta(minutes=10)
 
 @transaction.atomic
 def ask_for_test(by: str) -> WholeWayTest:
-    """Make a test item, and have it worked through."""
+    """Make a test item, and queue a test that works through it."""
     item = worklist().create_test_item(by)
     return WholeWayTest.objects.create(item_id=item.id, accession_number=item.accession_number, asked_by=by)
 
 
 def add_tests_of_manage() -> None:
-    """Have the test items worked through that Manage has sent.
+    """Queue a test for each test item that Manage has sent.
 
     Outside production the modality emulator does that (`nonprod/modality_emulator/worker.py`).
     """
@@ -48,7 +48,7 @@ def end_interrupted_tests(now: datetime) -> None:
 
 
 def take_next_test(now: datetime) -> WholeWayTest | None:
-    """Return the test that has waited longest, for this process alone; None without one."""
+    """Take the test that has waited longest, so that no other process runs it; return None if none waits."""
     for test in WholeWayTest.objects.filter(state=State.WAITING).order_by("created_at"):
         if WholeWayTest.objects.filter(pk=test.pk, state=State.WAITING).update(state=State.RUNNING, started_at=now):
             test.refresh_from_db()
@@ -65,7 +65,7 @@ def add_step(test: WholeWayTest, name: str, outcome: str, text: str) -> None:
 
 
 def end_test(test: WholeWayTest) -> None:
-    """End a test of which no step failed."""
+    """End a test in which no step has failed."""
     test.state, test.ended_at = State.PASSED, timezone.now()
     test.save(update_fields=["state", "ended_at", "updated_at"])
 

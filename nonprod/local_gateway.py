@@ -164,10 +164,12 @@ def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
 def wait_until_ready(stopping: threading.Event) -> None:
     """Wait until every process answers, or until `stopping` is set; raise NotReady if one does not answer in time."""
     deadline = time.monotonic() + READY_SECONDS
-    of_images = {"image server": _image_server_answers, "image uploader": _image_uploader_works}
-    checks = {
+    modality = local_modality()
+    image_server = replace(modality, port=settings.IMAGE_PORT, called_ae_title=settings.IMAGE_AE_TITLE)
+    of_images = {"image server": image_server.echo, "image uploader": lambda: _is_working("image_uploader")}
+    checks: dict[str, Callable[[], bool | None]] = {
         "relay and listener": _relay_answers,
-        "worklist": _worklist_answers,
+        "worklist": modality.echo,
         **(of_images if images_are_on() else {}),
         "web": _web_answers,
     }
@@ -177,9 +179,10 @@ def wait_until_ready(stopping: threading.Event) -> None:
                 raise NotReady(f"{name} does not answer within {READY_SECONDS:g} s")
 
 
-def _answers(check: Callable[[], bool]) -> bool:
+def _answers(check: Callable[[], bool | None]) -> bool:
+    """Return whether the check passes: it neither raises nor returns False."""
     try:
-        return check()
+        return check() is not False
     except (HybridConnectionError, RequestFailed, OSError):
         return False
 
@@ -187,8 +190,7 @@ def _answers(check: Callable[[], bool]) -> bool:
 def _relay_answers() -> bool:
     """An echo through the relay; with a real relay, whose key may have no Send right, the listener's heartbeat."""
     if not settings.RELAY_IS_EMULATED:
-        with borrowed_connection():
-            return bool(check_daemon("relay_listener")["ok"])
+        return _is_working("relay_listener")
     return bool(json.loads(asyncio.run(send_action(echo_action(), patience=5.0)))["status"] == "echo")
 
 
@@ -202,19 +204,10 @@ def local_image_server(ae_title: str) -> StorageScu:
     return StorageScu("127.0.0.1", settings.IMAGE_PORT, settings.IMAGE_AE_TITLE, ae_title)
 
 
-def _image_server_answers() -> bool:
-    replace(local_modality(), port=settings.IMAGE_PORT, called_ae_title=settings.IMAGE_AE_TITLE).echo()
-    return True
-
-
-def _image_uploader_works() -> bool:
+def _is_working(role: str) -> bool:
+    """Return whether a daemon's heartbeat says that it does its work."""
     with borrowed_connection():
-        return bool(check_daemon("image_uploader")["ok"])
-
-
-def _worklist_answers() -> bool:
-    local_modality().echo()
-    return True
+        return bool(check_daemon(role)["ok"])
 
 
 def _web_answers() -> bool:

@@ -14,7 +14,7 @@ from django.urls import reverse
 from pydicom.dataset import Dataset
 
 from dicom.modality_directory import FRESH_SECONDS
-from dicom.test_machines import register_test_machine
+from dicom.models import Modality
 from nonprod import manage_emulator
 from nonprod.local_gateway import images_are_on, local_image_server
 from nonprod.modality_emulator import (
@@ -119,13 +119,20 @@ class MainJob:
         )
 
     def send_test_item(self) -> None:
-        register_test_machine(TEST_MACHINE, "Modality emulator", "nonprod")
+        Modality.register_test_machine(TEST_MACHINE, "Modality emulator", "nonprod")
         action = manage_emulator.create_item_action("worklist.create_test_item", station_ae_title=STATION)
         _expect("status", json.loads(_send(action)).get("status"), "created")
         patient, test = map(_number, (self.action, action))
 
         def shown_to(modality: ModalityEmulator) -> list[str]:
-            return [number for number in (patient, test) for _ in _query_whatever_the_status(modality, number)]
+            """Return which of the two the modality is shown, whatever their status."""
+            shown = []
+            for number in (patient, test):
+                identifier = step_query(number)
+                statuses = ["SCHEDULED", "STARTED", "COMPLETED"]
+                identifier.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus = statuses
+                shown += [number for _ in modality.query(identifier)]
+            return shown
 
         _expect("on the modality's list", shown_to(self.modality), [patient])
         test_machine = replace(self.modality, ae_title=TEST_MACHINE)
@@ -229,13 +236,6 @@ class MainJob:
         identifier = step_query(self.item["accession_number"])
         identifier.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus = ""
         return self.modality.query(identifier)
-
-
-def _query_whatever_the_status(modality: ModalityEmulator, accession_number: str) -> list[Dataset]:
-    identifier = step_query(accession_number)
-    statuses = ["SCHEDULED", "STARTED", "COMPLETED"]
-    identifier.ScheduledProcedureStepSequence[0].ScheduledProcedureStepStatus = statuses
-    return modality.query(identifier)
 
 
 def _send(action: dict[str, Any]) -> str:

@@ -125,25 +125,24 @@ def _action_in(frame: str) -> GatewayAction | None:
 def _file_action(position: int, action: GatewayAction | None, answer: Answer) -> FileAction:
     if action is None:
         return FileAction(position, "", "", None, answer)
-    return FileAction(position, action.action_type, action.accession_number, _day(action), answer)
-
-
-def _day(action: GatewayAction) -> date | None:
     scheduled = action.worklist_item.get("scheduled")
     try:
-        return vr.parse_da(str(scheduled["date"])) if isinstance(scheduled, dict) else None
+        day = vr.parse_da(str(scheduled["date"])) if isinstance(scheduled, dict) else None
     except (KeyError, ValueError):
-        return None
+        day = None
+    return FileAction(position, action.action_type, action.accession_number, day, answer)
 
 
 def _keys(action: GatewayAction | None) -> set[tuple[str, str]]:
     """Return what an action shares with others whose outcome depends on its own."""
     if action is None:
         return set()
-    reference = action.payload.get("source_reference")
-    appointment = reference.get("appointment_id") if isinstance(reference, dict) else None
-    named = {"id": action.action_id, "accession number": action.accession_number, "appointment": appointment}
-    return {(name, value) for name, value in named.items() if isinstance(value, str) and value}
+    named = {
+        "id": action.action_id,
+        "accession number": action.accession_number,
+        "appointment": action.appointment_id,
+    }
+    return {(name, value) for name, value in named.items() if value}
 
 
 def _related(keys: Sequence[set[tuple[str, str]]]) -> Iterable[list[int]]:

@@ -241,9 +241,6 @@ class Dispatcher:
             # Validation refuses it, unless doing it twice is doing it once. It cannot be recorded without an id.
             self._validated_handler(action)
             return self._commits.run(lambda: self.execute(action))
-        return self._record_and_answer(action, received)
-
-    def _record_and_answer(self, action: GatewayAction, received: ReceivedFrame) -> Answer:
         frame = received.frame
         new_row = ReceivedAction(
             action_id=action.action_id,

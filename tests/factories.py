@@ -10,7 +10,7 @@ from django.db import transaction
 from core.contract import GatewayAction
 from nonprod.manage_emulator import create_item_action
 from worklist.models import WorklistItem
-from worklist.services import CreateWorklistItem
+from worklist.services.create_worklist_item import create_worklist_item
 
 
 def payload(**item_changes: Any) -> dict[str, Any]:
@@ -66,5 +66,5 @@ def item_of_an_action(**changes: Any) -> WorklistItem:
     """Create an item through an action, as Manage does."""
     content = payload(**changes)
     with transaction.atomic():
-        CreateWorklistItem()(GatewayAction(content, content["action_type"], content["action_id"]))
+        create_worklist_item(GatewayAction(content, content["action_type"], content["action_id"]))
     return WorklistItem.objects.get()

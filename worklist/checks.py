@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage, Error, register
 
 from core.checks import GATEWAY, Ranges, errors_of_ranges
 from core.value_representations import MAX_LENGTHS, is_ae, is_text
-from dicom.tls_checks import tls_errors
+from dicom.tls import tls_errors
 
 RANGES: Ranges = {
     "worklist.E002": (

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from dicom.modality_policy import ModalityPolicy
 from worklist.query.information_model import MatchingOptions
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ def matching_options() -> MatchingOptions:
         procedure_id_finds_accession=settings.MWL_PROCEDURE_ID_FINDS_ACCESSION,
         issuer_of_patient_id=settings.MWL_ISSUER_OF_PATIENT_ID,
     )
+
+
+def row_limit(policy: ModalityPolicy) -> int:
+    """Return the most items in one response to a modality."""
+    return policy.max_rows or int(settings.MWL_MAX_ROWS)
 
 
 def server_config() -> "ServerConfig":

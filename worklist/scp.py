@@ -15,7 +15,7 @@ MODALITY_WORKLIST_FIND, MODALITY_PERFORMED_PROCEDURE_STEP = "1.2.840.10008.5.1.4
 #: PS3.4 section K.5.1.1: bytes 1 and 2 are reserved and are 1; no fuzzy name matching, no time zone adjustment.
 EXTENDED_NEGOTIATION = b"\x01\x01\x00\x00"
 
-#: The SOP classes served beside Verification.
+#: The SOP classes served besides Verification.
 SERVICES = (
     Service(MODALITY_WORKLIST_FIND, {CommandField.C_FIND_RQ: answer_find}, EXTENDED_NEGOTIATION),
     Service(

@@ -36,9 +36,15 @@ def action_validator() -> Draft202012Validator:
     """Build the validator of an action, which checks the DICOM formats too."""
     rules = {rule: _unless_too_long(rule) for rule in ("format", "pattern")}
     validator = validators.extend(Draft202012Validator, rules)  # type: ignore[no-untyped-call]
-    return cast(
-        "Draft202012Validator", validator(load_schema("gateway_action"), format_checker=_format_checker(FORMATS))
-    )
+    checker = FormatChecker(formats=())
+
+    def check_texts(name: str, is_valid: Callable[[str], Any]) -> None:
+        checks_format = checker.checks(name, raises=ValueError)
+        checks_format(lambda value: not isinstance(value, str) or bool(is_valid(value)))
+
+    for name, is_valid in FORMATS.items():
+        check_texts(name, is_valid)
+    return cast("Draft202012Validator", validator(load_schema("gateway_action"), format_checker=checker))
 
 
 def _unless_too_long(rule: str) -> Callable[..., Iterator[ValidationError]]:
@@ -49,16 +55,6 @@ def _unless_too_long(rule: str) -> Callable[..., Iterator[ValidationError]]:
             yield from Draft202012Validator.VALIDATORS[rule](validator, expected, value, schema) or ()
 
     return check
-
-
-def _format_checker(checks: Mapping[str, Callable[[str], Any]]) -> FormatChecker:
-    def check_text(is_valid: Callable[[str], Any]) -> Callable[[object], bool]:
-        return lambda value: not isinstance(value, str) or bool(is_valid(value))
-
-    checker = FormatChecker(formats=())
-    for name, is_valid in checks.items():
-        checker.checks(name, raises=ValueError)(check_text(is_valid))
-    return checker
 
 
 def _rule_order(error: ValidationError) -> int:

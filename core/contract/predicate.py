@@ -6,6 +6,8 @@ the keywords of our schemas are known; any other is refused when the schema is c
 
 import re
 from collections.abc import Callable, Mapping
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 Schema = Mapping[str, Any]
@@ -21,16 +23,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_integer(value: Any) -> bool:
-    return _is_number(value) and float(value).is_integer()
-
-
 TYPES: dict[str, Predicate] = {
     "object": lambda value: isinstance(value, dict),
     "string": lambda value: isinstance(value, str),
     "null": lambda value: value is None,
     "number": _is_number,
-    "integer": _is_integer,
+    "integer": lambda value: _is_number(value) and float(value).is_integer(),
 }
 
 
@@ -41,9 +39,9 @@ def compiled(schema: Schema, formats: Mapping[str, Callable[[str], Any]]) -> Pre
 
 class _Compiler:
     def __init__(self, root: Schema, formats: Mapping[str, Callable[[str], Any]]) -> None:
-        self._root, self._formats = root, formats
+        self._formats = formats
         self._keywords: dict[str, Callable[[Any, Schema], Predicate]] = {
-            "$ref": lambda pointer, _: self.predicate(self._referred(pointer)),
+            "$ref": lambda pointer, _: self.predicate(reduce(getitem, pointer.removeprefix("#/").split("/"), root)),
             "type": lambda names, _: _any([TYPES[name] for name in ([names] if isinstance(names, str) else names)]),
             "enum": lambda values, _: lambda value: value in values,
             "const": lambda expected, _: lambda value: value == expected,
@@ -64,12 +62,6 @@ class _Compiler:
     def predicate(self, schema: Schema) -> Predicate:
         keywords = sorted(schema.keys() - ANNOTATIONS, key=lambda word: (word not in CHEAP_FIRST, word))
         return _all([self._keywords[word](schema[word], schema) for word in keywords])
-
-    def _referred(self, pointer: str) -> Schema:
-        found: Any = self._root
-        for key in pointer.removeprefix("#/").split("/"):
-            found = found[key]
-        return found  # type: ignore[no-any-return]
 
     def _if(self, condition: Schema, schema: Schema) -> Predicate:
         applies, then = self.predicate(condition), self.predicate(schema["then"])

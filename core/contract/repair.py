@@ -24,7 +24,7 @@ WORKLIST_ITEM = "parameters.worklist_item."
 CREATING = frozenset({ActionType.CREATE_ITEM, ActionType.CREATE_TEST_ITEM})
 
 ZERO_WIDTH_JOINER = "\u200d"
-#: What belongs to the character before it, beside combining marks: Hangul vowels and finals, and colours of emoji.
+#: What belongs to the character before it, apart from combining marks: Hangul vowels and finals, and colours of emoji.
 CONTINUING = ((0x1160, 0x11FF), (0x1F3FB, 0x1F3FF))
 
 #: Returns the value as DICOM allows it, and what was done to it.

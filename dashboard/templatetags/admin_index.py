@@ -6,7 +6,7 @@ from django import template
 from django.utils import timezone
 
 from core.concerns import Concern, Occurrence, open_concerns
-from dashboard.clock import clock_time
+from core.wording import clock_time
 
 register = template.Library()
 

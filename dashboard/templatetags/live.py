@@ -1,26 +1,19 @@
 """Format times, icons and action types in the live page's templates."""
 
-from datetime import datetime
-
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dashboard.clock import clock_time
+from core.wording import clock_time
 
 register = template.Library()
+register.filter("clock", clock_time)
 
 #: The style sheet sets the size; the attributes keep the icon small without it.
 ICON = (
     '<svg class="icon icon--{name}" width="24" height="24" aria-hidden="true" focusable="false">'
     '<use href="#icon-{name}"/></svg>'
 )
-
-
-@register.filter
-def clock(at: datetime | None, now: datetime) -> str:
-    """Format as `10:42`, or with the date on another day."""
-    return clock_time(at, now)
 
 
 @register.simple_tag

@@ -93,7 +93,7 @@ ACTION_IN = {cause: dict(zip(COLUMNS, row.split(), strict=True)) for cause, row 
 
 @dataclass(frozen=True)
 class Action:
-    """What an action does beside sending the PDU that it is about.
+    """What an action does besides sending the PDU that it is about.
 
     It enters the next state, if that is another, with ARTIM running for the limit `artim`, or stopped. It sends an
     A-ABORT if it `aborts`, and the service user is told if it `indicates`.

@@ -1,4 +1,4 @@
-"""Choose what goes to Manage beside the pixels: the attributes that it reads, and of the patient the Patient ID alone.
+"""Choose what goes to Manage besides the pixels: the attributes that it reads, and of the patient the Patient ID alone.
 
 Manage counts images by SOP Instance UID, so a copy keeps the UIDs of its original, although it is another image, which
 by PS3.3 C.7.6.1.1.2 would have a UID of its own. A copy is therefore for Manage alone, and never for an archive.
@@ -21,7 +21,7 @@ from images.copies.original import Original
 
 #: Without these Manage takes no image.
 UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-#: What Manage reads beside them. All else of the original stays behind.
+#: What Manage reads besides them. Everything else in the original is left out.
 DESCRIPTIVE = (
     "PatientID",
     "StudyDate",

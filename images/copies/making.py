@@ -18,7 +18,7 @@ def make_copy(original: Path, copy: Path, longest_side: int, ratio: int) -> None
     """Write the copy of an image, at most `longest_side` pixels long and about `ratio` times smaller by compression.
 
     `copy` appears only once the copy is proven and on disk; until then it has another name beside it (`unfinished`).
-    CannotCopy is raised for an image of which none can be made, OSError where a file cannot be read or written.
+    Raise CannotCopy if no copy can be made of the image, and OSError if a file cannot be read or written.
     """
     image = read_original(original, KEYWORDS)
     with blaming_the_image("its grey values cannot be made into a picture"):
@@ -44,4 +44,4 @@ def _write_proven(file: Path, image: Original, pixels: NDArray[np.uint8], ratio:
         with blaming_the_image("its copy cannot be read as Manage would"):
             if is_proven(file, image, pixels):
                 return
-    raise CannotCopy("its copy does not look like it")
+    raise CannotCopy("its copy does not match it")

@@ -1,7 +1,7 @@
 """Read a received image: the header elements that a copy needs, and one frame as stored values.
 
-The bytes come from outside. What they declare is held against limits before a codec sees them, so that a few bytes that
-declare a huge image cost nothing; the limits of the worker process (`worker.py`) are the net below.
+The bytes come from outside. What they declare is checked against limits before a codec sees them, so that a few bytes
+that declare a huge image cost nothing; the limits of the worker process (`worker.py`) are the safety net.
 """
 
 from collections.abc import Iterator

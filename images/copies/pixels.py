@@ -22,7 +22,7 @@ STRIP = 256
 
 
 def picture(original: Original, longest_side: int) -> NDArray[np.uint8]:
-    """Return the frame as grey values of 8 bits, its longest side averaged to so many pixels. It is never enlarged."""
+    """Return the frame as grey values of 8 bits, averaged to this longest side in pixels. It is never enlarged."""
     rows, columns = original.frame.shape
     scale = min(1, longest_side / max(rows, columns))
     grey = averaged(

@@ -1,4 +1,4 @@
-"""Prove that a copy can be shown: decode it as Manage does, and compare it with what it was made from.
+"""Prove that a copy can be shown: decode it as Manage does, and compare it with the picture from which it was made.
 
 Manage reads a copy by pydicom with Pillow as the only codec. Where it cannot decode one, it keeps the row and answers
 the next attempt 201, so no answer of Manage's proves that there is a picture.
@@ -14,7 +14,7 @@ from images.copies.attributes import UIDS
 from images.copies.original import Original
 
 #: How much the copy may differ, as root mean square: this part of the picture's own contrast (its standard deviation),
-#: or so many of 255 grey values. One that is inverted, turned or of another image differs by more than its contrast.
+#: or this many of 255 grey values. One that is inverted, turned or of another image differs by more than its contrast.
 OF_CONTRAST, GREY_VALUES = 0.2, 2
 
 

@@ -39,7 +39,7 @@ if sys.platform != "win32":
 MEMORY_BYTES = 3 << 29
 #: For one image.
 SECONDS = 120
-#: After so many images a worker is replaced, in case a codec leaks.
+#: A worker is replaced after this many images, in case a codec leaks.
 IMAGES_A_WORKER = 500
 #: How many workers one process of the gateway has at most, and so how many images at once.
 WORKERS = 2
@@ -228,7 +228,7 @@ def serve(requests: TextIO, answers: TextIO, seconds: int) -> None:
         except CannotCopy as reason:
             answer(reason=str(reason))
         except MemoryError:
-            answer(reason="to decode it takes too much memory")
+            answer(reason="decoding it takes too much memory")
         except OSError as error:
             answer(errno=error.errno or errno.EIO)
         else:
@@ -237,7 +237,7 @@ def serve(requests: TextIO, answers: TextIO, seconds: int) -> None:
 
 
 def _set_alarm(seconds: int) -> None:
-    """End this process in so many seconds, even inside a codec, should the parent no longer be there to do it."""
+    """End this process in this many seconds, even inside a codec, in case the parent is no longer there to do it."""
     if sys.platform != "win32":
         signal.alarm(seconds)
 

@@ -56,7 +56,7 @@ def state_of(appointment: Appointment) -> State:
 
 
 class AppointmentRow(NamedTuple):
-    """An appointment as a row of the page; with the images that Manage has taken, and why it gets no more."""
+    """An appointment as a row of the page, with the images that Manage has taken, and why it gets no more of them."""
 
     appointment: Appointment
     state: State

@@ -54,13 +54,13 @@ class SearchInput:
 
 @dataclass(frozen=True)
 class Search:
-    """A button that queries the worklist. With a `field`, it needs typed text."""
+    """A button that queries the worklist. `needs` says what has to be typed for it, if anything."""
 
     key: str
     label: str
     meaning: str
     identifier: Callable[[SearchInput], Dataset]
-    field: str = ""
+    needs: str = ""
 
 
 def _by_name(given: SearchInput) -> Dataset:
@@ -88,13 +88,13 @@ SEARCHES = {
         ),
         Search("today", "Today", "all modalities today", lambda given: step_query(day=given.today)),
         Search("all", "All", "all modalities, any day", lambda _: step_query()),
-        Search("name", "Search by name", "name begins with", _by_name, "Name"),
+        Search("name", "Search by name", "name begins with", _by_name, "a name"),
         Search(
             "accession",
             "Search by accession",
             "accession number is",
             lambda given: step_query(given.text),
-            "Accession number",
+            "an accession number",
         ),
     )
 }
@@ -131,8 +131,8 @@ def _search_result(request: HttpRequest, unit: ModalityEmulator) -> dict[str, An
     search, text = SEARCHES.get(request.GET.get("ask", "")), request.GET.get("text", "").strip()
     if search is None:
         return {}
-    if search.field and not text:
-        return {"search": search, "problem": f"Enter a value: {search.field} is empty"}
+    if search.needs and not text:
+        return {"search": search, "problem": f"Enter {search.needs}"}
     try:
         rows = unit.query(search.identifier(SearchInput(unit.ae_title, timezone.localdate(), text)))
     except (RequestFailed, ValueError) as error:
@@ -236,15 +236,11 @@ def expose(request: HttpRequest) -> HttpResponse:
     view = request.POST.get("view", "")
 
     def take_images(step: PerformedStep) -> None:
-        _take_images(request, step, *([view] if view in VIEWS else _missing_views(step)))
+        taken = {one.description for one in step.series}
+        _take_images(request, step, *([view] if view in VIEWS else [each for each in VIEWS if each not in taken]))
         step.progress()
 
     return _continue_examination(request, take_images, Status.IN_PROGRESS)
-
-
-def _missing_views(step: PerformedStep) -> list[str]:
-    taken = {one.description for one in step.series}
-    return [view for view in VIEWS if view not in taken]
 
 
 def _take_images(request: HttpRequest, step: PerformedStep, *views: str) -> None:

@@ -17,7 +17,6 @@ from nonprod.relay_emulator import emulator_page
 from nonprod.relay_emulator.addresses import Target, find_hybrid_connection, read_target
 from nonprod.relay_emulator.configuration import HybridConnection
 from nonprod.relay_emulator.control_channels import ControlChannel, ControlChannels
-from nonprod.relay_emulator.control_messages import ListenerResponse
 from nonprod.relay_emulator.fault_injection import FaultInjector
 from nonprod.relay_emulator.faults import Fault
 from nonprod.relay_emulator.http_messages import HttpRequest, HttpResponse, Refused, text_response
@@ -57,7 +56,12 @@ class RelayEmulator:
         self.policies, self.bearer_tokens = policies, frozenset(bearer_tokens)
         self.service = Service(timeouts or Timeouts(), clock)
         paths = self.hybrid_connections
-        self._control_channels = ControlChannels(self.service, paths, self._renew_token, self._take_response)
+        self._control_channels = ControlChannels(
+            self.service,
+            paths,
+            renew=lambda path, token: self._check_token(path, path, "Listen", token),
+            on_response=lambda response: self._http.take_response(response),  # noqa: PLW0108 - made below
+        )
         self._websockets = WebSocketRelay(self.service, self._control_channels)
         self._http = HttpRelay(self.service, self._control_channels)
         self._faults = FaultInjector(self.service, self._control_channels, self._websockets)
@@ -145,12 +149,6 @@ class RelayEmulator:
             return check_bearer(token, self.bearer_tokens)
         scopes = (self.policies, self.hybrid_connections[path].policies)
         return check_token(token, scopes, Address(self.service.hosts, requested), right, self.service.now())
-
-    def _renew_token(self, path: str, token: str) -> float:
-        return self._check_token(path, path, "Listen", token)
-
-    def _take_response(self, response: ListenerResponse) -> None:
-        self._http.take_response(response)
 
     # WebSockets -------------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from .websocket import (
 
 logger = logging.getLogger(__name__)
 
-#: A channel that takes nothing for so long is dead. Seconds.
+#: A channel that takes nothing for this many seconds is dead.
 SEND_TIMEOUT = 10.0
 #: Far above the protocol's limits: 64 kB for a body, 32 kB for headers.
 MAX_MESSAGE_BYTES = 1024 * 1024

@@ -220,7 +220,7 @@ def clock_skew(date_header: str, now: float) -> str:
 
 
 def describe_skew(behind: float) -> str:
-    """Describe a clock that is so many seconds behind; empty when it is right, within CLOCK_TOLERANCE."""
+    """Describe a clock that is this many seconds behind; empty when it is right, within CLOCK_TOLERANCE."""
     if abs(behind) <= CLOCK_TOLERANCE:
         return ""
     minutes, seconds = divmod(round(abs(behind)), 60)

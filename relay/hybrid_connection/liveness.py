@@ -112,7 +112,7 @@ class PingTally:
     dropped: int = 0
 
     def after(self, pings: int, since_last: float, policy: LivenessPolicy, *, dropped: bool) -> "PingTally":
-        """Return the tally after one more channel, on which so many pings were sent, the last `since_last` seconds ago.
+        """Return the tally after one more channel, which was sent this many pings, the last `since_last` seconds ago.
 
         `dropped` means that the service ended the channel. One that was not pinged, or replaced after one ping, tells
         nothing.

@@ -76,7 +76,7 @@ class RendezvousLimit:
 
     @asynccontextmanager
     async def rejecting(self) -> AsyncIterator[None]:
-        """Hold a rejection slot; raise LimitReached when so many wait to be rejected that it would come too late."""
+        """Hold a rejection slot; raise LimitReached if a rejection would come too late."""
         if self._rejections > self.limit + self.queue:
             raise LimitReached("too many senders are being rejected already")
         self._rejections += 1

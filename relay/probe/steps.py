@@ -320,12 +320,12 @@ async def get_token(context: ProbeContext) -> str:
 async def listen(context: ProbeContext) -> str:
     """Open a control channel and close it at once."""
     try:
-        async with temporary_channel(configured_listener(lambda _status: None)) as channel:
+        async with temporary_channel(configured_listener(lambda _status: None)) as served:
             pass
     except HybridConnectionError as error:
         raise relay_failure(error, LISTEN_REMEDIES) from None
-    served = f"; senders served meanwhile: {channel.served}" if channel.served else ""
-    return f"Listen is granted on {context.address.path}{served}"
+    senders = f"; senders served meanwhile: {len(served)}" if served else ""
+    return f"Listen is granted on {context.address.path}{senders}"
 
 
 async def make_round_trip(context: ProbeContext) -> str:

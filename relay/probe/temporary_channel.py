@@ -10,38 +10,30 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from relay.hybrid_connection.control_channel import ControlChannel, open_control_channel
+from relay.hybrid_connection.control_channel import open_control_channel
 from relay.hybrid_connection.control_protocol import Unrecognised
 from relay.hybrid_connection.listener import Listener
 
 
-class TemporaryChannel:
-    """An open control channel. `served` counts its senders and HTTP requests; it is set when the channel has ended."""
-
-    def __init__(self, channel: ControlChannel, listener: Listener) -> None:
-        self.served = 0
-        self._channel = channel
-        self._listener = listener
-
-    async def serve(self) -> None:
-        """Serve senders and HTTP requests until the channel has ended and all of them have their replies."""
-        tasks = [
-            asyncio.create_task(self._listener.serve(event, self._channel), name="sender of a temporary channel")
-            async for event in self._channel.events(self._listener.rendezvous_policy.body)
-            if not isinstance(event, Unrecognised)
-        ]
-        self.served = len(tasks)
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 @asynccontextmanager
-async def temporary_channel(listener: Listener) -> AsyncIterator[TemporaryChannel]:
-    """Open a channel for a listener that is not running; raise HybridConnectionError if that fails."""
+async def temporary_channel(listener: Listener) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Open a channel for a listener that is not running; raise HybridConnectionError if that fails.
+
+    Yield the tasks that serve senders and HTTP requests. At the end of the block, all of them have their replies.
+    """
     channel = await open_control_channel(listener.address, listener.tokens, listener.liveness.ping, listener.clock())
-    temporary = TemporaryChannel(channel, listener)
-    serving = asyncio.create_task(temporary.serve(), name="temporary channel")
+    served: list[asyncio.Task[None]] = []
+
+    async def serve() -> None:
+        async for event in channel.events(listener.rendezvous_policy.body):
+            if not isinstance(event, Unrecognised):
+                task = asyncio.create_task(listener.serve(event, channel), name="sender of a temporary channel")
+                served.append(task)
+        await asyncio.gather(*served, return_exceptions=True)
+
+    serving = asyncio.create_task(serve(), name="temporary channel")
     try:
-        yield temporary
+        yield served
     finally:
         await channel.close()
         listener.rendezvous_limit.drain()

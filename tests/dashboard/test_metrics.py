@@ -65,11 +65,11 @@ def action(outcome: str = "created", duration_ms: int = 12, **changes: Any) -> R
     return ReceivedAction.objects.create(outcome=outcome, duration_ms=duration_ms, **(values | changes))
 
 
-def query(title: str = "MAMMO1", outcome: str = "answered", duration_ms: int = 30, matched: int = 2) -> None:
+def query(title: str = "MAMMO1", outcome: str = "answered", duration_ms: int = 30, delivered: int = 2) -> None:
     """A query, kept and counted."""
     at = timezone.now()
     values: dict[str, Any] = {"calling_ae_title": title, "outcome": outcome, "duration_ms": duration_ms}
-    QueryTally.objects.add([WorklistQuery.objects.create(asked_at=at, matched=matched, **values)])
+    QueryTally.objects.add([WorklistQuery.objects.create(asked_at=at, delivered=delivered, **values)])
 
 
 def exception(reason: MppsException.Reason, **changes: Any) -> MppsException:
@@ -221,8 +221,8 @@ def counters() -> dict[tuple[str, str], float]:
 class TestQueries:
     def test_are_counted_by_ae_title_and_outcome(self) -> None:
         Modality.objects.create(ae_title="MAMMO1")
-        query(duration_ms=30, matched=2)
-        query(duration_ms=3000, matched=5)
+        query(duration_ms=30, delivered=2)
+        query(duration_ms=3000, delivered=5)
         query(outcome="failed")
         assert sample("queries_total", ae_title="MAMMO1", outcome="answered") == 2
         assert sample("queries_total", ae_title="MAMMO1", outcome="failed") == 1

@@ -65,11 +65,12 @@ class TestConcerns:
 
     def test_are_a_warning_where_an_image_belongs_to_no_item(self) -> None:
         stored(state=State.UNLINKED)
-        assert found() == {"images_unlinked": (Severity.WARNING, "1 image of no item on the worklist")}
+        assert found() == {"images_unlinked": (Severity.WARNING, "1 image without an item on the worklist")}
 
     def test_announce_the_day_before_an_image_of_no_item_is_deleted(self) -> None:
         stored(state=State.UNLINKED, received_at=ago(days=6, hours=1))
-        assert found() == {"images_deleted_soon": (Severity.WARNING, "1 image of no item, to be deleted within a day")}
+        title = "1 image without an item, to be deleted within a day"
+        assert found() == {"images_deleted_soon": (Severity.WARNING, title)}
 
     def test_count_the_images_that_manage_does_not_get_by_reason(self) -> None:
         stored(state=State.FAILED, reason=Reason.REFUSED)

@@ -32,7 +32,7 @@ from tests.processes import PATIENCE
 from tests.worklist_fixtures import tls_files  # noqa: F401 - a fixture
 from worklist.models import PerformedProcedureStep, WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 State = WholeWayTest.State
 

@@ -9,7 +9,6 @@ import pytest
 from django.utils import timezone
 
 from dicom.models import Modality
-from dicom.test_machines import register_test_machine
 from nonprod.modality_emulator import Exposure, ModalityEmulator, step_query
 from nonprod.modality_emulator.worker import MAX_FAILURES, Worker, waiting_items
 from relay.models import ReceivedAction
@@ -21,7 +20,7 @@ from tests.nonprod.storage_server import storage_server
 from tests.processes import Start
 from worklist.models import PerformedProcedureStep, WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 START, END = "N-CREATE IN PROGRESS", "N-SET COMPLETED"
 
@@ -250,7 +249,7 @@ class TestWithTheGateway:
         clock = Clock()
         with serving() as gateway:
             modality = ModalityEmulator("127.0.0.1", port_of(gateway), CALLED, "TESTMACHINE")
-            register_test_machine(modality.ae_title, "Modality emulator", "nonprod")
+            Modality.register_test_machine(modality.ae_title, "Modality emulator", "nonprod")
             worker = Worker(modality, exposure_seconds=2, clock=clock)
             worker.turn()
             item.refresh_from_db()
@@ -267,7 +266,7 @@ class TestRegisteringTheTestMachine:
     def test_marks_it_once_and_a_known_one_too(self) -> None:
         Modality.objects.create(ae_title="KNOWN")
         for ae_title in ("TESTMACHINE", "KNOWN", "KNOWN"):
-            register_test_machine(ae_title, "Modality emulator", "nonprod")
+            Modality.register_test_machine(ae_title, "Modality emulator", "nonprod")
         assert dict(Modality.objects.values_list("ae_title", "is_test_machine")) == {"KNOWN": True, "TESTMACHINE": True}
 
 

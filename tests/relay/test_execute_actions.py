@@ -20,7 +20,7 @@ from relay.models import ReceivedAction, Resend
 from tests.factories import payload
 from tests.processes import KILL, database_url, processes
 from worklist.models import WorklistItem
-from worklist.services import CreateWorklistItem
+from worklist.services.create_worklist_item import create_worklist_item
 
 
 def execute(path: Path) -> tuple[list[dict[str, Any]], str]:
@@ -175,7 +175,7 @@ class TestTogether:
 
     def test_one_that_fails_for_the_gateways_fault_costs_the_others_nothing(self) -> None:
         def fail_for_two(action: GatewayAction) -> Reply:
-            reply = CreateWorklistItem()(action)
+            reply = create_worklist_item(action)
             if action.action_id == "2":
                 raise RuntimeError
             return reply
@@ -191,7 +191,7 @@ class TestTogether:
         def fail_for_two(action: GatewayAction) -> Reply:
             if action.action_id == "2":
                 raise OperationalError
-            return CreateWorklistItem()(action)
+            return create_worklist_item(action)
 
         dispatcher = Dispatcher({"worklist.create_item": fail_for_two}, {})
         frames = [(json.dumps({**payload(), "action_id": str(number)}), "file") for number in range(5)]

@@ -83,7 +83,7 @@ class TestKeysOnTheCommandLine:
     def test_an_illegal_value_in_the_item_is_named(self, item: WorklistItem) -> None:
         WorklistItem.objects.update(station_name="ROOM\\1")
         text, _ = explain("ACC1", "--key", "Modality=MG", "ScheduledStationName=")
-        assert "ScheduledStationName: → not matched (without a value that its VR allows" in text
+        assert "ScheduledStationName: → not matched (an item with a value that its VR does not allow" in text
         assert explain("ACC1", "--key", "Modality=MG", "PatientName=")[1] == ""
 
     def test_an_invalid_key_is_reported_as_a900(self, item: WorklistItem) -> None:
@@ -144,10 +144,10 @@ class TestALoggedQuery:
         second, first = WorklistQuery.objects.all()
         text, error = explain("ACC1", "--query", str(second.pk))
         assert ", because of ScheduledStationName\n" in text
-        assert "ScheduledStationName: → not matched (without a value that its VR allows" in text
+        assert "ScheduledStationName: → not matched (an item with a value that its VR does not allow" in text
         assert error
         text, error = explain("ACC1", "--query", str(first.pk))
-        assert "ScheduledStationName: → cannot be determined (without a value that its VR allows" in text
+        assert "ScheduledStationName: → cannot be determined (an item with a value that its VR does not allow" in text
         assert error == ""
 
     @pytest.mark.parametrize("name", ["c0ffee", "00000000-0000-0000-0000-000000000000"])

@@ -16,7 +16,7 @@ class TestTraces:
         assert len(unit.ask(asked).rows) == 1
         found = collector.wait_for("C-FIND")
         assert (found["gateway.calling_ae_title"], found["gateway.outcome"]) == ("MAMMO1", "answered")
-        assert (found["gateway.matched"], found["gateway.keys"]) == (1, "PatientName,PatientID")
+        assert (found["gateway.delivered"], found["gateway.keys"]) == (1, "PatientName,PatientID")
         assert not collector.has_patient_data
 
     def test_a_procedure_step_is_a_span_without_patient_data(self, collector: Collector, unit: Unit) -> None:

@@ -18,7 +18,7 @@ from core.wording import count_of
 from worklist.models import MppsException, PerformedProcedureStep
 from worklist.performed_step.mpps_exceptions import DecisionRefused
 
-# Permissions beside Django's own for each model.
+# Permissions besides Django's own for each model.
 VIEW_PATIENT_DATA = "worklist.view_patient_data"
 VIEW_OPERATOR = "worklist.view_operator"
 VIEW_DATA_SET = "worklist.view_data_set"
@@ -34,6 +34,9 @@ class ShowsAlarms(AuditedAdmin):
 
     change_form_template = "admin/worklist/change_form.html"
     change_list_template = "admin/worklist/change_list.html"
+
+    class Media:
+        css = {"all": ("worklist/admin.css",)}
 
 
 def act_and_redirect(request: HttpRequest, record: Model, act: Callable[[], str]) -> HttpResponse:

@@ -98,9 +98,6 @@ class WorklistItemAdmin(ShowsAlarms, RecordAdmin):
     Names and NHS numbers cannot be searched for: a search is in the address, and so in the log of every proxy.
     """
 
-    class Media:
-        css = {"all": ("worklist/admin.css",)}
-
     guarded_fields = {
         **dict.fromkeys(WorklistItem.personal_fields, VIEW_PATIENT_DATA),
         "performed_steps": "worklist.view_performedprocedurestep",

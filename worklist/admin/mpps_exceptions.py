@@ -170,9 +170,6 @@ class MppsExceptionAdmin(ShowsAlarms, RecordAdmin):
         ("Resolution", {"fields": ("resolution", "resolved_at", "resolved_by", "note")}),
     )
 
-    class Media:
-        css = {"all": ("worklist/admin.css",)}
-
     @admin.display(description="reason")
     def reason_text(self, exception: MppsException) -> SafeString | str:
         """The reason, highlighted while a wrong patient is open."""
@@ -284,7 +281,7 @@ class MppsExceptionAdmin(ShowsAlarms, RecordAdmin):
 
 
 def _comparison(rows: Iterable[Row], unmarked: Iterable[Row] = ()) -> SafeString:
-    """A table of the report beside the item. Rows that differ are marked, but for the `unmarked` ones."""
+    """A table of the report beside the item. Rows that differ are marked, except the `unmarked` ones."""
     marked = [(*row, "" if is_same_patient(row[1], row[2]) else "differs") for row in rows]
     body = format_html_join(
         "",

@@ -69,9 +69,6 @@ class CallingAeTitleFilter(admin.SimpleListFilter):
 class WorklistQueryAdmin(ShowsAlarms, RecordAdmin):
     """Shows who asked, by which keys, and the outcome. Patients' values are kept as hashes, and not shown."""
 
-    class Media:
-        css = {"all": ("worklist/admin.css",)}
-
     list_display = (
         "asked_at",
         "calling_ae_title",
@@ -79,7 +76,7 @@ class WorklistQueryAdmin(ShowsAlarms, RecordAdmin):
         "matching_keys",
         "outcome",
         "status",
-        "matched",
+        "delivered",
         "left_out",
         "duration_ms",
     )
@@ -99,7 +96,7 @@ class WorklistQueryAdmin(ShowsAlarms, RecordAdmin):
         ("Matching keys", {"fields": ("matching_keys", "explain_link")}),
         (
             "Response",
-            {"fields": ("outcome", "status", "comment", "matched", "left_out", "duration_ms", "items_shown")},
+            {"fields": ("outcome", "status", "comment", "delivered", "left_out", "duration_ms", "items_shown")},
         ),
     )
 

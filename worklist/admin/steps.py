@@ -37,9 +37,6 @@ class PerformedProcedureStepAdmin(ShowsAlarms, RecordAdmin):
         "exceptions": VIEW_EXCEPTIONS,
     }
 
-    class Media:
-        css = {"all": ("worklist/admin.css",)}
-
     list_display = (
         "performed_procedure_step",
         "status",

@@ -75,6 +75,11 @@ class PerformedProcedureStep(PersonalDataModel):
         return f"{self.performed_procedure_step_id or self.sop_instance_uid} at {self.station_ae_title or '?'}"
 
     @property
+    def actor(self) -> str:
+        """The name in the audit log of the modality that created the step."""
+        return f"modality:{self.calling_ae_title}"
+
+    @property
     def started_at(self) -> datetime | None:
         """The start, on the modality's clock; at midnight if the report has only a date."""
         return _moment(self.start_date, self.start_time)

@@ -57,7 +57,7 @@ class WorklistQuery(BaseModel):
     outcome = models.CharField(max_length=20, help_text="answered, cancelled, failed or interrupted.")
     status = models.CharField(max_length=4, blank=True, help_text="The last status, in hexadecimal.")
     comment = models.CharField(max_length=64, blank=True, help_text="The ErrorComment of a failure.")
-    matched = models.PositiveIntegerField(default=0, help_text="Items that were sent.")
+    delivered = models.PositiveIntegerField(default=0, help_text="Items that were sent.")
     left_out = models.PositiveIntegerField(default=0, help_text="Matching items that could not be sent.")
     duration_ms = models.PositiveIntegerField(default=0)
     correlation_id = models.CharField(max_length=64, db_index=True)
@@ -268,7 +268,7 @@ class QueryTallyQuerySet(models.QuerySet["QueryTally"]):
             self.filter(**row._asdict()).update(
                 queries=F("queries") + len(group),
                 milliseconds=F("milliseconds") + sum(query.duration_ms for query in group),
-                rows=F("rows") + sum(query.matched for query in group),
+                rows=F("rows") + sum(query.delivered for query in group),
                 last_at=Greatest(F("last_at"), last_at),
             )
 

@@ -14,6 +14,7 @@ from core import value_representations as vr
 from core.audit import Auditor
 from core.contract import FINAL, ItemStatus
 from core.correlation import correlation_id
+from core.models import fitting
 from worklist.models import MppsException, PerformedProcedureStep
 from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.linking import (
@@ -81,14 +82,14 @@ def create_performed_procedure_step(sop_instance_uid: str, received: Dataset, mo
     flagged += accept_creation(report, strict=modality.is_strict)
     declared = report.get(CHARACTER_SET) or ""
     character_sets = declared if isinstance(declared, MultiValue) else [declared]
-    step = PerformedProcedureStep(
-        sop_instance_uid=sop_instance_uid,
-        character_set="\\".join(name for name in character_sets if isinstance(name, str))[:200],
-        calling_ae_title=modality.ae_title[:16],
-        address=modality.address[:45],
-        correlation_id=correlation_id(),
+    values = fitting(
+        PerformedProcedureStep,
+        character_set="\\".join(name for name in character_sets if isinstance(name, str)),
+        calling_ae_title=modality.ae_title,
+        address=modality.address,
         **fields_of(report),
     )
+    step = PerformedProcedureStep(sop_instance_uid=sop_instance_uid, correlation_id=correlation_id(), **values)
     if not Auditor(modality.actor).create_unless_known(step):
         raise DuplicateInstance
     named = scheduled_steps(report)
@@ -116,7 +117,11 @@ def set_performed_procedure_step(sop_instance_uid: str, received: Dataset, modal
     end = dict(zip(END, (vr.format_da(now.date()), vr.format_tm(now.time())), strict=True))
     ended = with_end(combined, end)
     # The report is kept as it came; an end that had to be assumed is only in the fields, and marked.
-    fields = {**fields_of(ended), "data_set": to_json(combined), "end_is_assumed": ended is not combined}
+    fields = {
+        **fitting(PerformedProcedureStep, **fields_of(ended)),
+        "data_set": to_json(combined),
+        "end_is_assumed": ended is not combined,
+    }
     Auditor(modality.actor).update(step, **{k: value for k, value in fields.items() if getattr(step, k) != value})
     if flagged:
         open_exception(step, Reason.MISSING_ATTRIBUTES, detail=", ".join(flagged))

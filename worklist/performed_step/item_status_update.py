@@ -22,7 +22,12 @@ def recompute_status(
     """
     cloud_status = manage_status(item.cloud_status, from_manage)
     steps = _counted_steps(item)
-    facts = [Fact(Source.MANAGE, cloud_status), *_facts(steps), *_facts_of_images(item)]
+    by_images = {ItemStatus.IN_PROGRESS: item.first_image_at, ItemStatus.COMPLETED: item.images_completed_at}
+    facts = [
+        Fact(Source.MANAGE, cloud_status),
+        *_facts(steps),
+        *(Fact(Source.IMAGE, status) for status, at in by_images.items() if at),
+    ]
     status = status_from(facts)
     if status in WAITING and item.status not in WAITING and not superseded_by:
         superseded_by = _sent_again_meanwhile(item)
@@ -66,11 +71,6 @@ def _counted_steps(item: WorklistItem) -> list[PerformedProcedureStep]:
 
 def _facts(steps: list[PerformedProcedureStep]) -> list[Fact]:
     return [Fact(Source.STEP, step.status) for step in steps]
-
-
-def _facts_of_images(item: WorklistItem) -> list[Fact]:
-    reported = {ItemStatus.IN_PROGRESS: item.first_image_at, ItemStatus.COMPLETED: item.images_completed_at}
-    return [Fact(Source.IMAGE, status) for status, at in reported.items() if at]
 
 
 def _report_of_deciding_step(steps: list[PerformedProcedureStep]) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from core.audit import Auditor
 from core.contract import ItemStatus
 from core.database import serialise_on
+from core.models import fitting
 from core.statements import Question
 from dicom.models import Modality
 from worklist.item_fields import FIELD_LENGTHS
@@ -144,8 +145,9 @@ def open_exception(
 ) -> None:
     """Open an exception for a person to resolve, unless the step has one with this reason and accession number."""
     number = item.accession_number if item else accession_number
-    exception = MppsException(step=step, reason=reason, item=item, accession_number=number, detail=detail[:300])
-    Auditor(f"modality:{step.calling_ae_title}").create_unless_known(exception)
+    values = fitting(MppsException, reason=reason, accession_number=number, detail=detail)
+    exception = MppsException(step=step, item=item, **values)
+    Auditor(step.actor).create_unless_known(exception)
 
 
 def resolve_exception(
@@ -156,15 +158,9 @@ def resolve_exception(
     item: WorklistItem | None = None,
 ) -> bool:
     """Store how an exception was resolved, and with which item; return False if somebody else was quicker."""
+    values = fitting(MppsException, resolution=resolution, resolved_by=actor, note=note)
     item_id = {"item_id": item.pk} if item else {}
-    return Auditor(actor).update(
-        exception,
-        resolution=resolution,
-        resolved_at=timezone.now(),
-        resolved_by=actor[:150],
-        note=note[:300],
-        **item_id,
-    )
+    return Auditor(actor).update(exception, resolved_at=timezone.now(), **values, **item_id)
 
 
 def link_step(step: PerformedProcedureStep, item: WorklistItem, actor: str) -> None:
@@ -198,4 +194,4 @@ def _link_if_allowed(step: PerformedProcedureStep, named: WorklistItem, current:
     elif names_another_patient(patient_of_report(from_json(step.data_set)), named):
         open_exception(step, Reason.WRONG_PATIENT, current)
     else:
-        link_step(step, current, f"modality:{step.calling_ae_title}")
+        link_step(step, current, step.actor)

@@ -221,25 +221,25 @@ def scheduled_steps(report: Dataset) -> list[ScheduledStep]:
 
 
 def fields_of(report: Dataset) -> dict[str, Any]:
-    """Return the fields of PerformedProcedureStep that are read from the report, each cut to its length."""
+    """Return the fields of PerformedProcedureStep that the report gives; a text may be too long for its column."""
     series = items_of(report, SERIES)
     return {
         "status": status_of(report),
-        "performed_procedure_step_id": text_of(report, "PerformedProcedureStepID")[:16],
+        "performed_procedure_step_id": text_of(report, "PerformedProcedureStepID"),
         "start_date": _date_or_time(report, "PerformedProcedureStepStartDate"),
         "start_time": _date_or_time(report, "PerformedProcedureStepStartTime"),
         "end_date": _date_or_time(report, "PerformedProcedureStepEndDate"),
         "end_time": _date_or_time(report, "PerformedProcedureStepEndTime"),
-        "station_ae_title": text_of(report, "PerformedStationAETitle")[:16],
-        "station_name": text_of(report, "PerformedStationName")[:16],
-        "location": text_of(report, "PerformedLocation")[:16],
-        "modality": text_of(report, "Modality")[:16],
+        "station_ae_title": text_of(report, "PerformedStationAETitle"),
+        "station_name": text_of(report, "PerformedStationName"),
+        "location": text_of(report, "PerformedLocation"),
+        "modality": text_of(report, "Modality"),
         "series": len(series),
         "images": sum(len(items_of(each, "ReferencedImageSequence")) for each in series),
         "dose": "\n".join(f"{keyword}: {text}" for keyword in DOSE if (text := text_of(report, keyword))),
-        "discontinuation_reason": _discontinuation_reason(report)[:200],
-        "patient_id": text_of(report, "PatientID")[:64],
-        "operators": _operators(series)[:640],
+        "discontinuation_reason": _discontinuation_reason(report),
+        "patient_id": text_of(report, "PatientID"),
+        "operators": _operators(series),
         "data_set": to_json(report),
     }
 

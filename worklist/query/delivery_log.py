@@ -22,6 +22,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from core.database import UNAVAILABLE, borrowed_connection
+from core.models import fitting
 from worklist.models import Delivery, ItemAlarm, QueryTally, WorklistItem, WorklistQuery
 
 logger = logging.getLogger(__name__)
@@ -206,18 +207,21 @@ def write(records: Iterable[QueryRecord]) -> None:
     rows = WorklistQuery.objects.bulk_create(
         [
             WorklistQuery(
-                asked_at=record.asked_at,
-                calling_ae_title=record.calling_ae_title[:16],
-                called_ae_title=record.called_ae_title[:16],
-                address=record.address[:45],
-                keys=dict(record.keys),
-                outcome=record.outcome,
-                status=record.status,
-                comment=record.comment[:64],
-                matched=len(record.shown),
-                left_out=len(record.left_out),
-                duration_ms=record.duration_ms,
-                correlation_id=record.correlation_id,
+                **fitting(
+                    WorklistQuery,
+                    asked_at=record.asked_at,
+                    calling_ae_title=record.calling_ae_title,
+                    called_ae_title=record.called_ae_title,
+                    address=record.address,
+                    keys=dict(record.keys),
+                    outcome=record.outcome,
+                    status=record.status,
+                    comment=record.comment,
+                    delivered=len(record.shown),
+                    left_out=len(record.left_out),
+                    duration_ms=record.duration_ms,
+                    correlation_id=record.correlation_id,
+                )
             )
             for record in records
         ]

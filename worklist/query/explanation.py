@@ -68,7 +68,7 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class LoggedOutcome:
-    """What the log says of an item and a query, and which of ITEM and MODALITY have changed since."""
+    """What the log says about an item and a query, and which of ITEM and MODALITY have changed since."""
 
     was_shown: bool
     asked_at: str

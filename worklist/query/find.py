@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from django.conf import settings
 from django.utils import timezone
 
 from core.correlation import correlated, correlation_id, new_correlation_id
@@ -24,7 +23,7 @@ from dicom import statuses
 from dicom.association import ServerContext
 from dicom.failures import FailureRow, common_failures, failure_response
 from dicom.service import Batches, Interruption, Request, Response
-from worklist.configuration import matching_options
+from worklist.configuration import matching_options, row_limit
 from worklist.query.delivery_log import DeliveryLog, QueryRecord
 from worklist.query.matching import BadKey
 from worklist.query.query_plan import query_plan, read_identifier
@@ -100,7 +99,7 @@ class _Query:
         calling, zone = self.requestor.calling_ae_title, timezone.get_default_timezone()
         plan = query_plan(identifier, policy, ResponseOptions(calling, zone, policy.character_set, matching_options()))
         self.key_names = plan.key_names
-        limit = policy.max_rows or settings.MWL_MAX_ROWS
+        limit = row_limit(policy)
         due = 0  # a batch of nothing is sent before the first item: a C-CANCEL may have come with its query
         for item in plan.items:
             if len(self._batch) == due:
@@ -149,7 +148,7 @@ class _Query:
             "address": record.address,
             "keys": ",".join(self.key_names),
             "outcome": failure if record.outcome == "failed" else record.outcome,
-            "matched": len(record.shown),
+            "delivered": len(record.shown),
             "left_out": len(record.left_out),
             "ms": record.duration_ms,
             "shown": ",".join(self.correlation_ids[: len(record.shown)]),

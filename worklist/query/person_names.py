@@ -121,7 +121,7 @@ def wild_card(pattern: str) -> re.Pattern[str]:
 
 
 def search_form(name: str) -> str:
-    """Return what is stored beside a name to search by: its alphabetic group without accents, case and spaces."""
+    """Return the form of a name that is stored for searching: its alphabetic group without accents, case and spaces."""
     return _folded(name_groups(name)[0]).rstrip("^")
 
 

@@ -205,7 +205,7 @@ def _add_elements(target: Dataset, requested: Dataset | None, table: tuple[Attri
 
 
 def _items(row: Attribute, requested: Dataset | None, value_of: ValueOf) -> Sequence | None:
-    """Return a sequence of one item; None for a code that is incomplete, or that nothing was requested of."""
+    """Return a sequence of one item; None if the code is incomplete, or if none of its attributes was requested."""
     needed = (child for child in row.children if child.when_unknown is WhenUnknown.WHOLE_OR_NONE)
     if any(_source_and_value(child, value_of)[1] is None for child in needed):
         return None
@@ -364,5 +364,5 @@ def encoded_text(text: str, value_representation: str, terms: list[str]) -> byte
 
 
 def _encoded_name(name: str, terms: list[str]) -> bytes:
-    """Encode each component by itself: a delimiter ends an escape sequence's effect (PS3.5 6.1.2.5.3)."""
+    """Encode each component separately: a delimiter ends an escape sequence's effect (PS3.5 6.1.2.5.3)."""
     return b"".join(encode_string(part, _encodings(terms)) for part in NAME_DELIMITERS.split(name))

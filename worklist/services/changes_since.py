@@ -16,23 +16,23 @@ PAGE = 500
 BEGINNING = base64.urlsafe_b64encode(b"0").decode()
 
 
-class ChangesSince:
-    """Report the changes after a cursor, the oldest first, and note how far they have been read."""
+def changes_since(action: GatewayAction) -> Reply:
+    """Report the changes after a cursor, the oldest first, and note how far they have been read.
 
-    def __call__(self, action: GatewayAction) -> Reply:
-        """Reply `ok`; raise ActionRefused with `invalid_action` for a cursor that this gateway has not made."""
-        cursor = action.parameters.get("cursor") or BEGINNING
-        number = _number_in(cursor)
-        found = list(ItemChange.objects.after(number).select_related("item")[: PAGE + 1])
-        OutboxReader.objects.note(number)
-        page = found[:PAGE]
-        reply: Reply = {
-            "status": "ok",
-            "changes": [as_reported(change) for change in page],
-            "cursor": _cursor_at(page[-1]) if page else cursor,
-            "more": len(found) > len(page),
-        }
-        return with_action_id(reply, action.action_id)
+    Reply `ok`; raise ActionRefused with `invalid_action` for a cursor that this gateway has not made.
+    """
+    cursor = action.parameters.get("cursor") or BEGINNING
+    number = _number_in(cursor)
+    found = list(ItemChange.objects.after(number).select_related("item")[: PAGE + 1])
+    OutboxReader.objects.note(number)
+    page = found[:PAGE]
+    reply: Reply = {
+        "status": "ok",
+        "changes": [as_reported(change) for change in page],
+        "cursor": _cursor_at(page[-1]) if page else cursor,
+        "more": len(found) > len(page),
+    }
+    return with_action_id(reply, action.action_id)
 
 
 def as_reported(change: ItemChange) -> dict[str, Any]:

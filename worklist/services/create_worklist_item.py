@@ -25,48 +25,45 @@ from worklist.query.information_model import rows
 ID_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 
 
-class CreateWorklistItem:
+def create_worklist_item(action: GatewayAction) -> Reply:
     """Create an item, or recognise the one that exists with the same content.
 
-    A new item supersedes the earlier ones of its appointment.
+    A new item supersedes the earlier ones of its appointment. Reply `created` or `exists`; raise ActionRefused with
+    `accession_conflict` if the number is taken.
     """
-
-    def __call__(self, action: GatewayAction) -> Reply:
-        """Reply `created` or `exists`; raise ActionRefused with `accession_conflict` if the number is taken."""
-        content = {field.name: field.read(action.worklist_item) for field in CONTENT}
-        identifiers = {field.name: field.read(action.worklist_item) for field in IDENTIFIERS}
-        given = {**content, **{name: value for name, value in identifiers.items() if value}}
-        item = WorklistItem(
-            accession_number=action.accession_number,
-            correlation_id=correlation_id(),
-            is_test=action.action_type == ActionType.CREATE_TEST_ITEM,
-            appointment_id=action.appointment_id,
-            **{**new_identifiers(), **given},
+    content = {field.name: field.read(action.worklist_item) for field in CONTENT}
+    identifiers = {field.name: field.read(action.worklist_item) for field in IDENTIFIERS}
+    given = {**content, **{name: value for name, value in identifiers.items() if value}}
+    item = WorklistItem(
+        accession_number=action.accession_number,
+        correlation_id=correlation_id(),
+        is_test=action.action_type == ActionType.CREATE_TEST_ITEM,
+        appointment_id=action.appointment_id,
+        **{**new_identifiers(), **given},
+    )
+    actor = f"relay:{action.source_system}"
+    serialise_on_accession_number(item.accession_number, appointment_id=item.appointment_id)
+    if Auditor(actor).create_unless_known(item):
+        raise_repair_alarms(item, action.warnings)
+        was_performed = link_waiting_steps(item)
+        earlier = lock_earlier_items(item)
+        if was_performed or earlier != NO_EARLIER_ITEMS:
+            supersede(earlier, item, actor)
+        return _reply("created", action, earlier)
+    known = WorklistItem.objects.get(accession_number=item.accession_number)
+    differing = [
+        field.path
+        for field in (*CONTENT, *IDENTIFIERS)
+        if field.name in given and getattr(known, field.name) != given[field.name]
+    ]
+    if known.is_test != item.is_test:
+        differing.append("action_type")  # a patient's item that answered for a test item would be on no list
+    if differing:
+        raise ActionRefused(
+            ErrorCode.ACCESSION_CONFLICT,
+            f"An item with this accession number exists with a different {', '.join(differing)}; nothing was changed",
         )
-        actor = f"relay:{action.source_system}"
-        serialise_on_accession_number(item.accession_number, appointment_id=item.appointment_id)
-        if Auditor(actor).create_unless_known(item):
-            raise_repair_alarms(item, action.warnings)
-            was_performed = link_waiting_steps(item)
-            earlier = lock_earlier_items(item)
-            if was_performed or earlier != NO_EARLIER_ITEMS:
-                supersede(earlier, item, actor)
-            return _reply("created", action, earlier)
-        known = WorklistItem.objects.get(accession_number=item.accession_number)
-        differing = [
-            field.path
-            for field in (*CONTENT, *IDENTIFIERS)
-            if field.name in given and getattr(known, field.name) != given[field.name]
-        ]
-        if known.is_test != item.is_test:
-            differing.append("action_type")  # a patient's item that answered for a test item would be on no list
-        if differing:
-            raise ActionRefused(
-                ErrorCode.ACCESSION_CONFLICT,
-                f"An item with this accession number exists with a different {', '.join(differing)}; "
-                "nothing was changed",
-            )
-        return _reply("exists", action)
+    return _reply("exists", action)
 
 
 def _reply(status: str, action: GatewayAction, earlier: EarlierItems = NO_EARLIER_ITEMS) -> Reply:
@@ -82,15 +79,13 @@ def raise_repair_alarms(item: WorklistItem, warnings: Iterable[ReplyWarning]) ->
     """Raise one alarm for each value of the item that was repaired."""
     repairs: dict[str, list[str]] = defaultdict(list)
     for warning in warnings:
-        repairs[_keyword_at(warning.path.removeprefix(WORKLIST_ITEM))].append(warning.repair)
+        path = warning.path.removeprefix(WORKLIST_ITEM)
+        field = next((field.name for field in ITEM_FIELDS if field.path == path), "")
+        # A group of values has no DICOM keyword: the alarm gives the group's own name.
+        keyword = next((row.keyword for _, row in rows() if field and row.field == field), path.rpartition(".")[2])
+        repairs[keyword].append(warning.repair)
     for keyword, done in repairs.items():
         ItemAlarm.objects.raise_for(item, ItemAlarm.Kind.REPAIRED, keyword, ", ".join(done))
-
-
-def _keyword_at(path: str) -> str:
-    """Return the DICOM keyword of the value at a path; for a group of values, the group's own name."""
-    field = next((field.name for field in ITEM_FIELDS if field.path == path), "")
-    return next((row.keyword for _, row in rows() if field and row.field == field), path.rpartition(".")[2])
 
 
 def new_identifiers() -> dict[str, str]:

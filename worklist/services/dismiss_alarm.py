@@ -4,7 +4,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from core.audit import Auditor
-from core.models import AuditLog
+from core.models import AuditLog, fitting
 from worklist.models import ItemAlarm
 from worklist.performed_step.mpps_exceptions import DecisionRefused
 
@@ -17,10 +17,10 @@ def dismiss_alarm(alarm: ItemAlarm, actor: str, note: str) -> None:
     """
     if not note.strip():
         raise DecisionRefused("Give a reason to dismiss an alarm")
-    changes = {"dismissed_at": timezone.now(), "dismissed_by": actor[:150], "note": note[:300]}
+    changes = fitting(ItemAlarm, dismissed_at=timezone.now(), dismissed_by=actor, note=note)
     if not ItemAlarm.objects.open().filter(pk=alarm.pk).update(**changes):
         raise DecisionRefused("Somebody has already dismissed it")
     subject = f"alarm {alarm.kind} {alarm.attribute}".strip()
     Auditor(actor).note(
-        AuditLog.Operation.UPDATE, alarm.item, {subject: "open"}, **{subject: f"dismissed: {note[:300]}"}
+        AuditLog.Operation.UPDATE, alarm.item, {subject: "open"}, **{subject: f"dismissed: {changes['note']}"}
     )

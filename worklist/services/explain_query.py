@@ -18,8 +18,9 @@ from pydicom.dataset import Dataset
 from dicom.association_policy import NOT_ALLOWED, UNKNOWN_TITLE, AssociationPolicy
 from dicom.modality_policy import UNKNOWN, ModalityPolicy
 from dicom.models import Modality
-from worklist.configuration import matching_options, server_config
+from worklist.configuration import matching_options, row_limit, server_config
 from worklist.models import ItemAlarm, WorklistItem, WorklistQuery
+from worklist.models.items import MatchingRows
 from worklist.query.explanation import (
     ITEM,
     MODALITY,
@@ -36,7 +37,7 @@ from worklist.query.kept_keys import HashedKey, hashed_keys, identifier_of, igno
 from worklist.query.matching import BadKey, MatchingKeys, apply_policy, build_identifier, parse_matching_keys
 from worklist.query.response import IllegalValue, ResponseOptions, response_for
 
-ILLEGAL_VALUE = "without a value that its VR allows an item cannot be shown: PS3.5 section 6.2"
+ILLEGAL_VALUE = "an item with a value that its VR does not allow cannot be shown: PS3.5 section 6.2"
 #: Limits of one page: AE titles, queries of each, and the latest queries that are searched for AE titles.
 MAX_AE_TITLES, QUERIES_OF_EACH, LATEST = 10, 3, 200
 
@@ -146,10 +147,18 @@ def _explain(item: WorklistItem, query: QueryToExplain, modality: Modality | Non
     found = explain(item, parsed, keyed_hash(settings.SECRET_KEY)).with_more(*_superseded(item, query))
     if query.record:
         return found.with_more(*_results_from_log(item, query.record, found))
-    found = found.with_more(*_illegal_value(item, query))
+    zone, options = timezone.get_default_timezone(), matching_options()
+    try:
+        response_for(item, query.identifier, ResponseOptions(query.calling_ae_title, zone, matching=options))
+    except IllegalValue as error:
+        found = found.with_more(RuleResult(error.keyword, Verdict.NOT_MATCHED, ILLEGAL_VALUE))
     if not found.shown:
         return found
-    return found.with_more(_row_limit(item, apply_policy(keys, policy, query.calling_ae_title), policy))
+    limit = row_limit(policy)
+    matching_now = apply_policy(keys, policy, query.calling_ae_title)
+    matches = islice(MatchingRows(matching_now, "pk"), limit)
+    position = next((number for number, other in enumerate(matches, start=1) if other.pk == item.pk), limit + 1)
+    return found.with_more(row_limit_result(position, limit))
 
 
 def _superseded(item: WorklistItem, query: QueryToExplain) -> Iterator[RuleResult]:
@@ -193,20 +202,3 @@ def _results_from_log(item: WorklistItem, query: WorklistQuery, found: Explanati
         ended = " ".join(text for text in (query.outcome, query.status, query.comment) if text)
         rule = f"it ended before the item's turn: {ended}"
         yield RuleResult("Answer", Verdict.NOT_MATCHED, rule, is_historical=True)
-
-
-def _illegal_value(item: WorklistItem, query: QueryToExplain) -> Iterator[RuleResult]:
-    """Build the response, and yield the attribute that makes it impossible."""
-    zone, options = timezone.get_default_timezone(), matching_options()
-    try:
-        response_for(item, query.identifier, ResponseOptions(query.calling_ae_title, zone, matching=options))
-    except IllegalValue as error:
-        yield RuleResult(error.keyword, Verdict.NOT_MATCHED, ILLEGAL_VALUE)
-
-
-def _row_limit(item: WorklistItem, keys: MatchingKeys, policy: ModalityPolicy) -> RuleResult:
-    """Count the item's position among those that match now."""
-    limit = policy.max_rows or settings.MWL_MAX_ROWS
-    matches = islice(WorklistItem.objects.matching_values(keys, "pk"), limit)
-    position = next((number for number, other in enumerate(matches, start=1) if other.pk == item.pk), limit + 1)
-    return row_limit_result(position, limit)

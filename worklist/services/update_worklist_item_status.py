@@ -23,19 +23,19 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 }
 
 
-class UpdateWorklistItemStatus:
-    """Change the status of an item along TRANSITIONS; for a superseded one, that of the current item."""
+def update_worklist_item_status(action: GatewayAction) -> Reply:
+    """Change the status of an item along TRANSITIONS; for a superseded one, that of the current item.
 
-    def __call__(self, action: GatewayAction) -> Reply:
-        """Reply `updated`; raise ActionRefused with `not_found` or `invalid_transition`."""
-        status = status_word(action.worklist_item["status"])
-        named = item_named_in(action)
-        item = lock_current_items([named.pk])[named.pk]
-        if item.status != status and status not in TRANSITIONS[item.status]:
-            raise ActionRefused(ErrorCode.INVALID_TRANSITION, f"An item cannot go from {item.status} to {status}")
-        recompute_status(item, f"relay:{action.source_system}", from_manage=status)
-        reply: Reply = {"status": "updated", "accession_number": named.accession_number}
-        return with_action_id(reply, action.action_id)
+    Reply `updated`; raise ActionRefused with `not_found` or `invalid_transition`.
+    """
+    status = status_word(action.worklist_item["status"])
+    named = item_named_in(action)
+    item = lock_current_items([named.pk])[named.pk]
+    if item.status != status and status not in TRANSITIONS[item.status]:
+        raise ActionRefused(ErrorCode.INVALID_TRANSITION, f"An item cannot go from {item.status} to {status}")
+    recompute_status(item, f"relay:{action.source_system}", from_manage=status)
+    reply: Reply = {"status": "updated", "accession_number": named.accession_number}
+    return with_action_id(reply, action.action_id)
 
 
 def item_named_in(action: GatewayAction) -> WorklistItem:

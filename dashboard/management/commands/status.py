@@ -17,8 +17,7 @@ from rich.text import Text
 from core.concerns import Severity
 from core.daemon import stop_event
 from core.database import UNAVAILABLE, borrowed_connection
-from core.wording import count_of
-from dashboard.clock import clock_time
+from core.wording import clock_time, count_of
 from dashboard.modalities import ModalityActivity
 from dashboard.rooms import Room, Stage
 from dashboard.snapshot import Snapshot, take_snapshot

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from core.daemon import stop_event
-from dicom.test_machines import register_test_machine
+from dicom.models import Modality
 from nonprod.management.arguments import (
     LOOPBACK,
     add_image_arguments,
@@ -36,7 +36,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, seconds: float, **options: Any) -> None:
         modality = modality_of(options)
-        register_test_machine(modality.ae_title, "Modality emulator", "nonprod")
+        Modality.register_test_machine(modality.ae_title, "Modality emulator", "nonprod")
         worker = Worker(modality, seconds, exposure_of(options))
         with stop_event() as stopping:
             logger.info("modality emulator started", extra={"host": modality.host, "port": modality.port})

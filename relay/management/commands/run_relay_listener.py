@@ -7,6 +7,7 @@ new one without a gap.
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -14,9 +15,8 @@ from django.core.management.base import BaseCommand
 from core.checks import GATEWAY
 from core.daemon import Signals, exit_process
 from core.database import LentConnections
-from core.heartbeat import HeartbeatWriter
+from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
 from relay.configuration import configured_listener
-from relay.heartbeat import details_of, keep_alive
 from relay.hybrid_connection.listener import Listener
 from relay.hybrid_connection.status import ListenerState, ListenerStatus
 
@@ -61,3 +61,29 @@ class Command(BaseCommand):
         heartbeat.stop(patience=1 if signals.aborting.is_set() else 2)
         logger.info("listener stopped")
         exit_process()
+
+
+def details_of(status: ListenerStatus) -> dict[str, Any]:
+    """Return everything but the state, ready for JSON: times are ISO 8601 in UTC."""
+    return {
+        "why": status.why,
+        "online_since": _iso(status.online_since),
+        "last_accept_at": _iso(status.last_accept_at),
+        "last_echo_at": _iso(status.last_echo_at),
+        "last_echo_ms": status.last_echo_ms,
+        "echo": status.echo,
+        "echoes": status.echoes,
+        "renewals": status.renewals,
+        "reconnects": status.reconnects,
+    }
+
+
+async def keep_alive(heartbeat: HeartbeatWriter) -> None:
+    """Reset the heartbeat's watchdog for ever: it expires when this event loop hangs, and the listener with it."""
+    while True:
+        heartbeat.keep_alive()
+        await asyncio.sleep(BEAT_SECONDS)
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

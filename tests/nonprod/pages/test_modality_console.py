@@ -17,7 +17,7 @@ from tests.factories import WorklistItemFactory
 from tests.nonprod.pages.conftest import Browser
 from worklist.models import PerformedProcedureStep, WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 TODAY = date.today()
 
@@ -83,7 +83,7 @@ class TestQueries:
         assert "Press a button" in browser.modality()
 
     def test_a_search_field_must_not_be_empty(self, browser: Browser) -> None:
-        assert "Name is empty" in browser.modality(ask="name", text=" ")
+        assert "Enter a name" in browser.modality(ask="name", text=" ")
 
 
 @pytest.mark.usefixtures("server")

@@ -40,9 +40,9 @@ class TestTemporaryChannel:
         self, listener: Listener, address: HybridConnectionAddress
     ) -> None:
         action = payload()
-        async with temporary_channel(listener) as channel:
+        async with temporary_channel(listener) as served:
             assert (await send_action(address, action))["status"] == "created"
-        assert channel.served == 1
+        assert len(served) == 1
         assert await in_database_thread(ReceivedAction.objects.count) == 1
 
     async def test_an_action_under_way_gets_its_reply_after_the_block_has_ended(
@@ -62,10 +62,10 @@ class TestTemporaryChannel:
             data=json.dumps(payload()).encode(),
             headers={"ServiceBusAuthorization": token},
         )
-        async with temporary_channel(listener) as channel:
+        async with temporary_channel(listener) as served:
             reply = await asyncio.to_thread(lambda: urllib.request.urlopen(request).read())
         assert json.loads(reply)["status"] == "created"
-        assert channel.served == 1
+        assert len(served) == 1
 
     async def test_the_channel_is_closed_afterwards(self, listener: Listener, emulator: RelayEmulator) -> None:
         async with temporary_channel(listener):

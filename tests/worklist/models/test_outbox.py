@@ -6,13 +6,13 @@ import pytest
 
 from core.contract import GatewayAction
 from worklist.models import OutboxReader
-from worklist.services import ChangesSince
+from worklist.services.changes_since import changes_since
 
 
 @pytest.mark.django_db
 class TestOutboxReader:
     def test_notes_how_far_the_changes_have_been_read(self) -> None:
-        ChangesSince()(GatewayAction({}, "worklist.changes_since", None))
+        changes_since(GatewayAction({}, "worklist.changes_since", None))
         assert OutboxReader.objects.get().number == 0
 
     def test_keeps_the_furthest_change(self) -> None:

@@ -28,7 +28,7 @@ class TestDurations:
 class TestQueryTally:
     def test_has_one_row_for_queries_of_one_kind(self) -> None:
         Modality.objects.create(ae_title="MAMMO1")
-        QueryTally.objects.add([query(duration_ms=3, matched=2), query(duration_ms=4, matched=5)])
+        QueryTally.objects.add([query(duration_ms=3, delivered=2), query(duration_ms=4, delivered=5)])
         QueryTally.objects.add([query(duration_ms=1)])
         tally = QueryTally.objects.get()
         assert (tally.ae_title, tally.at_most_ms) == ("MAMMO1", 5)

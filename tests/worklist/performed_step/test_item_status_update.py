@@ -15,7 +15,8 @@ from tests.worklist.performed_step.reports import create_step, final_change, sch
 from worklist.models import ItemChange, StepLink, WorklistItem
 from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.linking import lock_items
-from worklist.services import UpdateWorklistItemStatus, WorklistItemStatus
+from worklist.services.item_status import worklist_item_status
+from worklist.services.update_worklist_item_status import update_worklist_item_status
 
 pytestmark = pytest.mark.django_db
 
@@ -38,13 +39,13 @@ def manage_reports(status: str) -> None:
     """Execute a worklist.update_status."""
     content = update_status_action("A1", status)
     with transaction.atomic():
-        UpdateWorklistItemStatus()(GatewayAction(content, content["action_type"], content["action_id"]))
+        update_worklist_item_status(GatewayAction(content, content["action_type"], content["action_id"]))
 
 
 def item_status() -> Reply:
     """Return the reply to a worklist.item_status after validating it."""
     content = item_status_action("A1")
-    reply = WorklistItemStatus()(GatewayAction(content, content["action_type"], content["action_id"]))
+    reply = worklist_item_status(GatewayAction(content, content["action_type"], content["action_id"]))
     Draft202012Validator(load_schema("gateway_reply")).validate(reply)
     return reply
 

@@ -40,7 +40,8 @@ from tests.factories import payload
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
 from worklist.performed_step.abandoned_steps import flag_abandoned
 from worklist.performed_step.mpps_exceptions import DecisionRefused, dismiss, link_to_item, put_back, put_item_back
-from worklist.services import ChangesSince, CreateWorklistItem
+from worklist.services.changes_since import changes_since
+from worklist.services.create_worklist_item import create_worklist_item
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -348,8 +349,8 @@ class Interleavings(RuleBasedStateMachine):
             changes = self.expected.setdefault(number, [])
             if now != (changes[-1] if changes else (SCHEDULED, None)):
                 changes.append(now)
-        everything, _ = changes_since(None)
-        latest, self.cursor = changes_since(self.cursor)
+        everything, _ = changes_after(None)
+        latest, self.cursor = changes_after(self.cursor)
         self.read += latest
         assert self.read == everything
         assert {number: changes_of(number, everything) for number in self.expected} == self.expected
@@ -386,9 +387,9 @@ def succeeds(act: Callable[[], None]) -> bool:
     return True
 
 
-def changes_since(cursor: str | None) -> tuple[list[tuple[str, str, str | None]], str]:
+def changes_after(cursor: str | None) -> tuple[list[tuple[str, str, str | None]], str]:
     """Return the accession number, status and step status of each change after a cursor, and the new cursor."""
-    reply = ChangesSince()(
+    reply = changes_since(
         GatewayAction({"parameters": {"cursor": cursor} if cursor else {}}, "worklist.changes_since", None)
     )
     changes = [
@@ -417,7 +418,7 @@ class TestAnUncommittedItem:
         answers: list[int] = []
         step = Thread(target=lambda: answers.append(edge.modality.create("2.25.100", started("ACC1")).status))
         with transaction.atomic():
-            CreateWorklistItem()(GatewayAction(action, action["action_type"], action["action_id"]))
+            create_worklist_item(GatewayAction(action, action["action_type"], action["action_id"]))
             step.start()
             while connection.vendor == "postgresql" and step.is_alive() and not a_transaction_waits():
                 pass

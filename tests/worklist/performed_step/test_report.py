@@ -11,6 +11,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from core.contract import load_schema
+from core.models import fitting
 from tests.dicom.requests import dataset
 from tests.worklist.performed_step.reports import by_number, creation, final_change, series
 from worklist.models import PerformedProcedureStep
@@ -226,7 +227,7 @@ class TestReading:
     @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
     def test_cuts_each_value_to_the_length_of_its_field(self, text: str) -> None:
         keywords = ("PerformedProcedureStepID", "PerformedStationAETitle", "PerformedStationName", "PatientID")
-        fields = fields_of(dataset(**dict.fromkeys(keywords, text)))
+        fields = fitting(PerformedProcedureStep, **fields_of(dataset(**dict.fromkeys(keywords, text))))
         for name in ("performed_procedure_step_id", "station_ae_title", "station_name", "patient_id"):
             assert len(fields[name]) <= getattr(PerformedProcedureStep._meta.get_field(name), "max_length", 0)
 

@@ -51,7 +51,7 @@ class TestAQuery:
         assert context.deliveries.flush()
         query = WorklistQuery.objects.get()
         assert (query.calling_ae_title, query.called_ae_title, query.address) == ("MAMMO1", CALLED, "127.0.0.1")
-        assert (query.outcome, query.status, query.matched, query.left_out) == ("answered", "0000", 1, 0)
+        assert (query.outcome, query.status, query.delivered, query.left_out) == ("answered", "0000", 1, 0)
         assert query.keys == {"Modality": "MG"}
         assert query.duration_ms < 10_000
         assert list(query.items.all()) == [item]
@@ -61,7 +61,7 @@ class TestAQuery:
         unit.ask(request(dataset(ScheduledProcedureStepStartDate="yesterday"), PatientID=""))
         assert context.deliveries.flush()
         query = WorklistQuery.objects.get()
-        assert (query.outcome, query.status, query.matched) == ("failed", "A900", 0)
+        assert (query.outcome, query.status, query.delivered) == ("failed", "A900", 0)
         assert query.keys == {"ScheduledProcedureStepStartDate": {}}
 
     def test_by_patient_leaves_no_patient_data(self, unit: Unit, context: WorklistContext) -> None:
@@ -171,7 +171,7 @@ class TestWrite:
         one.shown.append(uuid4())
         write([one])
         assert Delivery.objects.get().item == item
-        assert WorklistQuery.objects.get().matched == 2
+        assert WorklistQuery.objects.get().delivered == 2
 
     def test_one_record_that_cannot_be_written_does_not_cost_the_others(
         self, started: DeliveryLog, log: LogLines

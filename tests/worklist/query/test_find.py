@@ -373,7 +373,7 @@ class TestTheLogLine:
         assert record["calling_ae_title"] == "MAMMO1"
         assert record["address"] == "127.0.0.1"
         assert record["keys"] == "PatientID,ScheduledProcedureStepStartDate"
-        assert (record["outcome"], record["matched"], record["shown"]) == ("answered", 1, "c0ffee")
+        assert (record["outcome"], record["delivered"], record["shown"]) == ("answered", 1, "c0ffee")
         assert record["ms"] >= 0
 
     @pytest.mark.parametrize(
@@ -419,8 +419,8 @@ class TestTheRecord:
         log.wait_for("worklist query ended")
         assert context.deliveries.flush()
         query = WorklistQuery.objects.get()
-        assert (query.outcome, query.matched % BATCH) == ("interrupted", 0)
-        assert Delivery.objects.count() == query.matched < 300
+        assert (query.outcome, query.delivered % BATCH) == ("interrupted", 0)
+        assert Delivery.objects.count() == query.delivered < 300
 
     def test_after_an_abort_has_the_rows_that_were_sent(self, unit: Unit, context: WorklistContext) -> None:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build_batch(5 * BATCH))
@@ -430,7 +430,7 @@ class TestTheRecord:
         answer.close()
         assert context.deliveries.flush()
         query = WorklistQuery.objects.get()
-        assert (query.outcome, query.matched, Delivery.objects.count()) == ("interrupted", BATCH, BATCH)
+        assert (query.outcome, query.delivered, Delivery.objects.count()) == ("interrupted", BATCH, BATCH)
 
 
 class TestTheEmulatedModality:

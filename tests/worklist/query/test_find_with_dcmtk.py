@@ -79,4 +79,4 @@ class TestDcmtk:
         assert "Cancel" in output
         record = vars(log.wait_for("worklist query ended"))
         assert record["outcome"] == "cancelled"
-        assert record["matched"] < 600
+        assert record["delivered"] < 600

@@ -7,7 +7,8 @@ from django.db import transaction
 from core.contract import GatewayAction, Reply, repaired, validate
 from core.correlation import correlated
 from nonprod.manage_emulator import update_status_action
-from worklist.services import CreateWorklistItem, UpdateWorklistItemStatus
+from worklist.services.create_worklist_item import create_worklist_item
+from worklist.services.update_worklist_item_status import update_worklist_item_status
 
 
 def action(content: dict[str, Any]) -> GatewayAction:
@@ -20,10 +21,10 @@ def action(content: dict[str, Any]) -> GatewayAction:
 def create(content: dict[str, Any]) -> Reply:
     """Execute a worklist.create_item as the dispatcher does, in a transaction and with a correlation id."""
     with correlated("0123456789abcdef"), transaction.atomic():
-        return CreateWorklistItem()(action(content))
+        return create_worklist_item(action(content))
 
 
 def update(accession_number: str, status: str) -> Reply:
     """Execute a worklist.update_status."""
     with transaction.atomic():
-        return UpdateWorklistItemStatus()(action(update_status_action(accession_number, status)))
+        return update_worklist_item_status(action(update_status_action(accession_number, status)))

@@ -21,8 +21,8 @@ from tests.dicom.requests import PATIENCE
 from tests.factories import WorklistItemFactory, item_of_an_action
 from tests.worklist.performed_step.reports import by_number, create_step, final_change, scheduled_step, set_step
 from worklist.models import ItemChange, WorklistItem
-from worklist.services import ChangesSince, UpdateWorklistItemStatus
-from worklist.services.changes_since import PAGE
+from worklist.services.changes_since import PAGE, changes_since
+from worklist.services.update_worklist_item_status import update_worklist_item_status
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def ask(cursor: str = "") -> Reply:
     """Return the reply to a worklist.changes_since, after validating both."""
     content = changes_since_action(cursor)
     validate(content)
-    reply = ChangesSince()(GatewayAction(content, content["action_type"], content["action_id"]))
+    reply = changes_since(GatewayAction(content, content["action_type"], content["action_id"]))
     Draft202012Validator(load_schema("gateway_reply")).validate(reply)
     return reply
 
@@ -86,7 +86,7 @@ class TestAsking:
     def test_repeats_the_action_id_if_there_is_one(self) -> None:
         content = {"action_type": "worklist.changes_since"}
         validate(content)
-        assert "action_id" not in ChangesSince()(GatewayAction(content, content["action_type"], None))
+        assert "action_id" not in changes_since(GatewayAction(content, content["action_type"], None))
         assert "action_id" in ask()
 
     @pytest.mark.parametrize("parameters", [{}, {"cursor": None}, {"cursor": ""}])
@@ -94,7 +94,7 @@ class TestAsking:
         create_changes(1)
         content = {"action_type": "worklist.changes_since", "parameters": parameters}
         validate(content)
-        assert len(ChangesSince()(GatewayAction(content, "worklist.changes_since", None))["changes"]) == 1
+        assert len(changes_since(GatewayAction(content, "worklist.changes_since", None))["changes"]) == 1
 
     def test_again_with_the_same_cursor_returns_the_same(self) -> None:
         create_changes(3)
@@ -202,7 +202,7 @@ class TestACursor:
 def set_status(item: WorklistItem, status: str) -> None:
     """Execute a worklist.update_status in this thread's transaction."""
     content = update_status_action(item.accession_number, status)
-    UpdateWorklistItemStatus()(GatewayAction(content, content["action_type"], content["action_id"]))
+    update_worklist_item_status(GatewayAction(content, content["action_type"], content["action_id"]))
 
 
 @contextmanager

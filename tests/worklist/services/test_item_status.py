@@ -10,7 +10,7 @@ from nonprod.manage_emulator import item_status_action
 from tests.factories import WorklistItemFactory
 from tests.worklist.services.executing import action
 from worklist.models import Delivery
-from worklist.services import WorklistItemStatus
+from worklist.services.item_status import worklist_item_status
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 class TestWorklistItemStatus:
     def ask(self, accession_number: str) -> Reply:
         """Return the reply to a worklist.item_status after validating it."""
-        reply = WorklistItemStatus()(action(item_status_action(accession_number)))
+        reply = worklist_item_status(action(item_status_action(accession_number)))
         Draft202012Validator(load_schema("gateway_reply")).validate(reply)
         return reply
 
@@ -46,7 +46,7 @@ class TestWorklistItemStatus:
         WorklistItemFactory.create(accession_number="ACC1")
         content = {key: value for key, value in item_status_action("ACC1").items() if key != "action_id"} | given
         validate(content)
-        reply = WorklistItemStatus()(GatewayAction(content, "worklist.item_status", given.get("action_id")))
+        reply = worklist_item_status(GatewayAction(content, "worklist.item_status", given.get("action_id")))
         assert {key: value for key, value in reply.items() if key == "action_id"} == given
 
     def test_holds_no_personal_data(self) -> None:

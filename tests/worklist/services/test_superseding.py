@@ -21,7 +21,8 @@ from tests.worklist.performed_step.reports import create_step, final_change, sch
 from tests.worklist.services.executing import create, update
 from worklist.models import ItemAlarm, ItemChange, MppsException, StepLink, WorklistItem
 from worklist.performed_step.mpps_exceptions import DecisionRefused, put_item_back
-from worklist.services import ChangesSince, WorklistItemStatus
+from worklist.services.changes_since import changes_since
+from worklist.services.item_status import worklist_item_status
 
 pytestmark = pytest.mark.django_db
 
@@ -58,7 +59,7 @@ def alarms() -> list[tuple[str, str]]:
 def item_status(number: str) -> dict[str, Any]:
     """Ask as Manage does."""
     parameters = {"worklist_item": {"accession_number": number}}
-    reply = WorklistItemStatus()(GatewayAction({"parameters": parameters}, "worklist.item_status", None))
+    reply = worklist_item_status(GatewayAction({"parameters": parameters}, "worklist.item_status", None))
     REPLY_SCHEMA.validate(reply)
     return reply
 
@@ -192,7 +193,7 @@ class TestManage:
         sent("ACC1")
         update("ACC1", "ARRIVED")
         sent("ACC2")
-        reply = ChangesSince()(GatewayAction({}, "worklist.changes_since", None))
+        reply = changes_since(GatewayAction({}, "worklist.changes_since", None))
         REPLY_SCHEMA.validate(reply)
         told = [
             (each["accession_number"], each["worklist_status"], each.get("superseded_by")) for each in reply["changes"]

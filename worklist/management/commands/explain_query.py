@@ -60,28 +60,22 @@ class Command(BaseCommand):
 
 
 def _query_from(options: dict[str, Any]) -> QueryToExplain:
-    if options["query"]:
-        return logged_query(_query(options["query"]))
+    if name := options["query"]:
+        try:
+            found = WorklistQuery.objects.filter(pk=UUID(name)).first()
+        except ValueError:
+            found = WorklistQuery.objects.filter(correlation_id=name).first()
+        if found is None:
+            raise InvalidQuery(f"No query in the log has id or correlation id {name}; old ones are removed")
+        return logged_query(found)
     if options["key"]:
         pairs = [pair.partition("=") for pair in options["key"]]
-        return unsent_query(identifier_from({keyword: value for keyword, _, value in pairs}), options["calling"])
-    return unsent_query(_identifier(options["identifier"]), options["calling"])
-
-
-def _query(name: str) -> WorklistQuery:
-    try:
-        found = WorklistQuery.objects.filter(pk=UUID(name)).first()
-    except ValueError:
-        found = WorklistQuery.objects.filter(correlation_id=name).first()
-    if found is None:
-        raise InvalidQuery(f"No query in the log has id or correlation id {name}; old ones are removed")
-    return found
-
-
-def _identifier(file: Path) -> pydicom.Dataset:
-    try:
-        identifier = pydicom.dcmread(file, force=True)
-        identifier.decode()
-    except (OSError, InvalidDicomError, BytesLengthException, ValueError, NotImplementedError) as error:
-        raise InvalidQuery(f"{file} cannot be read as a DICOM data set ({type(error).__name__})") from None
-    return identifier
+        identifier = identifier_from({keyword: value for keyword, _, value in pairs})
+    else:
+        try:
+            identifier = pydicom.dcmread(options["identifier"], force=True)
+            identifier.decode()
+        except (OSError, InvalidDicomError, BytesLengthException, ValueError, NotImplementedError) as error:
+            problem = f"{options['identifier']} cannot be read as a DICOM data set ({type(error).__name__})"
+            raise InvalidQuery(problem) from None
+    return unsent_query(identifier, options["calling"])
