@@ -3,6 +3,9 @@
 A modality asks for the same list every minute. What is made of its identifier is therefore kept for the next query. It
 depends on nothing but the arguments it was made of, which are compared: a changed policy or setting is another
 argument, so nothing that is kept can be out of date. The items are read from the database each time.
+
+Where an operator types an accession number or a name, only the values are new: the responses' plan is that of the last
+such query.
 """
 
 from collections.abc import Mapping
@@ -15,11 +18,11 @@ from dicom.data_set_reading import read_data_set
 from dicom.failures import UnreadableDataSet
 from dicom.modality_policy import ModalityPolicy
 from dicom.unreadable import UNREADABLE
-from worklist.models import WorklistItem
+from worklist.models.items import MatchingRows
 from worklist.query.kept_keys import kept_keys, keyed_hash
 from worklist.query.matching import apply_policy, parse_matching_keys
 from worklist.query.response import ResponseOptions
-from worklist.query.response_plan import ResponsePlan
+from worklist.query.response_plan import ResponsePlan, ReturnKeys
 
 #: The most identifiers that are kept, and the longest. Bytes.
 KEPT, LONGEST_KEPT = 64, 4096
@@ -47,14 +50,20 @@ class QueryPlan:
         """Work it out; raise BadKey if a key is not valid."""
         keys = parse_matching_keys(identifier.data_set, options.matching)
         self.key_names = [criterion.name for criterion in keys.criteria if criterion.query_value]
-        self.responses = ResponsePlan(identifier.data_set, identifier.transfer_syntax, options)
+        make = _kept_responses if identifier.is_short else _response_plan
+        self.responses = make(ReturnKeys(identifier.data_set), identifier.transfer_syntax, options)
         keys = apply_policy(keys, policy, options.calling_ae_title)
         #: Named tuples that begin with what `responses` needs.
-        self.items = WorklistItem.objects.matching_values(keys, *self.responses.fields, "pk", "correlation_id")
+        self.items = MatchingRows(keys, *self.responses.fields, "pk", "correlation_id")
+
+
+def _response_plan(keys: ReturnKeys, transfer_syntax: str, options: ResponseOptions) -> ResponsePlan:
+    return ResponsePlan(keys.data_set, transfer_syntax, options)
 
 
 _kept_identifier = lru_cache(KEPT)(Identifier)
 _kept_plan = lru_cache(KEPT)(QueryPlan)
+_kept_responses = lru_cache(KEPT)(_response_plan)
 
 
 def read_identifier(encoded: bytes, transfer_syntax: str) -> Identifier:

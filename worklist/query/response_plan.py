@@ -9,12 +9,13 @@ The result is, byte for byte, what pydicom writes of `response_for` (response.py
 written in one pass. Any other is written in two: the first collects its texts, which decide the character set.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from functools import partial
 from struct import Struct
 from typing import Any
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
@@ -27,7 +28,7 @@ from worklist.query.information_model import (
     Matching,
     WhenUnknown,
 )
-from worklist.query.matching import status_answered, step_item, values_of
+from worklist.query.matching import is_universal, status_answered, step_item, values_of
 from worklist.query.response import (
     TEXT_VRS,
     IllegalValue,
@@ -60,6 +61,37 @@ Encode = Callable[[str, str], bytes] | None
 
 class _NotAscii(Exception):
     """A text has characters outside the default repertoire, and needs a character set."""
+
+
+class ReturnKeys:
+    """An identifier as its responses depend on it: which keys there are and whether they have a value, but not which.
+
+    Two of them are equal if every item is returned in the same way.
+    """
+
+    #: The keys that are told apart by their values: Specific Character Set, Scheduled Procedure Step Status.
+    BY_VALUE = (0x00080005, 0x00400020)
+
+    def __init__(self, data_set: Dataset) -> None:
+        self.data_set = data_set
+        self._keys = self._keys_of(data_set)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ReturnKeys) and self._keys == other._keys
+
+    def __hash__(self) -> int:
+        return hash(self._keys)
+
+    def _keys_of(self, data_set: Dataset) -> Hashable:
+        return tuple((element.tag, element.VR == "SQ", self._value_of(element)) for element in data_set)
+
+    def _value_of(self, element: DataElement) -> Hashable:
+        if element.VR == "SQ":
+            return tuple(map(self._keys_of, element.value))
+        if element.tag in self.BY_VALUE:
+            return str(element.value)
+        values = values_of(element.value)
+        return bool(values), is_universal(values)
 
 
 class ResponsePlan:

@@ -20,6 +20,7 @@ from dicom.modality_policy import UNKNOWN, ModalityPolicy
 from dicom.models import Modality
 from worklist.configuration import matching_options, row_limit, server_config
 from worklist.models import ItemAlarm, WorklistItem, WorklistQuery
+from worklist.models.items import MatchingRows
 from worklist.query.explanation import (
     ITEM,
     MODALITY,
@@ -155,7 +156,7 @@ def _explain(item: WorklistItem, query: QueryToExplain, modality: Modality | Non
         return found
     limit = row_limit(policy)
     matching_now = apply_policy(keys, policy, query.calling_ae_title)
-    matches = islice(WorklistItem.objects.matching_values(matching_now, "pk"), limit)
+    matches = islice(MatchingRows(matching_now, "pk"), limit)
     position = next((number for number, other in enumerate(matches, start=1) if other.pk == item.pk), limit + 1)
     return found.with_more(row_limit_result(position, limit))
 

@@ -20,7 +20,7 @@ from dicom.modality_policy import ModalityPolicy
 from tests.dicom.requests import dataset, request
 from tests.factories import WorklistItemFactory
 from worklist.item_fields import FIELD_LENGTHS, NEVER_EMPTY
-from worklist.models.items import COMPARED_AS_TEXT, PAGE, SEARCH_LENGTH, WorklistItem
+from worklist.models.items import COMPARED_AS_TEXT, PAGE, SEARCH_LENGTH, MatchingRows, WorklistItem
 from worklist.query.information_model import MatchingOptions
 from worklist.query.matching import MatchingKeys, apply_policy, parse_matching_keys
 from worklist.query.person_names import NamePattern, search_form, search_pattern, wild_card
@@ -87,7 +87,7 @@ class TestAnItem:
 
 def accession_numbers(identifier: Dataset) -> list[str]:
     """Return the accession numbers of the items that a request finds."""
-    return [item.accession_number for item in WorklistItem.objects.matching_values(parse_matching_keys(identifier))]
+    return [item.accession_number for item in MatchingRows(parse_matching_keys(identifier))]
 
 
 class TestOpenItems:
@@ -126,7 +126,7 @@ class TestMatchingItems:
         for stored in ItemStatus:
             WorklistItemFactory.create(status=stored)
         keys = parse_matching_keys(request(dataset(ScheduledProcedureStepStatus=status)))
-        assert sorted(row.status for row in WorklistItem.objects.matching_values(keys, "status")) == found
+        assert sorted(row.status for row in MatchingRows(keys, "status")) == found
 
     def test_without_a_station_match_every_station(self) -> None:
         WorklistItemFactory.create(accession_number="A", station_ae_title="")
@@ -173,7 +173,7 @@ class TestMatchingItems:
         keys = apply_policy(parse_matching_keys(request()), policy, calling)
         with django_assert_num_queries(1):
             narrowed = sorted(item.accession_number for item in WorklistItem.objects.narrowed(keys))
-        assert narrowed == sorted(item.accession_number for item in WorklistItem.objects.matching_values(keys)) == found
+        assert narrowed == sorted(item.accession_number for item in MatchingRows(keys)) == found
 
     def test_need_one_query(self, django_assert_num_queries: Any) -> None:
         WorklistItemFactory.create_batch(5)
@@ -224,7 +224,7 @@ class TestAnAnswerOfManyPages:
 
     def test_continues_while_items_leave_the_list(self) -> None:
         WorklistItem.objects.bulk_create(WorklistItemFactory.build() for _ in range(PAGE + 5))
-        answer = iter(WorklistItem.objects.matching_values(MatchingKeys(), "pk"))
+        answer = iter(MatchingRows(MatchingKeys(), "pk"))
         first = next(answer)
         WorklistItem.objects.filter(pk=first.pk).update(status="COMPLETED")
         assert len(list(answer)) == PAGE + 4
@@ -425,7 +425,7 @@ class TestSqlAndTheMatcher:
             items = WorklistItem.objects.bulk_create(WorklistItemFactory.build(**row) for row in stored)
             in_order = sorted(items, key=lambda item: (item.scheduled_date, item.scheduled_time, item.accession_number))
             expected = [item.pk for item in in_order if keys.matches(item)]
-            assert [row.pk for row in WorklistItem.objects.matching_values(keys, "pk")] == expected
+            assert [row.pk for row in MatchingRows(keys, "pk")] == expected
 
     @given(name=NAMES, changes=CHANGES, options=OPTIONS)
     def test_the_search_form_of_a_name_passes_whatever_the_matcher_passes(
@@ -442,7 +442,7 @@ class TestSqlAndTheMatcher:
     def test_accept_any_key(self, text: str) -> None:
         keywords = ("Modality", "ScheduledPerformingPhysicianName", "ScheduledProcedureStepStatus")
         keys = parse_matching_keys(request(dataset(**dict.fromkeys(keywords, text)), PatientName=text, PatientID=text))
-        assert list(WorklistItem.objects.matching_values(keys)) == []
+        assert list(MatchingRows(keys)) == []
 
     @pytest.mark.parametrize("value", ["A", "A*", "SMITH^*", "1.2.3"])
     def test_accept_many_values_and_many_wild_cards(self, value: str) -> None:
@@ -450,19 +450,19 @@ class TestSqlAndTheMatcher:
         many = [value, *(f"{number}?" for number in range(3000))]
         for keyword in ("PatientName", "PatientID", "StudyInstanceUID"):
             keys = parse_matching_keys(request(**{keyword: many}))
-            assert [row.pk for row in WorklistItem.objects.matching_values(keys, "pk")] == [
+            assert [row.pk for row in MatchingRows(keys, "pk")] == [
                 item.pk for item in WorklistItem.objects.all() if keys.matches(item)
             ]
         days = parse_matching_keys(
             request(PatientBirthDate=["19700321", *(f"2{number:03}0101" for number in range(900))])
         )
-        assert len(list(WorklistItem.objects.matching_values(days))) == 1
+        assert len(list(MatchingRows(days))) == 1
 
     @pytest.mark.parametrize("pattern", ["*" * 60_000, "*?" * 30_000, "A" * 60_000 + "*", "*a" * 90 + "*b"])
     def test_nor_does_a_pattern_as_long_as_one_likes(self, pattern: str) -> None:
         WorklistItemFactory.create(patient_name="A" * 64, patient_id="A" * 64)
         found = [
-            bool(list(WorklistItem.objects.matching_values(parse_matching_keys(request(**{keyword: pattern})))))
+            bool(list(MatchingRows(parse_matching_keys(request(**{keyword: pattern})))))
             for keyword in ("PatientName", "PatientID")
         ]
         assert found == [set(pattern) == {"*"}] * 2

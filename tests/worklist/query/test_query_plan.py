@@ -66,6 +66,11 @@ class TestAPlan:
         kept = plan_of()
         assert other() is not kept
 
+    def test_for_other_values_has_other_items_and_the_same_responses(self) -> None:
+        one, other = (plan_of(request(AccessionNumber=number, PatientName="")) for number in ("ACC1", "ACC2"))
+        assert one.responses is other.responses
+        assert one.items is not other.items
+
     def test_of_another_secret_has_other_hashes(self, settings: Settings) -> None:
         before = read_identifier(encoded(request(PatientID="9990000018")), ImplicitVRLittleEndian).kept_keys
         settings.SECRET_KEY = "another"

@@ -26,7 +26,7 @@ from worklist.query.response import (
     has_unsupported_key,
     response_for,
 )
-from worklist.query.response_plan import ResponsePlan
+from worklist.query.response_plan import ResponsePlan, ReturnKeys
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
@@ -152,6 +152,55 @@ def _lacks(row: Attribute, asked: Dataset, response: Dataset) -> bool:
     if row.children and response.get(row.keyword):
         return any(_lacks(child, first_item(asked, row), response[row.keyword][0]) for child in row.children)
     return row.when_unknown is WhenUnknown.WARNED and row.keyword not in response
+
+
+def with_other_values(asked: Dataset) -> Dataset:
+    """Ask for the same with other values, as when an operator types another number."""
+    other = Dataset()
+    for element in asked:
+        value = element.value
+        if element.VR == "SQ":
+            value = [with_other_values(item) for item in value]
+        elif element.tag not in ReturnKeys.BY_VALUE and value not in ("", None, "*"):
+            value = 5 if element.VR == "US" else "OTHER"
+        other.add_new(element.tag, element.VR, value)
+    return other
+
+
+class TestReturnKeys:
+    @given(shown=items(), asked=identifiers(), syntax=st.sampled_from(SYNTAXES))
+    def test_of_a_query_for_other_values_are_the_same_and_so_are_its_responses(
+        self, shown: WorklistItem, asked: Dataset, syntax: Any
+    ) -> None:
+        other = with_other_values(asked)
+        assert ReturnKeys(other) == ReturnKeys(asked)
+        plan = ResponsePlan(asked, syntax, HOLOGIC)
+        try:
+            expected = plainly(shown, other, syntax, HOLOGIC)
+        except IllegalValue:
+            return
+        assert plan.response([getattr(shown, field) for field in plan.fields]) == expected
+
+    @pytest.mark.parametrize(
+        ("asked", "other"),
+        [
+            (request(PatientName=""), request(PatientID="")),
+            (request(PatientName=""), request(PatientName="A")),
+            (request(PatientName="A"), request(PatientName="*")),
+            (request(AccessionNumber=""), request(dataset(Modality=""), AccessionNumber="")),
+            (
+                request(dataset(ScheduledProcedureStepStatus="READY")),
+                request(dataset(ScheduledProcedureStepStatus="A")),
+            ),
+            (
+                request(PatientName="", SpecificCharacterSet="ISO 2022 IR 87"),
+                request(PatientName="", SpecificCharacterSet=["", "ISO 2022 IR 87"]),
+            ),
+        ],
+        ids=["key", "a value", "universal", "step", "status", "character set"],
+    )
+    def test_are_others_if_anything_else_differs(self, asked: Dataset, other: Dataset) -> None:
+        assert ReturnKeys(asked) != ReturnKeys(other)
 
 
 class TestAPlan:
