@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # order, a few at a time, because a test that empties the database also removes the migrations' groups for later ones.
 PYTEST := $(BIN)/pytest --numprocesses 4 --maxschedchunk 4
 MANAGE := $(BIN)/python manage.py
+# The tests start hundreds of processes, which would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help run test test-sqlite test-postgresql test-long lint format schema conformance architecture requirements assets screenshots check-image benchmark clean
 

@@ -12,11 +12,14 @@ import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.test import TransactionTestCase
+from pytest_django import DjangoDbBlocker
 
 from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.tokens import SharedAccessKey
 from tests.collector import Collector, collecting, traces_to
+from tests.database import MigratedDatabase
 from tests.file_locks import file_lock
 from tests.processes import Start, processes
 from tests.scheduling import FIRST, TogetherScheduling
@@ -76,6 +79,16 @@ def machine_lock(*, alone: bool) -> Iterator[None]:
     with ExitStack() as holding:
         with file_lock("queue"):
             holding.enter_context(file_lock("machine", shared=not alone))
+        yield
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Make the test database, and empty it quickly after each test that commits."""
+    with django_db_blocker.unblock():
+        database = MigratedDatabase()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: database.restore())
         yield
 
 

@@ -24,6 +24,7 @@ TOGETHER = (
     "tests/system/test_http_actions.py",
     "tests/system/test_main_job.py::TestMainJob",
     "tests/system/test_make_run.py::TestOnce",
+    "tests/system/test_proxy_and_private_ca.py",
     "tests/upgrades/test_upgrade.py",
 )
 

@@ -12,7 +12,7 @@ from tests.factories import payload
 from tests.processes import Start
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 def count_items() -> int:

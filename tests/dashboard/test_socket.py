@@ -105,6 +105,7 @@ def class_web(django_db_setup: None) -> Iterator[Web]:
         yield running_web(start)
 
 
+@pytest.mark.once
 class TestWhoIsLetIn:
     async def test_without_a_session_nobody(self, class_web: Web) -> None:
         async with class_web.open_page() as page:

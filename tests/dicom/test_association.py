@@ -13,6 +13,8 @@ from tests.worklist.performed_step.reports import creation
 from tests.worklist_fixtures import LogLines
 from worklist.models import PerformedProcedureStep, WorklistItem
 
+pytestmark = pytest.mark.once
+
 UID = "1.2.3.4.5"
 
 

@@ -21,7 +21,7 @@ from worklist.models import PerformedProcedureStep, WorklistItem
 DCMJS = Path(__file__).parent / "dcmjs"
 SUCCESS, PENDING, DUPLICATE = 0x0000, 0xFF00, 0x0111
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 @pytest.fixture(scope="module", autouse=True)

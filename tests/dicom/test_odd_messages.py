@@ -63,6 +63,8 @@ from tests.factories import WorklistItemFactory
 from worklist.models import Delivery, PerformedProcedureStep, WorklistItem
 from worklist.query.delivery_log import DeliveryLog
 
+pytestmark = pytest.mark.once
+
 ACCESSION = 0x00080050
 KEYS = [Element(ACCESSION, "SH"), Element(0x00100020, "LO")]
 ENCODED_KEYS = encoded(KEYS)
@@ -82,7 +84,6 @@ def end_of(line: RawAssociation) -> list[Answer] | tuple[int, int, int, int]:
         return error.last.kind, *error.last.content[1:]
 
 
-@pytest.mark.once
 class TestCommandSets:
     """PS3.7 annex E.1 and table 9.3-1."""
 
@@ -168,7 +169,6 @@ class TestCommandSets:
         assert_is_served(line)
 
 
-@pytest.mark.once
 class TestFragments:
     """PS3.8 annex E: the fragments of one message follow one another, on one context."""
 
@@ -454,7 +454,6 @@ class TestADataSetThatDoesNotCome:
         assert not PerformedProcedureStep.objects.exists()
 
 
-@pytest.mark.once
 class TestSlowRequestors:
     """Bytes a second: each arrives in time, but not all of them."""
 

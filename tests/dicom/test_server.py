@@ -21,7 +21,7 @@ from tests.factories import WorklistItemFactory
 from tests.worklist_fixtures import LogLines
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)  # each association looks up its modality
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]  # each association looks up its modality
 
 
 class TestVerification:

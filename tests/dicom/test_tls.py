@@ -25,6 +25,7 @@ from tests.worklist_fixtures import LogLines
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated"),
+    pytest.mark.once,
 ]
 
 

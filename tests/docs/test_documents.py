@@ -98,6 +98,7 @@ class TestCommands:
         gone = [link for link in links if "://" not in link and not (document.parent / link).exists()]
         assert gone == []
 
+    @pytest.mark.once
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.usefixtures("findscu")
     def test_the_commands_of_the_readme_do_what_it_says(self, start: Start) -> None:

@@ -20,7 +20,7 @@ from tests.dicom.serving import port_of, serving
 from tests.images.test_whole_way import sent_by_manage
 from worklist.models import PerformedProcedureStep, WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 State = WholeWayTest.State
 

@@ -14,7 +14,7 @@ from tests.dicom.requests import CALLED, illegal
 from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 DAY = date(2026, 3, 10)
 CONSOLE = QueryValues("MAMMO1", DAY, "MG", "MINE", "SMITH*")

@@ -17,6 +17,8 @@ from nonprod.modality_emulator import (
 from tests.dicom.requests import keywords
 from tests.nonprod.mpps_server import ABORTS, MppsServer, mpps_server, row
 
+pytestmark = pytest.mark.once
+
 AT = datetime(2026, 11, 23, 14, 31, 7, tzinfo=UTC)
 LATER = datetime(2026, 11, 23, 14, 36, 0, tzinfo=UTC)
 #: The attributes of types 1 and 2 of an N-CREATE in table F.7.2-1.

@@ -20,7 +20,7 @@ from tests.nonprod.storage_server import storage_server
 from tests.processes import Start
 from worklist.models import PerformedProcedureStep, WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 START, END = "N-CREATE IN PROGRESS", "N-SET COMPLETED"
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.processes import Start
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 CONFIG = '[policies.p]\nkey = "no-secret"\n[hybrid_connections.one]\n[hybrid_connections.two]\n'
 

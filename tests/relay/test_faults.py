@@ -31,7 +31,7 @@ from tests.factories import payload
 from tests.relay.hybrid_connection.listening import AT_ONCE, Statuses
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 QUICK = LivenessPolicy(ping=0.3, interval=0.2, deadline=0.5, retry=0.1)
 SENDERS = 10

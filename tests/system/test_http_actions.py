@@ -14,7 +14,7 @@ from tests.system.conftest import Gateway
 from tests.system.test_database_down import locked_database
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 def ask(gateway: Gateway, method: str = "POST", target: str = "", body: Any = "") -> tuple[int, Any]:

@@ -142,6 +142,7 @@ class TestProcesses:
         assert reply["health"]["checks"]["mwl_scp"]["ok"] is False, (reply, server.output)
 
 
+@pytest.mark.once
 class TestStopping:
     @pytest.mark.parametrize("name", ["run_relay_emulator", "run_relay_listener", "run_mwl_scp", "run_web"])
     def test_every_part_ends_with_0_on_sigterm_and_says_nothing_bad(self, gateway: Gateway, name: str) -> None:

@@ -1,25 +1,32 @@
 """Connect through a proxy that requires authentication, to a relay with a certificate of a private authority."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from relay.models import ReceivedAction
 from tests.conftest import KEYS, PATH
-from tests.processes import Process, Start, free_ports
-from tests.tinyproxy import PASSWORD, USER, TinyProxy
+from tests.processes import Process, Start, free_ports, processes
+from tests.tinyproxy import PASSWORD, USER, TinyProxy, running_proxy
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 Environment = dict[str, str]
 Run = Callable[..., Process]
 
 
-@pytest.fixture
-def relay(start: Start, tmp_path: Path, tinyproxy: TinyProxy) -> Environment:
+@pytest.fixture(scope="module")
+def proxy(tinyproxy_program: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyProxy]:
+    """A proxy for all the tests here."""
+    with running_proxy(tmp_path_factory.mktemp("proxy")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def relay(django_db_setup: None, proxy: TinyProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     """A relay emulator with TLS runs; this is the environment of a gateway that gets there through the proxy."""
     (port,) = free_ports(1)
+    authority = tmp_path_factory.mktemp("relay") / "authority.pem"
     environment = {
         "DJANGO_SETTINGS_MODULE": "gateway_project.settings.local",  # those for tests are for a relay without TLS
         "AZURE_RELAY_NAMESPACE": f"localhost:{port}",
@@ -27,14 +34,15 @@ def relay(start: Start, tmp_path: Path, tinyproxy: TinyProxy) -> Environment:
         "AZURE_RELAY_KEY_NAME": KEYS.name,
         "AZURE_RELAY_SHARED_ACCESS_KEY": KEYS.key,
         "AZURE_RELAY_PLAIN_WEBSOCKET": "False",
-        "HTTPS_PROXY": tinyproxy.url,
+        "HTTPS_PROXY": proxy.url,
         "NO_PROXY": "",
-        "SSL_CERT_FILE": str(tmp_path / "authority.pem"),
+        "SSL_CERT_FILE": str(authority),
         "SSL_CERT_DIR": "",
     }
     emulator = ["run_relay_emulator", "--tls", "--port", str(port), "--ca-file", environment["SSL_CERT_FILE"]]
-    start(*emulator, **environment).wait_for("relay emulator listening")
-    return environment
+    with processes() as start:
+        start(*emulator, **environment).wait_for("relay emulator listening")
+        yield environment
 
 
 @pytest.fixture
@@ -56,9 +64,8 @@ def without_secrets(process: Process) -> str:
 
 
 class TestMainJob:
-    def test_an_action_goes_through_the_proxy_both_ways(
-        self, run: Run, relay: Environment, tinyproxy: TinyProxy
-    ) -> None:
+    def test_an_action_goes_through_the_proxy_both_ways(self, run: Run, relay: Environment, proxy: TinyProxy) -> None:
+        before = len(proxy.connects)
         listener = run("run_relay_listener")
         listener.wait_for("listener online")
         sender = run("send_gateway_action")
@@ -67,15 +74,17 @@ class TestMainJob:
         assert listener.stop() == 0
         without_secrets(listener)
         port = relay["AZURE_RELAY_NAMESPACE"].split(":")[1]
-        # Control channel and sender by the namespace's name, both ends of... the rendezvous by its own address.
-        assert tinyproxy.connects.count(f"localhost:{port}") >= 2
-        assert tinyproxy.connects.count(f"127.0.0.1:{port}") >= 1
+        connects = proxy.connects[before:]
+        # Control channel and sender by the namespace's name, the listener's end of the rendezvous by its own address.
+        assert connects.count(f"localhost:{port}") >= 2
+        assert connects.count(f"127.0.0.1:{port}") >= 1
 
-    def test_no_proxy_is_honoured(self, run: Run, tinyproxy: TinyProxy) -> None:
+    def test_no_proxy_is_honoured(self, run: Run, proxy: TinyProxy) -> None:
+        before = proxy.connects
         excluded = {"NO_PROXY": "localhost,127.0.0.1"}
         run("run_relay_listener", **excluded).wait_for("listener online")
         assert '"status":"created"' in run("send_gateway_action", **excluded).wait_for("status")
-        assert tinyproxy.connects == []
+        assert proxy.connects == before
 
 
 #: What is wrong, what the listener says of it, and the line of the probe that fails, with what it says.
@@ -108,15 +117,15 @@ def changes(what: str, proxy: TinyProxy) -> Environment:
 
 class TestOneThingIsWrong:
     @pytest.mark.parametrize("what", WRONG)
-    def test_the_listener_says_in_its_log_which(self, run: Run, tinyproxy: TinyProxy, what: str) -> None:
-        listener = run("run_relay_listener", **changes(what, tinyproxy))
+    def test_the_listener_says_in_its_log_which(self, run: Run, proxy: TinyProxy, what: str) -> None:
+        listener = run("run_relay_listener", **changes(what, proxy))
         assert WRONG[what][0] in listener.wait_for_field("listener offline", "reason")
         assert listener.stop() == 0
         without_secrets(listener)
 
     @pytest.mark.parametrize("what", WRONG)
-    def test_the_probe_names_it_and_exits_with_1(self, run: Run, tinyproxy: TinyProxy, what: str) -> None:
-        probe = run("probe_relay", **changes(what, tinyproxy))
+    def test_the_probe_names_it_and_exits_with_1(self, run: Run, proxy: TinyProxy, what: str) -> None:
+        probe = run("probe_relay", **changes(what, proxy))
         output = without_secrets(probe)
         assert probe.exit_status() == 1
         assert [line.split("  ")[0] for line in probe.lines if line.startswith("✗")] == [WRONG[what][1]], output

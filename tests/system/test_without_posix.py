@@ -6,7 +6,7 @@ from tests.factories import payload
 from tests.system.conftest import Gateway
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 PROGRAM = "tests/system/without_posix.py"
 DAEMONS = ("run_relay_emulator", "run_relay_listener", "run_mwl_scp", "run_web")

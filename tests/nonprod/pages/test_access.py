@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from tests.nonprod.pages.conftest import CLINIC, MODALITY
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 PAGES = (CLINIC, MODALITY, f"{CLINIC}/list", f"{CLINIC}/1")
 BUTTONS = (
@@ -23,7 +23,6 @@ BUTTONS = (
 
 
 class TestAccess:
-    @pytest.mark.once
     def test_production_has_none_of_these_urls(self) -> None:
         program = (
             "import django; django.setup()\n"

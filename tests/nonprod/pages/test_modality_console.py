@@ -17,7 +17,7 @@ from tests.factories import WorklistItemFactory
 from tests.nonprod.pages.conftest import Browser
 from worklist.models import PerformedProcedureStep, WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 TODAY = date.today()
 

@@ -17,6 +17,8 @@ from tests.dicom.requests import PATIENCE, Unit
 from tests.factories import WorklistItemFactory
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
 
+pytestmark = pytest.mark.once
+
 UID = "2.25.123"  # of an even number of characters
 LATIN_1 = Element(CHARACTER_SET, "CS", "ISO_IR 100")
 

@@ -12,6 +12,8 @@ from tests.dicom.requests import Unit, dataset, find, request
 from tests.dicom.serving import port_of, serving
 from tests.factories import WorklistItemFactory
 
+pytestmark = pytest.mark.once
+
 LATIN_1 = ["ISO 2022 IR 6", "ISO 2022 IR 100"]
 NAMES = {
     "A001": "SMITH^JANE",

@@ -25,6 +25,8 @@ from worklist.query.information_model import ROOT, STEP, STEP_SEQUENCE
 from worklist.query.response import ResponseOptions, response_for
 from worklist.services.create_worklist_item import new_identifiers
 
+pytestmark = pytest.mark.once
+
 FF00, FF01 = 0xFF00, 0xFF01
 A001 = "ACC20260310A001"
 TYPE_1 = {
@@ -413,7 +415,6 @@ def item_of(action: dict[str, Any]) -> WorklistItem:
 
 
 class TestRandomActions:
-    @pytest.mark.once
     def test_r9_are_refused_or_become_responses_of_legal_values(self, factor: int) -> None:
         dice, taken = random.Random(9), 0
         for _ in range(2_000 * factor):
