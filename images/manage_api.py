@@ -1,6 +1,6 @@
 """Send copies of images and failure reports to Manage over HTTPS, and say what each answer means.
 
-This is the only module that imports httpx. HTTPS_PROXY and NO_PROXY apply as for the relay; SSL_CERT_FILE names a
+HTTPS_PROXY and NO_PROXY apply as for the relay; SSL_CERT_FILE names a
 private certificate authority. No redirect is followed, which would carry the token to another host.
 
 Requests run in an event loop with a thread of its own: only there can one be ended that has a time limit as a whole. A
