@@ -24,7 +24,7 @@ from nonprod.relay_emulator.http_relay import HttpRelay
 from nonprod.relay_emulator.plain_http import ClientDisconnected, unless_disconnected
 from nonprod.relay_emulator.port import Connection, Port
 from nonprod.relay_emulator.service import Service, Timeouts
-from nonprod.relay_emulator.tokens import Address, SharedAccessPolicy, check_bearer, check_token, is_bearer
+from nonprod.relay_emulator.tokens import Address, SharedAccessPolicy, check_bearer, check_token
 from nonprod.relay_emulator.websocket_relay import WebSocketRelay
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class RelayEmulator:
 
     def _check_token(self, path: str, requested: str, right: str, token: str) -> float:
         """Return when the token expires; raises Refused if it does not grant the right on the requested path."""
-        if is_bearer(token):
+        if token.lower().startswith("bearer "):
             return check_bearer(token, self.bearer_tokens)
         scopes = (self.policies, self.hybrid_connections[path].policies)
         return check_token(token, scopes, Address(self.service.hosts, requested), right, self.service.now())
