@@ -234,7 +234,8 @@ def uploaded(spool: Spool, image: Dataset, count: int) -> float:
         image.StudyInstanceUID, image.SeriesInstanceUID = row.study_instance_uid, row.series_instance_uid
         image.PatientID = row.patient_id
         image.save_as(spool.original(row.file), enforce_file_format=True)
-    os.sync()
+    if sys.platform != "win32":
+        os.sync()  # so that the disk has nothing else to do
     queued = ReceivedImage.objects.filter(pk__in=[row.pk for row in rows])
     queued.update(next_attempt_at=datetime.now().astimezone())
     deadline = time.monotonic() + UPLOADING_SECONDS
