@@ -69,11 +69,6 @@ class TestRunImageScp:
         assert process.exit_status() == 2
         assert "Set IMAGE_SPOOL_DIR to another folder" in process.output
 
-    def test_does_not_exist_where_images_are_off(self, start: Start, environment: dict[str, str]) -> None:
-        process = start("run_image_scp", IMAGES="off", **environment)
-        assert process.exit_status() == 1
-        assert "Unknown command: 'run_image_scp'" in process.output
-
     def test_can_listen_with_tls_only(
         self, start: Start, environment: dict[str, str], tls_files: dict[str, str]
     ) -> None:
