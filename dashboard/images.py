@@ -4,7 +4,7 @@ The app `images` may not be installed (IMAGES=off), so its model is looked up an
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,12 +13,12 @@ from django.apps import apps
 from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 
-from core.concerns import Concern, Severity
+from core.concerns import Severity
 from core.heartbeat import DAEMONS
 from core.large_tables import midnight
 from core.models import Heartbeat
 from core.wording import count_of
-from dashboard.daemons import DaemonStatus, StateWords, daemon_concern, daemon_status, heartbeats
+from dashboard.daemons import DaemonStatus, StateWords, daemon_status
 
 RECEIVER, UPLOADER = "image_scp", "image_uploader"
 RECEIVER_WORDS = {
@@ -154,12 +154,3 @@ def _of_today(now: datetime) -> QuerySet[Any]:
 
 def _counts(found: Counter[str]) -> ImageCounts:
     return ImageCounts(found.total(), found["uploaded"], found["failed"], found["held"], found["unlinked"])
-
-
-def image_daemon_concerns(now: datetime) -> Iterator[Concern]:
-    """Yield a concern for each of the two daemons that is not working. Register this only where images are on."""
-    receiver, uploader = image_daemons(heartbeats(), now)
-    if RECEIVER in DAEMONS:
-        yield daemon_concern("image_server", "Images", receiver)
-    if UPLOADER in DAEMONS:
-        yield daemon_concern("image_uploader", "Images", uploader)

@@ -1,7 +1,7 @@
 """Send copies of images and failure reports to Manage over HTTPS, and say what each answer means.
 
-HTTPS_PROXY and NO_PROXY apply as for the relay; SSL_CERT_FILE names a
-private certificate authority. No redirect is followed, which would carry the token to another host.
+HTTPS_PROXY and NO_PROXY apply as for the relay; SSL_CERT_FILE names a private certificate authority. No redirect is
+followed, which would carry the token to another host.
 
 Requests run in an event loop with a thread of its own: only there can one be ended that has a time limit as a whole. A
 limit for each read lets a server that sends a byte now and then hold its caller for hours.
