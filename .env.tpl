@@ -111,6 +111,10 @@
 # Where the test machine (in the uploader) finds the two servers. If empty: where they listen, or this machine.
 # TEST_MACHINE_MWL_HOST=
 # TEST_MACHINE_IMAGE_HOST=
+# PEM files with which it speaks TLS, as a machine does: its certificate, its key, the authorities of the servers'.
+# TEST_MACHINE_TLS_CERTIFICATE_PATH=
+# TEST_MACHINE_TLS_KEY_PATH=
+# TEST_MACHINE_TLS_SERVER_CA_PATH=
 # Address of Manage's API, which ends in /api/v1. If empty on a developer's machine: the emulated Manage.
 # MANAGE_API_URL=
 # Application ID URI of Manage's API in Entra ID; or a static token, for development only.

@@ -10,11 +10,8 @@ class DashboardConfig(AppConfig):
 
     def ready(self) -> None:
         from core.concerns import register
-        from dashboard.daemons import daemon_concerns
-        from dashboard.images import are_images_on, image_daemon_concerns
+        from dashboard.daemon_concerns import daemon_concerns
         from dashboard.modalities import modality_concerns
 
         register(daemon_concerns)
         register(modality_concerns)
-        if are_images_on():
-            register(image_daemon_concerns)

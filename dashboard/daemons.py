@@ -4,7 +4,7 @@ Several processes may run in one role. The state shown is that of the best: a pr
 one that has beaten last. A daemon that is not in a working state is a problem.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -141,16 +141,6 @@ def daemon_status(
     best = next(filter(is_working, living), living[0])
     severity, shown, what_to_do = words.get(best.state, words[unknown])
     return DaemonStatus(severity, best.state, shown, what_to_do, best.state_since, len(living), best.details)
-
-
-def daemon_concerns(now: datetime) -> Iterator[Concern]:
-    """Yield a concern for each daemon without a process in a working state."""
-    beats = heartbeats()
-    for key, name, daemon in (
-        ("relay_connection", "Connection to Manage", relay_listener(beats, now)),
-        ("worklist_server", "Worklist server", worklist_server(beats, now)),
-    ):
-        yield daemon_concern(key, name, daemon)
 
 
 def daemon_concern(key: str, name: str, daemon: DaemonStatus) -> Concern:

@@ -1,25 +1,24 @@
-"""Count today's images, and tell what happened to those of an item; nothing where images are switched off.
+"""Count today's images, and describe the daemons that receive and send them; nothing where images are off.
 
 The app `images` may not be installed (IMAGES=off), so its model is looked up and never imported.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.apps import apps
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 
-from core.admin import admin_url
-from core.concerns import Concern, Severity
+from core.concerns import Severity
 from core.heartbeat import DAEMONS
 from core.large_tables import midnight
-from core.models import AuditLog, Heartbeat
+from core.models import Heartbeat
 from core.wording import count_of
-from dashboard.daemons import DaemonStatus, StateWords, daemon_concern, daemon_status, heartbeats
+from dashboard.daemons import DaemonStatus, StateWords, daemon_status
 
 RECEIVER, UPLOADER = "image_scp", "image_uploader"
 RECEIVER_WORDS = {
@@ -155,43 +154,3 @@ def _of_today(now: datetime) -> QuerySet[Any]:
 
 def _counts(found: Counter[str]) -> ImageCounts:
     return ImageCounts(found.total(), found["uploaded"], found["failed"], found["held"], found["unlinked"])
-
-
-def image_daemon_concerns(now: datetime) -> Iterator[Concern]:
-    """Yield a concern for each of the two daemons that is not working. Register this only where images are on."""
-    receiver, uploader = image_daemons(heartbeats(), now)
-    if RECEIVER in DAEMONS:
-        yield daemon_concern("image_server", "Images", receiver)
-    if UPLOADER in DAEMONS:
-        yield daemon_concern("image_uploader", "Images", uploader)
-
-
-class ImageEvent(NamedTuple):
-    """One thing that happened to an image: when, in words, its page, and who did it."""
-
-    at: datetime
-    words: str
-    link: str
-    who: str
-
-
-def events_of_images(numbers: Iterable[str], items: Iterable[Any]) -> Iterator[ImageEvent]:
-    """Yield what happened to the images that belong to these items, or name one of these accession numbers."""
-    if not are_images_on():
-        return
-    wanted = Q(item_id__in=list(items)) | Q(item_accession_number__in=list(numbers))
-    images = {image.pk: image for image in received_images().filter(wanted).order_by("received_at")}
-    for image in images.values():
-        link, sender = admin_url(image), image.calling_ae_title
-        yield ImageEvent(image.received_at, f"Image {image} received from {sender}, {image.size:,} bytes", link, sender)
-        if image.uploaded_at:
-            words = f"Image {image} taken by Manage under action {image.action_id}"
-            yield ImageEvent(image.uploaded_at, words, link, "gateway")
-        elif image.state not in ("waiting", "uploaded"):
-            why = f" ({image.get_reason_display()})" if image.reason else ""
-            yield ImageEvent(image.updated_at, f"Image {image}: {image.get_state_display()}{why}", link, "gateway")
-    for decided in AuditLog.objects.filter(object_type="images.receivedimage", object_id__in=list(images)):
-        if (decision := decided.after.get("decision")) and decided.object_id:
-            image = images[decided.object_id]
-            words = f"Image {image} {decision.replace('_', ' ')} by {decided.actor}"
-            yield ImageEvent(decided.created_at, words, admin_url(image), decided.actor)

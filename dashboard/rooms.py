@@ -72,7 +72,6 @@ class Room:
     """The women of one room today, by time."""
 
     name: str
-    ae_titles: tuple[str, ...]
     rows: tuple[PatientRow, ...]
 
     @property
@@ -142,14 +141,11 @@ def todays_rooms(modalities: Iterable[Modality], today: date) -> tuple[Room, ...
     A test machine makes no room.
     """
     room_of = {each.ae_title: each.room or each.ae_title for each in modalities if not each.is_test_machine}
-    modalities_of: dict[str, list[str]] = defaultdict(list)
-    for ae_title, room in room_of.items():
-        modalities_of[room].append(ae_title)
     rows_of: dict[str, list[PatientRow]] = defaultdict(list)
     for station, row in _rows(today):
         rows_of[room_of.get(station, station) or ANY_ROOM].append(row)
-    names = sorted({*modalities_of, *rows_of}, key=lambda name: (name == ANY_ROOM, name.casefold()))
-    return tuple(Room(name, tuple(modalities_of[name]), tuple(rows_of[name])) for name in names)
+    names = sorted({*room_of.values(), *rows_of}, key=lambda name: (name == ANY_ROOM, name.casefold()))
+    return tuple(Room(name, tuple(rows_of[name])) for name in names)
 
 
 def _rows(today: date) -> Iterable[tuple[str, PatientRow]]:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.auth.decorators import permission_required
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -18,7 +19,7 @@ from django.urls import path, reverse
 from core.admin import admin_url
 from core.models import AuditLog
 from core.wording import count_of
-from dashboard.images import events_of_images
+from dashboard.images import are_images_on, received_images
 from relay.models import ReceivedAction, Resend
 from worklist.models import PerformedProcedureStep, WorklistItem
 
@@ -57,6 +58,7 @@ def timeline_of(item: WorklistItem) -> list[Entry]:
             *_of_exceptions(item),
             *_of_outbox(item),
             *_of_chain(item),
+            *_of_images(item),
         ],
         key=lambda entry: entry.at,
     )
@@ -173,14 +175,33 @@ def _of_outbox(item: WorklistItem) -> Iterator[Entry]:
 
 
 def _of_chain(item: WorklistItem) -> Iterator[Entry]:
-    """Yield which items of the appointment superseded which, and what happened to the images of all of them."""
-    chain = item.chain()
-    for each in chain:
+    """Yield which items of the appointment superseded which."""
+    for each in item.chain():
         if each.superseded_by and each.superseded_at:
             yield Entry(each.superseded_at, f"{each} superseded by {each.superseded_by}", admin_url(each.superseded_by))
-    yield from map(
-        Entry._make, events_of_images((each.accession_number for each in chain), (each.pk for each in chain))
-    )
+
+
+def _of_images(item: WorklistItem) -> Iterator[Entry]:
+    """Yield what happened to the images that belong to the items of the appointment, or name one of their numbers."""
+    if not are_images_on():
+        return
+    chain = item.chain()
+    named = Q(item_accession_number__in=[each.accession_number for each in chain])
+    wanted = named | Q(item_id__in=[each.pk for each in chain])
+    images = {image.pk: image for image in received_images().filter(wanted).order_by("received_at")}
+    for image in images.values():
+        link, sender = admin_url(image), image.calling_ae_title
+        yield Entry(image.received_at, f"Image {image} received from {sender}, {image.size:,} bytes", link, sender)
+        if image.uploaded_at:
+            yield Entry(image.uploaded_at, f"Image {image} taken by Manage under action {image.action_id}", link)
+        elif image.state not in ("waiting", "uploaded"):
+            why = f" ({image.get_reason_display()})" if image.reason else ""
+            yield Entry(image.updated_at, f"Image {image}: {image.get_state_display()}{why}", link)
+    for decided in AuditLog.objects.filter(object_type="images.receivedimage", object_id__in=list(images)):
+        if (decision := decided.after.get("decision")) and decided.object_id:
+            image = images[decided.object_id]
+            words = f"Image {image} {decision.replace('_', ' ')} by {decided.actor}"
+            yield Entry(decided.created_at, words, admin_url(image), decided.actor)
 
 
 def _clock(at: datetime | None) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
+from dicom.checks import TLS_FILES
 from dicom.server import DicomServer, PortUnavailable, stop_server
-from dicom.tls import TLS_FILES, server_context
+from dicom.tls import server_context
 
 logger = logging.getLogger(__name__)
 

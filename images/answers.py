@@ -17,7 +17,7 @@ class Outcome(Enum):
     NOT_ARRIVED = "not_arrived"
     #: Manage may have it or a part of it, such as the row without the picture: to be sent again, under the same action.
     UNKNOWN = "unknown"
-    #: Manage does not take it under this action now, and hardly will soon: to be sent again, more slowly.
+    #: Manage does not take it under this action now, and is unlikely to soon: to be sent again, more slowly.
     SLOWER = "slower"
 
 

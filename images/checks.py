@@ -8,8 +8,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from core.checks import GATEWAY, Ranges, errors_of_ranges
-from core.value_representations import is_ae
-from dicom.tls import tls_errors
+from dicom.checks import ServerErrorIds, server_errors
 
 GIB = 1 << 30
 RANGES: Ranges = {
@@ -30,6 +29,13 @@ RANGES: Ranges = {
     "images.E016": ("IMAGE_FAILURE_DELAY_SECONDS", 1, 3600, "The default is 120."),
     "images.E025": ("IMAGE_MAX_PER_SECOND_PER_PEER", 1, 1000, "The default is 20."),
 }
+SERVER_ERRORS = ServerErrorIds(
+    ae_title="images.E001",
+    no_port="images.E017",
+    same_port="images.E022",
+    tls_file_missing="images.E023",
+    tls_files_unusable="images.E024",
+)
 
 
 @register(GATEWAY)
@@ -39,30 +45,7 @@ def check_image_settings(**kwargs: Any) -> Sequence[CheckMessage]:
 
 
 def _errors() -> Iterator[CheckMessage]:
-    if not is_ae(settings.IMAGE_AE_TITLE):
-        yield Error(
-            f"IMAGE_AE_TITLE is not an AE title: {settings.IMAGE_AE_TITLE!r}",
-            hint="Set 1 to 16 ASCII characters without a backslash, exactly as it is entered at the modalities.",
-            id="images.E001",
-        )
-    if not settings.IMAGE_PORT and not settings.IMAGE_TLS_PORT:
-        yield Error(
-            "Images have no port: IMAGE_PORT and IMAGE_TLS_PORT are both 0",
-            hint="Set IMAGE_PORT=11113 for DICOM without TLS, IMAGE_TLS_PORT for TLS, or both; or IMAGES=off.",
-            id="images.E017",
-        )
-    elif settings.IMAGE_PORT == settings.IMAGE_TLS_PORT:
-        yield Error(
-            f"IMAGE_PORT and IMAGE_TLS_PORT are the same: {settings.IMAGE_PORT}",
-            hint="Give TLS a port of its own; set IMAGE_PORT=0 for TLS alone.",
-            id="images.E022",
-        )
-    if settings.IMAGE_TLS_PORT:
-        yield from tls_errors("IMAGE", missing_id="images.E023", unusable_id="images.E024")
-    yield from _errors_of_manage()
-
-
-def _errors_of_manage() -> Iterator[CheckMessage]:
+    yield from server_errors("IMAGE", 11113, SERVER_ERRORS)
     address = urlsplit(settings.MANAGE_API_URL)
     if address.scheme not in {"http", "https"} or not address.hostname:
         yield Error(

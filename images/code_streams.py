@@ -1,4 +1,4 @@
-"""Tell the code stream of a compressed frame that is whole from one that is cut off, without decoding it. Pure."""
+"""Tell whole code streams of compressed frames from those that are cut off, without decoding them. Pure."""
 
 #: How JPEG and JPEG-LS begin (SOI), JPEG 2000 (SOC, SIZ), and JPEG 2000 in a JP2 file: some units send its boxes, too,
 #: which PS3.5 section A.4.4 forbids, and Pillow decodes them.

@@ -45,7 +45,7 @@ def link_to_item(image: ReceivedImage, accession_number: str, actor: str, note: 
 
 @transaction.atomic
 def send_again(image: ReceivedImage, actor: str, note: str) -> None:
-    """Have an image of an item go to Manage again: one that failed, was held back as another version, or discarded."""
+    """Send an image of an item to Manage again: one that failed, was held back as another version, or discarded."""
     locked = _locked(image, REPEATABLE, note)
     item = worklist().item(locked.item_id) if locked.item_id else None
     if item is None:
@@ -66,7 +66,7 @@ def _send(image: ReceivedImage, item: Item, actor: str, note: str) -> None:
     if not image.file:
         raise CannotDecide("Its file has been deleted. Send it again from the machine")
     versions = ReceivedImage.objects.filter(sop_instance_uid=image.sop_instance_uid).exclude(pk=image.pk)
-    if versions.filter(state=State.UPLOADED).exists():  # it would answer 201, and show the other one still
+    if versions.filter(state=State.UPLOADED).exists():  # it would answer 201, and still show the other one
         raise CannotDecide("Manage has another image with its SOP Instance UID, and keeps that one. Call its support")
     if versions.filter(state=State.WAITING).exists():
         raise CannotDecide("Another image with its SOP Instance UID is waiting for Manage: discard that one first")

@@ -1,4 +1,4 @@
-"""Tell Manage of images that it will not get: once for each action, and as the last word on it.
+"""Tell Manage about images that it will not get: once for each action, and as the last word on it.
 
 Manage takes no image under an action after its report. So a report is sent only when no image of the action waits or is
 on its way, and none has come for IMAGE_FAILURE_DELAY_SECONDS. Until it is on its way, it is withdrawn if a person has
@@ -71,7 +71,7 @@ def is_busy(action_id: str, now: datetime) -> bool:
 
 
 def sentence_of(action_id: str) -> str:
-    """Return what Manage shows to its support: how many images failed and why; nothing of the patient."""
+    """Return what Manage shows to its support: how many images failed and why, without patient data."""
     images = ReceivedImage.objects.filter(action_id=action_id)
     failed = Counter(images.filter(state=State.FAILED).order_by("reason").values_list("reason", flat=True))
     taken = images.filter(state=State.UPLOADED).count()
@@ -80,7 +80,7 @@ def sentence_of(action_id: str) -> str:
 
 
 def apply_report_answer(report: FailureReport, answer: Answer, now: datetime) -> bool:
-    """Write what Manage's answer makes of a claimed report; return False if the lease has been lost."""
+    """Write what follows from Manage's answer to a claimed report; return False if the lease has been lost."""
     extra = {"report": str(report.pk), "status": answer.status, "why": answer.error}
     if answer.outcome is Outcome.TAKEN:
         logger.info("failure reported to Manage", extra=extra)

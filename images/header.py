@@ -100,7 +100,7 @@ Take = Callable[[_Element], None]
 
 
 def read_header(path: Path, data_set_at: int, transfer_syntax: str) -> Header:
-    """Return the header of the data set that begins there in a file and ends with it.
+    """Return the header of the data set that begins at `data_set_at` and ends with the file.
 
     Raise UnreadableDataSet, whose text quotes no value, if it is cut off, damaged, or not an image whose pixel data are
     all there.

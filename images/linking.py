@@ -62,7 +62,7 @@ def belong_to(image: ReceivedImage, item: Item, now: datetime, *, by_person: boo
 
 
 def send_anew(image: ReceivedImage, item: Item, actor: str) -> None:
-    """Have a locked image that somebody wants sent go to Manage as one of this item, as if it had just come."""
+    """Queue a locked image for Manage as one of this item, as if it had just arrived."""
     anew: dict[str, Any] = {"attempts": 0, "last_outcome": "", "last_status": None, "last_error": ""}
     if image.item_id != item.id:  # under which action it has been tried for another item does not count
         anew |= {"action_id": "", "action_day": None}
@@ -93,7 +93,7 @@ def link_late(now: datetime) -> int:
 
 
 def _link_late_by_itself(key: UUID, now: datetime) -> bool:
-    """Link one image if its item has come; one whose linking fails does not keep the others from theirs."""
+    """Link one image if its item has arrived; if that fails, the other images are linked all the same."""
     try:
         return _link_late(key, now)
     except UNAVAILABLE:

@@ -1,7 +1,7 @@
 """Send copies of images and failure reports to Manage over HTTPS, and say what each answer means.
 
-This is the only module that imports httpx. As for the relay, HTTPS_PROXY and NO_PROXY name the way, and SSL_CERT_FILE a
-private certificate authority. No redirect is followed, which would carry the token to another host.
+HTTPS_PROXY and NO_PROXY apply as for the relay; SSL_CERT_FILE names a private certificate authority. No redirect is
+followed, which would carry the token to another host.
 
 Requests run in an event loop with a thread of its own: only there can one be ended that has a time limit as a whole. A
 limit for each read lets a server that sends a byte now and then hold its caller for hours.
@@ -195,7 +195,7 @@ class ManageApi:
         return self._answer(send, FAILURE_REPORT)
 
     def _answer(self, send: Callable[[dict[str, str]], int], meanings: Meanings) -> Answer:
-        """Send, once more with a fresh token if the first was refused, and look the status up."""
+        """Send, once more with a fresh token if the first was refused, and look up what the status means."""
         try:
             status = send(self._authorization())
             if status == 401:
@@ -229,7 +229,7 @@ class ManageApi:
 
 
 async def _read_rest(response: httpx.Response) -> None:
-    """Read what follows the status, so that the connection can be used again, unless it is much or takes long."""
+    """Read what follows the status, so that the connection can be used again, unless it is long or slow."""
     read = 0
     with suppress(httpx.TransportError, TimeoutError):
         async with asyncio.timeout(REST_SECONDS):

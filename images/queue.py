@@ -1,9 +1,9 @@
 """Queue the images for Manage: which is sent next by whom, under which action, and what follows from the answer.
 
-Several uploaders on several machines share the queue. A row is claimed by a conditional update, which of two at the
-same instant succeeds for one, and is held by a lease. While an uploader works, it renews the lease; if it is killed,
-the lease expires and another takes the row over. Whoever has lost its lease writes no result. The machines' clocks may
-differ by less than LEASE.
+Several uploaders on several machines share the queue. A row is claimed by a conditional update, which succeeds for
+only one of two at the same instant, and is held by a lease. While an uploader works, it renews the lease; if it is
+killed, the lease expires and another takes the row over. An uploader that has lost its lease writes no result. The
+clocks of the hosts must agree to within LEASE.
 
 **The action.** Manage knows a Study under one action only. So once an image of a Study was taken under an action, the
 others of the same item go under it, too; likewise while an attempt under it today may have left something in Manage.

@@ -121,7 +121,7 @@ def _unlink(files: Iterable[Path]) -> None:
 def settle_orphans(spool: Spool, now: datetime) -> int:
     """Delete files without a row, and fail images without their file; return how many of both.
 
-    A file without a row is of a C-STORE that was never answered 0000, or of an image whose files were to be deleted.
+    A file without a row belongs to a C-STORE that was never answered 0000, or to an image that was being deleted.
     Raise OSError where the spool is not there.
     """
     return fail_lost(spool) + delete_orphans(spool, now)
@@ -130,7 +130,7 @@ def settle_orphans(spool: Spool, now: datetime) -> int:
 def fail_lost(spool: Spool) -> int:
     """Fail the images that still need their file and have none; return how many.
 
-    Raise OSError if that would be all of several: then IMAGE_SPOOL_DIR more likely names another folder.
+    Raise OSError if all of several are missing: IMAGE_SPOOL_DIR then more likely names the wrong folder.
     """
     needed = ReceivedImage.objects.filter(state__in=NEED_THEIR_FILE, lease_until=None).exclude(file="")
     rows = list(needed.values_list("pk", "file"))  # before the files, as a file comes before its row
@@ -151,8 +151,8 @@ def delete_orphans(spool: Spool, now: datetime) -> int:
     """Delete the files that no row names and that are old enough; return how many.
 
     Originals are kept for as long as those that failed: after the database was restored from a backup, the rows of
-    images that were answered 0000 are missing. None is deleted where there is no row at all: then it is more likely
-    that the database is another.
+    images that were answered 0000 are missing. None is deleted if there is no row at all: it is then more likely
+    that this is the wrong database.
     """
     if not ReceivedImage.objects.exists():
         return 0

@@ -170,8 +170,10 @@ def _commit(
 def _send_again(image: ReceivedImage, now: datetime) -> None:
     """Have an image that failed because of its action go to Manage if there is now another action for its item."""
     item = worklist().item(image.item_id) if image.item_id else None
-    if item and image.reason in OVERCOME_BY_A_NEW_ACTION and hindrance_now(image, now) is None:
-        locked = ReceivedImage.objects.select_for_update(no_key=True).get(pk=image.pk)
+    if not item or image.reason not in OVERCOME_BY_A_NEW_ACTION or hindrance_now(image, now):
+        return
+    rows = ReceivedImage.objects.select_for_update(no_key=True).filter(pk=image.pk, state=State.FAILED)
+    for locked in rows:  # none if a person has decided meanwhile
         locked.received_at = now
         send_anew(locked, item, ACTOR)
 

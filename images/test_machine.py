@@ -5,12 +5,14 @@ C-STORE, N-SET. Then it looks in the database for what has become of the images,
 """
 
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 from django.conf import settings
 
@@ -19,6 +21,7 @@ from core.wording import count_of
 from dicom.modality_directory import FRESH_SECONDS
 from dicom.models import Modality
 from dicom.scu import VIEWS, ModalityScu, PerformedStep, RequestFailed, StorageScu, step_identifier
+from dicom.tls import client_context
 from images.copies import CannotCopy
 from images.copies.worker import copy_in_process
 from images.items import Item, worklist
@@ -40,6 +43,7 @@ ROWS, COLUMNS = 1147, 957
 ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - nothing listens here
 
 State = ReceivedImage.State
+Scu = TypeVar("Scu", ModalityScu, StorageScu)
 
 
 class StepFailed(Exception):
@@ -57,9 +61,9 @@ class TestMachine:
     __test__ = False  # no test of pytest's
 
     test: WholeWayTest
-    modality: ModalityScu
-    images: StorageScu
     stopping: threading.Event
+    modality: ModalityScu = field(init=False)
+    images: StorageScu = field(init=False)
     step: PerformedStep = field(init=False)
 
     def run(self) -> None:
@@ -89,8 +93,7 @@ class TestMachine:
         yield "Manage has taken the images", self.check_upload
 
     def find(self) -> str:
-        if not (self.modality.port and self.images.port):
-            raise StepFailed("The test machine speaks DICOM without TLS only, and MWL_PORT or IMAGE_PORT is 0")
+        self.modality, self.images = client_of("MWL", ModalityScu), client_of("IMAGE", StorageScu)
         Modality.register_test_machine(AE_TITLE, NAME, "gateway:images")
         deadline = time.monotonic() + KNOWN_WITHIN
         while True:
@@ -179,17 +182,37 @@ def work_through(test: WholeWayTest, stopping: threading.Event) -> None:
     with correlated(item.correlation_id if item else ""):
         extra = {"item": str(test.item_id), "calling_ae_title": AE_TITLE}
         logger.info("test of the whole way started", extra=extra)
-        mwl_host = _host(settings.TEST_MACHINE_MWL_HOST or settings.MWL_HOST)
-        image_host = _host(settings.TEST_MACHINE_IMAGE_HOST or settings.IMAGE_HOST)
-        modality = ModalityScu(mwl_host, settings.MWL_PORT, settings.MWL_AE_TITLE, AE_TITLE)
-        images = StorageScu(image_host, settings.IMAGE_PORT, settings.IMAGE_AE_TITLE, AE_TITLE)
-        TestMachine(test, modality, images, stopping).run()
+        TestMachine(test, stopping).run()
         logger.info("test of the whole way ended", extra={**extra, "state": test.state, "steps": len(test.steps)})
 
 
-def _host(listens_on: str) -> str:
-    """Return where to reach a server that listens on this address of this machine."""
-    return "127.0.0.1" if listens_on in ANY_ADDRESS else listens_on
+def client_of(prefix: str, scu: Callable[..., Scu]) -> Scu:
+    """Return the test machine as a client of a server: over TLS, if both have a certificate.
+
+    `prefix` is what the names of the server's settings begin with: MWL or IMAGE.
+    """
+
+    def setting(name: str) -> Any:
+        return getattr(settings, f"{prefix}_{name}")
+
+    host = getattr(settings, f"TEST_MACHINE_{prefix}_HOST") or setting("HOST")
+    has_certificate = bool(settings.TEST_MACHINE_TLS_CERTIFICATE_PATH)
+    tls = _tls() if setting("TLS_PORT") and has_certificate else None
+    port = setting("TLS_PORT") if tls else setting("PORT")
+    if not port:
+        raise StepFailed(f"{prefix}_PORT is 0, and the test machine has no certificate for TLS: see TEST_MACHINE_TLS_…")
+    return scu("127.0.0.1" if host in ANY_ADDRESS else host, port, setting("AE_TITLE"), AE_TITLE, tls)
+
+
+def _tls() -> ssl.SSLContext:
+    try:
+        return client_context(
+            settings.TEST_MACHINE_TLS_CERTIFICATE_PATH,
+            settings.TEST_MACHINE_TLS_KEY_PATH,
+            settings.TEST_MACHINE_TLS_SERVER_CA_PATH,
+        )
+    except OSError as error:
+        raise StepFailed(f"The files of TEST_MACHINE_TLS_… cannot be used: {error.strerror or error}") from None
 
 
 def _count(images: list[ReceivedImage]) -> str:

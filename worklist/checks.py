@@ -7,8 +7,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from core.checks import GATEWAY, Ranges, errors_of_ranges
-from core.value_representations import MAX_LENGTHS, is_ae, is_text
-from dicom.tls import tls_errors
+from core.value_representations import MAX_LENGTHS, is_text
+from dicom.checks import ServerErrorIds, server_errors
 
 RANGES: Ranges = {
     "worklist.E002": (
@@ -29,6 +29,13 @@ RANGES: Ranges = {
     "worklist.E007": ("MWL_MAX_ASSOCIATIONS_PER_PEER", 1, 1000, "The default is 50."),
     "worklist.E008": ("MWL_IDLE_SECONDS", 5, 3600, "The default is 60: a modality pauses between its queries."),
 }
+SERVER_ERRORS = ServerErrorIds(
+    ae_title="worklist.E001",
+    no_port="worklist.E009",
+    same_port="worklist.E010",
+    tls_file_missing="worklist.E011",
+    tls_files_unusable="worklist.E012",
+)
 
 
 @register(GATEWAY)
@@ -38,24 +45,7 @@ def check_worklist_settings(**kwargs: Any) -> Sequence[CheckMessage]:
 
 
 def _errors() -> Iterator[CheckMessage]:
-    if not is_ae(settings.MWL_AE_TITLE):
-        yield Error(
-            f"MWL_AE_TITLE is not an AE title: {settings.MWL_AE_TITLE!r}",
-            hint="Set 1 to 16 ASCII characters without a backslash, exactly as it is entered at the modalities.",
-            id="worklist.E001",
-        )
-    if not settings.MWL_PORT and not settings.MWL_TLS_PORT:
-        yield Error(
-            "The worklist has no port: MWL_PORT and MWL_TLS_PORT are both 0",
-            hint="Set MWL_PORT=11112 for DICOM without TLS, MWL_TLS_PORT=2762 for TLS, or both.",
-            id="worklist.E009",
-        )
-    elif settings.MWL_PORT == settings.MWL_TLS_PORT:
-        yield Error(
-            f"MWL_PORT and MWL_TLS_PORT are the same: {settings.MWL_PORT}",
-            hint="Give TLS a port of its own, usually 2762; set MWL_PORT=0 for TLS alone.",
-            id="worklist.E010",
-        )
+    yield from server_errors("MWL", 11112, SERVER_ERRORS)
     issuer = settings.MWL_ISSUER_OF_PATIENT_ID
     if issuer and (not is_text(issuer) or len(issuer) > MAX_LENGTHS["LO"]):
         yield Error(
@@ -63,5 +53,3 @@ def _errors() -> Iterator[CheckMessage]:
             hint="Set at most 64 characters without a backslash or control character, such as NHS; or leave it empty.",
             id="worklist.E013",
         )
-    if settings.MWL_TLS_PORT:
-        yield from tls_errors("MWL", missing_id="worklist.E011", unusable_id="worklist.E012")

@@ -3,6 +3,7 @@
 See PS3.4 Annex A, Annex K and section F.7.
 """
 
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -47,6 +48,7 @@ class ModalityScu:
     port: int
     called_ae_title: str
     ae_title: str
+    tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
     association: Association | None = field(default=None, repr=False, compare=False)
 
     def echo(self) -> None:
@@ -110,7 +112,8 @@ class ModalityScu:
         for sop_class in (ModalityWorklistInformationFind, ModalityPerformedProcedureStep, Verification):
             entity.add_requested_context(sop_class, syntaxes)
         entity.connection_timeout = entity.acse_timeout = TIMEOUT
-        association = entity.associate(self.host, self.port, ae_title=self.called_ae_title)
+        tls_args = (self.tls, self.host) if self.tls else None
+        association = entity.associate(self.host, self.port, ae_title=self.called_ae_title, tls_args=tls_args)
         if not association.is_established:
             raise RequestFailed(f"no association with {self.called_ae_title} at {self.host}:{self.port}")
         adapt_requestor(association)

@@ -1,7 +1,8 @@
 """Send images as a modality does: an SCU of the Storage service class (PS3.4 annex B)."""
 
+import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
@@ -21,6 +22,7 @@ class StorageScu:
     port: int
     called_ae_title: str
     ae_title: str
+    tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
 
     def send(self, images: Sequence[Dataset]) -> None:
         """Send images in one association, each in the transfer syntax of its file meta information.
@@ -32,7 +34,8 @@ class StorageScu:
             entity.add_requested_context(sop_class, transfer_syntax)  # each pair alone, so that it is what is accepted
         entity.connection_timeout = entity.acse_timeout = TIMEOUT
         entity.dimse_timeout = ANSWER_SECONDS
-        association = entity.associate(self.host, self.port, ae_title=self.called_ae_title)
+        tls_args = (self.tls, self.host) if self.tls else None
+        association = entity.associate(self.host, self.port, ae_title=self.called_ae_title, tls_args=tls_args)
         for refused in association.rejected_contexts:  # if all are, there is no association
             abstract_syntax, transfer_syntax = UID(refused.abstract_syntax or ""), refused.transfer_syntax[0]
             association.abort()

@@ -24,7 +24,7 @@ from nonprod.relay_emulator.http_relay import HttpRelay
 from nonprod.relay_emulator.plain_http import ClientDisconnected, unless_disconnected
 from nonprod.relay_emulator.port import Connection, Port
 from nonprod.relay_emulator.service import Service, Timeouts
-from nonprod.relay_emulator.tokens import Address, SharedAccessPolicy, check_bearer, check_token, is_bearer
+from nonprod.relay_emulator.tokens import Address, SharedAccessPolicy, check_bearer, check_token
 from nonprod.relay_emulator.websocket_relay import WebSocketRelay
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 #: Headers that may carry a token: the first for WebSockets, both for HTTP requests.
 TOKEN_HEADER = "servicebusauthorization"  # noqa: S105
 HTTP_TOKEN_HEADERS = (TOKEN_HEADER, "authorization")
+
+#: The values of sb-hc-action: a listener opens a control channel, or joins a sender or a request; a sender connects.
+ACTIONS = ("listen", "accept", "request", "connect")
 
 
 class RelayEmulator:
@@ -67,12 +70,6 @@ class RelayEmulator:
         self._faults = FaultInjector(self.service, self._control_channels, self._websockets)
         self._port = Port(self.service, self._admit, self._respond)
         self._wanted_port, self._tls = port, tls
-        self._actions = {
-            "listen": self._listen,
-            "connect": self._connect,
-            "accept": self._accept,
-            "request": self._request,
-        }
 
     async def __aenter__(self) -> "RelayEmulator":
         self.port = await self._port.open(self._wanted_port, self._tls)
@@ -145,7 +142,7 @@ class RelayEmulator:
 
     def _check_token(self, path: str, requested: str, right: str, token: str) -> float:
         """Return when the token expires; raises Refused if it does not grant the right on the requested path."""
-        if is_bearer(token):
+        if token.lower().startswith("bearer "):
             return check_bearer(token, self.bearer_tokens)
         scopes = (self.policies, self.hybrid_connections[path].policies)
         return check_token(token, scopes, Address(self.service.hosts, requested), right, self.service.now())
@@ -159,7 +156,7 @@ class RelayEmulator:
         try:
             return await unless_disconnected(connection, self._start(connection, action, target, request.headers))
         except Refused as refused:
-            known = action if action in self._actions else "unknown"
+            known = action if action in ACTIONS else "unknown"
             logger.info("handshake refused", extra={"action": known, "status": refused.status})
             return self.service.refusal(refused)
         except ClientDisconnected:
@@ -170,30 +167,25 @@ class RelayEmulator:
     ) -> HttpResponse | None:
         if not target.is_websocket:
             raise Refused(404, "The address is malformed: WebSockets are below /$hc/")
-        if action not in self._actions:
+        if action not in ACTIONS:
             raise Refused(400, f"'{action[:20]}' is not a known sb-hc-action")
         path = self._find_path(target)
         await self.service.faults.apply_to("accept" if action == "request" else action, path)
-        return await self._actions[action](connection, path, target, headers)
-
-    async def _listen(self, connection: Connection, path: str, target: Target, headers: Headers) -> None:
-        expires_at = self._check_token(path, target.path, "Listen", _websocket_token(target, headers))
-        self._control_channels.register(path, connection)
-        channel = ControlChannel(connection, expires_at)
-        connection.on_open = partial(self._control_channels.serve, path, channel)
-
-    async def _connect(
-        self, connection: Connection, path: str, target: Target, headers: Headers
-    ) -> HttpResponse | None:
-        if self.hybrid_connections[path].client_authorization:
-            self._check_token(path, target.path, "Send", _websocket_token(target, headers))
-        return await self._websockets.connect(path, connection, target, headers)
-
-    async def _accept(self, connection: Connection, path: str, target: Target, headers: Headers) -> HttpResponse | None:
-        return self._websockets.accept(connection, target, headers)
-
-    async def _request(self, connection: Connection, path: str, target: Target, headers: Headers) -> None:
-        connection.on_open = partial(self._http.serve_listener, self._http.claim(target), connection)
+        match action:
+            case "listen":
+                expires_at = self._check_token(path, target.path, "Listen", _websocket_token(target, headers))
+                self._control_channels.register(path, connection)
+                channel = ControlChannel(connection, expires_at)
+                connection.on_open = partial(self._control_channels.serve, path, channel)
+            case "connect":
+                if self.hybrid_connections[path].client_authorization:
+                    self._check_token(path, target.path, "Send", _websocket_token(target, headers))
+                return await self._websockets.connect(path, connection, target, headers)
+            case "accept":
+                return self._websockets.accept(connection, target, headers)
+            case "request":
+                connection.on_open = partial(self._http.serve_listener, self._http.claim(target), connection)
+        return None
 
     # HTTP -------------------------------------------------------------------------------------------------------------
 

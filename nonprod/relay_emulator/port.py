@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, cast
 
@@ -138,12 +138,12 @@ class Port:
     async def open(self, number: int, tls: ssl.SSLContext | None) -> int:
         """Listen on this port, or on a free one if `number` is 0; return its number."""
         self._server = await serve(
-            _run_on_open,
+            lambda connection: cast(Connection, connection).on_open(),
             "127.0.0.1",
             number,
             process_request=self._process_request,
             process_response=self._process_response,
-            select_subprotocol=_select_subprotocol,
+            select_subprotocol=lambda connection, _: cast(Connection, connection).chosen_subprotocol,
             create_connection=cast(type[ServerConnection], partial(Connection, self)),
             server_header=None,
             compression=None,
@@ -183,14 +183,6 @@ class Port:
         response.headers.pop("Date", None)
         response.headers["Date"] = self.service.date()
         return response
-
-
-def _select_subprotocol(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    return cast(Connection, connection).chosen_subprotocol
-
-
-async def _run_on_open(connection: ServerConnection) -> None:
-    await cast(Connection, connection).on_open()
 
 
 def is_open(connection: ServerConnection) -> bool:

@@ -80,10 +80,6 @@ def check_bearer(token: str, bearers: Collection[str]) -> float:
     return math.inf
 
 
-def is_bearer(token: str) -> bool:
-    return token.lower().startswith("bearer ")
-
-
 def read_token(token: str) -> Signature:
     """Read a shared access signature; raises Refused with 401 if a part is missing."""
     if not token:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.once
 NARROWEST = 320
 LIST = "#result_list tbody th a"
 ITEMS, ACTIONS = "/admin/worklist/worklistitem/", "/admin/relay/receivedaction/"
-IMAGES = "/admin/images/receivedimage/"
+IMAGES, TESTS = "/admin/images/receivedimage/", "/admin/images/wholewaytest/"
 QUERIES, EXCEPTIONS = "/admin/worklist/worklistquery/", "/admin/worklist/mppsexception/"
 #: A page, and what to press from there on; the longer ways begin where the shorter ones before them end.
 ADMIN = (
@@ -50,15 +50,23 @@ ADMIN = (
     (IMAGES,),
     (f"{IMAGES}?state__exact=held", LIST),
     (f"{IMAGES}?state__exact=held", LIST, ".object-tools >> text=Link to an item"),
+    (f"{IMAGES}?state__exact=held", LIST, ".object-tools >> text=Discard"),
+    (f"{IMAGES}?state__exact=failed", LIST),
+    (f"{IMAGES}?state__exact=failed", LIST, ".object-tools >> text=Send again"),
+    (TESTS,),
+    (TESTS, ".object-tools >> text=Test the whole way"),
+    (TESTS, LIST),
     ("/admin/images/failurereport/",),
     ("/admin/worklist/performedprocedurestep/", LIST),
     ("/admin/dicom/modality/add/?ae_title=MAMMO9",),
     ("/admin/core/auditlog/",),
     ("/admin/core/heartbeat/",),
 )
-#: One image with Manage, one held back and one that failed, of a woman of today.
+#: One image with Manage, one held back and one that failed, of a woman of today, and a test of the whole way.
 IMAGES_OF_TODAY = """
+from django.db import transaction
 from images.models import ReceivedImage
+from images.whole_way import add_step, ask_for_test
 from tests.images.received import stored
 from worklist.models import WorklistItem
 item = WorklistItem.objects.filter(status="IN PROGRESS").first()
@@ -66,6 +74,8 @@ named = {"item_accession_number": item.accession_number}
 stored(state="uploaded", item_id=item.pk, **named)
 stored(state="failed", reason="refused", item_id=item.pk, **named)
 stored(state="held", reason="another_patient", **named)
+with transaction.atomic():  # or the uploader runs it
+    add_step(ask_for_test("admin:jane"), "The worklist shows the test item", "failed", "not found")
 """
 UNIT = "/nonprod/modality?unit="
 PLAYED = (

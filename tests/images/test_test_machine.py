@@ -1,5 +1,6 @@
 """The test machine works through a test item over DICOM, with the gateway's own servers, and reports each step."""
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +11,25 @@ from pytest_django.fixtures import Settings
 
 from dicom.models import Modality
 from dicom.server import stop_server
+from dicom.tls import server_context
+from gateway_project.actions import ACTIONS, PROBES
+from images.copies.worker import copy_in_process
+from images.manage_api import ManageApi
 from images.management.commands.run_image_uploader import whole_way_check
 from images.models import ReceivedImage, WholeWayTest
 from images.scp import image_context, start_image_server
+from images.spool import spool
 from images.test_machine import AE_TITLE, work_through
-from images.whole_way import ask_for_test, take_next_test
+from images.uploader import Uploader
+from images.whole_way import ask_for_test, run_next_test, take_next_test
+from nonprod.models import ManageImage
+from relay.dispatcher import Dispatcher
 from tests.dicom.requests import CALLED
 from tests.dicom.serving import port_of, serving
+from tests.factories import payload
 from tests.images.test_whole_way import sent_by_manage
+from tests.processes import PATIENCE
+from tests.worklist_fixtures import tls_files  # noqa: F401 - a fixture
 from worklist.models import PerformedProcedureStep, WorklistItem
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
@@ -81,18 +93,23 @@ class TestAskedForByManage:
         item = sent_by_manage(patient_id="9999999999")
         return WholeWayTest.objects.create(item_id=item.pk, accession_number=item.accession_number, asked_by="manage")
 
-    def test_the_images_go_under_the_action_of_the_test(self, test: WholeWayTest) -> None:
-        uploader = threading.Thread(target=upload_four)
+    def test_a_press_in_manage_brings_four_pictures_back_to_it(self, settings: Settings, manage: ManageApi) -> None:
+        settings.PRODUCTION = True
+        action = {**payload(accession_number="TEST1"), "action_type": "worklist.create_test_item"}
+        Dispatcher(ACTIONS, PROBES).dispatch(json.dumps(action), "test")
+        stopping = threading.Event()
+        uploader = Uploader(manage, spool(), copy_in_process, stopping)
         uploader.start()
-        try:
-            worked_through(test)
-        finally:
-            uploader.join()
+        run_next_test(lambda test: work_through(test, stopping))
+        stopping.set()
+        uploader.join(PATIENCE)
+        test = WholeWayTest.objects.get()
         assert outcomes(test) == ["passed"] * 7, test.steps
-        assert test.steps[-1]["text"] == f"4 images under the action {test.accession_number}"
+        assert test.steps[-1]["text"] == f"4 images under the action {action['action_id']}"
+        assert [bool(image.picture) for image in ManageImage.objects.all()] == [True] * 4
 
     def test_an_image_that_manage_refuses_fails_the_test_with_its_answer(self, test: WholeWayTest) -> None:
-        uploader = threading.Thread(target=upload_four, args=({"state": "failed", "reason": "refused"},))
+        uploader = threading.Thread(target=settle_four, args=({"state": "failed", "reason": "refused"},))
         uploader.start()
         try:
             worked_through(test)
@@ -108,16 +125,14 @@ class TestAskedForByManage:
         assert test.steps[-1]["text"].startswith("4 images still waiting")
 
 
-def upload_four(outcome: dict[str, str] | None = None) -> None:
+def settle_four(outcome: dict[str, str]) -> None:
     """Take the uploader's part: wait for four images that wait for Manage, and settle them."""
     waiting = ReceivedImage.objects.filter(state="waiting")
     try:
         while waiting.count() < 4:
             pass
         for image in waiting:
-            ReceivedImage.objects.filter(pk=image.pk).update(
-                **{"state": "uploaded", "action_id": image.item_accession_number, **(outcome or {})}
-            )
+            ReceivedImage.objects.filter(pk=image.pk).update(**outcome)
     finally:
         connection.close()
 
@@ -136,9 +151,31 @@ class TestFailures:
         settings.IMAGE_PORT = 1
         assert outcomes(passed_through()) == ["passed", "passed", "failed"]
 
-    def test_ports_with_tls_only_are_told(self, settings: Settings) -> None:
-        settings.MWL_PORT = 0
-        assert "without TLS only" in passed_through().steps[0]["text"]
+    def test_a_port_with_tls_alone_needs_a_certificate_that_can_be_used(self, settings: Settings) -> None:
+        settings.MWL_PORT, settings.MWL_TLS_PORT = 0, 1
+        assert "MWL_PORT is 0, and the test machine has no certificate" in passed_through().steps[0]["text"]
+        settings.TEST_MACHINE_TLS_CERTIFICATE_PATH = "missing.pem"
+        assert "cannot be used: No such file" in passed_through().steps[0]["text"]
+
+
+class TestOverTls:
+    def test_every_step_is_proven_where_both_servers_have_tls_alone(
+        self,
+        settings: Settings,
+        tls_files: dict[str, str],  # noqa: F811
+    ) -> None:
+        certificate, key, authority = tls_files.values()
+        tls = server_context(certificate, key, authority)
+        settings.TEST_MACHINE_TLS_CERTIFICATE_PATH, settings.TEST_MACHINE_TLS_KEY_PATH = certificate, key
+        settings.TEST_MACHINE_TLS_SERVER_CA_PATH = authority
+        settings.MWL_PORT = settings.IMAGE_PORT = 0
+        images = start_image_server("127.0.0.1", 0, image_context(), tls)
+        settings.IMAGE_TLS_PORT = port_of(images)
+        with serving(tls) as worklist:
+            settings.MWL_TLS_PORT = port_of(worklist)
+            test = passed_through()
+        stop_server(images)
+        assert outcomes(test) == ["passed"] * 6 + ["left out"], test.steps
 
 
 class TestInTheUploader:

@@ -1,7 +1,7 @@
 """An image that was answered 0000 is safe, and any other is as if it had never come: with real processes.
 
 The image server is killed at each step of a C-STORE; independent clients (DCMTK) send in each transfer syntax; many
-large images at once cost no memory.
+large images at once cost no memory, and the worklist answers meanwhile.
 """
 
 import sys
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from pydicom import dcmread
@@ -19,8 +20,10 @@ from images.phantoms import Phantom
 from nonprod.modality_emulator.encodings import encoded
 from tests.dicom.dcmtk import dcmtk
 from tests.dicom.raw import AssociationEnded, message
+from tests.dicom.requests import Unit, dataset
+from tests.factories import WorklistItemFactory
 from tests.images.receiving import CALLED, STORE_CONTEXT, data_set_of, image, store, store_request, storing
-from tests.processes import Process, Start, free_ports
+from tests.processes import PATIENCE, Process, Start, free_ports
 from tests.system.dying_image_scp import MOMENTS
 from tests.worklist_fixtures import database_down  # noqa: F401 - a fixture
 
@@ -148,31 +151,44 @@ class TestDcmtk:
 
 @pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-class TestMemory:
-    def test_is_flat_while_twelve_images_of_60_mb_come_on_four_associations(
+class TestTwelveImagesOf60MB:
+    def test_on_four_associations_leave_memory_flat_and_the_worklist_answering(
         self, start: Start, port: int, spool: Path
     ) -> None:
         process = serve(start, port, spool)
+        worklist_port = free_ports(1)[0]
+        start("run_mwl_scp", MWL_PORT=str(worklist_port)).wait_for('"listening"')
+        WorklistItemFactory.create(accession_number="ACC2")
         large = image(Phantom(rows=6000, columns=5000))
         raw = data_set_of(large)
         own = str(large.SOPInstanceUID).encode()
-        peaks: list[int] = []
+        halfway, may_go_on = Barrier(5, timeout=PATIENCE), Barrier(5, timeout=PATIENCE)
 
         def send(number: int) -> None:
             for count in range(3):
                 uid = own[:-2] + b"%d" % (number * 10 + count)
-                changed = raw.replace(own, uid)
+                request = store_request(large, sop_instance=uid.decode())
+                sent = memoryview(message(STORE_CONTEXT, request, raw.replace(own, uid), fragment=1 << 17))
                 with storing(port, large) as association:
-                    request = store_request(large, sop_instance=uid.decode())
-                    association.send(message(STORE_CONTEXT, request, changed, fragment=1 << 17))
-                    peaks.append(pss(process))
+                    association.socket.sendall(sent[: len(sent) // 2])
+                    halfway.wait()
+                    may_go_on.wait()
+                    association.socket.sendall(sent[len(sent) // 2 :])
                     (answer,) = association.answers()
                     assert answer.status == 0x0000
 
         with ThreadPoolExecutor(4) as units:
-            list(units.map(send, range(1, 5)))
+            senders = [units.submit(send, number) for number in range(1, 5)]
+            for _ in range(3):
+                halfway.wait()
+                assert pss(process) < MOST_MEMORY
+                assert Unit(worklist_port).ask(dataset(AccessionNumber="")).accession_numbers == ["ACC2"]
+                may_go_on.wait()
+                assert Unit(worklist_port).ask(dataset(AccessionNumber="")).accession_numbers == ["ACC2"]
+                assert pss(process) < MOST_MEMORY
+            for sender in senders:
+                sender.result()
         assert ReceivedImage.objects.count() == 12
-        assert max(peaks) < MOST_MEMORY
 
 
 def pss(process: Process) -> int:

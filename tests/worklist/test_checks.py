@@ -7,7 +7,7 @@ import pytest
 from django.core.checks import Error, run_checks
 from pytest_django import Settings
 
-from dicom.tls import TLS_FILES
+from dicom.checks import TLS_FILES
 from tests.processes import Start
 from worklist.checks import check_worklist_settings
 

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date
 
 from core import value_representations as vr
 from worklist.query.person_names import search_form
@@ -40,11 +39,6 @@ class PatientIdentity:
             return not is_same_patient(self.patient_id, other.patient_id)
         pairs = ((self.birth_date, other.birth_date), (self.family_name, other.family_name))
         return any(a and b and not a.startswith(b) and not b.startswith(a) for a, b in pairs)
-
-
-def patient_of_item(patient_id: str, birth_date: date, name: str) -> PatientIdentity:
-    """Return the patient of a worklist item with these values."""
-    return PatientIdentity(patient_id, vr.format_da(birth_date), family_name(name))
 
 
 def family_name(name: str) -> str:

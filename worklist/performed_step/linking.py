@@ -16,10 +16,11 @@ from core.contract import ItemStatus
 from core.database import serialise_on
 from core.models import fitting
 from core.statements import Question
+from core.value_representations import format_da
 from dicom.models import Modality
 from worklist.item_fields import FIELD_LENGTHS
 from worklist.models import MppsException, PerformedProcedureStep, StepLink, WorklistItem
-from worklist.performed_step.identity import PatientIdentity, ScheduledStep, patient_of_item
+from worklist.performed_step.identity import PatientIdentity, ScheduledStep, family_name
 
 Reason, Resolution = MppsException.Reason, MppsException.Resolution
 
@@ -179,7 +180,8 @@ def set_counted(link: StepLink, actor: str, *, counts: bool) -> None:
 
 def names_another_patient(reported: PatientIdentity, item: WorklistItem) -> bool:
     """Return whether a report is about somebody else than the item's patient."""
-    return reported.contradicts(patient_of_item(item.patient_id, item.patient_birth_date, item.patient_name))
+    born = format_da(item.patient_birth_date)
+    return reported.contradicts(PatientIdentity(item.patient_id, born, family_name(item.patient_name)))
 
 
 def _link_if_allowed(step: PerformedProcedureStep, named: WorklistItem, current: WorklistItem) -> None:

@@ -1,6 +1,8 @@
 """Receive images from the machines over DICOM (C-STORE) until SIGTERM or SIGINT."""
 
 import logging
+import os
+import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: How long a database connection is kept for the next image: those of one woman come within minutes.
 IDLE_SECONDS = 65.0
+#: How much less urgent than the worklist's answers an image is, as `nice` counts.
+NICENESS = 10
 
 
 class Command(BaseCommand):
@@ -27,6 +31,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve until a signal; exit with status 2 if a port or the spool is unavailable."""
+        if sys.platform != "win32":
+            os.nice(NICENESS)  # before any thread begins, which inherits it
         connections = LentConnections()
         context = image_context(connections.lent)
         _prepare(context.spool)
