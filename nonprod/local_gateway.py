@@ -1,6 +1,7 @@
 """Run all processes of the gateway on this machine under honcho, until one ends or somebody stops them: `make run`."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -31,6 +32,8 @@ from relay.hybrid_connection.failures import HybridConnectionError
 #: The settings of the ports that processes listen on.
 PORT_SETTINGS = ("RELAY_EMULATOR_PORT", "MWL_PORT", "IMAGE_PORT", "WEB_PORT")
 READY_SECONDS = 40.0
+#: Where free ports are looked for.
+FIRST_PORT, PORTS = 11_200, 4_400
 
 
 class NotReady(Exception):
@@ -70,13 +73,12 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return `count` different ports that are free now."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Return `count` different ports that are free now, and stay free until the processes listen on them.
+
+    They are below those that the system gives to connections.
+    """
+    first = FIRST_PORT + os.getpid() % PORTS  # another gateway that starts at this moment begins elsewhere
+    return list(itertools.islice(filter(is_free, range(first, first + PORTS)), count))
 
 
 class ProcessManager(Manager):  # type: ignore[misc]

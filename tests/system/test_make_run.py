@@ -42,7 +42,6 @@ def played_aloud(django_db_setup: None) -> Iterator[Process]:
         yield process
 
 
-@pytest.mark.alone  # it chooses its ports by itself, and another test could take one before it does
 class TestOnce:
     def test_every_step_holds_and_the_list_is_printed(self, played: Process) -> None:
         process = played
