@@ -2,7 +2,7 @@
 
 from tests.browser.pictures import FOLDER, NAMES
 
-DRAWN = {"performance-dicom", "performance-relay"}
+DRAWN = {"performance-dicom", "performance-images", "performance-relay"}
 
 
 def test_there_is_a_picture_of_each_page_in_both_widths_and_no_other() -> None:
