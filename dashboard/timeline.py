@@ -120,7 +120,8 @@ def _of_writes(item: WorklistItem) -> Iterator[Entry]:
         )
         personal = ", ".join(name.replace("_", " ") for name in written.personal_fields_changed)
         words = "; ".join(filter(None, (changes, f"{personal} changed" if personal else "")))
-        yield Entry(written.created_at, f"Item changed by {written.actor}: {words}", link, written.actor)
+        if words:
+            yield Entry(written.created_at, f"Item changed by {written.actor}: {words}", link, written.actor)
 
 
 def _of_deliveries(item: WorklistItem) -> Iterator[Entry]:

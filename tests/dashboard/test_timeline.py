@@ -6,6 +6,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from core.audit import Auditor
 from dashboard.timeline import timeline_of, timeline_of_action
 from relay.models import ReceivedAction
 from tests.dashboard.conftest import NHS_NUMBER, send_twice
@@ -62,6 +63,12 @@ class TestEntries:
         reports.create_step("2.25.2", scheduled_step(item), PatientID="9990000018")
         exception = MppsException.objects.get(reason="wrong_patient")
         assert any("Wrong patient" in entry.words and str(exception.pk) in entry.link for entry in timeline_of(item))
+
+    def test_leave_out_a_change_that_another_entry_tells(self) -> None:
+        item = item_of_an_action(accession_number="ACC1")
+        before = timeline_of(item)
+        assert Auditor("gateway:images").update(item, first_image_at=timezone.now())
+        assert timeline_of(item) == before
 
     def test_name_no_patient(self, imaged: ReceivedAction) -> None:
         text = " ".join(words_of(imaged))
