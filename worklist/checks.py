@@ -21,7 +21,7 @@ RANGES: Ranges = {
         "MWL_MAX_ROWS",
         100,
         100_000,
-        "Set it far above a day's list of 40 to 80 women a room, or some are missing. The default is 500.",
+        "Set it far above a day's list of 40 to 80 women a room, or some are missing. The default is 5000.",
     ),
     "worklist.E004": ("MWL_MAX_ASSOCIATIONS", 1, 1000, "The default is 60."),
     "worklist.E005": ("MWL_KEEP_QUERIES_DAYS", 1, 3650, "The default is 30."),
