@@ -18,6 +18,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from core.audit import Auditor
+from images.linking import ACTOR
 from images.models import ReceivedImage
 from images.spool import Spool
 
@@ -25,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 State: TypeAlias = ReceivedImage.State
 Reason: TypeAlias = ReceivedImage.Reason
-ACTOR = "gateway:images"
 
 #: Staff are warned of a deletion this long before.
 NOTICE = timedelta(days=1)

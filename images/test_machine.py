@@ -25,6 +25,7 @@ from dicom.tls import client_context
 from images.copies import CannotCopy
 from images.copies.worker import copy_in_process
 from images.items import Item, worklist
+from images.linking import ACTOR
 from images.models import ReceivedImage, WholeWayTest
 from images.phantoms import image_of_series
 from images.spool import spool
@@ -94,7 +95,7 @@ class TestMachine:
 
     def find(self) -> str:
         self.modality, self.images = client_of("MWL", ModalityScu), client_of("IMAGE", StorageScu)
-        Modality.register_test_machine(AE_TITLE, NAME, "gateway:images")
+        Modality.register_test_machine(AE_TITLE, NAME, ACTOR)
         deadline = time.monotonic() + KNOWN_WITHIN
         while True:
             try:

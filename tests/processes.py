@@ -5,7 +5,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
+
+from nonprod.local_gateway import is_free
 
 PATIENCE = 120.0
 
@@ -35,15 +36,6 @@ def free_ports(count: int) -> list[int]:
     """Return different ports on which nothing listens."""
     own = (FIRST_PORT + _worker * PORTS + number % PORTS for number in _ports)
     return list(itertools.islice(filter(is_free, own), count))
-
-
-def is_free(port: int) -> bool:
-    """Tell whether a process could listen on this port now."""
-    try:
-        with socket.create_server(("127.0.0.1", port)):
-            return True
-    except OSError:
-        return False
 
 
 def database_url() -> str:

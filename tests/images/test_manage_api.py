@@ -75,7 +75,7 @@ class TestUpload:
         assert manage.upload(*sent).outcome is Outcome.NOT_ARRIVED
 
     def test_a_broken_connection_leaves_the_outcome_open(self, manage: ManageApi, sent: Sent) -> None:
-        with ConnectionsCut() as url:
+        with ConnectionCut() as url:
             api = ManageApi(url, StaticToken("x"))
             assert api.upload(*sent).outcome is Outcome.UNKNOWN
             api.close()
@@ -130,27 +130,8 @@ class TestFailureReport:
         assert (answer.outcome, answer.status) == (Outcome.NEVER, 404)
 
 
-class ConnectionsCut:
-    """A server that closes each connection once a request has begun to come."""
-
-    def __enter__(self) -> str:
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-        return f"http://127.0.0.1:{self._server.getsockname()[1]}/api/v1"
-
-    def _serve(self) -> None:
-        connection, _ = self._server.accept()
-        connection.recv(1)
-        connection.close()
-
-    def __exit__(self, *_: object) -> None:
-        self._server.close()
-        self._thread.join()
-
-
-class Dribbling:
-    """A server that answers with one byte after another for as long as the client listens."""
+class OneConnection:
+    """A server for one connection."""
 
     def __enter__(self) -> str:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -161,13 +142,31 @@ class Dribbling:
     def _serve(self) -> None:
         connection, _ = self._server.accept()
         with connection, suppress(ConnectionError):
-            connection.sendall(b"HTTP/1.1 201 Created\r\nX-Slow: ")
-            while not select.select([connection], [], [], 0.05)[0] or connection.recv(1 << 16):
-                connection.sendall(b"x")
+            self.answer(connection)
+
+    def answer(self, connection: socket.socket) -> None:
+        """Do with the connection what is to be tested; it is closed afterwards."""
+        raise NotImplementedError
 
     def __exit__(self, *_: object) -> None:
         self._server.close()
         self._thread.join()
+
+
+class ConnectionCut(OneConnection):
+    """A server that closes the connection once a request has begun to come."""
+
+    def answer(self, connection: socket.socket) -> None:
+        connection.recv(1)
+
+
+class Dribbling(OneConnection):
+    """A server that answers with one byte after another for as long as the client listens."""
+
+    def answer(self, connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 201 Created\r\nX-Slow: ")
+        while not select.select([connection], [], [], 0.05)[0] or connection.recv(1 << 16):
+            connection.sendall(b"x")
 
 
 class OneAnswer:

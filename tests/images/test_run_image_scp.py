@@ -14,8 +14,9 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from core.models import Heartbeat
 from images.management.commands.run_image_scp import NICENESS
+from nonprod.local_gateway import is_free
 from tests.images.receiving import CALLED, image, store
-from tests.processes import PATIENCE, Start, free_ports, is_free
+from tests.processes import PATIENCE, Start, free_ports
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -21,11 +21,12 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from core.models import Heartbeat
 from dicom.models import Modality
 from dicom.server import ACCEPTING_LOOP_SECONDS, is_accepting
+from nonprod.local_gateway import is_free
 from nonprod.modality_emulator import ModalityEmulator, RequestFailed
 from tests.dicom.requests import CALLED, Unit, find, request
 from tests.dicom.serving import serving
 from tests.factories import WorklistItemFactory
-from tests.processes import PATIENCE, Process, Start, free_ports, is_free
+from tests.processes import PATIENCE, Process, Start, free_ports
 from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db(transaction=True)

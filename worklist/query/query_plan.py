@@ -50,20 +50,24 @@ class QueryPlan:
         """Work it out; raise BadKey if a key is not valid."""
         keys = parse_matching_keys(identifier.data_set, options.matching)
         self.key_names = [criterion.name for criterion in keys.criteria if criterion.query_value]
-        make = _kept_responses if identifier.is_short else _response_plan
-        self.responses = make(ReturnKeys(identifier.data_set), identifier.transfer_syntax, options)
+        data_set, transfer_syntax = identifier.data_set, identifier.transfer_syntax
+        self.responses = (
+            _kept_responses(ReturnKeys(data_set), transfer_syntax, options)
+            if identifier.is_short
+            else ResponsePlan(data_set, transfer_syntax, options)
+        )
         keys = apply_policy(keys, policy, options.calling_ae_title)
         #: Named tuples that begin with what `responses` needs.
         self.items = MatchingRows(keys, *self.responses.fields, "pk", "correlation_id")
 
 
-def _response_plan(keys: ReturnKeys, transfer_syntax: str, options: ResponseOptions) -> ResponsePlan:
+@lru_cache(KEPT)
+def _kept_responses(keys: ReturnKeys, transfer_syntax: str, options: ResponseOptions) -> ResponsePlan:
     return ResponsePlan(keys.data_set, transfer_syntax, options)
 
 
 _kept_identifier = lru_cache(KEPT)(Identifier)
 _kept_plan = lru_cache(KEPT)(QueryPlan)
-_kept_responses = lru_cache(KEPT)(_response_plan)
 
 
 def read_identifier(encoded: bytes, transfer_syntax: str) -> Identifier:
