@@ -19,18 +19,18 @@ run: export DJANGO_SETTINGS_MODULE = gateway_project.settings.local
 run: $(VENV)/.installed ## Run the whole gateway with its emulators; ONCE=1 plays the main job once and stops
 	@$(MANAGE) run_gateway $(if $(ONCE),--once) $(if $(VERBOSE),--verbose)
 
-test: test-sqlite test-postgresql ## Run all the tests, on SQLite and on PostgreSQL
+test: test-sqlite test-postgresql ## Run all the tests on SQLite, and on PostgreSQL those to which the database makes a difference
 
 test-sqlite: $(VENV)/.installed-dev ## Run all the tests on SQLite
 	@tools/install_test_tools
 	$(PYTEST) $(ARGS)
 
-test-postgresql: $(VENV)/.installed-dev ## Run all the tests that use a database on a temporary PostgreSQL server
+test-postgresql: $(VENV)/.installed-dev ## Run the tests to which the database makes a difference on a temporary PostgreSQL server
 	@tools/install_test_tools
 	tools/with_postgresql $(PYTEST) $(ARGS)
 
 test-long: PYTEST += --hypothesis-profile=long
-test-long: test-sqlite ## Run all the tests on SQLite, with fifteen times as many examples of each property
+test-long: test ## Run all the tests on SQLite and on PostgreSQL, with fifteen times as many examples of each property
 
 lint: $(VENV)/.installed-dev ## Check style, types, import contracts, migrations and the production settings
 	$(BIN)/ruff check .

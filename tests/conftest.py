@@ -42,20 +42,25 @@ hypothesis.settings.load_profile("ordinary")  # unless --hypothesis-profile name
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run the longest tests first and tests marked `alone` last; on PostgreSQL only those that use the database."""
+    """Run the longest tests first and tests marked `alone` last; on PostgreSQL only what a database differs in."""
     items.sort(key=lambda item: (bool(item.get_closest_marker("alone")), not item.nodeid.startswith(FIRST)))
     if connection.vendor == "sqlite":
         return
-    config.hook.pytest_deselected(items=[item for item in items if not uses_database(item)])
-    items[:] = [item for item in items if uses_database(item)]
+    config.hook.pytest_deselected(items=[item for item in items if not depends_on_database(item)])
+    items[:] = [item for item in items if depends_on_database(item)]
 
 
-def uses_database(item: pytest.Item) -> bool:
-    """Tell whether a test uses the database, directly or in a process, and could differ between databases."""
-    if item.get_closest_marker("once"):
+def depends_on_database(item: pytest.Item) -> bool:
+    """Tell whether a test could pass on one database and fail on another; in `make test-long`, whether it uses one."""
+    if item.get_closest_marker("once") and not is_long():
         return False
     fixtures: set[str] = set(getattr(item, "fixturenames", ()))
     return bool(item.get_closest_marker("django_db") or fixtures & DATABASE_FIXTURES)
+
+
+def is_long() -> bool:
+    """Whether this is `make test-long`."""
+    return hypothesis.settings().max_examples > ORDINARY
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -95,7 +100,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 @pytest.fixture
 def factor() -> int:
     """By how much `make test-long` multiplies the number of random trials."""
-    return 5 if hypothesis.settings().max_examples > ORDINARY else 1
+    return 5 if is_long() else 1
 
 
 @pytest.fixture

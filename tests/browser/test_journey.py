@@ -8,6 +8,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.people import BRIEN, FEATHERSTONE, NGUYEN, SMITH, Clinic, start, woman
 from tests.browser.windows import Windows
 
+pytestmark = pytest.mark.once
+
 
 def test_a_woman_goes_from_the_clinic_to_the_machine_and_everybody_sees_how_far_she_is(
     windows: Windows, clinic: Clinic, unit: Page
@@ -29,7 +31,6 @@ def test_a_woman_goes_from_the_clinic_to_the_machine_and_everybody_sees_how_far_
     expect(woman(live, number)).to_contain_text("Done")
 
 
-@pytest.mark.once
 def test_a_woman_whose_examination_is_broken_off_is_shown_with_the_reason(clinic: Clinic, unit: Page) -> None:
     start(unit, clinic.send(SMITH))
     unit.get_by_label("Reason").select_option(label="Equipment failure")
@@ -38,7 +39,6 @@ def test_a_woman_whose_examination_is_broken_off_is_shown_with_the_reason(clinic
     expect(clinic.row(SMITH)).to_contain_text("Equipment failure")
 
 
-@pytest.mark.once
 def test_a_woman_who_did_not_attend_is_on_no_list_any_more(clinic: Clinic, unit: Page) -> None:
     number = clinic.send(NGUYEN)
     unit.get_by_role("button", name="This scanner").click()
@@ -50,7 +50,6 @@ def test_a_woman_who_did_not_attend_is_on_no_list_any_more(clinic: Clinic, unit:
     expect(unit.locator("tbody tr", has_text=number)).to_have_count(0)
 
 
-@pytest.mark.once
 def test_what_the_gateway_refuses_stands_at_the_clinic_and_on_the_live_page_with_the_reason(
     windows: Windows, clinic: Clinic
 ) -> None:
@@ -60,7 +59,6 @@ def test_what_the_gateway_refuses_stands_at_the_clinic_and_on_the_live_page_with
     expect(live.get_by_role("region", name="Needs attention")).to_contain_text("failed today")
 
 
-@pytest.mark.once
 def test_from_a_line_of_the_live_page_an_engineer_comes_to_all_that_has_happened(
     windows: Windows, clinic: Clinic, unit: Page
 ) -> None:

@@ -17,6 +17,8 @@ from core.management.commands import check_health
 from core.management.commands.check_health import role_of
 from tests.core.heartbeats import beat
 
+pytestmark = pytest.mark.once
+
 
 class FakeWebServer(BaseHTTPRequestHandler):
     """Answers each path with its own status, and records the Host headers."""

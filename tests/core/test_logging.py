@@ -131,6 +131,8 @@ class TestLibraries:
 
 CRASH = """
 import threading, django
+
+pytestmark = pytest.mark.once
 django.setup()
 def crash(): raise KeyError("SM" "ITH^JANE")
 thread = threading.Thread(target=crash); thread.start(); thread.join()

@@ -17,6 +17,8 @@ from relay.dispatcher import Dispatcher
 from tests.collector import NAME, NUMBER, Collector
 from tests.factories import payload
 
+pytestmark = pytest.mark.once
+
 
 class TestSpans:
     def test_has_its_attributes_and_the_correlation_id(self, collector: Collector) -> None:

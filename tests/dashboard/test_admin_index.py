@@ -22,7 +22,7 @@ from tests.users import client_of, page
 from tests.worklist.performed_step import reports
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 INDEX = reverse("admin:index")
 NOTHING = "Nothing needs attention"

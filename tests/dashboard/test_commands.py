@@ -19,6 +19,8 @@ from tests.dashboard.records import (
 )
 from tests.processes import Start
 
+pytestmark = pytest.mark.once
+
 Printed = pytest.CaptureFixture[str]
 
 

@@ -11,6 +11,8 @@ from dashboard.snapshot import take_snapshot
 from dashboard.viewer_permissions import PagePermission, ViewerPermissions
 from tests.dashboard.records import configure_modality, deliver, item_of_today, wrong_patient_exception
 
+pytestmark = pytest.mark.once
+
 NOBODY, EVERYTHING = ViewerPermissions(), ViewerPermissions(frozenset(PagePermission), is_staff=True)
 EXCEPTIONS_ONLY = ViewerPermissions(frozenset({PagePermission.EXCEPTIONS}), is_staff=True)
 

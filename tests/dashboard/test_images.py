@@ -23,7 +23,7 @@ from tests.images.received import stored
 from tests.users import page
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
 

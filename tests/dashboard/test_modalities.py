@@ -18,6 +18,8 @@ from dashboard.modalities import (
 )
 from tests.dashboard.records import configure_modality, item_of_today, record_query
 
+pytestmark = pytest.mark.once
+
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MORNING = Hours(NOON - timedelta(hours=3), NOON + timedelta(hours=1))
 

@@ -19,7 +19,7 @@ from tests.database import in_database_thread
 from tests.processes import processes
 from worklist.models import WorklistItem
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("groups")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("groups"), pytest.mark.once]
 
 
 def forget_permissions() -> None:
@@ -105,7 +105,6 @@ def class_web(django_db_setup: None) -> Iterator[Web]:
         yield running_web(start)
 
 
-@pytest.mark.once
 class TestWhoIsLetIn:
     async def test_without_a_session_nobody(self, class_web: Web) -> None:
         async with class_web.open_page() as page:

@@ -15,7 +15,7 @@ def away(*_: object) -> None:
     raise OperationalError
 
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 class TestPage:

@@ -30,6 +30,8 @@ from tests.dicom.serving import all_ended, connected, port_of, rejection, servin
 from tests.factories import WorklistItemFactory
 from tests.worklist_fixtures import LogLines
 
+pytestmark = pytest.mark.once
+
 LIMIT_EXCEEDED = (2, 3, 2)
 
 

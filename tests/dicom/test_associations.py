@@ -122,6 +122,7 @@ def answers(association: Association) -> Iterator[int]:
             return
 
 
+@pytest.mark.once
 class TestK2:
     def test_k2_a_cancel_after_the_answer_is_ignored_and_the_association_lives(self, unit: Unit) -> None:
         make_items(1)
@@ -142,6 +143,7 @@ def reset(association: Association) -> None:
     association.kill()
 
 
+@pytest.mark.once
 class TestK3:
     @pytest.mark.parametrize("leave", [Association.abort, reset], ids=["A-ABORT", "TCP reset"])
     def test_k3_a_requestor_that_leaves_during_the_response_leaves_nothing_behind(
@@ -194,6 +196,7 @@ def fastest_echo(association: Association) -> float:
     return min(seconds)
 
 
+@pytest.mark.once
 @pytest.mark.alone
 class TestK5AndK14:
     def test_k5_forty_associations_at_once_get_their_own_items_and_an_echo_within_a_second(self, unit: Unit) -> None:
@@ -225,6 +228,7 @@ class TestK5AndK14:
             asking.abort()
 
 
+@pytest.mark.once
 class TestK6:
     def test_k6_one_association_serves_find_and_echo_beside_an_unsupported_context(self, unit: Unit) -> None:
         WorklistItemFactory.create(accession_number="ACC1")
@@ -248,6 +252,7 @@ class TestK6:
         assert unit.ask(ALL).statuses == [0x0000]
 
 
+@pytest.mark.once
 class TestK7:
     def test_k7_implicit_vr_alone_and_short_pdus_suffice(self, unit: Unit) -> None:
         make_items(20)
@@ -260,6 +265,7 @@ class TestK7:
         assert said.count("(Pending)") == 20
 
 
+@pytest.mark.once
 class TestK8:
     def test_k8_several_contexts_of_one_syntax_each_are_accepted(self, unit: Unit) -> None:
         make_items(1, accession_number="ACC1")
@@ -274,6 +280,7 @@ class TestK8:
         association.release()
 
 
+@pytest.mark.once
 @pytest.mark.usefixtures("findscu")
 class TestK9AndK10ByEchoscu:
     def rejection_text(self, running: DicomServer, called: str = CALLED) -> str:
@@ -291,6 +298,7 @@ class TestK9AndK10ByEchoscu:
             assert "Called AE Title Not Recognized" in self.rejection_text(running, "ANY-SCP")
 
 
+@pytest.mark.once
 class TestK11:
     def test_k11_another_information_model_is_rejected_and_the_association_stays_open(self, unit: Unit) -> None:
         association = associate(unit.port, StudyRootQueryRetrieveInformationModelFind, Verification)
@@ -308,6 +316,7 @@ def offer(information: bytes, sop_class: Any = ModalityWorklistInformationFind) 
     return item
 
 
+@pytest.mark.once
 class TestK12:
     @pytest.mark.parametrize(
         ("offered", "answered"),
@@ -428,6 +437,7 @@ class TestK15:
         assert not [value for value in ("BRIEN", "99900000", "19430607") if value in written]
 
 
+@pytest.mark.once
 class TestK17:
     def test_k17_a_hundred_connections_of_other_protocols_leave_no_thread_behind(self, transactional_db: None) -> None:
         chance = random.Random(17)
@@ -459,6 +469,7 @@ class TestK17:
             assert seconds_of_bytes(client) < PATIENCE
 
 
+@pytest.mark.once
 class TestAConnectionWithoutAnAssociation:
     @pytest.mark.parametrize(
         ("sent", "reason"),
@@ -559,6 +570,7 @@ def counted_queries(table: str) -> Iterator[list[str]]:
         connection_created.disconnect(wrap)
 
 
+@pytest.mark.once
 class TestImproperRequests:
     def test_a_query_without_an_identifier_is_answered(self, unit: Unit) -> None:
         """It matches universally (PS3.4 section C.2.2.2.3)."""

@@ -28,6 +28,8 @@ from tests.dicom.raw_mpps import END_DATE, END_TIME, NHS_NUMBER, ended, started
 from tests.factories import WorklistItemFactory
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
 
+pytestmark = pytest.mark.once
+
 ACCESSION, STEPS, MODALITY, STATION = 0x00080050, 0x00400100, 0x00080060, 0x00400001
 UNREADABLE, DOES_NOT_MATCH, PROCESSING_FAILURE = 0xC310, 0xA900, 0x0110
 STEP = [Element(STATION, "AE", "ROOM1"), Element(MODALITY, "CS", "MG")]

@@ -4,11 +4,14 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from django.conf import settings
 from pynetdicom.dimse_primitives import C_ECHO
 
 from dicom.pynetdicom_internals import PYNETDICOM_VERSION
 from tests.dicom.requests import Unit
+
+pytestmark = pytest.mark.once
 
 
 def test_the_workarounds_are_for_the_installed_and_the_required_pynetdicom() -> None:

@@ -13,6 +13,8 @@ from core.contract import ErrorCode
 from dashboard.metrics import RELAY_STATES, registry
 from tests.dashboard.test_metrics import everything_there_is
 
+pytestmark = pytest.mark.once
+
 HERE = Path("docs/monitoring")
 DOCUMENT = Path("docs/monitoring.md").read_text()
 RULES = (HERE / "gateway.rules.yml").read_text()

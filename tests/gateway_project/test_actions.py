@@ -13,6 +13,8 @@ from relay.models import ReceivedAction
 from tests.factories import WorklistItemFactory, payload
 from worklist.models import WorklistItem
 
+pytestmark = pytest.mark.once
+
 
 class TestActions:
     def test_the_tables_have_the_action_types_of_the_schema(self) -> None:

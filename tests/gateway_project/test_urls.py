@@ -3,6 +3,8 @@
 import pytest
 from django.test import Client
 
+pytestmark = pytest.mark.once
+
 
 class TestUrls:
     def test_healthz_is_alive_without_a_database(self, client: Client) -> None:

@@ -14,7 +14,7 @@ from tests.images.test_linking import sent
 from tests.users import client_of, page
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
 LIST = reverse("admin:images_receivedimage_changelist")

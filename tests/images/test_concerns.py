@@ -14,7 +14,7 @@ from images.models import ReceivedImage
 from images.spool import spool
 from tests.images.received import stored
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
 Find = Callable[[datetime], Iterable[Concern]]

@@ -12,7 +12,7 @@ from relay.models import ReceivedAction
 from tests.images.received import stored
 from tests.images.test_linking import sent
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
 JANE, WHY = "admin:jane", "Checked at the machine."

@@ -23,6 +23,8 @@ from tests.images.waiting import KnownItems, known_to_manage, order_fault, waiti
 from tests.processes import free_ports
 from tests.tinyproxy import TinyProxy
 
+pytestmark = pytest.mark.once
+
 
 class Sent(NamedTuple):
     """An image of an action that Manage knows, and its file."""

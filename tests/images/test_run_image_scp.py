@@ -18,7 +18,7 @@ from nonprod.local_gateway import is_free
 from tests.images.receiving import CALLED, image, store
 from tests.processes import PATIENCE, Start, free_ports
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 @pytest.fixture

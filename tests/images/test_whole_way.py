@@ -12,7 +12,7 @@ from relay.models import ReceivedAction
 from tests.factories import WorklistItemFactory
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 State = WholeWayTest.State
 

@@ -9,7 +9,7 @@ from images.whole_way import add_step, ask_for_test
 from tests.users import client_of, page
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 START = "/admin/images/wholewaytest/start/"
 LIST = "/admin/images/wholewaytest/"

@@ -13,6 +13,8 @@ from tests.nonprod.storage_server import CALLED as IMAGES_CALLED
 from tests.nonprod.storage_server import storage_server
 from tests.processes import Start
 
+pytestmark = pytest.mark.once
+
 START, PROGRESS, END = "N-CREATE IN PROGRESS", "N-SET IN PROGRESS", "N-SET COMPLETED"
 
 

@@ -17,7 +17,7 @@ from relay.models import ReceivedAction, Resend
 from tests.factories import payload
 from worklist.models import ItemChange, WorklistItem
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 def frames(*actions: Any) -> list[str]:

@@ -11,7 +11,7 @@ from relay.models import ReceivedAction
 from tests.factories import payload
 from tests.users import client_of, page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ def file_with(folder: Path, content: str | bytes) -> Path:
     return path
 
 
+@pytest.mark.once
 @pytest.mark.django_db
 class TestExecuteActions:
     def test_each_action_is_executed_and_answered_on_its_own_line(self, tmp_path: Path) -> None:
@@ -101,6 +102,7 @@ class TestExecuteActions:
         assert "No such file" in execute(tmp_path / "missing.json")[1]
 
 
+@pytest.mark.once
 @pytest.mark.django_db(transaction=True)
 class TestStandardOutput:
     def test_contains_the_replies_and_nothing_else(self, tmp_path: Path) -> None:

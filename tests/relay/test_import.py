@@ -17,7 +17,7 @@ from tests.factories import payload
 from tests.users import client_of, page
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 LIST = reverse("admin:relay_receivedaction_changelist")
 IMPORT = reverse("admin:relay_receivedaction_import")

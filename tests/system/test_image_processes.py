@@ -112,6 +112,7 @@ class TestDeath:
         assert store(port, image()).Status == 0x0000
 
 
+@pytest.mark.once
 @pytest.mark.usefixtures("findscu")
 class TestDcmtk:
     @pytest.mark.parametrize(
@@ -149,6 +150,7 @@ class TestDcmtk:
             assert kept.file_meta.TransferSyntaxUID == dcmread(file).file_meta.TransferSyntaxUID
 
 
+@pytest.mark.once
 @pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 class TestTwelveImagesOf60MB:

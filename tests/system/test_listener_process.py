@@ -17,7 +17,7 @@ from tests.system.conftest import Gateway
 from tests.system.test_database_down import locked_database
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 #: What ends at once ends within this many seconds, on a slow machine too.
 AT_ONCE = 5.0

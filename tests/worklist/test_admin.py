@@ -29,6 +29,7 @@ def detail(item: WorklistItem) -> str:
     return reverse("admin:worklist_worklistitem_change", args=[item.pk])
 
 
+@pytest.mark.once
 class TestSupport:
     def test_sees_items_on_the_list_without_personal_data(self, support: Client, item: WorklistItem) -> None:
         text = page(support, LIST)
@@ -68,6 +69,7 @@ def create_two_patients() -> None:
         WorklistItemFactory.create(status=status, patient_name=name, patient_id=name, **same, **start)
 
 
+@pytest.mark.once
 class TestClinic:
     def test_sees_the_patients_on_the_list(self, clinic: Client, item: WorklistItem) -> None:
         text = page(clinic, LIST)
@@ -88,6 +90,7 @@ class TestClinic:
         assert clinic.get(LIST, {"patient_name__startswith": "O'BRIEN"}).status_code == 400
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("group", ["support", "clinic"])
 class TestNobody:
     def test_changes_an_item(self, group: str, item: WorklistItem) -> None:
@@ -115,6 +118,7 @@ class TestNobody:
         assert 'name="_save"' not in text
 
 
+@pytest.mark.once
 class TestOutsiders:
     def test_are_sent_to_the_login(self, client: Client, item: WorklistItem) -> None:
         response = client.get(LIST)
@@ -214,6 +218,7 @@ class TestFindingAnItem:
         assert support.get(address).status_code == 200
 
 
+@pytest.mark.once
 class TestThePageOfAnItem:
     def test_has_every_field_of_an_item(self) -> None:
         shown = flatten_fieldsets(WorklistItemAdmin.fieldsets)

@@ -14,7 +14,7 @@ from worklist.models import ItemAlarm, WorklistItem
 from worklist.performed_step.mpps_exceptions import DecisionRefused
 from worklist.services.dismiss_alarm import dismiss_alarm
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture

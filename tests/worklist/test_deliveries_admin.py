@@ -19,7 +19,7 @@ from worklist.models import Delivery, ItemAlarm, WorklistItem, WorklistQuery
 from worklist.query.kept_keys import kept_keys, keyed_hash
 from worklist.services.explain_query import ae_titles_for, latest_queries
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 NINE = datetime(2026, 11, 23, 9, 2, tzinfo=UTC)
 

@@ -19,7 +19,7 @@ from tests.factories import WorklistItemFactory
 from worklist.models import WorklistItem, WorklistQuery
 from worklist.query.find import WorklistContext
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 @pytest.fixture

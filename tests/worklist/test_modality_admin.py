@@ -15,7 +15,7 @@ from dicom.models import Modality
 from tests.users import client_of, page
 from worklist.models import WorklistQuery
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 LIST = reverse("admin:dicom_modality_changelist")
 ADD = reverse("admin:dicom_modality_add")

@@ -27,7 +27,7 @@ from tests.worklist.test_admin import detail
 from tests.worklist_fixtures import SHOWN
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 STEPS = reverse("admin:worklist_performedprocedurestep_changelist")
 EXCEPTIONS = reverse("admin:worklist_mppsexception_changelist")

@@ -29,7 +29,7 @@ from tests.factories import WorklistItemFactory
 from tests.processes import PATIENCE, Process, Start, free_ports
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 EVERYTHING = request(QueryRetrieveLevel="SCHEDULED")
 

@@ -15,7 +15,7 @@ from tests.worklist.test_admin import LIST, detail
 from worklist.models import WorklistItem, WorklistQuery
 from worklist.services.explain_query import explain_query, logged_query
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture

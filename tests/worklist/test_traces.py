@@ -6,7 +6,7 @@ from tests.collector import NAME, NUMBER, Collector
 from tests.dicom.requests import Unit, request
 from tests.factories import create
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 class TestTraces:

@@ -9,6 +9,8 @@ from nonprod.models import Appointment
 from nonprod.pages.appointments import PARTICIPANTS, AppointmentRow, State, appointments_of_today, state_of
 from tests.nonprod.pages.conftest import appointment_of
 
+pytestmark = pytest.mark.once
+
 SENT = {"action": {"action_id": "a"}}
 TAKEN = {**SENT, "reply": {"status": "created"}}
 

@@ -8,7 +8,7 @@ from nonprod.models import ManageFailure, ManageImage
 from nonprod.pages.appointments import appointments_of_today
 from tests.nonprod.pages.conftest import Browser
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gateway_stopped")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gateway_stopped"), pytest.mark.once]
 
 JPEG = b"\xff\xd8\xff\xe0 a picture"
 

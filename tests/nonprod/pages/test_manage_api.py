@@ -18,7 +18,7 @@ from pydicom.uid import JPEGLossless, generate_uid
 from nonprod.models import ManageFault, ManageImage
 from tests.images.waiting import API, KnownItems, known_to_manage, waiting_image, write_phantom
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 BOUNDARY = "BoUnDaRyStRiNg"
 

@@ -20,7 +20,7 @@ from tests.conftest import KEYS, PATH
 from tests.database import in_database_thread
 from tests.factories import payload
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 @pytest.fixture

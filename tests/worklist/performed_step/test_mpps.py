@@ -289,6 +289,7 @@ def an_n_create(uid: str | None, data: bytes = b"") -> N_CREATE:
     return asked
 
 
+@pytest.mark.once
 class TestTheWorklist:
     def test_mp33_has_an_item_in_progress_as_started_and_no_completed_item(
         self, unit: Unit, item: WorklistItem
@@ -355,6 +356,7 @@ def encoded(report: Dataset) -> bytes:
     return encode(report, is_implicit_vr=False, is_little_endian=True) or b""
 
 
+@pytest.mark.once
 class TestOtherRequests:
     def requests(self) -> list[object]:
         """Return requests that the SOP class does not have."""
@@ -389,6 +391,7 @@ class TestOtherRequests:
             assert association.send_c_echo().Status == 0x0000
 
 
+@pytest.mark.once
 class TestTheUid:
     @pytest.mark.parametrize("asked", [an_n_create(None), an_n_set(None), an_n_create("MAMMO1"), an_n_set("1..2")])
     def test_that_is_missing_or_invalid_is_refused_with_0117_and_the_association_stays(
@@ -411,6 +414,7 @@ class TestTheUid:
         assert status_of(item) == "COMPLETED"
 
 
+@pytest.mark.once
 class TestBytes:
     @pytest.mark.parametrize("data", [b"\x00", b"NHS number 9990000018", b"\xff" * 200, b"\x08\x00\x05\x00CS\xff\xff"])
     def test_that_are_no_data_set_are_refused_and_the_association_stays(
@@ -438,6 +442,7 @@ class TestBytes:
         assert status_of(item) == "IN PROGRESS"
 
 
+@pytest.mark.once
 class TestTheAssociationPolicy:
     def test_is_checked_at_each_report(self, transactional_db: None) -> None:
         """Refused with 0124, and the reason as the Error Comment."""
@@ -451,6 +456,7 @@ class TestTheAssociationPolicy:
         assert status_of(item) == "IN PROGRESS"
 
 
+@pytest.mark.once
 class TestTheLog:
     def test_has_the_modality_and_the_status_of_each_report(
         self, unit: Unit, item: WorklistItem, log: LogLines

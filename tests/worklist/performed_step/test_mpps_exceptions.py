@@ -18,7 +18,7 @@ from worklist.models import ItemChange, MppsException, WorklistItem
 from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.mpps_exceptions import DecisionRefused, dismiss, link_to_item, put_back, put_item_back
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 JANE = "admin:jane"
 UID = "1.2.3.9"

@@ -14,6 +14,8 @@ from tests.worklist.performed_step.conftest import UID
 from tests.worklist.performed_step.reports import creation, final_change, series, without
 from worklist.models import MppsException, PerformedProcedureStep, WorklistItem
 
+pytestmark = pytest.mark.once
+
 MISSING, WITHOUT_VALUE, INVALID, UNKNOWN = 0x0120, 0x0121, 0x0106, 0x0105
 
 

@@ -10,7 +10,7 @@ from tests.factories import WorklistItemFactory
 from tests.worklist_fixtures import LogLines
 from worklist.models import WorklistItem
 
-pytestmark = pytest.mark.usefixtures("findscu")
+pytestmark = [pytest.mark.usefixtures("findscu"), pytest.mark.once]
 
 STEP = "ScheduledProcedureStepSequence[0]"
 BROAD = [

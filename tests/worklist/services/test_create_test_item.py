@@ -17,7 +17,7 @@ from worklist.models import ItemChange, WorklistItem
 from worklist.performed_step.mpps_exceptions import DecisionRefused
 from worklist.services.create_test_item import ENDS_AFTER, create_test_item, discontinue_test_item, end_old_test_items
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 MAKE = reverse("admin:worklist_worklistitem_test_item")
 

@@ -26,7 +26,7 @@ from worklist.item_fields import ITEM_FIELDS
 from worklist.models import ItemAlarm, WorklistItem
 from worklist.query.response import ResponseOptions, response_for
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 #: What a column of PostgreSQL holds: every character but NUL and half a surrogate pair.
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
