@@ -24,10 +24,10 @@ RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-has
 
 FROM builder AS builder-nonprod
 COPY requirements-nonprod.txt .
-RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --only-binary :all: \
+RUN pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all: \
       --require-hashes --requirement requirements-nonprod.txt
 COPY nonprod /app/nonprod
-RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib /app
+RUN /opt/venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /app/nonprod
 
 FROM docker.io/library/python:3.11-slim AS base
 ARG REVISION=unknown

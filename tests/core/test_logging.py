@@ -16,6 +16,8 @@ from gateway_project.settings.base import logging_config
 from tests.gateway_project.test_settings import GOOD as PRODUCTION
 from tests.processes import Start
 
+pytestmark = pytest.mark.once
+
 
 class Log:
     """The configured handler and formatter, writing into memory."""
@@ -131,8 +133,6 @@ class TestLibraries:
 
 CRASH = """
 import threading, django
-
-pytestmark = pytest.mark.once
 django.setup()
 def crash(): raise KeyError("SM" "ITH^JANE")
 thread = threading.Thread(target=crash); thread.start(); thread.join()

@@ -6,6 +6,8 @@ import pytest
 
 from tests.processes import Start
 
+pytestmark = pytest.mark.once
+
 PROGRAM = """
 import json, sys
 import django
@@ -13,8 +15,6 @@ django.setup()
 from django.contrib.auth.models import User
 from django.core.management import get_commands
 from django.test import Client
-
-pytestmark = pytest.mark.once
 client = Client(SERVER_NAME="localhost")
 client.force_login(User.objects.create_superuser("jane"))
 live, admin, metrics = (client.get(path).content.decode() for path in ("/", "/admin/", "/metrics"))

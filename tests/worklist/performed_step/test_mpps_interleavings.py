@@ -43,7 +43,7 @@ from worklist.performed_step.mpps_exceptions import DecisionRefused, dismiss, li
 from worklist.services.changes_since import changes_since
 from worklist.services.create_worklist_item import create_worklist_item
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 SCHEDULED, IN_PROGRESS, COMPLETED, DISCONTINUED = "SCHEDULED", "IN PROGRESS", "COMPLETED", "DISCONTINUED"
 FINAL = {COMPLETED, DISCONTINUED}
