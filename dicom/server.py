@@ -44,9 +44,7 @@ def _answer_echo(request: Request, _: ServerContext) -> Response:
     return Response(0x0000)
 
 
-VERIFICATION = Service(
-    "1.2.840.10008.1.1", {CommandField.C_ECHO_RQ: _answer_echo}, sink_for=lambda _context, _command, _server: NullSink()
-)
+VERIFICATION = Service("1.2.840.10008.1.1", {CommandField.C_ECHO_RQ: _answer_echo}, sink_for=lambda *_: NullSink())
 
 
 class DicomServer:

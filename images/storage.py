@@ -17,9 +17,10 @@ from core.database import UNAVAILABLE, in_transaction, serialise_on
 from core.tracing import span
 from dicom import statuses
 from dicom.association import IMPLEMENTATION, ServerContext
+from dicom.association_policy import Requestor
 from dicom.failures import FailureRow, common_failures, failure_response
 from dicom.service import Request, Response
-from dicom.upper_layer.dimse import Command
+from dicom.upper_layer.dimse import Command, DataSetSink, NullSink
 from dicom.upper_layer.negotiation import PresentationContext
 from images.arrival_rate import ArrivalRate, TooManyImages
 from images.header import Header, read_header
@@ -71,8 +72,18 @@ STORE_FAILURES = (
 )
 
 
-def receive_into_spool(context: PresentationContext, command: Command, server: ImageContext) -> IncomingFile:
-    """Open the file that the data set of a C-STORE is written to while it arrives."""
+def receive_into_spool(
+    context: PresentationContext, command: Command, requestor: Requestor, server: ImageContext
+) -> DataSetSink:
+    """Open the file that the data set of a C-STORE is written to while it arrives.
+
+    If its address has sent too many images, none is opened: DICOM has no answer before the end of a data set, but what
+    arrives is not kept.
+    """
+    try:
+        server.arrivals.count(requestor.address)
+    except TooManyImages as refusal:
+        return NullSink(instead=refusal)
     implementation = (IMPLEMENTATION.class_uid, IMPLEMENTATION.version_name)
     file_meta = encode_file_meta(command.sop_class, command.sop_instance, context.transfer_syntax, implementation)
     return IncomingFile(server.spool, file_meta, server.max_bytes, server.min_free_bytes)
@@ -91,7 +102,6 @@ def answer_store(request: Request, context: ImageContext) -> Response:
     with correlated(new_correlation_id()), context.connection(), span("C-STORE") as traced:
         try:
             context.policy.check_request(requestor)
-            context.arrivals.count(requestor.address)
             fields |= _store(request, context)
             response = Response(statuses.SUCCESS)
             context.last_received_at = timezone.now()
@@ -113,6 +123,8 @@ def answer_store(request: Request, context: ImageContext) -> Response:
 def _store(request: Request, context: ImageContext) -> dict[str, str | int]:
     """Check the data set, make its file durable and commit its row; return what the log says about it."""
     received = request.whole_data_set()
+    if isinstance(received, TooManyImages):
+        raise received
     if not isinstance(received, IncomingFile):  # none was announced
         raise DataSetMismatch("There is no data set")
     received.check()
