@@ -29,7 +29,7 @@ LONG, TOO_LONG = timedelta(minutes=10), timedelta(hours=1)
 #: Manage's HTTP statuses for a gateway or an action that it does not accept.
 NOT_ACCEPTED = (401, 403)
 
-#: Of too many images, those that are counted first.
+#: If there are too many images to count, the worst are counted first.
 WORST_FIRST = Case(When(state=State.HELD, then=Value(0)), When(state=State.FAILED, then=Value(1)), default=Value(2))
 SEE_WHY = "Open the image to see why. Tell Manage’s support if the pictures are needed; the PACS has the originals."
 #: Why images failed → what to do about them.

@@ -19,7 +19,7 @@ from dicom.failures import UnreadableDataSet
 from dicom.service import EXPLICIT_VR_LITTLE_ENDIAN
 from dicom.upper_layer.dimse import UID
 from dicom.upper_layer.negotiation import IMPLICIT_VR_LITTLE_ENDIAN
-from images.code_streams import LONGEST_BEGINNING, LONGEST_END, has_beginning, has_end
+from images.codestreams import LONGEST_BEGINNING, LONGEST_END, has_beginning, has_end
 from images.items import ImageIdentity
 
 EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -27,10 +27,10 @@ NATIVE = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, EXPLIC
 
 #: How many headers of elements and items are read of one file, and how deep sequences may be nested.
 MAX_HEADERS, MAX_DEPTH = 200_000, 16
-#: Bytes of a value that is read; those that identify an image have 64.
+#: The longest value that is read, in bytes. A longer one makes the image unreadable; UIDs have 64.
 MAX_VALUE = 4096
-#: How many accession numbers are kept, and how much of each: more than the 16 characters that one of ours may have, so
-#: that a longer one is not taken for the one that it begins with.
+#: How many accession numbers are kept, and how many characters of each. Our own have at most 16; more are kept, so that
+#: a longer number is not taken for the one that it begins with.
 MAX_NUMBERS, MAX_NUMBER = 16, 64
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -70,7 +70,7 @@ class Header:
 
 
 class _Element(NamedTuple):
-    """The header of an element, item or delimiter: `vr` is empty in implicit VR, `at` is where the value begins."""
+    """The header of an element, item or delimiter. `vr` is empty in implicit VR; `at` is where the value begins."""
 
     tag: int
     vr: bytes
@@ -155,14 +155,14 @@ class _Reader:
     # Values -----------------------------------------------------------------------------------------------------------
 
     def _take(self, element: _Element) -> None:
-        """Take note of an element at the top level."""
+        """Keep what is needed of an element at the top level."""
         if element.tag in READ:
             self._values[element.tag] = self._value(element)
         elif element.tag == PIXEL_DATA:
             self._pixel_data = element
 
     def _take_requested(self, element: _Element) -> None:
-        """Take note of an element in an item of the Request Attributes Sequence."""
+        """Keep what is needed of an element in an item of the Request Attributes Sequence."""
         if element.tag == ACCESSION_NUMBER and len(self._requested) < MAX_NUMBERS:
             self._requested.append(self._value(element))
 
@@ -290,17 +290,13 @@ class _Reader:
                 return item.at
             if item.tag != ITEM or item.length == UNDEFINED:
                 raise UnreadableDataSet("The encapsulated pixel data have no end, or are damaged")
-            self._take_fragment(item)
+            if self._offset_table is None:
+                self._offset_table = item
+            elif item.length:  # there may be very many, so only the first and the last are kept
+                self._fragments += 1
+                self._first_fragment = self._first_fragment or item
+                self._last_fragment = item
             at = item.at + item.length
-
-    def _take_fragment(self, item: _Element) -> None:
-        """Take note of an item of the pixel data; of very many, only as much as is needed."""
-        if self._offset_table is None:
-            self._offset_table = item
-        elif item.length:
-            self._fragments += 1
-            self._first_fragment = self._first_fragment or item
-            self._last_fragment = item
 
     # Pixels -----------------------------------------------------------------------------------------------------------
 
