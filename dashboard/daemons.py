@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.urls import reverse
-
 from core.concerns import Concern, Occurrence, Severity
 from core.heartbeat import DAEMONS, STALE_AFTER, is_working
+from core.links import page_url
 from core.models import Heartbeat
 from relay.hybrid_connection.status import ListenerState
 from relay.models import FAILURES, ReceivedAction
@@ -145,7 +144,7 @@ def daemon_status(
 
 def daemon_concern(key: str, name: str, daemon: DaemonStatus) -> Concern:
     """Return the concern about a daemon; its count is 0 while the daemon works."""
-    link = reverse("admin:core_heartbeat_changelist")
+    link = page_url("admin:core_heartbeat_changelist")
     title = f"{name}: {daemon.words[0].lower()}{daemon.words[1:]}"
     latest = (Occurrence(daemon.why, link),) if daemon.why else ()
     count = int(daemon.severity is not Severity.OK)

@@ -15,10 +15,10 @@ from statistics import median
 
 from django.conf import settings
 from django.db.models import OuterRef, Subquery
-from django.urls import reverse
 from django.utils import timezone
 
 from core.concerns import LISTED, Concern, Occurrence, Severity
+from core.links import page_url
 from core.wording import clock_time
 from dicom.models import Modality
 from worklist.models import WorklistItem, WorklistQuery
@@ -172,7 +172,7 @@ def modality_concerns(now: datetime) -> Iterator[Concern]:
     """
     activities = modality_activity(known_modalities(), now)
     silent = [each for each in activities if each.is_silent]
-    queries_page = reverse("admin:worklist_worklistquery_changelist")
+    queries_page = page_url("admin:worklist_worklistquery_changelist")
     yield Concern(
         key="silent_modality",
         severity=Severity.WARNING,
@@ -183,7 +183,7 @@ def modality_concerns(now: datetime) -> Iterator[Concern]:
         latest=tuple(
             Occurrence(
                 f"{each.name or each.ae_title}: {each.words[0].lower()}{each.words[1:]}",
-                reverse("admin:worklist_worklistquery_changelist", query={"calling_ae_title": each.ae_title}),
+                page_url("admin:worklist_worklistquery_changelist", query={"calling_ae_title": each.ae_title}),
             )
             for each in silent[:LISTED]
         ),
@@ -203,7 +203,7 @@ def modality_concerns(now: datetime) -> Iterator[Concern]:
         latest=tuple(
             Occurrence(
                 f"An unknown machine has asked for the worklist: {each.ae_title}",
-                reverse("admin:dicom_modality_add", query={"ae_title": each.ae_title}),
+                page_url("admin:dicom_modality_add", query={"ae_title": each.ae_title}),
                 at=each.last_query,
                 permission="dicom.add_modality",
             )
