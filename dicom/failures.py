@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import InternalError
+
 from core.database import UNAVAILABLE
 from dicom.association_policy import ModalitiesUnknown, Requestor, RequestRefused
 from dicom.service import IncompleteDataSet, Response
@@ -53,6 +55,12 @@ def common_failures(
             (ModalitiesUnknown, *UNAVAILABLE),
             lambda _: failure(database_unavailable, "Database not available, try again"),
             logging.ERROR,
+        ),
+        FailureRow(  # PostgreSQL while it takes no changes, such as after a failover
+            (InternalError,),
+            lambda _: failure(database_unavailable, "Database not available, try again"),
+            logging.ERROR,
+            with_traceback=True,
         ),
         FailureRow((RequestRefused,), lambda refusal: failure(refused, f"Refused: {refusal}"), logging.WARNING),
         FailureRow((IncompleteDataSet,), lambda _: failure(incomplete, "The data set announced has not arrived")),

@@ -7,8 +7,8 @@ from django.conf import settings
 if TYPE_CHECKING:
     from dicom.association_policy import ServerConfig
 
-#: The states in which the two daemons do their work.
-RECEIVING, UPLOADING = "receiving", "uploading"
+#: The states in which the two daemons do their work, and that of an image server which has to refuse every image.
+RECEIVING, UPLOADING, DISK_FAILS = "receiving", "uploading", "disk_fails"
 
 #: A data set may take this many seconds to arrive, and one more for each of these bytes: 20 minutes for 60 MB.
 DATA_SET_SECONDS, MIN_BYTES_PER_SECOND = 30.0, 50_000

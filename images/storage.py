@@ -5,8 +5,10 @@ before leaves nothing behind: the file is deleted, and the machine is told why.
 """
 
 import logging
+import threading
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import connection
@@ -28,7 +30,7 @@ from images.items import worklist
 from images.linking import ACTOR, attribute, send_anew
 from images.models import ReceivedImage
 from images.queue import OVERCOME_BY_A_NEW_ACTION, hindrance_now
-from images.spool import CannotStore, IncomingFile, Spool, encode_file_meta
+from images.spool import CannotStore, DiskFails, IncomingFile, Spool, encode_file_meta
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,25 @@ class ImageContext(ServerContext):
     min_free_bytes: int
     arrivals: ArrivalRate
     last_received_at: datetime | None = None
+    #: Why the spool's disk could not be written to when that was last tried; empty if it could.
+    disk_problem: str = ""
+    #: How many images were refused, by status in hexadecimal digits.
+    refused: Counter[str] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def check_disk(self) -> bool:
+        """If images could not be stored, or if the spool does not look right, try it out; return whether it fails."""
+        if not self.disk_problem and self.spool.seems_usable(self.min_free_bytes):
+            return False
+        try:
+            self.spool.try_out(self.min_free_bytes)
+        except DiskFails as failure:
+            self.disk_problem = str(failure)
+            logger.error("no image can be stored", extra={"reason": self.disk_problem})
+            return True
+        self.disk_problem = ""
+        logger.info("images can be stored again")
+        return False
 
 
 class DataSetMismatch(Exception):
@@ -106,7 +127,12 @@ def answer_store(request: Request, context: ImageContext) -> Response:
             response = Response(statuses.SUCCESS)
             context.last_received_at = timezone.now()
         except Exception as error:  # noqa: BLE001 - the outermost edge of a C-STORE
-            response = failure_response(error, STORE_FAILURES, requestor)
+            problem = DiskFails.of(error) if isinstance(error, OSError) else error
+            response = failure_response(problem, STORE_FAILURES, requestor)
+            if isinstance(problem, DiskFails):
+                context.disk_problem = str(problem)
+            with context.lock:
+                context.refused[f"{response.status:04X}"] += 1
         finally:
             if isinstance(request.data_set, IncomingFile):
                 request.data_set.discard()

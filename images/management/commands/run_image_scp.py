@@ -11,9 +11,10 @@ from core.checks import GATEWAY
 from core.daemon import exit_process, stop_event
 from core.database import LentConnections
 from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
+from core.regular_check import RegularCheck
 from dicom.configured_ports import start_servers
 from dicom.server import is_accepting, stop_server
-from images.configuration import RECEIVING
+from images.configuration import DISK_FAILS, RECEIVING
 from images.scp import image_context, start_image_server
 from images.spool import Spool
 
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 #: How long a database connection is kept for the next image: those of one woman come within minutes.
 IDLE_SECONDS = 65.0
+#: How often the disk is looked at: a machine should not be the first to find out that it fails.
+DISK_SECONDS = 30.0
 #: How much less urgent than the worklist's answers an image is, as `nice` counts.
 NICENESS = 10
 
@@ -40,13 +43,21 @@ class Command(BaseCommand):
             servers = start_servers(
                 "IMAGE", "The image SCP", lambda host, port, tls: start_image_server(host, port, context, tls)
             )
+            # In a thread, as a disk that fails may not answer for a long time.
+            RegularCheck("disk of the images", context.check_disk, DISK_SECONDS, stopping).start()
             heartbeat = HeartbeatWriter("image_scp", RECEIVING, watchdog=True).start()
             while not stopping.is_set():
                 if is_accepting(*servers):  # this loop still running does not prove that the servers are
                     heartbeat.keep_alive()
                 last_received_at = context.last_received_at and context.last_received_at.isoformat(timespec="seconds")
                 associations = context.policy.open_associations()
-                heartbeat.set_state(RECEIVING, associations=associations, last_received_at=last_received_at)
+                heartbeat.set_state(
+                    DISK_FAILS if context.disk_problem else RECEIVING,
+                    why=context.disk_problem,
+                    associations=associations,
+                    last_received_at=last_received_at,
+                    refused=dict(context.refused),
+                )
                 connections.close_idle(IDLE_SECONDS)
                 stopping.wait(BEAT_SECONDS)
             stop_server(*servers)
