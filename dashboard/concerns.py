@@ -1,6 +1,6 @@
 """Find the daemons that do not work, the machines that are silent, and the AE titles that nobody has configured."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from django.conf import settings
@@ -9,20 +9,26 @@ from core.concerns import LISTED, Concern, Occurrence, Severity
 from core.links import page_url
 from dashboard.daemons import DaemonStatus, heartbeats, relay_listener, worklist_server
 from dashboard.images import are_images_on, image_daemons
-from dashboard.modalities import known_modalities, modality_activity
+from dashboard.modalities import ModalityActivity, known_modalities, modality_activity
 
 CHECK_MACHINE = "Check that it is switched on, and refresh its worklist. If that shows an error, call support."
 
 
 def daemon_concerns(now: datetime) -> Iterator[Concern]:
-    """Yield a concern for each daemon; its count is 0 while the daemon works."""
+    """Read the heartbeats, and return a concern for each daemon."""
     beats = heartbeats()
-    yield _daemon_concern("relay_connection", "Connection to Manage", relay_listener(beats, now))
-    yield _daemon_concern("worklist_server", "Worklist server", worklist_server(beats, now))
-    if are_images_on():
-        receiver, uploader = image_daemons(beats, now)
-        yield _daemon_concern("image_server", "Images", receiver)
-        yield _daemon_concern("image_uploader", "Images", uploader)
+    of_images = image_daemons(beats, now) if are_images_on() else ()
+    return concerns_of_daemons(relay_listener(beats, now), worklist_server(beats, now), of_images)
+
+
+def concerns_of_daemons(
+    relay: DaemonStatus, worklist: DaemonStatus, of_images: Sequence[DaemonStatus]
+) -> Iterator[Concern]:
+    """Yield a concern for each daemon; its count is 0 while the daemon works."""
+    yield _daemon_concern("relay_connection", "Connection to Manage", relay)
+    yield _daemon_concern("worklist_server", "Worklist server", worklist)
+    for key, daemon in zip(("image_server", "image_uploader"), of_images, strict=False):  # none where images are off
+        yield _daemon_concern(key, "Images", daemon)
 
 
 def _daemon_concern(key: str, name: str, daemon: DaemonStatus) -> Concern:
@@ -35,11 +41,15 @@ def _daemon_concern(key: str, name: str, daemon: DaemonStatus) -> Concern:
 
 
 def modality_concerns(now: datetime) -> Iterator[Concern]:
+    """Read the queries of the machines, and return the concerns about them."""
+    return concerns_of_modalities(modality_activity(known_modalities(), now))
+
+
+def concerns_of_modalities(activities: Sequence[ModalityActivity]) -> Iterator[Concern]:
     """Yield the machines that are silent for longer than usual, and the unknown AE titles that have sent queries.
 
     An unknown AE title needs no attention where any may connect, or before any modality is configured.
     """
-    activities = modality_activity(known_modalities(), now)
     silent = [each for each in activities if each.is_silent]
     queries_page = page_url("admin:worklist_worklistquery_changelist")
     yield Concern(
