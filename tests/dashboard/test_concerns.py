@@ -132,7 +132,7 @@ class TestConcerns:
         received("not_found")
         unknown_ae_title()
         stop_the_listener()
-        links = [each.link for concern in found() for each in (concern, *concern.latest)]
+        links = [link for each in found() for link in (each.link, *(one.link for one in each.latest))]
         assert len(links) == 10
         assert all(isinstance(link, Promise) for link in links)
 
