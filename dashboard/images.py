@@ -64,10 +64,10 @@ class ImageCounts:
             "held back": self.held,
             "without an item": self.unlinked,
         }
-        told = [f"{count} {what}" for what, count in parts.items() if count]
+        states = [f"{count} {state}" for state, count in parts.items() if count]
         if self.received and self.with_manage == self.received:
-            told = ["all with Manage"]
-        return ", ".join([count_of(self.received, "image"), *told])
+            states = ["all with Manage"]
+        return ", ".join([count_of(self.received, "image"), *states])
 
     @property
     def severity(self) -> Severity:

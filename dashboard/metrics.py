@@ -49,7 +49,7 @@ from worklist.models.queries import DURATIONS, at_most
 
 #: How long the totals over all actions are kept before they are counted again.
 CACHE_SECONDS = 15.0
-#: Upper bounds of the time from C-STORE to Manage's 201, in milliseconds; the last stands for any.
+#: Upper bounds of the time from C-STORE to Manage's 201, in milliseconds; the last is for all longer ones.
 UPLOAD_LIMITS = (1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 1_800_000, sys.maxsize)
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 #: An image may be marked as taken a little before the others can see it.
@@ -381,7 +381,7 @@ def refused_images(now: datetime) -> Iterator[Metric]:
 
 
 def images(uploads: Durations, now: datetime) -> Iterator[Metric]:
-    """Yield the images that machines have sent; those of test items are not counted, but for their bytes."""
+    """Yield the images that machines have sent; those of test items count only as received, with their bytes."""
     rows = received_images().order_by()
     totals = rows.aggregate(images=Count("*"), bytes=Sum("size"))
     yield CounterMetricFamily("gateway_images_received", "Images that machines have sent.", value=totals["images"])

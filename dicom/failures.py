@@ -27,6 +27,11 @@ logger = logging.getLogger(__name__)
 class UnreadableDataSet(Exception):
     """The bytes of a request are not a data set; the text is the ErrorComment."""
 
+    @classmethod
+    def in_element(cls, tag: int, fault: str) -> "UnreadableDataSet":
+        """Return the exception for an element, which the text names by its tag: `(0010,0010) is cut off`."""
+        return cls(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) {fault}")
+
 
 @dataclass(frozen=True)
 class FailureRow:

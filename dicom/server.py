@@ -84,7 +84,7 @@ class DicomServer:
     def close_port(self) -> None:
         """Accept no more connections, and free the port."""
         self._is_stopping = True
-        with suppress(OSError):  # not every system can wake the loop so; there it wakes by itself
+        with suppress(OSError):  # not every system can wake the loop in this way; it wakes every ACCEPT_SECONDS anyway
             self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join(ACCEPT_SECONDS + 1)
         self._listener.close()

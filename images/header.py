@@ -168,7 +168,7 @@ class _Reader:
 
     def _value(self, element: _Element) -> bytes:
         if element.length > MAX_VALUE:
-            raise _fault(element.tag, "is too long")
+            raise UnreadableDataSet.in_element(element.tag, "is too long")
         return self._bytes(element.at, element.length)
 
     def _text(self, tag: int) -> str:
@@ -194,7 +194,7 @@ class _Reader:
         """Return a positive number of VR US."""
         number = self._encoding.number(self._values.get(tag, b"")[:2])
         if not number:
-            raise _fault(tag, "is missing")
+            raise UnreadableDataSet.in_element(tag, "is missing")
         return number
 
     def _bytes(self, at: int, length: int) -> bytes:
@@ -220,9 +220,9 @@ class _Reader:
         elif vr in LONG_VRS and len(raw) == 12:
             element = _Element(tag, vr, encoding.number(raw[8:12]), at + 12)
         else:
-            raise _fault(tag, "has an unknown VR, or is cut off")
+            raise UnreadableDataSet.in_element(tag, "has an unknown VR, or is cut off")
         if element.length != UNDEFINED and element.at + element.length > end:
-            raise _fault(tag, "is cut off")
+            raise UnreadableDataSet.in_element(tag, "is cut off")
         return element
 
     def _walk(  # noqa: PLR0913 - a data set within a data set
@@ -239,7 +239,7 @@ class _Reader:
             if is_delimited and element.tag == ITEM_END:
                 return element.at
             if element.tag <= last or not FIRST_TAG <= element.tag <= LAST_TAG:
-                raise _fault(element.tag, "is out of order, doubled, or belongs to no data set")
+                raise UnreadableDataSet.in_element(element.tag, "is out of order, doubled, or belongs to no data set")
             last = element.tag
             if take:
                 take(element)
@@ -252,10 +252,10 @@ class _Reader:
         if element.length != UNDEFINED and not is_requested:
             return element.at + element.length
         if element.vr not in (b"", b"SQ", b"UN", b"OB", b"OW"):
-            raise _fault(element.tag, "has an undefined length")
+            raise UnreadableDataSet.in_element(element.tag, "has an undefined length")
         if element.vr in (b"OB", b"OW"):
             if not is_top or element.tag != PIXEL_DATA or self._is_native:
-                raise _fault(element.tag, "has an undefined length")
+                raise UnreadableDataSet.in_element(element.tag, "has an undefined length")
             return self._walk_fragments(element, end)
         if element.vr == b"UN":
             encoding = IMPLICIT  # PS3.5 section 6.2.2, note 2
@@ -272,7 +272,7 @@ class _Reader:
             if is_delimited and item.tag == SEQUENCE_END:
                 return item.at
             if item.tag != ITEM:
-                raise _fault(sequence.tag, "has something other than items")
+                raise UnreadableDataSet.in_element(sequence.tag, "has something other than items")
             if item.length == UNDEFINED:
                 at = self._walk(item.at, end, encoding, take, depth, is_delimited=True)
             else:
@@ -315,7 +315,7 @@ class _Reader:
         if not text:
             return 1
         if not re.fullmatch(r"\+?[0-9]{1,9}", text) or not int(text):
-            raise _fault(FRAMES, "is no number of frames")
+            raise UnreadableDataSet.in_element(FRAMES, "is no number of frames")
         return int(text)
 
     def _check_native(self, pixel_data: _Element, frames: int) -> None:
@@ -340,7 +340,3 @@ class _Reader:
         tail = min(last.length, LONGEST_END)
         if not has_end(self._bytes(last.at + last.length - tail, tail)):
             raise UnreadableDataSet("The pixel data are cut off within the last frame")
-
-
-def _fault(tag: int, what: str) -> UnreadableDataSet:
-    return UnreadableDataSet(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) {what}")

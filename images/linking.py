@@ -30,7 +30,7 @@ LONGEST_PATIENT_ID = 10
 LINKED_LATE_FOR = timedelta(days=1)
 
 
-def attribute(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> None:
+def assign_item(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> None:
     """Set the item of an image that is not saved yet, its state, and when it is to go to Manage."""
     image.item_id, image.item_accession_number, image.next_attempt_at = None, "", None
     try:
@@ -45,7 +45,7 @@ def attribute(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> N
     elif not item.is_test and Modality.objects.filter(ae_title=image.calling_ae_title, is_test_machine=True).exists():
         hold(image, item.accession_number, Reason.TEST_MACHINE)
     else:
-        belong_to(image, item, now)
+        set_item(image, item, now)
 
 
 def hold(image: ReceivedImage, accession_number: str, reason: ReceivedImage.Reason) -> None:
@@ -53,7 +53,7 @@ def hold(image: ReceivedImage, accession_number: str, reason: ReceivedImage.Reas
     image.state, image.reason, image.item_accession_number = State.HELD, reason, accession_number
 
 
-def belong_to(image: ReceivedImage, item: Item, now: datetime, *, by_person: bool = False) -> None:
+def set_item(image: ReceivedImage, item: Item, now: datetime, *, by_person: bool = False) -> None:
     """Give an image its item, the state that follows from it, and when it is to go to Manage."""
     image.item_id, image.item_accession_number = item.id, item.accession_number
     image.correlation_id, image.is_test = item.correlation_id, item.is_test
@@ -66,7 +66,7 @@ def send_anew(image: ReceivedImage, item: Item, actor: str) -> None:
     anew: dict[str, Any] = {"attempts": 0, "last_outcome": "", "last_status": None, "last_error": ""}
     if image.item_id != item.id:  # the action under which it was tried for another item no longer counts
         anew |= {"action_id": "", "action_day": None}
-    belong_to(image, item, timezone.now(), by_person=True)
+    set_item(image, item, timezone.now(), by_person=True)
     received_at = image.received_at
     store(image, actor)
     ReceivedImage.objects.filter(pk=image.pk).update(received_at=received_at, **anew)
@@ -109,7 +109,7 @@ def _link_late(key: UUID, now: datetime) -> bool:
     image = rows.first()
     if image is None:  # a person has been quicker
         return False
-    attribute(image, identity_of(image), now)
+    assign_item(image, identity_of(image), now)
     if image.state == State.UNLINKED:
         return False
     store(image, ACTOR)

@@ -27,7 +27,7 @@ from dicom.upper_layer.negotiation import PresentationContext
 from images.arrival_rate import ArrivalRate, TooManyImages
 from images.header import Header, read_header
 from images.items import worklist
-from images.linking import ACTOR, attribute, send_anew
+from images.linking import ACTOR, assign_item, send_anew
 from images.models import ReceivedImage
 from images.queue import OVERCOME_BY_A_NEW_ACTION, hindrance_now
 from images.spool import CannotStore, DiskFails, IncomingFile, Spool, encode_file_meta
@@ -198,7 +198,7 @@ def _commit(
         return image, False
     image.received_at, image.item_id, image.next_attempt_at = now, None, None
     image.file, image.size, image.deleted_at = received.name, received.data_set_at + received.size, None
-    attribute(image, header.identity, now)
+    assign_item(image, header.identity, now)
     image.save()
     if image.item_id is not None:
         worklist().image_received(image.item_id, now)

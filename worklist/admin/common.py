@@ -1,4 +1,4 @@
-"""What the worklist's admin pages share: permissions, and how they show times, links, steps and exceptions."""
+"""Define what the worklist's admin pages share: permissions, and how times, links, steps and exceptions are shown."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime

@@ -24,7 +24,7 @@ DURATIONS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 
 
 
 def insert_for_each(items: Sequence[UUID], statement: str, values: Sequence[Any]) -> None:
-    """Execute an INSERT … SELECT of these items: the values are those of its first placeholders, `{ids}` the items."""
+    """Execute an INSERT … SELECT for items: `values` fill its first placeholders, and `{ids}` stands for the items."""
     primary_key = WorklistItem._meta.pk
     ids = [primary_key.get_db_prep_value(item, connection) for item in items]
     with connection.cursor() as cursor:
@@ -79,7 +79,7 @@ class WorklistQuery(BaseModel):
         return f"{self.calling_ae_title} at {self.asked_at:%Y-%m-%d %H:%M:%S}"
 
     def add_items(self, items: Sequence[UUID]) -> None:
-        """Add the items that were sent, as far as they are still there."""
+        """Add the items that were sent; one that has been deleted meanwhile is left out."""
         insert_for_each(
             items,
             """
@@ -152,7 +152,7 @@ class ItemAlarmQuerySet(models.QuerySet["ItemAlarm"]):
     """Raise alarms, and find those that still matter."""
 
     def add(self, attributes: Mapping[UUID, str], at: datetime) -> None:
-        """Note that an answer had to leave out these items; item → the keyword of the attribute to blame."""
+        """Record that an answer had to leave out these items; item → keyword of the attribute at fault."""
         kind = ItemAlarm.Kind.NOT_SHOWN
         new = [
             ItemAlarm(item_id=item, kind=kind, attribute=attribute, first_at=at, last_at=at, times=0)

@@ -43,7 +43,7 @@ class Command(BaseCommand):
 
 
 def find_action(identifier: str) -> ReceivedAction | None:
-    """Find an action by its action ID, the admin's ID, or a correlation ID, also that of a resend or a new try."""
+    """Find an action by its action ID, its ID in the admin, or a correlation ID: its own, or that of another try."""
     wanted = Q(action_id=identifier) | Q(correlation_id=identifier)
     with suppress(ValueError):
         wanted |= Q(pk=UUID(identifier))
