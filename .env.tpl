@@ -111,6 +111,9 @@
 # Where the test machine (in the uploader) finds the two servers. If empty: where they listen, or this machine.
 # TEST_MACHINE_MWL_HOST=
 # TEST_MACHINE_IMAGE_HOST=
+# Their TLS ports, where this process is not told MWL_TLS_PORT and IMAGE_TLS_PORT. Used with the certificate below only.
+# TEST_MACHINE_MWL_TLS_PORT=0
+# TEST_MACHINE_IMAGE_TLS_PORT=0
 # PEM files with which it speaks TLS, as a machine does: its certificate, its key, the authorities of the servers'.
 # TEST_MACHINE_TLS_CERTIFICATE_PATH=
 # TEST_MACHINE_TLS_KEY_PATH=

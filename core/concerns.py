@@ -9,7 +9,7 @@ whether `status` exits with 1, and what the `health` reply says.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -102,6 +102,7 @@ def grouped(rows: QuerySet[Any], by: str) -> list[tuple[str, list[Any], int]]:
     return [(value, members, count(len(members))) for value, members in ordered]
 
 
+#: Finds the concerns of one subject at a moment.
 Find = Callable[[datetime], Iterable[Concern]]
 
 _registered: list[Find] = []
@@ -113,9 +114,14 @@ def register(find: Find) -> Find:
     return find
 
 
-def open_concerns(now: datetime) -> list[Concern]:
-    """Return all concerns with at least one case, the problems first. Raise as the database does."""
-    found = [concern for find in _registered for concern in find(now) if concern.count]
+def open_concerns(now: datetime, known: Mapping[Find, Iterable[Concern]] | None = None) -> list[Concern]:
+    """Return all concerns with at least one case, the problems first. Raise as the database does.
+
+    `known` has what some of the registered functions would find, if the caller has read that already.
+    """
+    known = known or {}
+    by_subject = (known[find] if find in known else find(now) for find in _registered)
+    found = [concern for concerns in by_subject for concern in concerns if concern.count]
     return sorted(found, key=lambda concern: concern.severity is not Severity.PROBLEM)
 
 

@@ -186,9 +186,10 @@ def serialise_on(*names: str) -> None:
 
 
 def last_lock(name: str) -> None:
-    """Hold a name until this transaction commits, as the last thing it does: others wait for it in any order.
+    """Hold a name until this transaction commits. It must be the last lock that the transaction takes.
 
-    Whoever does several things in one transaction ends it as soon as it `holds_last_lock`.
+    So it cannot be part of a deadlock, whatever was locked before. Code that does several things in one transaction
+    ends the transaction as soon as it `holds_last_lock`.
     """
     serialise_on(name)
     transaction.on_commit(_released)

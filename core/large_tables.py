@@ -74,7 +74,7 @@ def matching_pks(rows: QuerySet[Any], fields: tuple[str, ...], term: str) -> lis
 
 
 def values_in(rows: QuerySet[Any], field: str) -> list[Any]:
-    """Return the first MAX_VALUES values of a column, each found in the index behind the one before."""
+    """Return the first MAX_VALUES values of a column; each is found in the index by the one before it."""
     found: list[Any] = []
     ordered = rows.order_by(field).values_list(field, flat=True)
     while len(found) < MAX_VALUES:

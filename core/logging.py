@@ -4,8 +4,8 @@ What may be logged, in three rules:
 
 1. Our own lines are fixed sentences. What varies goes into `extra`: ids and accession numbers, AE titles and
    addresses, DICOM keywords, types, statuses, reasons, counts and durations, as in
-   `logger.info("action answered", extra={"outcome": outcome})`. Nothing that names or
-   describes a woman; no token or key.
+   `logger.info("action answered", extra={"outcome": outcome})`. Nothing may name or describe a woman, and no token or
+   key may be in it.
 2. A library's lines below INFO are dropped, and so are its extras: they hold frames, headers, SQL and PDUs. Libraries
    that quote values at any level (UNQUOTABLE_LOGGERS) are reduced to warnings, and those to where they came from.
 3. Of an exception, types and places are logged. Its text is logged only for QUOTABLE_EXCEPTIONS, which name hosts,
@@ -55,7 +55,7 @@ class LibraryFilter(logging.Filter):
         if record.levelno < (logging.WARNING if unquotable else logging.INFO):
             return False
         if unquotable:
-            # A captured warning names its place at the start of its text; the record has that of `logging` itself.
+            # A captured warning begins with the place it came from; the record's own place is in `logging`.
             warning = WARNING_PLACE.match(record.getMessage()) if record.name == "py.warnings" else None
             record.msg = warning[0] if warning else f"{record.module}.{record.funcName}, line {record.lineno}"
             record.args = None

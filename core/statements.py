@@ -1,6 +1,6 @@
 """Execute the statements of each action and of each worklist query with SQL that is built once.
 
-Django builds the SQL of a query anew each time it is made, which takes several times as long as the database needs to
+Django builds the SQL of a query again each time it is made, which takes several times as long as the database needs to
 execute it. What stands here is for the few statements that are executed again and again; anything else uses Django's
 queries.
 """
@@ -44,7 +44,7 @@ def update(obj: Model, *names: str) -> None:
 class Question:
     """How many rows a query finds, up to `limit`: asked many times, each time with another text.
 
-    `rows` returns the query for a text, which must reach the SQL as it is. Mostly the answer is that there is nothing
+    `rows` returns the query for a text, which must reach the SQL unchanged. Mostly the answer is that there is nothing
     to do; if there is something, Django's own queries do it.
     """
 
@@ -99,12 +99,12 @@ def _execute(statement: str, values: list[Any]) -> int:
 
 
 def _database() -> BaseDatabaseWrapper:
-    """Return this thread's connection itself: `django.db.connection` looks it up anew for each attribute."""
+    """Return this thread's connection itself: `django.db.connection` looks it up again for each attribute."""
     return connections[DEFAULT_DB_ALIAS]
 
 
 def _values(obj: Model, fields: "list[Field[Any, Any]]", *, adding: bool) -> list[Any]:
-    """Return the values as the database takes them: text as it is, anything else as Django prepares it."""
+    """Return the values as the database takes them: text unchanged, anything else as Django prepares it."""
     database, values = _database(), []
     for field in fields:
         value = field.pre_save(obj, adding)

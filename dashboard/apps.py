@@ -10,8 +10,7 @@ class DashboardConfig(AppConfig):
 
     def ready(self) -> None:
         from core.concerns import register
-        from dashboard.daemon_concerns import daemon_concerns
-        from dashboard.modalities import modality_concerns
+        from dashboard.concerns import daemon_concerns, modality_concerns
 
         register(daemon_concerns)
         register(modality_concerns)

@@ -1,7 +1,7 @@
-"""Describe the two daemons, the relay listener and the worklist server, by their heartbeats.
+"""Describe the relay listener and the worklist server by their heartbeats, and Manage's last action.
 
-Several processes may run in one role. The state shown is that of the best: a process in a working state, or else the
-one that has beaten last. A daemon that is not in a working state is a problem.
+Several processes may run in one role. The best of them counts: one in a working state, or else the one with the latest
+heartbeat. A daemon that is not in a working state is a problem. The daemons for images are in dashboard/images.py.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.urls import reverse
-
-from core.concerns import Concern, Occurrence, Severity
+from core.concerns import Severity
 from core.heartbeat import DAEMONS, STALE_AFTER, is_working
 from core.models import Heartbeat
 from relay.hybrid_connection.status import ListenerState
@@ -62,7 +60,7 @@ WORKLIST_WORDS = {
 }
 
 
-#: The listener's word about its echoes → why there can be none.
+#: The listener's `echo` detail → why it sends no echoes.
 NO_ECHO = {"off": "none, they are switched off", "forbidden": "not possible, the listener has no Send right"}
 
 
@@ -141,15 +139,6 @@ def daemon_status(
     best = next(filter(is_working, living), living[0])
     severity, shown, what_to_do = words.get(best.state, words[unknown])
     return DaemonStatus(severity, best.state, shown, what_to_do, best.state_since, len(living), best.details)
-
-
-def daemon_concern(key: str, name: str, daemon: DaemonStatus) -> Concern:
-    """Return the concern about a daemon; its count is 0 while the daemon works."""
-    link = reverse("admin:core_heartbeat_changelist")
-    title = f"{name}: {daemon.words[0].lower()}{daemon.words[1:]}"
-    latest = (Occurrence(daemon.why, link),) if daemon.why else ()
-    count = int(daemon.severity is not Severity.OK)
-    return Concern(key, daemon.severity, title, daemon.what_to_do, "core.view_heartbeat", count, latest, link)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from django.template.loader import render_to_string
 
 from core.concerns import Severity
-from dashboard.rooms import Room, Stage
+from dashboard.rooms import Stage
 from dashboard.snapshot import Snapshot
 from dashboard.viewer_permissions import ViewerPermissions
 
@@ -57,7 +57,8 @@ def render_page(snapshot: Snapshot, viewer: ViewerPermissions) -> Page:
     names = ("day", "summary", "attention", "relay", "worklist", "images", "modalities")
     fragments = {name: _fragment(name, **context) for name in names}
     for room in snapshot.rooms:
-        room_id = _room_id(room)
+        # HTML and CSS accept a hash, whatever the room's name contains.
+        room_id = f"{ROOM}{sha256(room.name.encode(errors='surrogateescape')).hexdigest()[:12]}"
         fragments[room_id] = _fragment("room", id=room_id, room=room, viewer=viewer)
     if not snapshot.rooms:
         fragments[f"{ROOM}none"] = _fragment("no_room")
@@ -86,11 +87,6 @@ def changes_between(old: Page, new: Page) -> Changes:
 def rooms_of(page: Page) -> tuple[str, ...]:
     """Return the ids of the fragments that are rooms, in order."""
     return tuple(name for name in page if name.startswith(ROOM))
-
-
-def _room_id(room: Room) -> str:
-    """Return an id that HTML and CSS accept, whatever the room's name contains."""
-    return f"{ROOM}{sha256(room.name.encode(errors='surrogateescape')).hexdigest()[:12]}"
 
 
 def _fragment(template: str, **context: Any) -> str:

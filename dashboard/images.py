@@ -23,6 +23,12 @@ from dashboard.daemons import DaemonStatus, StateWords, daemon_status
 RECEIVER, UPLOADER = "image_scp", "image_uploader"
 RECEIVER_WORDS = {
     "receiving": StateWords(Severity.OK, "Receiving images"),
+    "disk_fails": StateWords(
+        Severity.PROBLEM,
+        "No image can be stored",
+        "The machines keep their images, and repeat them later. Support: check the disk of IMAGE_SPOOL_DIR. "
+        "Images are received again as soon as it can be written to.",
+    ),
     "": StateWords(
         Severity.PROBLEM,
         "Not receiving images",
@@ -58,10 +64,10 @@ class ImageCounts:
             "held back": self.held,
             "without an item": self.unlinked,
         }
-        told = [f"{count} {what}" for what, count in parts.items() if count]
+        states = [f"{count} {state}" for state, count in parts.items() if count]
         if self.received and self.with_manage == self.received:
-            told = ["all with Manage"]
-        return ", ".join([count_of(self.received, "image"), *told])
+            states = ["all with Manage"]
+        return ", ".join([count_of(self.received, "image"), *states])
 
     @property
     def severity(self) -> Severity:

@@ -1,7 +1,8 @@
 """Serve `/metrics` in Prometheus's text format, from the database at each scrape.
 
 Nothing is counted in this process, because the listener, the worklist server and several web servers would each know
-only a part. Counters are totals of rows that are never deleted, so they only grow. No label holds personal data. AE
+only a part. Counters are totals of rows that are never deleted, so they only grow; only refused images, which leave no
+row, are counted by the server that refuses them. No label holds personal data. AE
 titles in labels are those of configured modalities, because anybody can make up others.
 """
 
@@ -32,7 +33,7 @@ from core.database import UNAVAILABLE
 from core.heartbeat import DAEMONS, STALE_AFTER
 from core.instance import version
 from dashboard.daemons import RELAY_WORDS, SERVER, heartbeats, relay_listener
-from dashboard.images import are_images_on, free_bytes_for_images, received_images
+from dashboard.images import RECEIVER, are_images_on, free_bytes_for_images, received_images
 from dicom.models import Modality
 from relay.models import ReceivedAction, Reprocessing, Resend
 from worklist.models import (
@@ -48,7 +49,7 @@ from worklist.models.queries import DURATIONS, at_most
 
 #: How long the totals over all actions are kept before they are counted again.
 CACHE_SECONDS = 15.0
-#: Upper bounds of the time from C-STORE to Manage's 201, in milliseconds; the last stands for any.
+#: Upper bounds of the time from C-STORE to Manage's 201, in milliseconds; the last is for all longer ones.
 UPLOAD_LIMITS = (1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 1_800_000, sys.maxsize)
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 #: An image may be marked as taken a little before the others can see it.
@@ -362,6 +363,7 @@ class GatewayCollector(Collector):
             for family in (concerns, queries, items, reports, outbox):
                 found += family(now)
             if are_images_on():
+                found += refused_images(now)
                 found += images(self._uploads.until(now), now)
         except UNAVAILABLE:
             found = []
@@ -369,8 +371,17 @@ class GatewayCollector(Collector):
         yield from found
 
 
+def refused_images(now: datetime) -> Iterator[Metric]:
+    """Yield how many images the running servers have refused since they were started."""
+    refused: Counter[str] = Counter(dict.fromkeys(("A700", "A900", "C000"), 0))
+    for beat in heartbeats():
+        if beat.role == RECEIVER and now - beat.beat_at <= STALE_AFTER:
+            refused.update(beat.details.get("refused", {}))
+    yield _labelled(CounterMetricFamily, "images_refused", "C-STOREs that were refused, by status.", "status", refused)
+
+
 def images(uploads: Durations, now: datetime) -> Iterator[Metric]:
-    """Yield the images that machines have sent; those of test items are not counted, but for their bytes."""
+    """Yield the images that machines have sent; those of test items count only as received, with their bytes."""
     rows = received_images().order_by()
     totals = rows.aggregate(images=Count("*"), bytes=Sum("size"))
     yield CounterMetricFamily("gateway_images_received", "Images that machines have sent.", value=totals["images"])

@@ -1,24 +1,22 @@
 """Tell when each machine last asked for its worklist, and whether it has been silent for too long.
 
-What is usual for a machine is learnt from its latest queries: a gap of four times its median gap is too long, but never
+What is usual is learnt from a machine's latest queries: silence of four times its median gap is too long, but never of
 less than 15 minutes. A machine may be silent while no woman waits for it, so only its hours count: from shortly before
 the first woman who is waiting today until an hour after the last. A woman without a station may be imaged at any
 machine that may connect, so every one of them has her in its hours.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
-from django.conf import settings
 from django.db.models import OuterRef, Subquery
-from django.urls import reverse
 from django.utils import timezone
 
-from core.concerns import LISTED, Concern, Occurrence, Severity
+from core.concerns import Severity
 from core.wording import clock_time
 from dicom.models import Modality
 from worklist.models import WorklistItem, WorklistQuery
@@ -37,8 +35,6 @@ UNLEARNT, GAPS_NEEDED = timedelta(minutes=30), 5
 BEFORE, AFTER = timedelta(minutes=15), timedelta(hours=1)
 #: The station AE title of a woman whom any machine may image.
 ANY_MACHINE = ""
-
-CHECK_MACHINE = "Check that it is switched on, and refresh its worklist. If that shows an error, call support."
 
 
 @dataclass(frozen=True)
@@ -162,53 +158,4 @@ def _known(
         waiting_for_any=len(for_any),
         severity=Severity.WARNING if silent else Severity.OK,
         words=words,
-    )
-
-
-def modality_concerns(now: datetime) -> Iterator[Concern]:
-    """Yield the machines that are silent for longer than usual, and the unknown AE titles that have sent queries.
-
-    An unknown AE title needs no attention where any may connect, or before any modality is configured.
-    """
-    activities = modality_activity(known_modalities(), now)
-    silent = [each for each in activities if each.is_silent]
-    queries_page = reverse("admin:worklist_worklistquery_changelist")
-    yield Concern(
-        key="silent_modality",
-        severity=Severity.WARNING,
-        title="Machines silent for longer than usual",
-        what_to_do=CHECK_MACHINE,
-        permission="worklist.view_worklistquery",
-        count=len(silent),
-        latest=tuple(
-            Occurrence(
-                f"{each.name or each.ae_title}: {each.words[0].lower()}{each.words[1:]}",
-                reverse("admin:worklist_worklistquery_changelist", query={"calling_ae_title": each.ae_title}),
-            )
-            for each in silent[:LISTED]
-        ),
-        link=queries_page,
-        one_by_one=True,
-    )
-    unknown = [each for each in activities if not each.is_known]
-    if settings.MWL_UNKNOWN_AE_TITLES == "accept" or not any(each.is_known and not each.is_test for each in activities):
-        return
-    yield Concern(
-        key="unknown_ae_title",
-        severity=Severity.WARNING,
-        title="Unknown AE titles",
-        what_to_do="Find out whose machine it is, and add it to the modalities.",
-        permission="worklist.view_worklistquery",
-        count=len(unknown),
-        latest=tuple(
-            Occurrence(
-                f"An unknown machine has asked for the worklist: {each.ae_title}",
-                reverse("admin:dicom_modality_add", query={"ae_title": each.ae_title}),
-                at=each.last_query,
-                permission="dicom.add_modality",
-            )
-            for each in unknown[:LISTED]
-        ),
-        link=queries_page,
-        one_by_one=True,
     )

@@ -1,12 +1,14 @@
 """Read the gateway's state at one moment from the database, for the live page and `status`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
 
-from core.concerns import Concern, Severity, open_concerns, worst
+from core.concerns import Concern, Find, Severity, open_concerns, worst
 from core.wording import count_of
+from dashboard.concerns import concerns_of_daemons, concerns_of_modalities, daemon_concerns, modality_concerns
 from dashboard.daemons import DaemonStatus, LastAction, heartbeats, last_action, relay_listener, worklist_server
 from dashboard.images import ImagesToday, images_today
 from dashboard.modalities import ModalityActivity, known_modalities, modality_activity
@@ -48,13 +50,19 @@ def take_snapshot() -> Snapshot:
     """Read the state now; the number of queries does not depend on how many women, years or machines there are."""
     now = timezone.now()
     beats, modalities = heartbeats(), known_modalities()
+    relay, worklist, images = relay_listener(beats, now), worklist_server(beats, now), images_today(beats, now)
+    activities = modality_activity(modalities, now)
+    known: dict[Find, Iterable[Concern]] = {
+        daemon_concerns: concerns_of_daemons(relay, worklist, images.daemons if images else ()),
+        modality_concerns: concerns_of_modalities(activities),
+    }
     return Snapshot(
         taken_at=now,
-        relay=relay_listener(beats, now),
+        relay=relay,
         last_action=last_action(),
-        worklist=worklist_server(beats, now),
+        worklist=worklist,
         rooms=todays_rooms(modalities, timezone.localtime(now).date()),
-        modalities=modality_activity(modalities, now),
-        images=images_today(beats, now),
-        concerns=tuple(open_concerns(now)),
+        modalities=activities,
+        images=images,
+        concerns=tuple(open_concerns(now, known)),
     )

@@ -16,7 +16,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
-from core.admin import admin_url
+from core.links import admin_url
 from core.models import AuditLog
 from core.wording import count_of
 from dashboard.images import are_images_on, received_images
@@ -34,7 +34,7 @@ PERMISSIONS = (
 )
 #: How many entries the page shows, the latest ones.
 MAX_ENTRIES = 500
-#: Fields whose changes say nothing, or that another entry tells.
+#: Fields whose changes mean nothing to a reader, or have an entry of their own.
 LEFT_OUT = frozenset({"updated_at", "superseded_by_id", "superseded_at", "first_image_at", "images_completed_at"})
 
 

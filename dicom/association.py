@@ -295,7 +295,7 @@ class Association(threading.Thread):
         """Return where the data set of a request goes: nowhere if the request will be refused."""
         if refusal_of(Message(context, command)) is not None:
             return NullSink()
-        return self._services[context.sop_class].sink_for(context, command, self._context)
+        return self._services[context.sop_class].sink_for(context, command, self._requestor, self._context)
 
     def _answer(self, message: Message) -> None:
         """Answer a request, or refuse it if its presentation context does not have it."""

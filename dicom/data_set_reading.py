@@ -93,9 +93,9 @@ def _read_elements(  # noqa: PLR0913, PLR0917 - where it begins and ends, and wh
             at = header.start
             break
         if not FIRST_TAG <= tag <= LAST_TAG:
-            raise _fault(tag, f"is no element of a data set, at byte {at}")
+            raise UnreadableDataSet.in_element(tag, f"is no element of a data set, at byte {at}")
         if tag <= last:
-            raise _fault(tag, "is doubled, or not in the order of the tags")
+            raise UnreadableDataSet.in_element(tag, "is doubled, or not in the order of the tags")
         last = tag
         if _is_sequence(data, header):
             items, at = _read_items(data, header, end, is_implicit or header.vr == "UN", encoding, depth + 1)
@@ -112,10 +112,10 @@ def _read_elements(  # noqa: PLR0913, PLR0917 - where it begins and ends, and wh
 def _read_element(data: bytes, header: _Header, end: int, is_implicit: bool) -> tuple[RawDataElement, int]:
     tag, vr, length, start = header
     if start + length > end:
-        raise _fault(tag, "is longer than what is left")
+        raise UnreadableDataSet.in_element(tag, "is longer than what is left")
     value = data[start : start + length]
     if _holds_header(value, len(data) - start, is_implicit):
-        raise _fault(tag, "holds other elements")
+        raise UnreadableDataSet.in_element(tag, "holds other elements")
     element = RawDataElement(BaseTag(tag), vr, length, value, start, is_implicit, is_little_endian=True)
     return element, start + length
 
@@ -124,7 +124,7 @@ def _named_encoding(specific_character_set: RawDataElement) -> Encoding:
     try:
         return convert_encodings(convert_raw_data_element(specific_character_set).value)
     except UNREADABLE as error:
-        raise _fault(specific_character_set.tag, "cannot be read") from error
+        raise UnreadableDataSet.in_element(specific_character_set.tag, "cannot be read") from error
 
 
 def _read_items(  # noqa: PLR0913, PLR0917 - as for _read_elements
@@ -133,11 +133,11 @@ def _read_items(  # noqa: PLR0913, PLR0917 - as for _read_elements
     """Return the items of the sequence that has this header, and where the sequence ends."""
     tag, _, length, at = header
     if depth > MAX_DEPTH:
-        raise _fault(tag, "is nested too deep")
+        raise UnreadableDataSet.in_element(tag, "is nested too deep")
     is_delimited = length == UNDEFINED
     if not is_delimited:
         if at + length > end:
-            raise _fault(tag, "is longer than what is left")
+            raise UnreadableDataSet.in_element(tag, "is longer than what is left")
         end = at + length
     items = []
     while at < end or is_delimited:
@@ -146,10 +146,10 @@ def _read_items(  # noqa: PLR0913, PLR0917 - as for _read_elements
         if item.tag == SEQUENCE_END and not item.length and (is_delimited or at == end):
             break
         if item.tag != ITEM:
-            raise _fault(tag, f"has something else than an item at byte {at - HEADER}")
+            raise UnreadableDataSet.in_element(tag, f"has something else than an item at byte {at - HEADER}")
         item_end = end if item.length == UNDEFINED else at + item.length
         if item_end > end:
-            raise _fault(tag, "has an item that is longer than itself")
+            raise UnreadableDataSet.in_element(tag, "has an item that is longer than itself")
         read, at = _read_elements(
             data, at, item_end, is_implicit, encoding, depth, is_delimited=item.length == UNDEFINED
         )
@@ -165,13 +165,13 @@ def _read_header(data: bytes, at: int, end: int, is_implicit: bool) -> _Header:
         return _Header(tag, None, int.from_bytes(data[at + 4 : at + 8], "little"), at + 8)
     vr = VRS.get(data[at + 4 : at + 6])
     if vr is None:
-        raise _fault(tag, "has an unknown VR")
+        raise UnreadableDataSet.in_element(tag, "has an unknown VR")
     if vr not in LONG_VRS:
         return _Header(tag, vr, int.from_bytes(data[at + 6 : at + 8], "little"), at + 8)
     if end - at < HEADER + 4:
-        raise _fault(tag, "is cut off")
+        raise UnreadableDataSet.in_element(tag, "is cut off")
     if data[at + 6 : at + 8] != b"\0\0":
-        raise _fault(tag, "has no zeros behind its VR")
+        raise UnreadableDataSet.in_element(tag, "has no zeros behind its VR")
     return _Header(tag, vr, int.from_bytes(data[at + 8 : at + 12], "little"), at + 12)
 
 
@@ -187,7 +187,7 @@ def _is_sequence(data: bytes, header: _Header) -> bool:
     """
     tag, vr, length, start = header
     if length == UNDEFINED and vr not in (None, "SQ", "UN"):
-        raise _fault(tag, "has an undefined length")
+        raise UnreadableDataSet.in_element(tag, "has an undefined length")
     if length == UNDEFINED or vr == "SQ":
         return True
     if vr not in (None, "UN"):
@@ -216,7 +216,3 @@ def _holds_header(value: bytes, left: int, is_implicit: bool) -> bool:
         if length == UNDEFINED or length <= left - at:
             return True
     return False
-
-
-def _fault(tag: int, what: str) -> UnreadableDataSet:
-    return UnreadableDataSet(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) {what}")

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import InternalError
+
 from core.database import UNAVAILABLE
 from dicom.association_policy import ModalitiesUnknown, Requestor, RequestRefused
 from dicom.service import IncompleteDataSet, Response
@@ -24,6 +26,11 @@ logger = logging.getLogger(__name__)
 
 class UnreadableDataSet(Exception):
     """The bytes of a request are not a data set; the text is the ErrorComment."""
+
+    @classmethod
+    def in_element(cls, tag: int, fault: str) -> "UnreadableDataSet":
+        """Return the exception for an element, which the text names by its tag: `(0010,0010) is cut off`."""
+        return cls(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) {fault}")
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,12 @@ def common_failures(
             (ModalitiesUnknown, *UNAVAILABLE),
             lambda _: failure(database_unavailable, "Database not available, try again"),
             logging.ERROR,
+        ),
+        FailureRow(  # PostgreSQL while it takes no changes, such as after a failover
+            (InternalError,),
+            lambda _: failure(database_unavailable, "Database not available, try again"),
+            logging.ERROR,
+            with_traceback=True,
         ),
         FailureRow((RequestRefused,), lambda refusal: failure(refused, f"Refused: {refusal}"), logging.WARNING),
         FailureRow((IncompleteDataSet,), lambda _: failure(incomplete, "The data set announced has not arrived")),

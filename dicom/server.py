@@ -44,9 +44,7 @@ def _answer_echo(request: Request, _: ServerContext) -> Response:
     return Response(0x0000)
 
 
-VERIFICATION = Service(
-    "1.2.840.10008.1.1", {CommandField.C_ECHO_RQ: _answer_echo}, sink_for=lambda _context, _command, _server: NullSink()
-)
+VERIFICATION = Service("1.2.840.10008.1.1", {CommandField.C_ECHO_RQ: _answer_echo}, sink_for=lambda *_: NullSink())
 
 
 class DicomServer:
@@ -86,7 +84,7 @@ class DicomServer:
     def close_port(self) -> None:
         """Accept no more connections, and free the port."""
         self._is_stopping = True
-        with suppress(OSError):  # not every system can wake the loop so; there it wakes by itself
+        with suppress(OSError):  # not every system can wake the loop in this way; it wakes every ACCEPT_SECONDS anyway
             self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join(ACCEPT_SECONDS + 1)
         self._listener.close()

@@ -76,11 +76,12 @@ class Interruption(Enum):
 
 Batches = Generator[Sequence[Response], Interruption | None, None]
 Handler = Callable[[Request, Any], Response | Batches]
-#: Gives the data set of one request its place, by presentation context, command set and the server's context.
-SinkFactory = Callable[[PresentationContext, Command, Any], DataSetSink]
+#: Gives the data set of one request its place, by presentation context, command set, requestor and the server's
+#: context. It is called when the command set has arrived, and must not raise.
+SinkFactory = Callable[[PresentationContext, Command, Requestor, Any], DataSetSink]
 
 
-def _in_memory(_context: PresentationContext, _command: Command, _server: Any) -> DataSetSink:
+def _in_memory(_context: PresentationContext, _command: Command, _requestor: Requestor, _server: Any) -> DataSetSink:
     return BytesSink()
 
 

@@ -9,8 +9,8 @@ CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 def client_context(certificate: str, key: str, server_ca: str) -> ssl.SSLContext:
     """Connect with TLS 1.2 or later, with this certificate, to servers that an authority in `server_ca` vouches for.
 
-    The arguments are as those of `server_context`. The name in a server's certificate is not compared: servers of one
-    hospital are reached under addresses that no certificate names.
+    The arguments are as those of `server_context`. The name in a server's certificate is not compared: DICOM systems of
+    a hospital are reached under addresses that certificates seldom name (docs/adr/0015-a-spool-and-no-archive.md).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

@@ -1,6 +1,6 @@
 """Map action types to their handlers, as urls.py maps addresses to views.
 
-ACTIONS change something: each is recorded and executed once. PROBES only ask: each is answered anew and not recorded.
+ACTIONS change something: each is recorded and executed once. PROBES only ask: each is answered afresh, not recorded.
 
 To add an action type:
 

@@ -1,14 +1,13 @@
-"""Answer what images ask of the worklist and the relay: the two edges do not know each other."""
+"""Answer what images ask of the worklist and of received actions, as none of these apps knows another."""
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Q
 from django.utils import timezone
 
 from core.contract import ActionType, ItemStatus
-from images.items import ImageIdentity, Item, NamesSeveralItems, Worklist
+from images.items import Action, ImageIdentity, Item, NamesSeveralItems, Worklist
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
 from worklist.performed_step import images
@@ -17,14 +16,6 @@ from worklist.services.create_test_item import ENDS_AFTER, create_test_item
 
 #: The outcomes of an action that made an item, or found the one that it asks for.
 MADE = ("created", "exists")
-
-
-@dataclass(frozen=True)
-class ActionOfManage:
-    """The action under which Manage takes images, and the clinic's day on which it came; both empty without one."""
-
-    action_id: str = ""
-    day: date | None = None
 
 
 class WorklistOfTheGateway:
@@ -81,12 +72,12 @@ def _as_item(item: WorklistItem) -> Item:
         patient_id=item.patient_id,
         correlation_id=item.correlation_id,
         is_test=item.is_test,
-        action_id=action.action_id,
+        action_id=action.id,
         action_day=action.day,
     )
 
 
-def confirmed_action(item: WorklistItem) -> ActionOfManage:
+def confirmed_action(item: WorklistItem) -> Action:
     """Return the newest action for the item's appointment that was answered with success.
 
     Manage takes images only under an action that it counts as sent or confirmed. The gateway cannot see whether Manage
@@ -105,4 +96,4 @@ def confirmed_action(item: WorklistItem) -> ActionOfManage:
         action_id__isnull=False,
     )
     newest = actions.order_by("-received_at").values_list("action_id", "received_at").first()
-    return ActionOfManage(newest[0] or "", timezone.localtime(newest[1]).date()) if newest else ActionOfManage()
+    return Action(newest[0] or "", timezone.localtime(newest[1]).date()) if newest else Action()

@@ -1,6 +1,6 @@
 """Show received images with their state and picture, and let staff link, discard or send them again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -16,8 +16,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 
-from core.admin import TEST_MARK, RecordAdmin, Tool, actor_of, admin_url
+from core.admin import TEST_MARK, RecordAdmin, Tool, actor_of
 from core.large_tables import IndexedValuesFilter, day_filter
+from core.links import admin_url
 from core.notes import ReasonForm
 from images import whole_way_admin  # noqa: F401 - registers its pages
 from images.decisions import DISCARDABLE, LINKABLE, REPEATABLE, CannotDecide, discard, link_to_item, send_again
@@ -221,13 +222,12 @@ class ReceivedImageAdmin(RecordAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """Add a page for each decision, and the picture."""
-        return [*self._own_urls(), *super().get_urls()]
-
-    def _own_urls(self) -> Iterator[URLPattern]:
         decide, picture = self.admin_site.admin_view(self.decide_view), self.admin_site.admin_view(self.picture_view)
-        for slug in DECISIONS:
-            yield path(f"<uuid:pk>/{slug}/", decide, {"slug": slug}, f"images_receivedimage_{slug}")
-        yield path("<uuid:pk>/picture.png", never_cache(picture), name="images_receivedimage_picture")
+        return [
+            *(path(f"<uuid:pk>/{slug}/", decide, {"slug": slug}, f"images_receivedimage_{slug}") for slug in DECISIONS),
+            path("<uuid:pk>/picture.png", never_cache(picture), name="images_receivedimage_picture"),
+            *super().get_urls(),
+        ]
 
     def decide_view(self, request: HttpRequest, pk: UUID, slug: str) -> HttpResponse:
         """Ask for the reason, and decide in this user's name."""

@@ -1,4 +1,4 @@
-"""What an answer of Manage's means for what was sent. Pure."""
+"""Name what an answer of Manage's means for the image or report that was sent. Pure."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -11,7 +11,7 @@ class Outcome(Enum):
     TAKEN = "taken"
     #: Manage will never take it.
     NEVER = "never"
-    #: As NEVER, by a fault of this gateway.
+    #: As NEVER, but by a fault of this gateway.
     OUR_FAULT = "our_fault"
     #: It did not arrive: to be sent again.
     NOT_ARRIVED = "not_arrived"

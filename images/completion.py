@@ -1,7 +1,6 @@
 """Complete the items of machines without MPPS: some minutes after the last image, no further one is expected."""
 
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -25,9 +24,8 @@ def complete_items(now: datetime) -> int:
     last = recent.values_list("item_id").annotate(last=Max("received_at"))
     quiet_since = now - timedelta(minutes=settings.IMAGE_COMPLETED_AFTER_MINUTES)
     quiet = list(last.filter(last__lte=quiet_since).values_list("item_id", flat=True))
-    return sum(_complete(item_id) for item_id in quiet if item_id)
-
-
-@transaction.atomic
-def _complete(item_id: UUID) -> bool:
-    return worklist().images_complete(item_id)
+    completed = 0
+    for item_id in filter(None, quiet):
+        with transaction.atomic():
+            completed += worklist().images_complete(item_id)
+    return completed

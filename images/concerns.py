@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Case, Q, Value, When
-from django.urls import reverse
 from django.utils import timezone
 
-from core.admin import admin_url
 from core.concerns import COUNTED, LISTED, Concern, Occurrence, Severity
 from core.large_tables import AtLeast
+from core.links import admin_url, page_url
 from core.wording import count_of
 from images.models import ReceivedImage
 from images.retention import NOTICE, SHORT, expiring_soon
@@ -29,7 +28,7 @@ LONG, TOO_LONG = timedelta(minutes=10), timedelta(hours=1)
 #: Manage's HTTP statuses for a gateway or an action that it does not accept.
 NOT_ACCEPTED = (401, 403)
 
-#: Of too many images, those that are counted first.
+#: If there are too many images to count, the worst are counted first.
 WORST_FIRST = Case(When(state=State.HELD, then=Value(0)), When(state=State.FAILED, then=Value(1)), default=Value(2))
 SEE_WHY = "Open the image to see why. Tell Manage’s support if the pictures are needed; the PACS has the originals."
 #: Why images failed → what to do about them.
@@ -147,7 +146,7 @@ def image_concerns(now: datetime) -> Iterator[Concern]:
             permission=VIEW,
             count=count(len(images)),
             latest=tuple(_occurrence(image) for image in images[:LISTED]),
-            link=reverse("admin:images_receivedimage_changelist", query=query),
+            link=page_url("admin:images_receivedimage_changelist", query=query),
             one_by_one=kind.one_by_one,
         )
 
@@ -178,7 +177,7 @@ def disk_space(now: datetime) -> Iterator[Concern]:
         permission=VIEW,
         count=1,
         latest=(),
-        link=reverse("admin:images_receivedimage_changelist"),
+        link=page_url("admin:images_receivedimage_changelist"),
     )
 
 
@@ -195,7 +194,7 @@ def undecided_deleted_soon(now: datetime) -> Iterator[Concern]:
         permission=VIEW,
         count=count,
         latest=tuple(_occurrence(image) for image in found[:LISTED]),
-        link=reverse("admin:images_receivedimage_changelist", query={"state__exact": found[0].state if found else ""}),
+        link=page_url("admin:images_receivedimage_changelist", query={"state__exact": found[0].state if found else ""}),
     )
 
 

@@ -7,17 +7,17 @@ from django.conf import settings
 if TYPE_CHECKING:
     from dicom.association_policy import ServerConfig
 
-#: The states in which the two daemons do their work.
-RECEIVING, UPLOADING = "receiving", "uploading"
+#: The states in which the two daemons do their work, and that of an image server which has to refuse every image.
+RECEIVING, UPLOADING, DISK_FAILS = "receiving", "uploading", "disk_fails"
 
 #: A data set may take this many seconds to arrive, and one more for each of these bytes: 20 minutes for 60 MB.
 DATA_SET_SECONDS, MIN_BYTES_PER_SECOND = 30.0, 50_000
-#: The longest P-DATA-TF that is asked for; DCMTK sends no longer ones.
+#: The longest P-DATA-TF that a machine may send; DCMTK sends none that is longer.
 MAX_PDU_BYTES = 1 << 17
 
 
 def server_config() -> "ServerConfig":
-    """The limits and the AE title of the IMAGE_ settings. Who may associate is decided as for the worklist."""
+    """Return the AE title and the limits of the IMAGE_ settings. Who may associate is decided as for the worklist."""
     from dicom.association_policy import ServerConfig  # noqa: PLC0415 - every process imports this module
 
     return ServerConfig(

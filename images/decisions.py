@@ -1,7 +1,7 @@
 """Link, discard and send again images, as a person decides in the admin.
 
 Each decision is audited with the person's name, `actor`, and a reason. CannotDecide says why something cannot be done.
-An image that an uploader is sending at this moment is taken from it: what Manage answers then no longer counts.
+A decision also takes an image away from an uploader that is sending it: Manage's answer then no longer counts.
 """
 
 from django.db import transaction
@@ -66,7 +66,7 @@ def _send(image: ReceivedImage, item: Item, actor: str, note: str) -> None:
     if not image.file:
         raise CannotDecide("Its file has been deleted. Send it again from the machine")
     versions = ReceivedImage.objects.filter(sop_instance_uid=image.sop_instance_uid).exclude(pk=image.pk)
-    if versions.filter(state=State.UPLOADED).exists():  # it would answer 201, and still show the other one
+    if versions.filter(state=State.UPLOADED).exists():  # Manage would answer 201, and still show the other one
         raise CannotDecide("Manage has another image with its SOP Instance UID, and keeps that one. Call its support")
     if versions.filter(state=State.WAITING).exists():
         raise CannotDecide("Another image with its SOP Instance UID is waiting for Manage: discard that one first")

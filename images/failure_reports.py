@@ -17,7 +17,7 @@ from core.database import serialise_on
 from core.statements import insert_unless_known
 from images.answers import Answer, Outcome
 from images.models import FailureReport, ReceivedImage
-from images.queue import action_lock, action_of, claim_row, due, retry_at, settle, told
+from images.queue import action_lock, action_of, claim_row, columns_of, due, retry_at, settle
 
 logger = logging.getLogger(__name__)
 
@@ -84,9 +84,9 @@ def apply_report_answer(report: FailureReport, answer: Answer, now: datetime) ->
     extra = {"report": str(report.pk), "status": answer.status, "why": answer.error}
     if answer.outcome is Outcome.TAKEN:
         logger.info("failure reported to Manage", extra=extra)
-        return settle(report, delivered_at=now, next_attempt_at=None, **told(answer))
+        return settle(report, delivered_at=now, next_attempt_at=None, **columns_of(answer))
     if answer.outcome in {Outcome.NEVER, Outcome.OUR_FAULT}:
         logger.error("failure cannot be reported to Manage", extra=extra)
-        return settle(report, next_attempt_at=None, **told(answer))
+        return settle(report, next_attempt_at=None, **columns_of(answer))
     logger.info("failure to be reported to Manage again", extra=extra)
-    return settle(report, next_attempt_at=retry_at(report.attempts, now), **told(answer))
+    return settle(report, next_attempt_at=retry_at(report.attempts, now), **columns_of(answer))

@@ -19,7 +19,7 @@ from dicom.failures import UnreadableDataSet
 from dicom.service import EXPLICIT_VR_LITTLE_ENDIAN
 from dicom.upper_layer.dimse import UID
 from dicom.upper_layer.negotiation import IMPLICIT_VR_LITTLE_ENDIAN
-from images.code_streams import LONGEST_BEGINNING, LONGEST_END, has_beginning, has_end
+from images.codestreams import LONGEST_BEGINNING, LONGEST_END, has_beginning, has_end
 from images.items import ImageIdentity
 
 EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -27,10 +27,10 @@ NATIVE = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, EXPLIC
 
 #: How many headers of elements and items are read of one file, and how deep sequences may be nested.
 MAX_HEADERS, MAX_DEPTH = 200_000, 16
-#: Bytes of a value that is read; those that identify an image have 64.
+#: The longest value that is read, in bytes. A longer one makes the image unreadable; UIDs have 64.
 MAX_VALUE = 4096
-#: How many accession numbers are kept, and how much of each: more than the 16 characters that one of ours may have, so
-#: that a longer one is not taken for the one that it begins with.
+#: How many accession numbers are kept, and how many characters of each. Our own have at most 16; more are kept, so that
+#: a longer number is not taken for the one that it begins with.
 MAX_NUMBERS, MAX_NUMBER = 16, 64
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -70,7 +70,7 @@ class Header:
 
 
 class _Element(NamedTuple):
-    """The header of an element, item or delimiter: `vr` is empty in implicit VR, `at` is where the value begins."""
+    """The header of an element, item or delimiter. `vr` is empty in implicit VR; `at` is where the value begins."""
 
     tag: int
     vr: bytes
@@ -155,20 +155,20 @@ class _Reader:
     # Values -----------------------------------------------------------------------------------------------------------
 
     def _take(self, element: _Element) -> None:
-        """Take note of an element at the top level."""
+        """Keep what is needed of an element at the top level."""
         if element.tag in READ:
             self._values[element.tag] = self._value(element)
         elif element.tag == PIXEL_DATA:
             self._pixel_data = element
 
     def _take_requested(self, element: _Element) -> None:
-        """Take note of an element in an item of the Request Attributes Sequence."""
+        """Keep what is needed of an element in an item of the Request Attributes Sequence."""
         if element.tag == ACCESSION_NUMBER and len(self._requested) < MAX_NUMBERS:
             self._requested.append(self._value(element))
 
     def _value(self, element: _Element) -> bytes:
         if element.length > MAX_VALUE:
-            raise _fault(element.tag, "is too long")
+            raise UnreadableDataSet.in_element(element.tag, "is too long")
         return self._bytes(element.at, element.length)
 
     def _text(self, tag: int) -> str:
@@ -194,7 +194,7 @@ class _Reader:
         """Return a positive number of VR US."""
         number = self._encoding.number(self._values.get(tag, b"")[:2])
         if not number:
-            raise _fault(tag, "is missing")
+            raise UnreadableDataSet.in_element(tag, "is missing")
         return number
 
     def _bytes(self, at: int, length: int) -> bytes:
@@ -220,9 +220,9 @@ class _Reader:
         elif vr in LONG_VRS and len(raw) == 12:
             element = _Element(tag, vr, encoding.number(raw[8:12]), at + 12)
         else:
-            raise _fault(tag, "has an unknown VR, or is cut off")
+            raise UnreadableDataSet.in_element(tag, "has an unknown VR, or is cut off")
         if element.length != UNDEFINED and element.at + element.length > end:
-            raise _fault(tag, "is cut off")
+            raise UnreadableDataSet.in_element(tag, "is cut off")
         return element
 
     def _walk(  # noqa: PLR0913 - a data set within a data set
@@ -239,7 +239,7 @@ class _Reader:
             if is_delimited and element.tag == ITEM_END:
                 return element.at
             if element.tag <= last or not FIRST_TAG <= element.tag <= LAST_TAG:
-                raise _fault(element.tag, "is out of order, doubled, or belongs to no data set")
+                raise UnreadableDataSet.in_element(element.tag, "is out of order, doubled, or belongs to no data set")
             last = element.tag
             if take:
                 take(element)
@@ -252,10 +252,10 @@ class _Reader:
         if element.length != UNDEFINED and not is_requested:
             return element.at + element.length
         if element.vr not in (b"", b"SQ", b"UN", b"OB", b"OW"):
-            raise _fault(element.tag, "has an undefined length")
+            raise UnreadableDataSet.in_element(element.tag, "has an undefined length")
         if element.vr in (b"OB", b"OW"):
             if not is_top or element.tag != PIXEL_DATA or self._is_native:
-                raise _fault(element.tag, "has an undefined length")
+                raise UnreadableDataSet.in_element(element.tag, "has an undefined length")
             return self._walk_fragments(element, end)
         if element.vr == b"UN":
             encoding = IMPLICIT  # PS3.5 section 6.2.2, note 2
@@ -272,7 +272,7 @@ class _Reader:
             if is_delimited and item.tag == SEQUENCE_END:
                 return item.at
             if item.tag != ITEM:
-                raise _fault(sequence.tag, "has something other than items")
+                raise UnreadableDataSet.in_element(sequence.tag, "has something other than items")
             if item.length == UNDEFINED:
                 at = self._walk(item.at, end, encoding, take, depth, is_delimited=True)
             else:
@@ -290,17 +290,13 @@ class _Reader:
                 return item.at
             if item.tag != ITEM or item.length == UNDEFINED:
                 raise UnreadableDataSet("The encapsulated pixel data have no end, or are damaged")
-            self._take_fragment(item)
+            if self._offset_table is None:
+                self._offset_table = item
+            elif item.length:  # there may be very many, so only the first and the last are kept
+                self._fragments += 1
+                self._first_fragment = self._first_fragment or item
+                self._last_fragment = item
             at = item.at + item.length
-
-    def _take_fragment(self, item: _Element) -> None:
-        """Take note of an item of the pixel data; of very many, only as much as is needed."""
-        if self._offset_table is None:
-            self._offset_table = item
-        elif item.length:
-            self._fragments += 1
-            self._first_fragment = self._first_fragment or item
-            self._last_fragment = item
 
     # Pixels -----------------------------------------------------------------------------------------------------------
 
@@ -319,7 +315,7 @@ class _Reader:
         if not text:
             return 1
         if not re.fullmatch(r"\+?[0-9]{1,9}", text) or not int(text):
-            raise _fault(FRAMES, "is no number of frames")
+            raise UnreadableDataSet.in_element(FRAMES, "is no number of frames")
         return int(text)
 
     def _check_native(self, pixel_data: _Element, frames: int) -> None:
@@ -344,7 +340,3 @@ class _Reader:
         tail = min(last.length, LONGEST_END)
         if not has_end(self._bytes(last.at + last.length - tail, tail)):
             raise UnreadableDataSet("The pixel data are cut off within the last frame")
-
-
-def _fault(tag: int, what: str) -> UnreadableDataSet:
-    return UnreadableDataSet(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) {what}")

@@ -1,7 +1,7 @@
-"""Define what images ask of the worklist: which item an image belongs to, that images have arrived, and test items.
+"""Define what images need of the worklist: the item of an image, a record that it came, and test items.
 
-This is all that the app knows of the worklist. `gateway_project/images.py` answers from the worklist and the relay, as
-`settings.IMAGE_WORKLIST` says.
+The app knows nothing else of the worklist. `settings.IMAGE_WORKLIST` names the implementation,
+`gateway_project/images.py`, which reads the worklist and the relay.
 """
 
 from dataclasses import dataclass, field
@@ -24,6 +24,14 @@ class ImageIdentity:
     accession_numbers: tuple[str, ...] = ()
     patient_id: str = field(default="", repr=False)
     study_date: date | None = None
+
+
+@dataclass(frozen=True)
+class Action:
+    """An action of Manage's, under which images go, and the clinic's day on which it came; both empty without one."""
+
+    id: str = ""
+    day: date | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class NamesSeveralItems(Exception):
 
 
 class Worklist(Protocol):
-    """What the app asks the worklist, and reports to it."""
+    """What the app asks the worklist, and what it reports to it."""
 
     def item_of(self, identity: ImageIdentity) -> Item | None:
         """Return the item that an image belongs to, and for a superseded one its successor; None without one.
@@ -74,13 +82,13 @@ class Worklist(Protocol):
         """Return whether two Patient IDs may be one patient's."""
 
     def image_received(self, item_id: UUID, at: datetime) -> None:
-        """Take note that an image of the item has come: without MPPS, it is now in progress.
+        """Record that an image of the item has come: without MPPS, the item is now in progress.
 
-        In the caller's transaction, as the last thing in it.
+        Call it in a transaction, as the last thing in it.
         """
 
     def images_complete(self, item_id: UUID) -> bool:
-        """Take note that no further image of the item is expected; return whether that has completed it.
+        """Record that no further image of the item is expected; return whether that has completed it.
 
         An item that a performed step or Manage has ended or continues stays as it is, and so does a superseded one.
         """

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
 
-#: Who decides where no person does.
+#: The actor in the audit log where no person decides.
 ACTOR = "gateway:images"
 #: The length of Manage's column for Patient IDs.
 LONGEST_PATIENT_ID = 10
@@ -30,7 +30,7 @@ LONGEST_PATIENT_ID = 10
 LINKED_LATE_FOR = timedelta(days=1)
 
 
-def attribute(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> None:
+def assign_item(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> None:
     """Set the item of an image that is not saved yet, its state, and when it is to go to Manage."""
     image.item_id, image.item_accession_number, image.next_attempt_at = None, "", None
     try:
@@ -42,10 +42,10 @@ def attribute(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> N
         image.state, image.reason = State.UNLINKED, ""
     elif not worklist().is_same_patient(identity.patient_id, item.patient_id):
         hold(image, item.accession_number, Reason.ANOTHER_PATIENT)
-    elif not item.is_test and _is_test_machine(image.calling_ae_title):
+    elif not item.is_test and Modality.objects.filter(ae_title=image.calling_ae_title, is_test_machine=True).exists():
         hold(image, item.accession_number, Reason.TEST_MACHINE)
     else:
-        belong_to(image, item, now)
+        set_item(image, item, now)
 
 
 def hold(image: ReceivedImage, accession_number: str, reason: ReceivedImage.Reason) -> None:
@@ -53,7 +53,7 @@ def hold(image: ReceivedImage, accession_number: str, reason: ReceivedImage.Reas
     image.state, image.reason, image.item_accession_number = State.HELD, reason, accession_number
 
 
-def belong_to(image: ReceivedImage, item: Item, now: datetime, *, by_person: bool = False) -> None:
+def set_item(image: ReceivedImage, item: Item, now: datetime, *, by_person: bool = False) -> None:
     """Give an image its item, the state that follows from it, and when it is to go to Manage."""
     image.item_id, image.item_accession_number = item.id, item.accession_number
     image.correlation_id, image.is_test = item.correlation_id, item.is_test
@@ -64,9 +64,9 @@ def belong_to(image: ReceivedImage, item: Item, now: datetime, *, by_person: boo
 def send_anew(image: ReceivedImage, item: Item, actor: str) -> None:
     """Queue a locked image for Manage as one of this item, as if it had just arrived."""
     anew: dict[str, Any] = {"attempts": 0, "last_outcome": "", "last_status": None, "last_error": ""}
-    if image.item_id != item.id:  # under which action it has been tried for another item does not count
+    if image.item_id != item.id:  # the action under which it was tried for another item no longer counts
         anew |= {"action_id": "", "action_day": None}
-    belong_to(image, item, timezone.now(), by_person=True)
+    set_item(image, item, timezone.now(), by_person=True)
     received_at = image.received_at
     store(image, actor)
     ReceivedImage.objects.filter(pk=image.pk).update(received_at=received_at, **anew)
@@ -87,7 +87,7 @@ def state_of(image: ReceivedImage, item: Item, *, by_person: bool = False) -> tu
 def link_late(now: datetime) -> int:
     """Link the images that came before their items did, such as while the relay was down; return how many."""
     unlinked = ReceivedImage.objects.filter(state=State.UNLINKED, received_at__gte=now - LINKED_LATE_FOR)
-    # All of them: prior examinations, which never find an item, may be many, and come before hers.
+    # All of them, without a limit: prior examinations, which never find an item, may be many and come first.
     keys = list(unlinked.order_by("received_at").values_list("pk", flat=True))
     return sum(_link_late_by_itself(key, now) for key in keys)
 
@@ -109,7 +109,7 @@ def _link_late(key: UUID, now: datetime) -> bool:
     image = rows.first()
     if image is None:  # a person has been quicker
         return False
-    attribute(image, identity_of(image), now)
+    assign_item(image, identity_of(image), now)
     if image.state == State.UNLINKED:
         return False
     store(image, ACTOR)
@@ -129,7 +129,3 @@ def store(image: ReceivedImage, actor: str) -> None:
     decided = {name: getattr(image, name) for name in names}
     image.refresh_from_db(fields=names)
     Auditor(actor).update(image, **decided)
-
-
-def _is_test_machine(ae_title: str) -> bool:
-    return Modality.objects.filter(ae_title=ae_title, is_test_machine=True).exists()

@@ -3,8 +3,8 @@
 HTTPS_PROXY and NO_PROXY apply as for the relay; SSL_CERT_FILE names a private certificate authority. No redirect is
 followed, which would carry the token to another host.
 
-Requests run in an event loop with a thread of its own: only there can one be ended that has a time limit as a whole. A
-limit for each read lets a server that sends a byte now and then hold its caller for hours.
+Requests run in an event loop in a thread of its own, because only there can a whole request have a time limit. With a
+limit for each read alone, a server that sends a byte now and then would hold its caller for hours.
 """
 
 import asyncio
@@ -22,19 +22,18 @@ import httpx
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from core.entra_id import default_credential
 from images.answers import Answer, Outcome
 
 #: Seconds for connecting, for each read and each write, and for a connection to become free.
 TIMEOUTS = httpx.Timeout(connect=10.0, read=60.0, write=30.0, pool=10.0)
 #: Seconds for a whole request up to its status: more than Manage may think (`read`), less than would hold up the day.
 REQUEST_SECONDS = 120.0
-#: Seconds for the rest of an answer, of which nothing is needed but that its connection can be used again.
-REST_SECONDS = 5.0
+#: How long, and how many bytes, the rest of an answer is read: nothing in it is needed, but its connection can only be
+#: used again once all of it has been read.
+REST_SECONDS, REST_BYTES = 5.0, 64 * 1024
 #: A token is replaced this many seconds before it expires.
 TOKEN_MARGIN = 300.0
-#: As much of an answer is read as lets the connection be used again; nothing in it is needed.
-MOST_READ = 64 * 1024
-
 
 Meanings = Mapping[int, tuple[Outcome, str]]
 
@@ -60,7 +59,7 @@ FAILURE_REPORT: Meanings = {
     404: (Outcome.NEVER, "Manage does not know this action (404)"),
     422: (Outcome.OUR_FAULT, "Manage could not read the report (422)"),
 }
-#: Part of the text of a failure to connect → its cause and the next step. The texts themselves name hosts and proxies.
+#: Part of the text of a failure to connect → its cause and the next step. The text itself may name hosts and proxies.
 CONNECTION_STEPS = (
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted: is a private authority missing from SSL_CERT_FILE?"),
     ("Proxy Authentication Required", "the proxy requires a user name and password: check HTTPS_PROXY"),
@@ -87,7 +86,7 @@ class NoToken(Exception):
 
 
 class Tokens(Protocol):
-    """Gives the value for `Authorization: Bearer`."""
+    """Gives the token for `Authorization: Bearer`."""
 
     def token(self, *, fresh: bool = False) -> str:
         """Return a token that is valid now, a new one if `fresh`; raise NoToken."""
@@ -120,23 +119,13 @@ class EntraIdTokens:
         with self._lock:
             if not fresh and self._clock() < self._expires_at - TOKEN_MARGIN:
                 return self._value
-            self._credential = self._credential or _default_credential()
+            self._credential = self._credential or default_credential(connection_timeout=10, read_timeout=20)
             try:
                 token = self._credential.get_token(self._scope)
             except AzureError as error:
                 raise NoToken(f"Entra ID gave no token for Manage ({type(error).__name__})") from None
             self._value, self._expires_at = token.token, token.expires_on
             return self._value
-
-
-def _default_credential() -> Any:
-    """Return the identity of this machine. Azure's library ignores SSL_CERT_FILE, so name that file explicitly."""
-    from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - as above
-
-    paths = ssl.get_default_verify_paths()
-    private = paths.cafile if paths.cafile != paths.openssl_cafile else None
-    options = {"connection_verify": private} if private else {}
-    return DefaultAzureCredential(connection_timeout=10, read_timeout=20, **options)
 
 
 class ManageApi:
@@ -208,8 +197,8 @@ class ManageApi:
         except (httpx.TransportError, TimeoutError) as error:
             return Answer(Outcome.UNKNOWN, None, f"Manage did not answer ({type(error).__name__})")
         unexpected = (Outcome.UNKNOWN if status >= 500 else Outcome.SLOWER, f"Manage answered with status {status}")
-        outcome, error_words = meanings.get(status, unexpected)
-        return Answer(outcome, status, error_words)
+        outcome, cause = meanings.get(status, unexpected)
+        return Answer(outcome, status, cause)
 
     def _authorization(self, *, fresh: bool = False) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._tokens.token(fresh=fresh)}"}
@@ -222,21 +211,14 @@ class ManageApi:
         async with asyncio.timeout(self._request_seconds):
             response = await self._client.send(request, stream=True)
         try:
-            await _read_rest(response)
+            with suppress(httpx.TransportError, TimeoutError):
+                async with asyncio.timeout(REST_SECONDS):
+                    async for _part in response.aiter_raw():
+                        if response.num_bytes_downloaded > REST_BYTES:
+                            break
         finally:
             await response.aclose()
         return response.status_code
-
-
-async def _read_rest(response: httpx.Response) -> None:
-    """Read what follows the status, so that the connection can be used again, unless it is long or slow."""
-    read = 0
-    with suppress(httpx.TransportError, TimeoutError):
-        async with asyncio.timeout(REST_SECONDS):
-            async for part in response.aiter_raw():
-                read += len(part)
-                if read > MOST_READ:
-                    break
 
 
 def configured_manage_api() -> ManageApi:

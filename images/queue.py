@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 
 from django.conf import settings
@@ -28,7 +28,7 @@ from core.database import serialise_on
 from core.instance import instance_name
 from core.large_tables import midnight
 from images.answers import Answer, Outcome
-from images.items import Item, worklist
+from images.items import Action, Item, worklist
 from images.linking import LONGEST_PATIENT_ID
 from images.models import FailureReport, Queued, ReceivedImage
 
@@ -77,7 +77,7 @@ def claim_row(free: QuerySet[Row], key: Any, now: datetime) -> bool:
     return bool(free.filter(pk=key).update(attempts=F("attempts") + 1, lease_until=now + LEASE, leased_by=holder))
 
 
-def held(row: Queued) -> QuerySet[Any]:
+def under_lease(row: Queued) -> QuerySet[Any]:
     """Return the row if nobody has taken its lease over, and no person has taken the image out of the queue."""
     rows: QuerySet[Any] = type(row)._default_manager.filter(pk=row.pk, leased_by=row.leased_by)
     return rows.filter(state=State.WAITING) if isinstance(row, ReceivedImage) else rows
@@ -85,12 +85,12 @@ def held(row: Queued) -> QuerySet[Any]:
 
 def renew(row: Queued, now: datetime) -> bool:
     """Extend the lease; return False if it has been lost."""
-    return bool(held(row).update(lease_until=now + LEASE))
+    return bool(under_lease(row).update(lease_until=now + LEASE))
 
 
 def settle(row: Queued, **changes: Any) -> bool:
     """End the lease and write what became of the row; return False if the lease has been lost."""
-    if not held(row).update(lease_until=None, leased_by="", updated_at=timezone.now(), **changes):
+    if not under_lease(row).update(lease_until=None, leased_by="", updated_at=timezone.now(), **changes):
         return False
     for name, value in changes.items():
         setattr(row, name, value)
@@ -109,14 +109,6 @@ def retry_at(attempts: int, now: datetime, *, slower: bool = False) -> datetime:
 
 
 # The action -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Action:
-    """An action of Manage's, and the clinic's day on which it was made. Empty without one."""
-
-    id: str = ""
-    day: date | None = None
 
 
 def action_of(image: ReceivedImage, now: datetime) -> Action:
@@ -182,7 +174,7 @@ def ready_to_send(image: ReceivedImage, now: datetime, *, on_its_way: bool) -> A
         hindered = hindrance(image, action, now)
         if hindered is None:
             noted = {"action_id": action.id, "action_day": action.day} if on_its_way else {}
-            is_ours = bool(held(image).update(lease_until=now + LEASE, **noted))
+            is_ours = bool(under_lease(image).update(lease_until=now + LEASE, **noted))
             return action if is_ours else None
         if hindered.state == State.WAITING:
             settle(image, next_attempt_at=now + REPORT_WAIT)
@@ -208,7 +200,7 @@ def action_lock(action_id: str) -> str:
 
 # Results --------------------------------------------------------------------------------------------------------------
 
-#: Outcome of an upload → the image's last state and why; outcomes that are not here are tried again.
+#: Outcome of an upload → the image's final state and why. After any other outcome the image is sent again.
 ENDS: dict[Outcome, tuple[State, Reason | str]] = {
     Outcome.TAKEN: (State.UPLOADED, ""),
     Outcome.NEVER: (State.FAILED, Reason.REFUSED),
@@ -227,12 +219,12 @@ def end(image: ReceivedImage, action: Action, state: State, reason: Reason | str
 
 
 def try_again(image: ReceivedImage, now: datetime, error: str) -> bool:
-    """Have a claimed image tried again although nothing was sent."""
+    """Have a claimed image tried again later, as nothing could be sent; return False if the lease has been lost."""
     return settle(image, next_attempt_at=retry_at(image.attempts, now), last_outcome="", last_error=error[:200])
 
 
-def told(answer: Answer) -> dict[str, Any]:
-    """Return what a row keeps of an answer."""
+def columns_of(answer: Answer) -> dict[str, Any]:
+    """Return what the columns of a row keep of an answer."""
     return {"last_outcome": answer.outcome.value, "last_status": answer.status, "last_error": answer.error[:200]}
 
 
@@ -241,18 +233,21 @@ def apply_answer(image: ReceivedImage, action: Action, answer: Answer, now: date
     if answer.outcome in ENDS:
         taken = {"uploaded_at": now} if answer.outcome is Outcome.TAKEN else {}
         state, reason = ENDS[answer.outcome]
-        is_written = end(image, action, state, reason, **told(answer), **taken)
+        is_written = end(image, action, state, reason, **columns_of(answer), **taken)
         if is_written and answer.outcome is Outcome.TAKEN:
             wake_others(image, now)
         return is_written
     slower = answer.outcome is Outcome.SLOWER
-    under = Action() if slower else action if answer.outcome is Outcome.UNKNOWN else known_before(image)
+    # If something may be with Manage, the next attempt goes under the same action: this one's, or an earlier attempt's,
+    # which was in the row when it was claimed.
+    earlier = Action(image.action_id, image.action_day)
+    under = {Outcome.UNKNOWN: action, Outcome.SLOWER: Action()}.get(answer.outcome, earlier)
     is_written = settle(
         image,
         next_attempt_at=retry_at(image.attempts, now, slower=slower),
         action_id=under.id,
         action_day=under.day,
-        **told(answer),
+        **columns_of(answer),
     )
     if slower:
         # Nothing of this Study is with Manage: the next attempt may go under a newer action.
@@ -262,11 +257,6 @@ def apply_answer(image: ReceivedImage, action: Action, answer: Answer, now: date
     return is_written
 
 
-def known_before(image: ReceivedImage) -> Action:
-    """Return the action that an earlier attempt may have left something under, as read when the image was claimed."""
-    return Action(image.action_id, image.action_day)
-
-
 def wake_others(image: ReceivedImage, now: datetime) -> None:
     """Make due the images that waited for the same reason: those of the same Study, and those without a connection.
 
@@ -274,9 +264,9 @@ def wake_others(image: ReceivedImage, now: datetime) -> None:
     """
     waiting = ReceivedImage.objects.filter(state=State.WAITING, next_attempt_at__gt=now, attempts__gt=0)
     of_study = Q(study_instance_uid=image.study_instance_uid, last_status__isnull=False)
-    had_no_line = Q(last_outcome=Outcome.NOT_ARRIVED.value)
+    had_no_connection = Q(last_outcome=Outcome.NOT_ARRIVED.value)
     free = Q(lease_until=None) | Q(lease_until__lte=now)
-    waiting.filter(free, of_study | had_no_line).update(next_attempt_at=now)
+    waiting.filter(free, of_study | had_no_connection).update(next_attempt_at=now)
 
 
 def extra_of(image: ReceivedImage) -> dict[str, Any]:

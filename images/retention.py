@@ -1,4 +1,4 @@
-"""Delete files from the spool: when their time is over, earlier if disk space gets short, and files without a row.
+"""Delete files from the spool: when their time is over, earlier if disk space runs short, and files without a row.
 
 Rows stay, with `file` empty. Nothing that waits to go to Manage is ever deleted.
 """
@@ -29,15 +29,15 @@ Reason: TypeAlias = ReceivedImage.Reason
 
 #: Staff are warned of a deletion this long before.
 NOTICE = timedelta(days=1)
-#: States whose files are deleted although somebody might still want them.
-TOLD_BEFORE = (State.FAILED, State.UNLINKED, State.HELD)
+#: The states of which staff are warned: somebody may still want the files.
+WARNED_OF = (State.FAILED, State.UNLINKED, State.HELD)
 #: An image in one of these states fails if its file is missing; in any other state it no longer needs its file.
 NEED_THEIR_FILE = (State.WAITING, State.UNLINKED, State.HELD)
 #: When less than this multiple of IMAGE_MIN_FREE_BYTES is free, files that are not needed are deleted early.
 SHORT = 2
 #: A younger file without a row may be one whose row is about to be committed.
 ORPHAN_AGE = timedelta(hours=1)
-#: If at least this many files are missing and none is there, the folder is taken to be the wrong one.
+#: If all files that are needed are missing, and at least this many, the folder is taken to be the wrong one.
 ALL_LOST = 3
 AT_ONCE = 500
 HAS_FILES = ~Q(file="", copy="")
@@ -65,7 +65,7 @@ def expired(at: datetime) -> QuerySet[ReceivedImage]:
 
 def expiring_soon(now: datetime) -> QuerySet[ReceivedImage]:
     """Return the images that nobody has dealt with and whose files will be deleted within NOTICE."""
-    return expired(now + NOTICE).filter(state__in=TOLD_BEFORE)
+    return expired(now + NOTICE).filter(state__in=WARNED_OF)
 
 
 def delete_expired(spool: Spool, now: datetime) -> int:
@@ -74,7 +74,7 @@ def delete_expired(spool: Spool, now: datetime) -> int:
 
 
 def make_room(spool: Spool, now: datetime) -> int:
-    """If disk space gets short, delete originals whose copies Manage has, the oldest first; return how many."""
+    """If disk space runs short, delete originals whose copies Manage has, the oldest first; return how many."""
     enough = SHORT * settings.IMAGE_MIN_FREE_BYTES
     deleted = 0
     while spool.free_bytes() < enough:
@@ -122,7 +122,7 @@ def settle_orphans(spool: Spool, now: datetime) -> int:
     """Delete files without a row, and fail images without their file; return how many of both.
 
     A file without a row belongs to a C-STORE that was never answered 0000, or to an image that was being deleted.
-    Raise OSError where the spool is not there.
+    Raise OSError if the spool is missing.
     """
     return fail_lost(spool) + delete_orphans(spool, now)
 

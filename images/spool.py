@@ -22,7 +22,16 @@ PREAMBLE = bytes(128) + b"DICM"
 
 
 class CannotStore(Exception):
-    """A data set cannot be stored: the disk is full or fails, or it is too long. The text is the Error Comment."""
+    """A data set cannot be stored: it is too long, or the disk fails. The text is the Error Comment."""
+
+
+class DiskFails(CannotStore):
+    """The disk of the spool is full, damaged or not there."""
+
+    @classmethod
+    def of(cls, error: OSError) -> "DiskFails":
+        """Return what the operating system says, without the path."""
+        return cls(f"Not written to disk: {error.strerror}")
 
 
 class Spool:
@@ -52,6 +61,22 @@ class Spool:
         """Return the path of a copy for Manage."""
         return self.copies / name
 
+    def seems_usable(self, min_free_bytes: int) -> bool:
+        """Return whether the folders are there and may be written to, and the reserve is free. Nothing is written."""
+        try:
+            is_writable = all(os.access(folder, os.W_OK) for folder in (self.incoming, self.originals))
+            return is_writable and self.free_bytes() >= min_free_bytes
+        except OSError:
+            return False
+
+    def try_out(self, min_free_bytes: int) -> None:
+        """Keep a file without a data set as an image is kept, and delete it; raise DiskFails if that is impossible."""
+        trial = IncomingFile(self, b"", max_bytes=0, min_free_bytes=min_free_bytes)
+        try:
+            trial.keep()
+        finally:
+            trial.discard()
+
     def free_bytes(self) -> int:
         """Return how much may still be written; raise OSError if the spool is not there."""
         return shutil.disk_usage(self.root).free
@@ -78,7 +103,7 @@ class IncomingFile:
         self._max_bytes = max_bytes
         self._min_free_bytes = min_free_bytes
         self._digest = hashlib.sha256(usedforsecurity=False)
-        self._problem = ""
+        self._problem: CannotStore | None = None
         self._is_handed_over = False
         self._checked_at = 0
         self._descriptor = -1
@@ -118,7 +143,7 @@ class IncomingFile:
     def check(self) -> None:
         """Raise CannotStore unless everything that came has been written."""
         if self._problem:
-            raise CannotStore(self._problem)
+            raise self._problem
 
     def keep(self) -> None:
         """Make the file durable, and put it among the originals; raise CannotStore if that fails."""
@@ -149,7 +174,7 @@ class IncomingFile:
     def _check_room(self) -> None:
         self._checked_at = self.size
         if self._spool.free_bytes() < self._min_free_bytes:
-            raise CannotStore("Out of disk space, see IMAGE_MIN_FREE_BYTES")
+            raise DiskFails("Out of disk space, see IMAGE_MIN_FREE_BYTES")
 
     def _write(self, content: bytes | memoryview) -> None:
         rest = memoryview(content)
@@ -172,8 +197,7 @@ class IncomingFile:
                 os.close(descriptor)
 
     def _give_up(self, error: OSError | CannotStore) -> None:
-        reason = str(error) if isinstance(error, CannotStore) else f"Not written to disk: {error.strerror}"
-        self._problem = reason
+        self._problem = DiskFails.of(error) if isinstance(error, OSError) else error
         self.discard()
 
 

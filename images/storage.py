@@ -5,8 +5,10 @@ before leaves nothing behind: the file is deleted, and the machine is told why.
 """
 
 import logging
+import threading
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import connection
@@ -17,17 +19,18 @@ from core.database import UNAVAILABLE, in_transaction, serialise_on
 from core.tracing import span
 from dicom import statuses
 from dicom.association import IMPLEMENTATION, ServerContext
+from dicom.association_policy import Requestor
 from dicom.failures import FailureRow, common_failures, failure_response
 from dicom.service import Request, Response
-from dicom.upper_layer.dimse import Command
+from dicom.upper_layer.dimse import Command, DataSetSink, NullSink
 from dicom.upper_layer.negotiation import PresentationContext
 from images.arrival_rate import ArrivalRate, TooManyImages
 from images.header import Header, read_header
 from images.items import worklist
-from images.linking import ACTOR, attribute, send_anew
+from images.linking import ACTOR, assign_item, send_anew
 from images.models import ReceivedImage
 from images.queue import OVERCOME_BY_A_NEW_ACTION, hindrance_now
-from images.spool import CannotStore, IncomingFile, Spool, encode_file_meta
+from images.spool import CannotStore, DiskFails, IncomingFile, Spool, encode_file_meta
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +50,25 @@ class ImageContext(ServerContext):
     min_free_bytes: int
     arrivals: ArrivalRate
     last_received_at: datetime | None = None
+    #: Why the spool's disk could not be written to when that was last tried; empty if it could.
+    disk_problem: str = ""
+    #: How many images were refused, by status in hexadecimal digits.
+    refused: Counter[str] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def check_disk(self) -> bool:
+        """If images could not be stored, or if the spool does not look right, try it out; return whether it fails."""
+        if not self.disk_problem and self.spool.seems_usable(self.min_free_bytes):
+            return False
+        try:
+            self.spool.try_out(self.min_free_bytes)
+        except DiskFails as failure:
+            self.disk_problem = str(failure)
+            logger.error("no image can be stored", extra={"reason": self.disk_problem})
+            return True
+        self.disk_problem = ""
+        logger.info("images can be stored again")
+        return False
 
 
 class DataSetMismatch(Exception):
@@ -71,8 +93,18 @@ STORE_FAILURES = (
 )
 
 
-def receive_into_spool(context: PresentationContext, command: Command, server: ImageContext) -> IncomingFile:
-    """Open the file that the data set of a C-STORE is written to while it arrives."""
+def receive_into_spool(
+    context: PresentationContext, command: Command, requestor: Requestor, server: ImageContext
+) -> DataSetSink:
+    """Open the file that the data set of a C-STORE is written to while it arrives.
+
+    If its address has sent too many images, none is opened: DICOM has no answer before the end of a data set, but what
+    arrives is not kept.
+    """
+    try:
+        server.arrivals.count(requestor.address)
+    except TooManyImages as refusal:
+        return NullSink(instead=refusal)
     implementation = (IMPLEMENTATION.class_uid, IMPLEMENTATION.version_name)
     file_meta = encode_file_meta(command.sop_class, command.sop_instance, context.transfer_syntax, implementation)
     return IncomingFile(server.spool, file_meta, server.max_bytes, server.min_free_bytes)
@@ -91,12 +123,16 @@ def answer_store(request: Request, context: ImageContext) -> Response:
     with correlated(new_correlation_id()), context.connection(), span("C-STORE") as traced:
         try:
             context.policy.check_request(requestor)
-            context.arrivals.count(requestor.address)
             fields |= _store(request, context)
             response = Response(statuses.SUCCESS)
             context.last_received_at = timezone.now()
         except Exception as error:  # noqa: BLE001 - the outermost edge of a C-STORE
-            response = failure_response(error, STORE_FAILURES, requestor)
+            problem = DiskFails.of(error) if isinstance(error, OSError) else error
+            response = failure_response(problem, STORE_FAILURES, requestor)
+            if isinstance(problem, DiskFails):
+                context.disk_problem = str(problem)
+            with context.lock:
+                context.refused[f"{response.status:04X}"] += 1
         finally:
             if isinstance(request.data_set, IncomingFile):
                 request.data_set.discard()
@@ -113,6 +149,8 @@ def answer_store(request: Request, context: ImageContext) -> Response:
 def _store(request: Request, context: ImageContext) -> dict[str, str | int]:
     """Check the data set, make its file durable and commit its row; return what the log says about it."""
     received = request.whole_data_set()
+    if isinstance(received, TooManyImages):
+        raise received
     if not isinstance(received, IncomingFile):  # none was announced
         raise DataSetMismatch("There is no data set")
     received.check()
@@ -160,7 +198,7 @@ def _commit(
         return image, False
     image.received_at, image.item_id, image.next_attempt_at = now, None, None
     image.file, image.size, image.deleted_at = received.name, received.data_set_at + received.size, None
-    attribute(image, header.identity, now)
+    assign_item(image, header.identity, now)
     image.save()
     if image.item_id is not None:
         worklist().image_received(image.item_id, now)

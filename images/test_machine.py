@@ -198,8 +198,9 @@ def client_of(prefix: str, scu: Callable[..., Scu]) -> Scu:
 
     host = getattr(settings, f"TEST_MACHINE_{prefix}_HOST") or setting("HOST")
     has_certificate = bool(settings.TEST_MACHINE_TLS_CERTIFICATE_PATH)
-    tls = _tls() if setting("TLS_PORT") and has_certificate else None
-    port = setting("TLS_PORT") if tls else setting("PORT")
+    tls_port = getattr(settings, f"TEST_MACHINE_{prefix}_TLS_PORT") or setting("TLS_PORT")
+    tls = _tls() if tls_port and has_certificate else None
+    port = tls_port if tls else setting("PORT")
     if not port:
         raise StepFailed(f"{prefix}_PORT is 0, and the test machine has no certificate for TLS: see TEST_MACHINE_TLS_…")
     return scu("127.0.0.1" if host in ANY_ADDRESS else host, port, setting("AE_TITLE"), AE_TITLE, tls)

@@ -1,7 +1,7 @@
 """Upload images: make the copy of each, send it to Manage, and report what failed, in a few threads.
 
-Each thread claims an image or a failure report, deals with it, and claims the next. Another thread renews the leases
-while that lasts. A process that is killed at any moment leaves a row whose lease expires: the next uploader makes the
+Each thread claims an image or a failure report, deals with it, and claims the next. Another thread renews their leases
+meanwhile. A process that is killed at any moment leaves a row whose lease expires: the next uploader makes the
 copy again if it was not finished, and sends it again if no answer was written. To Manage it is the same image.
 """
 
@@ -24,8 +24,8 @@ from images.answers import Outcome
 from images.copies import CannotCopy
 from images.failure_reports import apply_report_answer, claim_report
 from images.manage_api import ManageApi
-from images.models import FailureReport, Queued, ReceivedImage
-from images.queue import apply_answer, claim_image, end, extra_of, held, ready_to_send, renew, try_again
+from images.models import Queued, ReceivedImage
+from images.queue import apply_answer, claim_image, end, extra_of, ready_to_send, renew, try_again, under_lease
 from images.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -59,8 +59,8 @@ class Uploader:
         self._make_copy = make_copy
         self._stopping = stopping
         self._clock = clock
-        #: What each thread is dealing with, and since when (monotonic seconds).
-        self._in_work: dict[int, tuple[Queued, float]] = {}
+        #: Thread → the row that it is dealing with, and since when (monotonic seconds).
+        self._in_progress: dict[int, tuple[Queued, float]] = {}
         self._threads = [threading.Thread(target=self._run, name=f"upload-{n}", daemon=True) for n in range(THREADS)]
         self._renewing = threading.Thread(target=self._renew_until_stopped, name="upload-leases", daemon=True)
         self.last_taken_at: datetime | None = None
@@ -80,7 +80,7 @@ class Uploader:
     def is_working(self) -> bool:
         """Tell whether every thread lives and none is stuck."""
         return all(thread.is_alive() for thread in (*self._threads, self._renewing)) and not any(
-            is_stuck(since) for _row, since in list(self._in_work.values())
+            is_stuck(since) for _row, since in list(self._in_progress.values())
         )
 
     def _run(self) -> None:
@@ -102,14 +102,15 @@ class Uploader:
         row = claim_image(self._clock()) or claim_report(self._clock())
         if row is None:
             return False
-        self._in_work[threading.get_ident()] = (row, time.monotonic())
+        self._in_progress[threading.get_ident()] = (row, time.monotonic())
         try:
             if isinstance(row, ReceivedImage):
                 self._upload(row)
             else:
-                self._report(row)
+                answer = self._api.report_failure(row.action_id, row.sentence)
+                apply_report_answer(row, answer, self._clock())
         finally:
-            del self._in_work[threading.get_ident()]
+            del self._in_progress[threading.get_ident()]
         return True
 
     def _upload(self, image: ReceivedImage) -> None:
@@ -157,16 +158,12 @@ class Uploader:
             return copy
         original = self._spool.original(image.file)
         if not original.is_file():
-            self._spool.originals.stat()  # raises OSError where the whole spool is not there
+            self._spool.originals.stat()  # raises OSError if the whole spool is missing
             return None
         copy = self._spool.copy(image.file)
         self._make_copy(original, copy, settings.IMAGE_PREVIEW_PIXELS, settings.IMAGE_PREVIEW_RATIO)
-        held(image).update(copy=copy.name)
+        under_lease(image).update(copy=copy.name)
         return copy
-
-    def _report(self, report: FailureReport) -> None:
-        answer = self._api.report_failure(report.action_id, report.sentence)
-        apply_report_answer(report, answer, self._clock())
 
     # Leases -----------------------------------------------------------------------------------------------------------
 
@@ -174,14 +171,14 @@ class Uploader:
         while not self._stopping.wait(RENEW_SECONDS):
             with suppress(DatabaseError, InterfaceError), borrowed_connection():
                 self.renew_leases()
-        while self._in_work:  # what was begun may take a little longer
+        while self._in_progress:  # an attempt that was begun may end after `stopping`
             time.sleep(POLL_SECONDS)
             with suppress(DatabaseError, InterfaceError), borrowed_connection():
                 self.renew_leases()
 
     def renew_leases(self) -> None:
-        """Extend the leases of all rows in work, except those that are stuck."""
-        for row, since in list(self._in_work.values()):
+        """Extend the leases of all rows in progress, except those that are stuck."""
+        for row, since in list(self._in_progress.values()):
             if not is_stuck(since):
                 renew(row, self._clock())
 

@@ -9,11 +9,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
 
-from core.admin import RecordAdmin, Tool, actor_of, admin_url
+from core.admin import RecordAdmin, Tool, actor_of
+from core.links import admin_url
 from images.models import WholeWayTest
 from images.whole_way import ask_for_test
 
@@ -67,14 +68,11 @@ class WholeWayTestAdmin(RecordAdmin):
     @admin.display
     def report(self, test: WholeWayTest) -> SafeString:
         """The steps so far: what each proves, its outcome, and what was found."""
-        rows = ((step["name"], step["outcome"], step["text"], _time(step["at"])) for step in test.steps)
-        head = format_html("<tr>{}</tr>", format_html_join("", "<th scope='col'>{}</th>", HEADINGS))
+        rows = (
+            (step["name"], step["outcome"], step["text"], f"{localtime(datetime.fromisoformat(step['at'])):%H:%M:%S}")
+            for step in test.steps
+        )
+        headings = ((heading,) for heading in ("Step", "Outcome", "Found", "At"))
+        head = format_html("<tr>{}</tr>", format_html_join("", "<th scope='col'>{}</th>", headings))
         body = format_html_join("", "<tr><td>{}</td><td><b>{}</b></td><td>{}</td><td>{}</td></tr>", rows)
         return format_html("<table><thead>{}</thead><tbody>{}</tbody></table>", head, body)
-
-
-HEADINGS = (("Step",), ("Outcome",), ("Found",), ("At",))
-
-
-def _time(at: str) -> str:
-    return f"{timezone.localtime(datetime.fromisoformat(at)):%H:%M:%S}"

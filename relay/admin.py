@@ -30,7 +30,7 @@ from relay.reprocessing import CannotReprocess, execute_again, why_not
 VIEW_PAYLOAD = "relay.view_payload"
 REPROCESS = "relay.reprocess_action"
 IMPORT = "relay.import_actions"
-#: The confirmation sends the actions as text, of which Django takes no more (DATA_UPLOAD_MAX_MEMORY_SIZE).
+#: The confirmation sends the actions as text, and Django accepts no longer one (DATA_UPLOAD_MAX_MEMORY_SIZE).
 MAX_FILE_BYTES = 2_000_000
 #: The parts of a refusal's message that quote the sender.
 QUOTED = re.compile(r"'[^']*'|(?<=Unsupported action: ).*", re.DOTALL)

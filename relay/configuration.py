@@ -12,6 +12,7 @@ from django.db import connection as database
 
 from core.contract import MAX_FRAME_BYTES
 from core.database import ConcurrencyLimit, LendConnection, borrowed_connection
+from core.entra_id import default_credential
 from relay.dispatcher import Dispatcher, too_large_reply
 from relay.http import respond
 from relay.hybrid_connection.address import HybridConnectionAddress
@@ -43,7 +44,7 @@ def configured_tokens() -> TokenProvider:
     """Sign with the shared access key if one is set; otherwise get tokens from Entra ID."""
     if settings.AZURE_RELAY_SHARED_ACCESS_KEY:
         return SharedAccessKey(settings.AZURE_RELAY_KEY_NAME, settings.AZURE_RELAY_SHARED_ACCESS_KEY)
-    return EntraId()
+    return EntraId(default_credential())
 
 
 def configured_dispatcher(connection: LendConnection = borrowed_connection, together: int = 1) -> Dispatcher:

@@ -238,7 +238,7 @@ class Dispatcher:
             with borrowed_connection():
                 return Answer.from_reply(self.probes[action.action_type](action), "probed")
         if "action_id" not in action.payload:
-            # Validation refuses it, unless doing it twice is doing it once. It cannot be recorded without an id.
+            # It cannot be recorded. Validation refuses it, unless executing it twice is the same as executing it once.
             self._validated_handler(action)
             return self._commits.run(lambda: self.execute(action))
         frame = received.frame

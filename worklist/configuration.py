@@ -15,7 +15,7 @@ LISTENING = "listening"
 
 
 def matching_options() -> MatchingOptions:
-    """The options of the MWL_ settings that change what a key matches and what an answer holds."""
+    """Return what the MWL_ settings say about matching and responses."""
     return MatchingOptions(
         folds_accents=settings.MWL_FOLD_ACCENTS,
         procedure_id_finds_accession=settings.MWL_PROCEDURE_ID_FINDS_ACCESSION,
@@ -29,7 +29,7 @@ def row_limit(policy: ModalityPolicy) -> int:
 
 
 def server_config() -> "ServerConfig":
-    """The limits and the AE title of the MWL_ settings."""
+    """Return the AE title and the limits of the MWL_ settings."""
     from dicom.association_policy import ServerConfig  # noqa: PLC0415 - every process imports this module
 
     return ServerConfig(

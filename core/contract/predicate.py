@@ -68,7 +68,7 @@ class _Compiler:
         return lambda value: not applies(value) or then(value)
 
     def _properties(self, properties: Mapping[str, Schema], _: Schema) -> Predicate:
-        # A property without rules needs no look.
+        # A property without rules is always valid.
         rules = [(name, self.predicate(each)) for name, each in properties.items() if each.keys() - ANNOTATIONS]
 
         def check(value: Any) -> bool:

@@ -32,7 +32,7 @@ Rule = Callable[[Any], tuple[Any, list[str]]]
 
 
 def repaired(action: GatewayAction) -> GatewayAction:
-    """Return the action with legal values and a warning for each repair; any action that is in order as it is."""
+    """Return the action with legal values and a warning for each repair; one without a fault is returned unchanged."""
     if action.action_type not in CREATING:
         return action
     item = copy.deepcopy(dict(action.worklist_item))

@@ -31,7 +31,9 @@ from .pdu import (
 
 Clock = Callable[[], float]
 
-#: PDUs of the longest length asked for that have room at once.
+#: The room for what arrives, at first: what a worklist is asked fits in it. Bytes.
+FIRST_ROOM = 4096
+#: PDUs of the longest length asked for that have room at once as soon as something longer than that arrives.
 PDUS_AT_ONCE = 4
 
 
@@ -211,7 +213,7 @@ class UpperLayer:
         self.state = State.IDLE
         self._clock = clock
         #: What has arrived and has not been dealt with lies from `_begin` to `_end`.
-        self._buffer = memoryview(bytearray(PDUS_AT_ONCE * (PDU_HEADER.size + self.limits.maximum_length)))
+        self._buffer = memoryview(bytearray(FIRST_ROOM))
         self._begin = self._end = 0
         self._out: list[bytes] = []
         self._artim: float | None = None
@@ -255,8 +257,10 @@ class UpperLayer:
         """Return where to put what the connection receives next; fragments that events have are not good any more."""
         if self._begin or self._end + least > len(self._buffer):
             waiting = self._buffer[self._begin : self._end]
-            if len(waiting) + least > len(self._buffer):  # a PDU that is longer than was asked for, but not too long
-                self._buffer = memoryview(bytearray(2 * (len(waiting) + least)))
+            if len(waiting) + least > len(self._buffer):
+                asked_for = PDUS_AT_ONCE * (PDU_HEADER.size + self.limits.maximum_length)
+                # A PDU may be longer than was asked for, but not too long.
+                self._buffer = memoryview(bytearray(max(asked_for, 2 * (len(waiting) + least))))
             self._buffer[: len(waiting)] = waiting
             self._begin, self._end = 0, len(waiting)
         return self._buffer[self._end :]

@@ -115,14 +115,17 @@ class BytesSink:
 
 
 class NullSink:
-    """Lets a data set go by, of a request that will be refused."""
+    """Lets a data set go by, of a request that will be refused. The message has `instead` as its data set."""
+
+    def __init__(self, instead: Any = b"") -> None:
+        self._instead = instead
 
     def write(self, fragment: bytes | memoryview) -> None:
         """Forget the fragment."""
 
-    def getvalue(self) -> bytes:
-        """Return an empty data set."""
-        return b""
+    def getvalue(self) -> Any:
+        """Return what the message has as its data set."""
+        return self._instead
 
     def discard(self) -> None:
         """Nothing has been kept."""

@@ -1,7 +1,7 @@
-"""Choose what goes to Manage besides the pixels: the attributes that it reads, and of the patient the Patient ID alone.
+"""Write a copy as a Part 10 file, with the attributes that Manage reads; of the patient it has only the Patient ID.
 
-Manage counts images by SOP Instance UID, so a copy keeps the UIDs of its original, although it is another image, which
-by PS3.3 C.7.6.1.1.2 would have a UID of its own. A copy is therefore for Manage alone, and never for an archive.
+Manage counts images by SOP Instance UID, so a copy keeps the UIDs of its original. PS3.3 C.7.6.1.1.2 would give it a
+UID of its own, as its pixels differ. A copy is therefore for Manage alone, and never for an archive.
 """
 
 from contextlib import suppress
@@ -21,7 +21,7 @@ from images.copies.original import Original
 
 #: Without these Manage takes no image.
 UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-#: What Manage reads besides them. Everything else in the original is left out.
+#: What else Manage reads. A copy has nothing else of the original.
 DESCRIPTIVE = (
     "PatientID",
     "StudyDate",
@@ -34,9 +34,9 @@ DESCRIPTIVE = (
     "ViewPosition",
     "BreastImplantPresent",
 )
-#: All that is read of the original's header for this.
+#: What is read from the original's header to write a copy.
 KEYWORDS = (*UIDS, *DESCRIPTIVE, "ViewCodeSequence", "SpecificCharacterSet", "ImageType")
-#: Of a frame of an enhanced image, such as a tomosynthesis, which has no Image Laterality (PS3.3 C.7.6.16.2.8).
+#: Frame Laterality, which an enhanced image, such as a tomosynthesis, has instead (PS3.3 C.7.6.16.2.8).
 LATERALITIES = {"L", "R", "B"}
 #: View Position may be missing from a mammogram, View Code Sequence may not (PS3.3 C.8.11.7). The codes are those of
 #: SNOMED CT, and of SNOMED RT, which older units send (PS3.16 CID 4014).
@@ -53,15 +53,21 @@ VIEW_POSITIONS = {
 METHOD = "ISO_15444_1"
 
 
-def with_attributes(original: Original, pixels: NDArray[Any], codestream: bytes) -> bytes:
-    """Return a Part 10 file of the original's attributes and the JPEG 2000 codestream that `pixels` were encoded to."""
+def part_10_file(original: Original, pixels: NDArray[Any], codestream: bytes) -> bytes:
+    """Return the copy of an original as a file (PS3.10), with the JPEG 2000 codestream that `pixels` were encoded to.
+
+    Raise CannotCopy if the original lacks one of UIDS.
+    """
     header, copy = original.header, Dataset()
     copy.SpecificCharacterSet = "ISO_IR 192"
-    copy.ImageType = _image_type(header)
+    # Derived from other pixels, and not made by the examination (PS3.3 C.7.6.1.1.2).
+    copy.ImageType = ["DERIVED", "SECONDARY"]
+    with suppress(Exception):
+        copy.ImageType = ["DERIVED", "SECONDARY", *list(_valid(header, "ImageType", multiple=True).value)[2:]]
     for keyword in UIDS:
         copy.add(_uid(header, keyword))
     for keyword in DESCRIPTIVE:
-        with suppress(Exception):  # a value that DICOM does not allow is left out, whatever pydicom thinks of it
+        with suppress(Exception):  # a missing value, or one that DICOM does not allow, is left out
             copy.add(_valid(header, keyword))
     if "ImageLaterality" not in copy and (laterality := original.find("FrameLaterality")) in LATERALITIES:
         copy.ImageLaterality = laterality
@@ -69,7 +75,7 @@ def with_attributes(original: Original, pixels: NDArray[Any], codestream: bytes)
         if "ViewPosition" not in copy:
             copy.ViewPosition = VIEW_POSITIONS[header.ViewCodeSequence[0].CodeValue]
     _describe_pixels(copy, header, pixels)
-    _say_that_it_is_lossy(copy, header, len(codestream))
+    _add_lossy_compression(copy, header, len(codestream))
     copy.PixelData = encapsulate([codestream])
     copy["PixelData"].VR = "OB"
     copy.file_meta = FileMetaDataset()
@@ -79,16 +85,8 @@ def with_attributes(original: Original, pixels: NDArray[Any], codestream: bytes)
     return file.getvalue()
 
 
-def _image_type(header: Dataset) -> list[str]:
-    """Return Image Type: derived from other pixels, and not made by the examination (PS3.3 C.7.6.1.1.2)."""
-    with suppress(Exception):
-        kept = list(_valid(header, "ImageType", multiple=True).value)[2:]
-        return ["DERIVED", "SECONDARY", *kept]
-    return ["DERIVED", "SECONDARY"]
-
-
 def _uid(header: Dataset, keyword: str) -> DataElement:
-    """Return a UID as it is, for some units make UIDs that break the rules, and Manage takes these."""
+    """Return a UID unchecked: some units make UIDs that break the rules, and Manage takes them."""
     value = header.get(keyword)
     if not value or isinstance(value, MultiValue):
         raise CannotCopy(f"its {keyword} is missing")
@@ -96,7 +94,7 @@ def _uid(header: Dataset, keyword: str) -> DataElement:
 
 
 def _valid(header: Dataset, keyword: str, *, multiple: bool = False) -> DataElement:
-    """Return a valid element of the header, or raise an exception."""
+    """Return an element of the header; raise some exception if it is missing or not valid."""
     value = header[keyword].value
     if value in (None, "") or isinstance(value, MultiValue) != multiple:
         raise ValueError("its number of values is wrong")
@@ -104,9 +102,9 @@ def _valid(header: Dataset, keyword: str, *, multiple: bool = False) -> DataElem
 
 
 def _describe_pixels(copy: Dataset, header: Dataset, pixels: NDArray[Any]) -> None:
-    """Describe pixels of 8 bits to which nothing is to be applied but what MONOCHROME1 asks for (PS3.3 C.7.6.3).
+    """Describe pixels of 8 bits that are shown as they are, without a window (PS3.3 C.7.6.3).
 
-    With MONOCHROME1 the least value is white, which Presentation LUT Shape says by INVERSE (PS3.3 C.8.11.3.1.2).
+    In MONOCHROME1 the least value is white, and Presentation LUT Shape is then INVERSE (PS3.3 C.8.11.3.1.2).
     """
     is_inverse = header.PhotometricInterpretation == "MONOCHROME1"
     copy.SamplesPerPixel = 1
@@ -119,8 +117,8 @@ def _describe_pixels(copy: Dataset, header: Dataset, pixels: NDArray[Any]) -> No
     copy.DerivationDescription = "Preview: window applied, averaged to fewer pixels, 8 bits, JPEG 2000"
 
 
-def _say_that_it_is_lossy(copy: Dataset, header: Dataset, length: int) -> None:
-    """Add this compression to those that the original has been through (PS3.3 C.7.6.1.1.5)."""
+def _add_lossy_compression(copy: Dataset, header: Dataset, length: int) -> None:
+    """Add this lossy compression to those that the original has been through (PS3.3 C.7.6.1.1.5)."""
     ratios, methods = (_values(header, f"LossyImageCompression{each}") for each in ("Ratio", "Method"))
     if header.get("LossyImageCompression") != "01" or len(ratios) != len(methods):
         ratios, methods = [], []

@@ -17,7 +17,7 @@ from pydicom import Dataset, dcmread, uid
 from pydicom.encaps import get_frame
 from pydicom.pixels.utils import pixel_array
 
-from images.code_streams import has_end
+from images.codestreams import has_end
 from images.copies import CannotCopy
 
 #: What decodes each transfer syntax, as a plugin of pydicom. What needs no codec has none.
@@ -36,7 +36,7 @@ DECODERS = {
 }
 #: The largest frame that is decoded, in bytes uncompressed. The largest mammograms have about 60 MB.
 MAX_FRAME_BYTES = 128 << 20
-#: Elements longer than this are not read with the header, but only if they are used.
+#: Longer elements are read only when they are used, and not with the header.
 LONG_ELEMENT = 1 << 20
 #: What describes the pixels and how to show them (PS3.3 C.7.6.3, C.11.1, C.11.2 and C.7.6.16).
 PIXEL_KEYWORDS = (
@@ -67,7 +67,7 @@ PIXEL_KEYWORDS = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
-#: Of these, what holds elements of those names.
+#: The functional groups that hold elements of these names.
 FUNCTIONAL_GROUPS = ("FrameVOILUTSequence", "PixelValueTransformationSequence", "FrameAnatomySequence")
 COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 #: The markers SOF of JPEG (ISO 10918-1 table B.1) and of JPEG-LS (ISO 14495-1).
@@ -76,10 +76,10 @@ START_OF_FRAME = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0x
 
 @dataclass(frozen=True)
 class Original:
-    """The header, and of the pixels one frame of unsigned numbers that index the possible stored values.
+    """The header of an image, and one frame: unsigned numbers, which index the possible stored values.
 
-    `descriptions` are the data sets in which something about the frame may stand, the most special first. A picture in
-    colour has become one of grey values.
+    `descriptions` are the data sets that may describe the frame, the most specific first. A picture in colour has
+    become one of grey values.
     """
 
     header: Dataset
@@ -95,7 +95,7 @@ class Original:
 
 @contextmanager
 def blaming_the_image(sentence: str) -> Iterator[None]:
-    """Turn whatever a library raises into CannotCopy: what it says may quote the image.
+    """Turn whatever a library raises into CannotCopy with this sentence: its own text may quote the image.
 
     A lack of memory and a failing disk are not the image's fault; what Pillow raises as OSError has no errno.
     """
@@ -114,7 +114,7 @@ def blaming_the_image(sentence: str) -> Iterator[None]:
 def read_original(path: Path, keywords: tuple[str, ...]) -> Original:
     """Read the frame of an image, the middle one of several, with the elements named, and those that describe pixels.
 
-    CannotCopy is raised for what cannot be decoded or is larger than the limit, OSError if the file cannot be read.
+    Raise CannotCopy for what cannot be decoded or is larger than the limit, and OSError if the file cannot be read.
     """
     with path.open("rb") as file:
         with blaming_the_image("the header of the image cannot be read"):
@@ -197,7 +197,7 @@ def declared_size(codestream: bytes) -> tuple[int, int] | None:
 
 
 def _original(header: Dataset, descriptions: tuple[Dataset, ...], stored: NDArray[Any]) -> Original:
-    """Leave of each stored value only its bits: the others may hold overlays or anything else (PS3.5 section 8.1.1)."""
+    """Keep only the stored bits of each value: the others may hold overlays or anything else (PS3.5 section 8.1.1)."""
     if stored.ndim == 3:
         weights = np.array([299, 587, 114], np.uint32)  # of ITU-R BT.601, as in YBR_FULL (PS3.3 C.7.6.3.1.2)
         rows = (row @ weights // 1000 for row in stored)

@@ -15,7 +15,7 @@ from pydicom import Dataset
 from images.copies.original import Original
 
 Floats = NDArray[np.floating[Any]]
-#: Without a window, this part of the pixels at each end may be shown as black or as white.
+#: Without a window, this part of the pixels may be shown as black, and as many as white.
 CLIPPED = 0.005
 #: Rows that are counted at once.
 STRIP = 256
@@ -34,8 +34,8 @@ def picture(original: Original, longest_side: int) -> NDArray[np.uint8]:
 def display_values(original: Original) -> NDArray[np.float32]:
     """Return a table that maps each stored value, as an index, to what is shown of it, from 0 to 1.
 
-    A VOI LUT (PS3.3 C.11.2) goes before a window, of several the first, as its units choose. Without either, all
-    values of the image are spread from 0 to 1, but for padding (PS3.3 C.7.5.1.1.2) and a few at both ends.
+    A VOI LUT (PS3.3 C.11.2) takes precedence over a window; of several the first is used. Without either, all values of
+    the image are spread from 0 to 1, except padding (PS3.3 C.7.5.1.1.2) and a few at both ends.
     """
     if not original.descriptions:
         return np.linspace(0, 1, 1 << original.bits, dtype=np.float32)
@@ -84,7 +84,7 @@ def looked_up(values: NDArray[Any], lut: Dataset) -> Floats:
 
 
 def _window(original: Original) -> tuple[float, float, str] | None:
-    """Return centre, width and function of the first window, if it is one."""
+    """Return centre, width and function of the first window; None if there is none, or it is invalid."""
     try:
         centre, width = (float(np.atleast_1d(original.find(each))[0]) for each in ("WindowCenter", "WindowWidth"))
     except (TypeError, ValueError):
@@ -129,7 +129,7 @@ def _spread(original: Original, stored: NDArray[Any], values: Floats) -> Floats:
 
 
 def averaged(frame: NDArray[Any], table: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
-    """Return the frame through the table, each pixel the average over the area that it covers, to parts of a pixel."""
+    """Return the frame made smaller, with values from the table: each pixel is the average of the area it covers."""
     narrow = np.empty((rows, frame.shape[1]), np.float32)
     for row, (start, weights) in enumerate(_coverage(frame.shape[0], rows)):
         narrow[row] = weights @ table[frame[start : start + len(weights)]]

@@ -1,8 +1,8 @@
 """Make copies in worker processes, so that a damaged or enormous image hurts nothing but its own copy.
 
 The codecs are C and C++ that read bytes from outside. A worker has a limit of memory and of time, no setting, no token
-and no connection to the database; a codec that crashes takes the worker with it, and the next image gets a new one. As
-importing numpy and the codecs takes half a second, a worker stays for many images.
+and no connection to the database; a codec that crashes takes the worker with it, and the next image gets a new one. A
+worker stays for many images, as importing numpy and the codecs takes half a second.
 
 A worker says `{"ready": true}`. Then it reads a line of JSON for each image on its standard input, and answers it with
 a line on its standard output:
@@ -10,9 +10,9 @@ a line on its standard output:
     {"original": "…/uuid.dcm", "copy": "…/uuid.dcm", "longest_side": 400, "ratio": 15}
     {"done": true}, or {"reason": "…"} if no copy can be made, or {"errno": 28} if a file cannot be read or written
 
-It ends when its standard input does, and so also when the process that started it is killed. On Windows, which has
-neither `resource` nor SIGALRM, there is no limit of memory but that on what an image may declare (`original.py`), and
-only the parent watches the time.
+It ends when its standard input does, and so also when the process that started it is killed. Windows has neither
+`resource` nor SIGALRM: there, memory is limited only by what an image may declare (`original.py`), and only the parent
+watches the time.
 """
 
 import atexit
@@ -56,7 +56,7 @@ class WorkerDied(Exception):
 
 
 class WorkerTookTooLong(WorkerDied):
-    """The worker was ended, because its time for the image was over."""
+    """The worker was ended because its time for the image was over."""
 
 
 class WorkerKilled(WorkerDied):
@@ -79,7 +79,7 @@ class Worker:
         process = subprocess.Popen(  # noqa: S603 our own module, in our own interpreter
             [sys.executable, "-m", __name__, str(memory_bytes), str(seconds)],
             cwd=Path(__file__).parents[2],
-            # One thread: each of OpenBLAS's would take address space, and the sums are small.
+            # One thread, as each thread of OpenBLAS takes address space, and the calculations are small.
             env={**environment, "OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -160,9 +160,9 @@ class Workers:
     def copy(self, original: Path, copy: Path, longest_side: int, ratio: int) -> None:
         """Make a copy as `make_copy` does, in a worker process.
 
-        CannotCopy is raised for an image that a worker dies of. If a worker crashes that had served others, a new one
-        tries the image first: they may have done the harm. OSError is raised if the worker was killed, which is no
-        fault of the image.
+        Raise CannotCopy if the image makes the worker crash. If that worker had made other copies, a new one tries the
+        image first: the others may have done the harm. Raise OSError if the worker was killed, which is no fault of the
+        image.
         """
         with self._free:
             worker = self._take()
@@ -237,7 +237,7 @@ def serve(requests: TextIO, answers: TextIO, seconds: int) -> None:
 
 
 def _set_alarm(seconds: int) -> None:
-    """End this process in this many seconds, even inside a codec, in case the parent is no longer there to do it."""
+    """Have this process ended after so many seconds, even inside a codec, in case the parent is no longer there."""
     if sys.platform != "win32":
         signal.alarm(seconds)
 
@@ -255,7 +255,7 @@ def main(memory_bytes: str, seconds: str) -> None:
     os.dup2(2, 1)  # whatever a codec prints must not be read as an answer
     warnings.simplefilter("ignore")
     logging.disable()
-    # Service managers send it to the whole group; the parent ends this process, and not the image that it copies.
+    # Service managers send SIGTERM to the whole group. The parent lets this process finish its image, and then ends it.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _limit(int(memory_bytes))
     serve(sys.stdin, answers, math.ceil(float(seconds)) + 1)

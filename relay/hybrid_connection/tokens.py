@@ -5,7 +5,6 @@ import base64
 import hashlib
 import hmac
 import math
-import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -80,25 +79,18 @@ class Credential(Protocol):
 
 
 class EntraId:
-    """Gets tokens from Entra ID, with the identity that DefaultAzureCredential finds unless another is given."""
+    """Gets tokens from Entra ID for the identity of a credential."""
 
-    def __init__(self, credential: Credential | None = None) -> None:
-        # Imported here because it is slow, and not needed with a key.
-        from azure.core.exceptions import AzureError  # noqa: PLC0415
-        from azure.identity import DefaultAzureCredential  # noqa: PLC0415
-
-        self._error = AzureError
-        # The library brings its own certificate authorities and ignores SSL_CERT_FILE, so name that file explicitly.
-        paths = ssl.get_default_verify_paths()
-        private = paths.cafile if paths.cafile != paths.openssl_cafile else None
-        options = {"connection_verify": private} if private else {}
-        self._credential: Credential = credential or DefaultAzureCredential(**options)
+    def __init__(self, credential: Credential) -> None:
+        self._credential = credential
 
     def token(self, audience: str) -> Token:
         """Return a token for Azure Relay as a whole; role assignments decide what it permits."""
+        from azure.core.exceptions import AzureError  # noqa: PLC0415 - slow, and not needed with a key
+
         try:
             token = self._credential.get_token(ENTRA_ID_SCOPE)
-        except self._error as error:
+        except AzureError as error:
             no_identity = "is there an identity (AZURE_CLIENT_ID)?"
             step = next((step for part, step in ENTRA_ID_STEPS if part in str(error)), no_identity)
             raise TokenError(f"Entra ID returned no token ({type(error).__name__}): {step}") from None

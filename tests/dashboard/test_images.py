@@ -11,13 +11,14 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from core.concerns import Severity
+from core.concerns import Severity, open_concerns
+from core.heartbeat import check_daemon
 from dashboard.images import ImageCounts
 from dashboard.snapshot import take_snapshot
 from dashboard.timeline import timeline_of
 from images.decisions import discard
 from images.models import ReceivedImage
-from tests.dashboard.records import configure_modality, item_of_today, run_all_daemons
+from tests.dashboard.records import beat, configure_modality, item_of_today, run_all_daemons
 from tests.dashboard.test_metrics import sample
 from tests.images.received import stored
 from tests.users import page
@@ -118,6 +119,10 @@ class TestTheMetrics:
         assert (sample("images_oldest_waiting_seconds") or 0) >= 120
         assert sample("image_spool_free_bytes")
 
+    def test_count_what_the_servers_refuse(self) -> None:
+        beat("image_scp", "receiving", refused={"A700": 2, "0122": 1})
+        assert [sample("images_refused_total", status=each) for each in ("A700", "0122", "C000")] == [2, 1, 0]
+
     def test_measure_the_time_from_the_machine_to_manage(self) -> None:
         for seconds in (1.5, 40):
             at = timezone.now() - timedelta(hours=1)
@@ -125,3 +130,11 @@ class TestTheMetrics:
         assert sample("images_uploaded_total") == sample("image_upload_seconds_count") == 2
         assert sample("image_upload_seconds_bucket", le="2.0") == 1
         assert sample("image_upload_seconds_sum") == 41.5
+
+
+def test_a_server_whose_disk_fails_is_a_problem_with_its_reason() -> None:
+    beat("image_scp", "disk_fails", why="Not written to disk: Input/output error")
+    (concern,) = [each for each in open_concerns(timezone.now()) if each.key == "image_server"]
+    assert (concern.severity, concern.title) == (Severity.PROBLEM, "Images: no image can be stored")
+    assert concern.latest[0].words == "Not written to disk: Input/output error"
+    assert not check_daemon("image_scp")["ok"]

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from core.concerns import Severity
+from dashboard.concerns import modality_concerns
 from dashboard.modalities import (
     UNLEARNT,
     Hours,
@@ -14,7 +15,6 @@ from dashboard.modalities import (
     known_modalities,
     longest_usual,
     modality_activity,
-    modality_concerns,
 )
 from tests.dashboard.records import configure_modality, item_of_today, record_query
 

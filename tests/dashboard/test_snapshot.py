@@ -185,7 +185,7 @@ class TestRooms:
 
 class TestCost:
     def test_the_number_of_queries_does_not_depend_on_women_and_machines(self, django_assert_num_queries: Any) -> None:
-        with django_assert_num_queries(22):
+        with django_assert_num_queries(18):
             take_snapshot()
         for number in range(5):
             configure_modality(f"MAMMO{number}", room=f"Room {number}")
@@ -193,5 +193,5 @@ class TestCost:
             item = item_of_today("COMPLETED", station_ae_title=f"MAMMO{number}")
             deliver(item)
             perform(item, "COMPLETED")
-        with django_assert_num_queries(22):
+        with django_assert_num_queries(18):
             take_snapshot()

@@ -28,12 +28,8 @@ OF_OTHERS = {
     "NO_PROXY",
     "SSL_CERT_FILE",
 }
-#: Settings in which containers have no choice: addresses inside, where the test machine does without TLS, and what is
-#: only for a developer's machine.
-FIXED = {
-    *("DEBUG", "IMAGE_HOST", "MWL_HOST", "RELAY_EMULATOR_PORT", "AZURE_RELAY_PLAIN_WEBSOCKET"),
-    *("TEST_MACHINE_TLS_CERTIFICATE_PATH", "TEST_MACHINE_TLS_KEY_PATH", "TEST_MACHINE_TLS_SERVER_CA_PATH"),
-}
+#: Settings in which containers have no choice: addresses inside, and what is only for a developer's machine.
+FIXED = {"DEBUG", "IMAGE_HOST", "MWL_HOST", "RELAY_EMULATOR_PORT", "AZURE_RELAY_PLAIN_WEBSOCKET"}
 
 
 def text(name: str) -> str:

@@ -69,7 +69,7 @@ class TestMonitoring:
         pairs = set(re.findall(r'(\w+)="(\w+)"', " ".join([*ALERTS.values(), *QUERIES])))
         known = {("job", "gateway"), ("role", "relay_listener"), ("role", "mwl_scp"), ("outcome", "failed")}
         known |= {("role", "image_scp"), ("role", "image_uploader")}
-        known |= {("concern", "image_another_patient"), ("concern", "image_disk")}
+        known |= {("concern", "image_another_patient"), ("concern", "image_disk"), ("concern", "image_server")}
         known |= {("code", code.value) for code in ErrorCode} | {("state", state) for state in RELAY_STATES}
         assert pairs <= known
 

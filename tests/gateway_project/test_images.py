@@ -9,8 +9,8 @@ import pytest
 from django.utils import timezone
 
 from gateway_project.actions import ACTIONS, PROBES
-from gateway_project.images import WORKLIST, ActionOfManage, confirmed_action
-from images.items import ImageIdentity, NamesSeveralItems
+from gateway_project.images import WORKLIST, confirmed_action
+from images.items import Action, ImageIdentity, NamesSeveralItems
 from relay.dispatcher import Dispatcher
 from relay.models import ReceivedAction
 from tests.factories import create, payload
@@ -31,7 +31,7 @@ def send(number: str, action_id: str, appointment: str | None = "appointment-1",
 
 def action_of(number: str) -> str:
     """Return the action under which images of the item go."""
-    return confirmed_action(item(number)).action_id
+    return confirmed_action(item(number)).id
 
 
 class TestTheActionOfAnItem:
@@ -70,7 +70,7 @@ class TestTheActionOfAnItem:
         send("ACC1", "first")
         summer_night = datetime(2026, 7, 1, 0, 30, tzinfo=ZoneInfo("Europe/London"))
         ReceivedAction.objects.update(received_at=summer_night)
-        assert confirmed_action(item("ACC1")) == ActionOfManage("first", date(2026, 7, 1))
+        assert confirmed_action(item("ACC1")) == Action("first", date(2026, 7, 1))
 
     def test_is_missing_where_the_admin_made_a_test_item(self) -> None:
         found = WORKLIST.item(create_test_item("", "MG", "admin:jane").pk)

@@ -58,8 +58,8 @@ def image(phantom: Phantom = SMALL, **values: Any) -> Dataset:
 class Receiver:
     """An image server that is running, with its spool."""
 
-    def __init__(self, server: DicomServer, spool: Spool) -> None:
-        self.server, self.spool = server, spool
+    def __init__(self, server: DicomServer, context: ImageContext) -> None:
+        self.server, self.context, self.spool = server, context, context.spool
 
     @property
     def port(self) -> int:
@@ -110,7 +110,7 @@ def receiving(
     )
     server = start_image_server("127.0.0.1", 0, context)
     try:
-        yield Receiver(server, spool)
+        yield Receiver(server, context)
     finally:
         stop_server(server)
 

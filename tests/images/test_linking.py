@@ -10,7 +10,7 @@ from django.utils import timezone
 from core.models import AuditLog
 from dicom.models import Modality
 from gateway_project.actions import ACTIONS, PROBES
-from images.linking import attribute, identity_of, link_late
+from images.linking import assign_item, identity_of, link_late
 from images.models import ReceivedImage
 from relay.dispatcher import Dispatcher
 from tests.factories import create, payload
@@ -36,7 +36,7 @@ def of(item: WorklistItem, **changes: Any) -> ReceivedImage:
     """Return an image of the item, attributed as the Storage SCP does."""
     names = {"study_instance_uid": item.study_instance_uid, "accession_number": item.accession_number}
     received = image(**{**names, "patient_id": item.patient_id, **changes})
-    attribute(received, identity_of(received), timezone.now())
+    assign_item(received, identity_of(received), timezone.now())
     return received
 
 
@@ -99,7 +99,7 @@ class TestAnImageOfAnItem:
 
     def test_of_no_item_is_for_a_person_to_link(self) -> None:
         received = image(accession_number="UNKNOWN", patient_id=HER_NUMBER)
-        attribute(received, identity_of(received), timezone.now())
+        assign_item(received, identity_of(received), timezone.now())
         assert outcome(received) == (State.UNLINKED, "")
         assert (received.item_id, received.next_attempt_at) == (None, None)
 

@@ -10,10 +10,10 @@ from django.utils import timezone
 from core.database import borrowed_connection
 from core.large_tables import midnight
 from images.answers import Answer, Outcome
+from images.items import Action
 from images.models import FailureReport, ReceivedImage
 from images.queue import (
     LEASE,
-    Action,
     apply_answer,
     claim_image,
     ready_to_send,

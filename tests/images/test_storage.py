@@ -267,9 +267,11 @@ class TestARefusal:
         for _ in range(round(BURST_SECONDS)):
             arrivals.count("127.0.0.1")
         with receiving(tmp_path, arrivals=arrivals) as busy:
+            os.utime(busy.spool.incoming, (0, 0))
             answer = busy.store(image())
             assert (answer.Status, answer.ErrorComment) == (0xA700, "Too many images from this address, try again")
             busy.assert_keeps_nothing()
+            assert busy.spool.incoming.stat().st_mtime == 0, "a file was opened for it"
             now = 1.0
             assert busy.store(image()).Status == 0x0000
 

@@ -170,7 +170,7 @@ class TestOverTls:
         settings.TEST_MACHINE_TLS_SERVER_CA_PATH = authority
         settings.MWL_PORT = settings.IMAGE_PORT = 0
         images = start_image_server("127.0.0.1", 0, image_context(), tls)
-        settings.IMAGE_TLS_PORT = port_of(images)
+        settings.TEST_MACHINE_IMAGE_TLS_PORT = port_of(images)  # as in containers
         with serving(tls) as worklist:
             settings.MWL_TLS_PORT = port_of(worklist)
             test = passed_through()

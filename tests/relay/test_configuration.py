@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from azure.identity import DefaultAzureCredential
 from pytest_django.fixtures import Settings
 
 from gateway_project.actions import PROBES
@@ -20,7 +21,9 @@ class TestConfiguration:
     def test_tokens_are_signed_with_the_key_or_else_come_from_entra_id(self, settings: Settings) -> None:
         assert configured_tokens() == SharedAccessKey("test-policy", "test-key-0123456789")
         settings.AZURE_RELAY_SHARED_ACCESS_KEY = settings.AZURE_RELAY_KEY_NAME = ""
-        assert isinstance(configured_tokens(), EntraId)
+        tokens = configured_tokens()
+        assert isinstance(tokens, EntraId)
+        assert isinstance(tokens._credential, DefaultAzureCredential)
 
     def test_the_handlers_come_from_the_gateway_actions_module(self) -> None:
         assert "worklist.create_item" in configured_dispatcher().actions

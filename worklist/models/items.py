@@ -40,7 +40,7 @@ COMPARED_AS_TEXT = sorted(
 )
 #: Field with a name → the field with its search form.
 SEARCHED_BY = {row.field: f"{row.field}_search" for row in (*ROOT, *STEP) if row.matching is Matching.NAME}
-#: A letter becomes at most three in the search form; those of Korean do.
+#: A letter has at most three in the search form, as the letters of Korean do.
 SEARCH_LENGTH = 3 * FIELD_LENGTHS["patient_name"]
 UNSTORABLE = re.compile(r"[\0\ud800-\udfff]")
 EVERYTHING, NOTHING = models.Q(), models.Q(pk__in=[])
@@ -102,11 +102,11 @@ class WorklistItemQuerySet(models.QuerySet["WorklistItem"]):
 
 
 class MatchingRows:
-    """The current items that match some keys, in order, as they are when they are iterated over: as named tuples.
+    """The current items that match some keys, in order, as named tuples. Each iteration reads them again.
 
-    The tuples begin with `fields`, and the matcher's follow: an item is not made of each row. They are read page by
-    page: a long answer is never in memory as a whole, and no database cursor stays open while a slow modality takes its
-    responses.
+    A tuple has `fields` first, then those that the matcher needs; making a WorklistItem of each row would take longer.
+    Rows are read page by page: a long answer is never in memory as a whole, and no database cursor stays open while a
+    slow modality takes its responses.
     """
 
     def __init__(self, keys: MatchingKeys, *fields: str) -> None:
@@ -169,7 +169,7 @@ def _shown_to(modality: VisibleItems | None) -> models.Q:
 
 
 def _with_statuses(keys: MatchingKeys) -> models.Q:
-    """Select by status; where only open items can match, in the words of the index on open items."""
+    """Select by status; where only open items can match, by the condition of the index on open items."""
     shown = frozenset(STATUSES) - keys.hidden_statuses
     for key in keys.keys:
         if key.attribute.matching is Matching.STATUS and isinstance(key.condition, OneOf):

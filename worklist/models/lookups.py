@@ -42,9 +42,9 @@ class Fits(models.Lookup):
 class IsOneOf(models.Lookup):
     """`field__is_one_of=[…]`, with the values written into the SQL, so they must never come from outside.
 
-    SQLite uses a partial index only if the query repeats its condition, and does not look at parameters for that. It
-    takes a value in a list for rare unless it is told otherwise, and would then rather use an index on this field than
-    one on a name, or one that has the rows in order.
+    SQLite uses a partial index only if the query repeats its condition, without parameters. It assumes that values in a
+    list are rare unless `likely` says otherwise, and would then prefer an index on this field to one on a name, or to
+    one that has the rows in order.
     """
 
     lookup_name = "is_one_of"

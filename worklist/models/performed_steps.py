@@ -1,4 +1,4 @@
-"""Store the performed procedure steps (PS3.4 Annex F), the items they belong to, and what a person must clear up."""
+"""Store performed procedure steps (PS3.4 Annex F), their links with items, and the exceptions a person must resolve."""
 
 from datetime import date, datetime, time
 from typing import Any
@@ -86,7 +86,7 @@ class PerformedProcedureStep(PersonalDataModel):
 
     @property
     def ended_at(self) -> datetime | None:
-        """The end, likewise; when its report arrived, by our clock, if `end_is_assumed`."""
+        """The end, on the modality's clock; if `end_is_assumed`, when its report arrived, on ours."""
         return _moment(self.end_date, self.end_time)
 
     def report(self) -> dict[str, Any]:
@@ -140,13 +140,13 @@ class MppsExceptionQuerySet(models.QuerySet["MppsException"]):
         return self.open().filter(reason=MppsException.Reason.WRONG_PATIENT)
 
     def of_patients(self) -> "MppsExceptionQuerySet":
-        """Leave out those about test items. That another patient is on the machine's screen matters in any case."""
+        """Leave out those about test items, but no wrong patient: another woman may be on the machine's screen."""
         wrong_patient = models.Q(reason=MppsException.Reason.WRONG_PATIENT)
         return self.exclude(models.Q(item__is_test=True) & ~wrong_patient)
 
 
 class MppsException(PersonalDataModel):
-    """Something about a step that a person must clear up (PS3.2 C.4.2.1.4.2.3). It holds no personal data."""
+    """Something about a step that a person must resolve (PS3.2 C.4.2.1.4.2.3). It holds no personal data."""
 
     class Reason(models.TextChoices):
         UNSCHEDULED = "unscheduled", "Unscheduled: the machine names no item"

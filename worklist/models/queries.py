@@ -19,12 +19,14 @@ from worklist.models.items import WorklistItem
 DELETED_AT_ONCE = 50
 #: Parameters of one SQL statement, which databases limit.
 IDS_AT_ONCE = 500
+#: The latest queries that are searched for AE titles.
+SEARCHED = 200
 #: Upper limits in milliseconds of the duration buckets; the last takes the rest.
 DURATIONS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 2**31 - 1)
 
 
 def insert_for_each(items: Sequence[UUID], statement: str, values: Sequence[Any]) -> None:
-    """Execute an INSERT … SELECT of these items: the values are those of its first placeholders, `{ids}` the items."""
+    """Execute an INSERT … SELECT for items: `values` fill its first placeholders, and `{ids}` stands for the items."""
     primary_key = WorklistItem._meta.pk
     ids = [primary_key.get_db_prep_value(item, connection) for item in items]
     with connection.cursor() as cursor:
@@ -34,7 +36,15 @@ def insert_for_each(items: Sequence[UUID], statement: str, values: Sequence[Any]
 
 
 class WorklistQueryQuerySet(models.QuerySet["WorklistQuery"]):
-    """Delete old queries."""
+    """Find who has asked, and delete old queries."""
+
+    def known_ae_titles(self) -> list[str]:
+        """Return the AE titles that queried last, then those that are configured.
+
+        Read a limited number of queries: theirs is the largest table.
+        """
+        latest = self.values_list("calling_ae_title", flat=True)[:SEARCHED]
+        return list(dict.fromkeys([*latest, *Modality.objects.values_list("ae_title", flat=True)[:SEARCHED]]))
 
     def delete_older_than(self, age: timedelta) -> int:
         """Delete the queries that were asked longer ago than this; return how many there were."""
@@ -79,7 +89,7 @@ class WorklistQuery(BaseModel):
         return f"{self.calling_ae_title} at {self.asked_at:%Y-%m-%d %H:%M:%S}"
 
     def add_items(self, items: Sequence[UUID]) -> None:
-        """Add the items that were sent, as far as they are still there."""
+        """Add the items that were sent; one that has been deleted meanwhile is left out."""
         insert_for_each(
             items,
             """
@@ -152,7 +162,7 @@ class ItemAlarmQuerySet(models.QuerySet["ItemAlarm"]):
     """Raise alarms, and find those that still matter."""
 
     def add(self, attributes: Mapping[UUID, str], at: datetime) -> None:
-        """Note that an answer had to leave out these items; item → the keyword of the attribute to blame."""
+        """Record that an answer had to leave out these items; item → keyword of the attribute at fault."""
         kind = ItemAlarm.Kind.NOT_SHOWN
         new = [
             ItemAlarm(item_id=item, kind=kind, attribute=attribute, first_at=at, last_at=at, times=0)

@@ -1,4 +1,4 @@
-"""Find the item that an image belongs to, and let the images of an item stand in for MPPS where a machine has none.
+"""Find the item that an image belongs to, and derive its status from its images where a machine has no MPPS.
 
 An image is like a report that it is in progress (see item_state). It is weaker than a performed step, which may come
 before or after it and counts fully either way.
@@ -17,7 +17,7 @@ from worklist.performed_step.identity import is_same_patient
 from worklist.performed_step.item_status_update import recompute_status
 from worklist.performed_step.linking import lock_current_items, lock_items
 
-#: Whose name is in the audit log where an image changes an item.
+#: The actor in the audit log where an image changes an item.
 ACTOR = "gateway:images"
 
 
@@ -46,7 +46,7 @@ def items_of_image(
 
 
 def image_received(item_id: UUID, at: datetime) -> None:
-    """Note that an image of the item, or of one that it superseded, has come. The last thing in a transaction."""
+    """Record that an image of the item, or of one that it superseded, has come. Call it last in a transaction."""
     current = WorklistItem.objects.not_superseded()
     if current.filter(pk=item_id, first_image_at__isnull=False).exists():  # all images of an item but the first
         return
@@ -57,9 +57,9 @@ def image_received(item_id: UUID, at: datetime) -> None:
 
 
 def images_complete(item_id: UUID, at: datetime) -> bool:
-    """Note that no further image of the item is expected; return whether that completes it.
+    """Record that no further image of the item is expected; return whether that completes it.
 
-    The last thing in a transaction. A superseded item is left alone: its images are its successor's.
+    Call it last in a transaction. A superseded item is left alone: its images are its successor's.
     """
     expecting = WorklistItem.objects.not_superseded().filter(first_image_at__isnull=False, images_completed_at=None)
     if not expecting.filter(pk=item_id, status=ItemStatus.IN_PROGRESS).exists():
@@ -73,5 +73,5 @@ def images_complete(item_id: UUID, at: datetime) -> bool:
 
 
 def _current(**named: str) -> list[WorklistItem]:
-    """Return the current item of each that these values name, each once: one may have the UID of its successor."""
+    """Return the current items for those with these values, each once: an item may have the UID of its successor."""
     return list(dict.fromkeys(item.current() for item in WorklistItem.objects.filter(**named)[:10]))

@@ -185,7 +185,7 @@ def names_another_patient(reported: PatientIdentity, item: WorklistItem) -> bool
 
 
 def _link_if_allowed(step: PerformedProcedureStep, named: WorklistItem, current: WorklistItem) -> None:
-    """Compare the patient with that of the named item, which the modality was shown; link the current one.
+    """Link the step with the current item, if its patient is the named item's, which the modality was shown.
 
     A test machine is never shown a woman, so what it reports must not take one off the list.
     """

@@ -1,8 +1,8 @@
 """Check and read the reports of modalities, the data sets of N-CREATE and N-SET (PS3.4 table F.7.2-1). Pure.
 
-A refused report loses the fact that a patient was imaged; a tolerated one costs nothing. So a report is refused only if
-nothing can be made of it. Other faults are flagged, for a person to look at. From a strict modality, every fault is
-refused.
+If a report is refused, nobody learns that a patient was imaged; accepting one costs nothing. So a report is refused
+only if nothing can be made of it. Other faults are flagged, for a person to look at. From a strict modality, every
+fault is refused.
 """
 
 import json
@@ -260,7 +260,7 @@ def _operators(series: list[Dataset]) -> str:
 
 
 def _discontinuation_reason(report: Dataset) -> str:
-    """Return the first reason as `meaning (value scheme)`, as far as they are given."""
+    """Return the first reason as `meaning (value scheme)`; what it lacks is left out."""
     reasons = items_of(report, "PerformedProcedureStepDiscontinuationReasonCodeSequence")
     if not reasons:
         return ""
@@ -351,7 +351,7 @@ def has_end(report: Dataset) -> bool:
 
 
 def with_end(combined: Dataset, received_at: Mapping[str, str]) -> Dataset:
-    """Return a final report that has no readable end with the moment of receipt instead; others as they are.
+    """Return the report; if it is final and has no readable end, with the moment of receipt as its end.
 
     `received_at` is keyword of END → value. Both are replaced even if only one cannot be read: the modality's date with
     the time of our clock would be a moment that nobody has measured.
@@ -361,6 +361,6 @@ def with_end(combined: Dataset, received_at: Mapping[str, str]) -> Dataset:
     ended = Dataset()
     ended.update(combined)
     for keyword in END:
-        ended.pop(keyword, None)  # the element itself is also that of the other data set
+        ended.pop(keyword, None)  # both data sets share the element: setting its value would change `combined`, too
         setattr(ended, keyword, received_at[keyword])
     return ended

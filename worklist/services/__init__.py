@@ -1,1 +1,1 @@
-"""Use cases, one a file: the actions of Manage's, and what staff do in the admin."""
+"""The use cases, one in each file: what Manage's actions do, and what staff do in the admin."""

@@ -36,7 +36,7 @@ def changes_since(action: GatewayAction) -> Reply:
 
 
 def as_reported(change: ItemChange) -> dict[str, Any]:
-    """Return a change as Manage learns of it."""
+    """Return a change as the reply reports it."""
     reported: dict[str, Any] = {
         "accession_number": change.item.accession_number,
         "worklist_status": change.status,

@@ -1,6 +1,7 @@
-"""Create and end test items, with which staff check that a modality gets its worklist.
+"""Create test items for staff, who check with them that a modality gets its worklist, and end all old test items.
 
-Every name and number in a test item that is made here shows that there is no patient. A test item ends by itself.
+Every name and number in a test item that is made here shows that there is no patient. Test items from Manage
+(`worklist.create_test_item`) are created as other items are, by create_worklist_item.py.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""Create a worklist item (`worklist.create_item`)."""
+"""Create a worklist item (`worklist.create_item`), or a test item (`worklist.create_test_item`)."""
 
 import secrets
 import uuid

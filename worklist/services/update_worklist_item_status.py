@@ -24,7 +24,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 
 
 def update_worklist_item_status(action: GatewayAction) -> Reply:
-    """Change the status of an item along TRANSITIONS; for a superseded one, that of the current item.
+    """Change the status of an item along TRANSITIONS; for a superseded item, of the current one.
 
     Reply `updated`; raise ActionRefused with `not_found` or `invalid_transition`.
     """

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
 from django.utils import timezone
 
+from core.checks import GATEWAY
 from dashboard.timeline import Entry, item_of_action, timeline_of, timeline_of_action
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
@@ -18,6 +19,7 @@ class Command(BaseCommand):
     """`python manage.py follow_action ID`"""
 
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take any identifier that people have."""
@@ -43,7 +45,7 @@ class Command(BaseCommand):
 
 
 def find_action(identifier: str) -> ReceivedAction | None:
-    """Find an action by its action ID, the admin's ID, or a correlation ID, also that of a resend or a new try."""
+    """Find an action by its action ID, its ID in the admin, or a correlation ID: its own, or that of another try."""
     wanted = Q(action_id=identifier) | Q(correlation_id=identifier)
     with suppress(ValueError):
         wanted |= Q(pk=UUID(identifier))

@@ -10,17 +10,17 @@ from django.core.management.base import BaseCommand, CommandError
 from core.checks import GATEWAY
 from core.daemon import exit_process, stop_event
 from core.database import LentConnections
-from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
-from dicom.configured_ports import start_servers
-from dicom.server import is_accepting, stop_server
-from images.configuration import RECEIVING
+from core.heartbeat import HeartbeatWriter
+from core.regular_check import RegularCheck
+from dicom.configured_ports import serve_until, start_servers
+from images.configuration import DISK_FAILS, RECEIVING
 from images.scp import image_context, start_image_server
 from images.spool import Spool
 
 logger = logging.getLogger(__name__)
 
-#: How long a database connection is kept for the next image: those of one woman come within minutes.
-IDLE_SECONDS = 65.0
+#: How often the disk is looked at: a machine should not be the first to find out that it fails.
+DISK_SECONDS = 30.0
 #: How much less urgent than the worklist's answers an image is, as `nice` counts.
 NICENESS = 10
 
@@ -40,17 +40,21 @@ class Command(BaseCommand):
             servers = start_servers(
                 "IMAGE", "The image SCP", lambda host, port, tls: start_image_server(host, port, context, tls)
             )
+            # In a thread, as a disk that fails may not answer for a long time.
+            RegularCheck("disk of the images", context.check_disk, DISK_SECONDS, stopping).start()
             heartbeat = HeartbeatWriter("image_scp", RECEIVING, watchdog=True).start()
-            while not stopping.is_set():
-                if is_accepting(*servers):  # this loop still running does not prove that the servers are
-                    heartbeat.keep_alive()
+
+            def report() -> None:
                 last_received_at = context.last_received_at and context.last_received_at.isoformat(timespec="seconds")
-                associations = context.policy.open_associations()
-                heartbeat.set_state(RECEIVING, associations=associations, last_received_at=last_received_at)
-                connections.close_idle(IDLE_SECONDS)
-                stopping.wait(BEAT_SECONDS)
-            stop_server(*servers)
-            connections.close_idle()
+                heartbeat.set_state(
+                    DISK_FAILS if context.disk_problem else RECEIVING,
+                    why=context.disk_problem,
+                    associations=context.policy.open_associations(),
+                    last_received_at=last_received_at,
+                    refused=dict(context.refused),
+                )
+
+            serve_until(stopping, servers, heartbeat, report, connections)
             heartbeat.stop(patience=2)
         logger.info("image SCP stopped")
         exit_process()  # a peer that does not read would keep its thread, and with it this process, alive for a while

@@ -28,12 +28,12 @@ from images.whole_way import run_next_test
 
 logger = logging.getLogger(__name__)
 
-#: How long uploads in work may take to end, before the process ends without them.
+#: How long uploads in progress may take to end, before the process ends without them.
 PATIENCE = 5.0
 
 
 def regular_checks(stopping: threading.Event) -> list[RegularCheck]:
-    """Return what is looked at besides the queue, and how often in seconds."""
+    """Return what is checked at regular intervals besides the queue."""
     files = spool()
     checks: list[tuple[str, Callable[[datetime], int], float]] = [
         ("images without an item", link_late, 60.0),

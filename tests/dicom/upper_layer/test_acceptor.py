@@ -119,9 +119,16 @@ def test_what_is_left_to_send_may_be_sent_after_the_release_was_requested(layer:
     assert layer.data_to_send() == raw.data(raw.ECHO_CONTEXT, 0b11, b"\0\0") + raw.pdu(raw.RELEASED, bytes(4))
 
 
+def test_room_for_several_long_pdus_is_made_when_the_first_of_them_comes(clock: Clock) -> None:
+    layer = UpperLayer(clock, Limits(maximum_length=1 << 17))
+    assert len(layer.room()) <= 4096
+    layer.receive_data(raw.pdu(4, bytes(1 << 17))[:5000])
+    assert len(layer.room()) > 3 << 17
+
+
 def test_what_is_received_into_the_room_of_the_layer_may_be_longer_than_was_asked_for(clock: Clock) -> None:
     layer = UpperLayer(clock, Limits(maximum_length=100))
-    sent = raw.association_request(behind=raw.item(0x99, bytes(500))) + raw.release_request()
+    sent = raw.association_request(behind=raw.item(0x99, bytes(5000))) + raw.release_request()
     assert len(sent) > len(layer.room())
     events: list[Event] = []
     while sent:

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from images.copies.attributes import KEYWORDS, with_attributes
-from images.copies.encoding import jpeg_2000
+from images.copies.attributes import KEYWORDS, part_10_file
+from images.copies.making import is_proven, jpeg_2000
 from images.copies.original import Original, read_original
 from images.copies.pixels import picture
-from images.copies.proof import is_proven
 from images.phantoms import Phantom
 from tests.images.copies.originals import image_with, written
 
@@ -25,7 +24,7 @@ def original(tmp_path: Path) -> Original:
 def is_good(original: Original, shown: NDArray[Any], folder: Path, ratio: float = 15) -> bool:
     """Tell whether a copy that shows `shown` is proven to be one of the original."""
     copy = folder / "copy.dcm"
-    copy.write_bytes(with_attributes(original, shown, jpeg_2000(shown, ratio)))
+    copy.write_bytes(part_10_file(original, shown, jpeg_2000(shown, ratio)))
     return is_proven(copy, original, picture(original, 400))
 
 
@@ -64,13 +63,13 @@ class TestTheProof:
     def test_fails_for_another_image(self, original: Original, tmp_path: Path) -> None:
         copy = tmp_path / "copy.dcm"
         pixels = picture(original, 400)
-        copy.write_bytes(with_attributes(original, pixels, jpeg_2000(pixels, 15)))
+        copy.write_bytes(part_10_file(original, pixels, jpeg_2000(pixels, 15)))
         original.header.SOPInstanceUID = "1.2.3.4"
         assert not is_proven(copy, original, pixels)
 
     def test_is_not_given_by_another_codec(self, original: Original, tmp_path: Path) -> None:
         copy = tmp_path / "copy.dcm"
         pixels = picture(original, 400)
-        copy.write_bytes(with_attributes(original, pixels, b"\xff\xd8 is no JPEG 2000"))
+        copy.write_bytes(part_10_file(original, pixels, b"\xff\xd8 is no JPEG 2000"))
         with pytest.raises(Exception, match="pillow"):
             is_proven(copy, original, pixels)

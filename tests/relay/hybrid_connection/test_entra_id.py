@@ -9,6 +9,7 @@ import pytest
 import trustme
 from azure.identity import ManagedIdentityCredential
 
+from core.entra_id import default_credential
 from relay.hybrid_connection.tokens import EntraId, TokenError
 from tests.certificates import certificate_for
 from tests.processes import free_ports
@@ -67,14 +68,14 @@ def reason_for_no_token() -> str:
 class TestEntraId:
     def test_an_authority_in_ssl_cert_file_is_trusted(self, port: int, authority: trustme.CA, trust: Trust) -> None:
         trust(authority)
-        assert EntraId().token("").value == "Bearer jwt"
+        assert EntraId(default_credential()).token("").value == "Bearer jwt"
 
     def test_the_connection_goes_through_the_proxy(
         self, port: int, authority: trustme.CA, trust: Trust, tinyproxy: TinyProxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         trust(authority)
         monkeypatch.setenv("HTTPS_PROXY", tinyproxy.url)
-        assert EntraId().token("").value == "Bearer jwt"
+        assert EntraId(default_credential()).token("").value == "Bearer jwt"
         assert tinyproxy.connects == [f"localhost:{port}"]
 
     def test_an_authority_that_is_not_trusted_is_reported(self, port: int) -> None:

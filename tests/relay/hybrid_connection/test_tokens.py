@@ -9,7 +9,6 @@ from urllib.parse import unquote
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
-from azure.identity import DefaultAzureCredential
 
 from relay.hybrid_connection.failures import HybridConnectionError
 from relay.hybrid_connection.tokens import EntraId, SharedAccessKey, Token, TokenError, fresh_token, sign
@@ -80,9 +79,6 @@ class TestEntraId:
         with pytest.raises(TokenError, match=r"Entra ID returned no token \(ClientAuthenticationError\)") as failure:
             EntraId(credential).token(AUDIENCE)
         assert "42" not in str(failure.value)
-
-    def test_it_uses_the_default_azure_credential_unless_another_is_given(self) -> None:
-        assert isinstance(EntraId()._credential, DefaultAzureCredential)
 
 
 class TestFreshToken:

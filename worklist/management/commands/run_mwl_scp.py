@@ -8,11 +8,10 @@ from django.core.management.base import BaseCommand
 from core.checks import GATEWAY
 from core.daemon import exit_process, stop_event
 from core.database import LentConnections
-from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
+from core.heartbeat import HeartbeatWriter
 from dicom.association_policy import AssociationPolicy
-from dicom.configured_ports import start_servers
+from dicom.configured_ports import serve_until, start_servers
 from dicom.modality_directory import ModalityDirectory
-from dicom.server import is_accepting, stop_server
 from worklist.configuration import LISTENING, server_config
 from worklist.performed_step.abandoned_steps import abandoned_steps_check
 from worklist.query.find import WorklistContext
@@ -20,9 +19,6 @@ from worklist.scp import start_worklist_server
 from worklist.services.create_test_item import old_test_items_check
 
 logger = logging.getLogger(__name__)
-
-#: How long a database connection is kept for the next request: modalities ask for their list every minute.
-IDLE_SECONDS = 65.0
 
 
 class Command(BaseCommand):
@@ -42,16 +38,12 @@ class Command(BaseCommand):
             abandoned_steps_check(stopping).start()
             old_test_items_check(stopping).start()
             heartbeat = HeartbeatWriter("mwl_scp", LISTENING, watchdog=True).start()
-            while not stopping.is_set():
-                if is_accepting(*servers):  # this loop still running does not prove that the servers are
-                    heartbeat.keep_alive()
+
+            def report() -> None:
                 last_query_at = context.last_query_at and context.last_query_at.isoformat(timespec="seconds")
-                associations = context.policy.open_associations()
-                heartbeat.set_state(LISTENING, associations=associations, last_query_at=last_query_at)
-                connections.close_idle(IDLE_SECONDS)
-                stopping.wait(BEAT_SECONDS)
-            stop_server(*servers)
-            connections.close_idle()
+                heartbeat.set_state(LISTENING, associations=policy.open_associations(), last_query_at=last_query_at)
+
+            serve_until(stopping, servers, heartbeat, report, connections)
             context.deliveries.stop()
             heartbeat.stop(patience=2)
         logger.info("worklist SCP stopped")

@@ -1,0 +1,107 @@
+"""A disk or database that fails while images arrive: A700, nothing is left behind, and later all is well again."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from images.models import ReceivedImage
+from tests.dicom.raw import ERROR_COMMENT, Answer, RawAssociation, command_set, data, message
+from tests.dicom.serving import all_ended
+from tests.images.receiving import STORE_CONTEXT, Receiver, data_set_of, image, receiving, store_request, storing
+from tests.processes import PATIENCE
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    """An image server."""
+    with receiving(tmp_path / "spool") as running:
+        yield running
+
+
+def send(association: RawAssociation, made: Any) -> Answer:
+    """Send an image, and return the answer."""
+    association.send(message(STORE_CONTEXT, store_request(made), data_set_of(made)))
+    (answer,) = association.answers()
+    return answer
+
+
+@contextmanager
+def away(folder: Path) -> Iterator[None]:
+    """Take a folder of the spool away for a while, as a disk that is unmounted."""
+    aside = folder.rename(folder.with_name("aside"))
+    try:
+        yield
+    finally:
+        aside.rename(folder)
+
+
+@pytest.mark.parametrize("lost", ["root", "incoming", "originals"])
+def test_a_disk_that_is_not_there_is_told_to_the_machine_and_to_people_until_it_is_back(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, lost: str
+) -> None:
+    sent = image()
+    with storing(receiver.port, sent) as association:
+        assert not receiver.context.check_disk()
+        with away(getattr(receiver.spool, lost)):
+            assert receiver.context.check_disk()  # before any image has to find out
+            answer = send(association, sent)
+            why = "Not written to disk: No such file or directory"
+            assert (answer.status, answer.text(ERROR_COMMENT)) == (0xA700, why)
+            assert receiver.context.disk_problem == why
+        assert receiver.files() == []
+        assert not receiver.context.check_disk()
+        assert receiver.context.disk_problem == ""
+        assert send(association, sent).status == 0x0000
+    assert len(receiver.files()) == 1
+    assert receiver.context.refused == {"A700": 1}
+    errors = [each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR]
+    assert errors == ["no image can be stored", "request failed"]
+
+
+def test_a_file_that_gets_lost_while_it_arrives_is_a_failure_of_the_disk(receiver: Receiver) -> None:
+    sent = image()
+    raw = data_set_of(sent)
+    with storing(receiver.port, sent) as association:
+        association.send(data(STORE_CONTEXT, 0x03, command_set(store_request(sent))))
+        deadline = time.monotonic() + PATIENCE
+        while not receiver.files() and time.monotonic() < deadline:
+            pass
+        receiver.files()[0].unlink()
+        association.send(data(STORE_CONTEXT, 0x02, raw))
+        (answer,) = association.answers()
+        assert (answer.status, receiver.context.disk_problem != "") == (0xA700, True)
+        assert send(association, sent).status == 0x0000
+
+
+def test_a_database_that_takes_no_changes_is_told_to_the_machine(receiver: Receiver) -> None:
+    sent = image()
+
+    def forbid_changes(connection: BaseDatabaseWrapper, **_: Any) -> None:
+        statements = {
+            "sqlite": "PRAGMA query_only = ON",
+            "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(statements[connection.vendor])
+
+    connection.close()
+    connection_created.connect(forbid_changes)
+    try:
+        answer = receiver.store(sent)
+    finally:
+        connection_created.disconnect(forbid_changes)
+    assert (answer.Status, answer.ErrorComment) == (0xA700, "Database not available, try again")
+    all_ended(receiver.server)
+    assert receiver.files() == []
+    assert receiver.store(sent).Status == 0x0000
+    assert ReceivedImage.objects.count() == 1
