@@ -2,9 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Most tests wait, so four processes run them; ARGS=-n0 runs them one after another. They are distributed in pytest-django's
-# order, a few at a time, because a test that empties the database also removes the migrations' groups for later ones.
-PYTEST := $(BIN)/pytest --numprocesses 4 --maxschedchunk 4
+# Most tests wait, so six processes run them; ARGS=-n0 runs them one after another.
+PYTEST := $(BIN)/pytest --numprocesses 6
 MANAGE := $(BIN)/python manage.py
 # The tests start hundreds of processes, which would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE

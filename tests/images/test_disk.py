@@ -1,7 +1,6 @@
 """A disk or database that fails while images arrive: A700, nothing is left behind, and later all is well again."""
 
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from images.models import ReceivedImage
 from tests.dicom.raw import ERROR_COMMENT, Answer, RawAssociation, command_set, data, message
 from tests.dicom.serving import all_ended
 from tests.images.receiving import STORE_CONTEXT, Receiver, data_set_of, image, receiving, store_request, storing
-from tests.processes import PATIENCE
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,9 +72,7 @@ def test_a_file_that_gets_lost_while_it_arrives_is_a_failure_of_the_disk(receive
     raw = data_set_of(sent)
     with storing(receiver.port, sent) as association:
         association.send(data(STORE_CONTEXT, 0x03, command_set(store_request(sent))))
-        deadline = time.monotonic() + PATIENCE
-        while not receiver.files() and time.monotonic() < deadline:
-            pass
+        eventually(receiver.files)
         receiver.files()[0].unlink()
         association.send(data(STORE_CONTEXT, 0x02, raw))
         (answer,) = association.answers()

@@ -5,7 +5,6 @@ import os
 import socket
 import ssl
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,8 @@ from core.models import Heartbeat
 from images.management.commands.run_image_scp import NICENESS
 from nonprod.local_gateway import is_free
 from tests.images.receiving import CALLED, image, store
-from tests.processes import PATIENCE, Start, free_ports
+from tests.processes import Start, free_ports
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
@@ -46,10 +46,7 @@ class TestRunImageScp:
                 19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
             )
         beats = Heartbeat.objects.filter(role="image_scp", state="receiving")
-        deadline = time.monotonic() + PATIENCE
-        while not beats.exists() and time.monotonic() < deadline:
-            pass
-        assert beats.exists()
+        eventually(beats.exists)
         assert store(port, image()).Status == 0x0000
         assert process.stop() == 0
         assert "image SCP stopped" in process.output

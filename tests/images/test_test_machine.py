@@ -29,6 +29,7 @@ from tests.dicom.serving import port_of, serving
 from tests.factories import payload
 from tests.images.test_whole_way import sent_by_manage
 from tests.processes import PATIENCE
+from tests.waiting import eventually
 from tests.worklist_fixtures import tls_files  # noqa: F401 - a fixture
 from worklist.models import PerformedProcedureStep, WorklistItem
 
@@ -129,8 +130,7 @@ def settle_four(outcome: dict[str, str]) -> None:
     """Take the uploader's part: wait for four images that wait for Manage, and settle them."""
     waiting = ReceivedImage.objects.filter(state="waiting")
     try:
-        while waiting.count() < 4:
-            pass
+        eventually(lambda: waiting.count() == 4)
         for image in waiting:
             ReceivedImage.objects.filter(pk=image.pk).update(**outcome)
     finally:
@@ -184,8 +184,7 @@ class TestInTheUploader:
         stopping = threading.Event()
         thread = whole_way_check(stopping)
         thread.start()
-        while WholeWayTest.objects.filter(pk=test.pk, ended_at=None).exists():
-            pass
+        eventually(WholeWayTest.objects.filter(pk=test.pk).exclude(ended_at=None).exists)
         stopping.set()
         thread.join()
         test.refresh_from_db()

@@ -22,6 +22,7 @@ from tests.factories import create
 from tests.images.waiting import API, order_fault, waiting_image, write_phantom
 from tests.processes import KILL, PATIENCE, Process, Start, free_ports
 from tests.system.test_database_down import locked_database
+from tests.waiting import eventually
 from tests.worklist_fixtures import database_down  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -103,8 +104,7 @@ class TestKilled:
         order_fault(delay_seconds=2)
         first = start("run_image_uploader", **environment)
         first.wait_for("uploading images")
-        while not ReceivedImage.objects.exclude(action_id="").exists():  # it is on its way
-            assert check_daemon("image_uploader") is not None
+        eventually(ReceivedImage.objects.exclude(action_id="").exists)  # it is on its way
         first.send_signal(KILL)
         first.exit_status()
         let_leases_expire()
@@ -202,8 +202,7 @@ class TestSeveral:
         uploaders = [start("run_image_uploader", **environment) for _ in range(2)]
         for uploader in uploaders:
             uploader.wait_for("uploading images")
-        while ReceivedImage.objects.exclude(state=State.UPLOADED).exists():
-            pass
+        eventually(lambda: not ReceivedImage.objects.exclude(state=State.UPLOADED).exists())
         assert [uploader.stop() for uploader in uploaders] == [0, 0]
         assert sum(uploader.output.count(SENT) for uploader in uploaders) == 6
         assert list(ManageImage.objects.values_list("times_received", flat=True)) == [1] * 6

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nonprod.local_gateway import PORT_SETTINGS
+from nonprod.local_gateway import PORT_SETTINGS, is_free
 from tests.processes import Process, Start, database_url, free_ports, processes
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
@@ -60,16 +60,6 @@ class TestOnce:
 
 
 class TestRun:
-    def test_it_says_where_everything_is_and_an_interrupt_ends_all_with_0(self, start: Start) -> None:
-        chosen = ports()
-        process = start("run_gateway", **chosen)
-        for expected in (f":{chosen['WEB_PORT']}/admin/", chosen["RELAY_EMULATOR_PORT"], chosen["MWL_PORT"]):
-            process.wait_for(expected)
-        process.wait_for("Ctrl-C stops everything")
-        assert process.stop(signal.SIGINT) == 0
-        for port in chosen.values():
-            socket.create_server(("127.0.0.1", int(port))).close()
-
     def test_a_signal_that_comes_while_the_parts_start_ends_all_of_them_with_0(self, start: Start) -> None:
         process = start("run_gateway", **ports())
         process.wait_for("started (pid=")
@@ -83,11 +73,12 @@ class TestRun:
         assert f"Port {chosen['MWL_PORT']} is taken" in process.output
         assert "MWL_PORT=" in process.output
 
-    def test_ctrl_c_at_a_terminal_ends_make_with_0_too(self, project: Path) -> None:
+    def test_it_says_where_everything_is_and_ctrl_c_at_a_terminal_ends_all_and_make_with_0(self, project: Path) -> None:
         pty = pytest.importorskip("pty", reason="Windows has no such terminals")
+        chosen = ports()
         pid, terminal = pty.fork()
         if pid == 0:
-            environment = {**os.environ, **ports(), "DATABASE_URL": database_url()}
+            environment = {**os.environ, **chosen, "DATABASE_URL": database_url()}
             python = sys.executable
             # `make run` without the installation: a make above, as a newcomer has it
             recipe = f"run: ; @cd {project} && {python} manage.py run_gateway\n"
@@ -97,9 +88,12 @@ class TestRun:
             written += chunk
             if "Ctrl-C stops" in chunk:
                 os.write(terminal, b"\x03")
-        assert "Ctrl-C stops" in written, written
+        assert "Ctrl-C stops everything" in written, written
+        addresses = (f":{chosen['WEB_PORT']}/admin/", chosen["RELAY_EMULATOR_PORT"], chosen["MWL_PORT"])
+        assert [address for address in addresses if address not in written] == []
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == 0
+        assert all(is_free(int(port)) for port in chosen.values())
 
 
 def chunks(terminal: int) -> Iterator[str]:

@@ -3,7 +3,6 @@
 The worklist server is a process; the modality is the hand-written one of tests.dicom.raw_mpps.
 """
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -16,6 +15,7 @@ from tests.dicom.raw import Answer, AssociationEnded
 from tests.dicom.raw_mpps import NHS_NUMBER, ended, reporting, started
 from tests.factories import WorklistItemFactory
 from tests.processes import KILL, PATIENCE, Process, Start, free_ports
+from tests.waiting import eventually
 from tests.worklist_fixtures import database_down  # noqa: F401 - a fixture
 from worklist.models import ItemChange, PerformedProcedureStep, WorklistItem
 
@@ -137,10 +137,7 @@ class TestDatabaseDown:
         serve(start, port)
         with database_down():
             assert create(port).status == FAILURE
-        deadline = time.monotonic() + PATIENCE
-        while (status := create(port).status) == FAILURE and time.monotonic() < deadline:
-            pass
-        assert status == SUCCESS
+        eventually(lambda: create(port).status == SUCCESS)
         assert_stored_once(item, "IN PROGRESS")
 
     def test_nor_of_the_end_of_a_step(

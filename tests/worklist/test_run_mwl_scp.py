@@ -26,7 +26,8 @@ from nonprod.modality_emulator import ModalityEmulator, RequestFailed
 from tests.dicom.requests import CALLED, Unit, find, request
 from tests.dicom.serving import serving
 from tests.factories import WorklistItemFactory
-from tests.processes import PATIENCE, Process, Start, free_ports
+from tests.processes import Process, Start, free_ports
+from tests.waiting import eventually
 from worklist.models import WorklistItem
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
@@ -73,10 +74,7 @@ class TestRunMwlScp:
 
     def test_writes_heartbeats_until_it_stops(self, scp_process: Process) -> None:
         beats = Heartbeat.objects.filter(role="mwl_scp", state="listening")
-        deadline = time.monotonic() + PATIENCE
-        while not beats.exists() and time.monotonic() < deadline:
-            pass
-        assert beats.exists()
+        eventually(beats.exists)
         scp_process.stop()
         assert not beats.exists()
 
@@ -119,9 +117,7 @@ class TestRunMwlScp:
     def test_has_associations_and_last_query_in_its_heartbeat(self, scp_process: Process, port: int) -> None:
         with Unit(port).associated() as association:
             find(association, EVERYTHING)
-            deadline = time.monotonic() + PATIENCE
-            while not _details().get("last_query_at") and time.monotonic() < deadline:
-                pass
+            eventually(lambda: _details().get("last_query_at"))
             details = _details()
         assert details["associations"] == 1
         assert datetime.fromisoformat(details["last_query_at"]) <= timezone.now()

@@ -18,6 +18,7 @@ from pytest_django import Settings
 from core.database import borrowed_connection
 from tests.dicom.requests import CALLED, Unit, dataset, request
 from tests.factories import WorklistItemFactory
+from tests.waiting import eventually
 from tests.worklist_fixtures import LogLines
 from worklist.models import Delivery, ItemAlarm, WorklistItem, WorklistQuery
 from worklist.query.delivery_log import BATCH, LINKS, DeliveryLog, QueryRecord, take_batch, write
@@ -144,8 +145,7 @@ class TestWrite:
         for _ in range(12):
             log.record(record(*items))
         log.start()
-        while not WorklistQuery.objects.exists():
-            pass  # the first batch is on its way
+        eventually(WorklistQuery.objects.exists)  # the first batch is on its way
         with transaction.atomic():
             WorklistItemFactory.create()
             assert WorklistQuery.objects.count() < 12
@@ -158,8 +158,7 @@ class TestWrite:
         for _ in range(BATCH + 5):
             log.record(record())
         log.start()
-        while not WorklistQuery.objects.exists():
-            pass  # the first batch is on its way
+        eventually(WorklistQuery.objects.exists)  # the first batch is on its way
         assert not log.flush(patience=0.3)
         assert WorklistQuery.objects.count() == BATCH
         log.stop(patience=10)
