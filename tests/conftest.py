@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import hypothesis
 import pytest
@@ -19,7 +20,7 @@ from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.tokens import SharedAccessKey
 from tests.collector import Collector, collecting, traces_to
-from tests.database import MigratedDatabase
+from tests.database import MigratedDatabase, own_database
 from tests.file_locks import file_lock
 from tests.processes import Start, processes
 from tests.scheduling import FIRST, TogetherScheduling
@@ -88,13 +89,19 @@ def machine_lock(*, alone: bool) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+def django_db_setup(
+    request: pytest.FixtureRequest, django_test_environment: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
     """Make the test database, and empty it quickly after each test that commits."""
-    with django_db_blocker.unblock():
-        database = MigratedDatabase()
-    with pytest.MonkeyPatch.context() as patch:
+    worker: dict[str, str] = getattr(request.config, "workerinput", {"testrunuid": uuid4().hex, "workerid": "only"})
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        with django_db_blocker.unblock():
+            stack.enter_context(own_database(worker["testrunuid"], worker["workerid"]))
+            database = MigratedDatabase()
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: database.restore())
         yield
+        with django_db_blocker.unblock():
+            stack.close()
 
 
 @pytest.fixture

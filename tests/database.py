@@ -1,21 +1,55 @@
-"""Use the database from a test that is a coroutine, and empty it after a test that commits."""
+"""Make the test database, empty it after a test that commits, and use it from a test that is a coroutine."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from tempfile import gettempdir
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 from django.db.models import Model
 
 from core.database import borrowed_connection
+from tests.file_locks import file_lock
 
 T = TypeVar("T")
 #: What `migrate` puts into the database and no test changes.
 LASTING: tuple[type[Model], ...] = (ContentType, Permission)
 #: What migrations put into it and a test may change.
 RESTORED: tuple[type[Any], ...] = (Group, Group.permissions.through)
+
+
+@contextmanager
+def own_database(run: str, worker: str) -> Iterator[None]:
+    """Use a test database of this worker's own: a copy of the one that the first worker of the run migrates.
+
+    All the migrations take longer than a hundred tests.
+    """
+    creation, names = connection.creation, connection.settings_dict
+    configured, names["TEST"]["NAME"] = names["NAME"], _name(f"gateway_test_{run}")
+    migrated = settings.BASE_DIR / "build" / f"migrated-{connection.vendor}-{run}"
+    with file_lock("migrated"):
+        is_first = not migrated.exists()
+        if is_first:
+            creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+            migrated.touch()
+        connection.close()  # PostgreSQL copies no database that is in use
+        names["NAME"] = names["TEST"]["NAME"]
+        creation.clone_test_db(worker, verbosity=0, autoclobber=True)
+    names["NAME"] = creation.get_test_db_clone_settings(worker)["NAME"]
+    yield
+    creation.destroy_test_db(names["TEST"]["NAME"], verbosity=0)
+    if is_first:
+        creation.destroy_test_db(configured, verbosity=0)
+        migrated.unlink()
+
+
+def _name(name: str) -> str:
+    # Of SQLite a file, not memory: the tests start processes that open the same database.
+    return f"{gettempdir()}/{name}.sqlite3" if connection.vendor == "sqlite" else name
 
 
 class MigratedDatabase:
