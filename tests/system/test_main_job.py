@@ -100,6 +100,7 @@ class TestMainJob:
         assert "ŁUKASZ" not in running.findscu(*query())
 
 
+@pytest.mark.once
 class TestProcesses:
     def test_manage_can_ask_whether_she_was_shown(self, gateway: Gateway) -> None:
         gateway.run(*PARTS)
