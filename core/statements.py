@@ -5,19 +5,19 @@ execute it. What stands here is for the few statements that are executed again a
 queries.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import CharField, Field, Model, QuerySet, TextField
+from django.db.models import CharField, Field, Model, Q, QuerySet, TextField
 
 Row = TypeVar("Row", bound=Model)
 
 TEXT_FIELDS = (CharField, TextField)
-#: Stands for the text while a question's SQL is built.
+#: Stands for a text while SQL is built: no text that is stored, or looked for, has a NUL in it.
 PARAMETER = "\x00parameter"
 
 
@@ -63,6 +63,28 @@ class Question:
         return self._rows(PARAMETER).order_by().values("pk")[: self._limit].query.sql_with_params()
 
 
+def without_texts(condition: Q) -> tuple[Q, dict[str, str]]:
+    """Return the condition with a placeholder for each text of its `__in` lists, and the texts by placeholder.
+
+    Conditions that differ in these texts alone become equal, so that the SQL of one serves for all.
+    """
+    texts: dict[str, str] = {}
+
+    def placeholder(text: str) -> str:
+        texts[name := f"{PARAMETER}{len(texts)}"] = text
+        return name
+
+    def form_of(child: Any) -> Any:
+        match child:
+            case Q():
+                return Q.create([form_of(each) for each in child.children], child.connector, child.negated)
+            case (str(lookup), list(values)) if lookup.endswith("__in") and all(isinstance(one, str) for one in values):
+                return lookup, [placeholder(one) for one in values]
+        return child
+
+    return form_of(condition), texts
+
+
 class Selection:
     """The rows of a query made by `values_list`, with the values that the query has now; any thread may read them."""
 
@@ -73,12 +95,14 @@ class Selection:
         except EmptyResultSet:  # no row can have what is asked for
             self._statement, self._parameters = "", ()
 
-    def rows(self) -> Iterator[tuple[Any, ...]]:
-        """Read all rows; each is converted when it is taken."""
+    def rows(self, texts: Mapping[str, str] | None = None) -> Iterator[tuple[Any, ...]]:
+        """Read all rows, with these texts for the placeholders of `without_texts`; each is converted when taken."""
         if not self._statement:
             return iter(())
+        texts = texts or {}
+        parameters = [texts.get(each, each) if isinstance(each, str) else each for each in self._parameters]
         with _database().cursor() as cursor:
-            cursor.execute(self._statement, self._parameters)
+            cursor.execute(self._statement, parameters)
             found = cursor.fetchall()
         rows: Iterator[tuple[Any, ...]] = self._compiler.results_iter([found], tuple_expected=True)
         return rows

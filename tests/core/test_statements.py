@@ -4,10 +4,11 @@ import threading
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 
 from core.database import borrowed_connection
-from core.statements import Question, Selection, insert, insert_unless_known, update
+from core.statements import Question, Selection, insert, insert_unless_known, update, without_texts
 from tests.factories import WorklistItemFactory
 from worklist.models import WorklistItem
 
@@ -64,6 +65,26 @@ class TestQuestion:
         with CaptureQueriesContext(connection) as asked:
             BY_ACCESSION_NUMBER.found("ANOTHER")
         assert len(asked) == 1
+
+
+class TestWithoutTexts:
+    def test_conditions_that_differ_in_the_texts_of_a_list_alone_become_equal(self) -> None:
+        def wanted(*numbers: str, is_test: bool = False) -> Q:
+            return Q(is_test=is_test) & (Q(accession_number__in=list(numbers)) | ~Q(patient_id__in=["9990000018"]))
+
+        (form, texts), (other, other_texts) = without_texts(wanted("A", "B")), without_texts(wanted("C", "D"))
+        assert form == other
+        assert [*texts.values()] == ["A", "B", "9990000018"]
+        assert texts.keys() == other_texts.keys()
+        assert form not in [without_texts(each)[0] for each in (wanted("A"), wanted("A", "B", is_test=True))]
+
+    def test_a_selection_finds_the_texts_that_it_is_given(self) -> None:
+        items = [WorklistItemFactory.create(), WorklistItemFactory.create()]
+        form, (placeholder,) = without_texts(Q(accession_number__in=["A"]))
+        selection = Selection(WorklistItem.objects.filter(form).values_list("pk"))
+        for item in items:
+            assert list(selection.rows({placeholder: item.accession_number})) == [(item.pk,)]
+        assert list(selection.rows({placeholder: "' OR 1=1 --"})) == []
 
 
 class TestSelection:
