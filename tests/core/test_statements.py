@@ -7,14 +7,14 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from core.database import borrowed_connection
-from core.statements import Question, Selection, insert, insert_unless_known, update
+from core.statements import CompiledCount, CompiledQuery, insert, insert_unless_known, update
 from tests.factories import WorklistItemFactory
 from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db
 
-BY_ACCESSION_NUMBER = Question(lambda number: WorklistItem.objects.filter(accession_number=number, is_test=False))
-OF_PATIENT = Question(lambda patient: WorklistItem.objects.filter(patient_id=patient), limit=2)
+BY_ACCESSION_NUMBER = CompiledCount(lambda number: WorklistItem.objects.filter(accession_number=number, is_test=False))
+OF_PATIENT = CompiledCount(lambda patient: WorklistItem.objects.filter(patient_id=patient), limit=2)
 
 
 class TestInsert:
@@ -71,7 +71,7 @@ class TestSelection:
         query = WorklistItem.objects.filter(is_test=False).values_list(
             "pk", "scheduled_date", "scheduled_time", "is_test"
         )
-        selection = Selection(query.order_by("pk"))
+        selection = CompiledQuery(query.order_by("pk"))
         for _ in range(3):
             WorklistItemFactory.create()
             WorklistItemFactory.create(is_test=True)
@@ -79,13 +79,13 @@ class TestSelection:
 
     def test_it_asks_nothing_if_no_row_can_be_found(self) -> None:
         with CaptureQueriesContext(connection) as asked:
-            assert list(Selection(WorklistItem.objects.filter(pk__in=[]).values_list("pk")).rows()) == []
+            assert list(CompiledQuery(WorklistItem.objects.filter(pk__in=[]).values_list("pk")).rows()) == []
         assert len(asked) == 0
 
     @pytest.mark.django_db(transaction=True)
     def test_it_is_asked_on_the_connection_of_the_thread_that_asks(self) -> None:
         item = WorklistItemFactory.create()
-        selection = Selection(WorklistItem.objects.values_list("pk"))
+        selection = CompiledQuery(WorklistItem.objects.values_list("pk"))
         found: list[object] = []
 
         def ask() -> None:

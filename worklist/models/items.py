@@ -17,7 +17,7 @@ from django.db.models.lookups import LessThanOrEqual
 
 from core.contract import FINAL, ItemStatus
 from core.models import PersonalDataModel
-from core.statements import Selection
+from core.statements import CompiledQuery
 from worklist.item_fields import FIELD_LENGTHS, NEVER_EMPTY, PERSONAL
 from worklist.models.lookups import ByCodePoint, NameSearchField
 from worklist.query.information_model import ROOT, STEP, Matching
@@ -113,7 +113,7 @@ class MatchingRows:
         read = tuple(dict.fromkeys((*fields, *keys.fields, *IN_ORDER)))
         self._keys = keys
         self._all = _values_in_order(read).filter(_narrowing(keys))
-        self._first_page = Selection(self._all[:PAGE])
+        self._first_page = CompiledQuery(self._all[:PAGE])
         self._row: Callable[[Iterable[Any]], Any] = namedtuple("Row", read)._make  # type: ignore[attr-defined]
 
     def __iter__(self) -> Iterator[Any]:
@@ -125,7 +125,7 @@ class MatchingRows:
                     yield row
             if count < PAGE:
                 return
-            page = Selection(self._all.filter(_after(row))[:PAGE])
+            page = CompiledQuery(self._all.filter(_after(row))[:PAGE])
 
 
 @lru_cache(64)
@@ -297,7 +297,7 @@ class WorklistItem(PersonalDataModel):
     correlation_id = models.CharField(max_length=64, db_index=True, help_text="From the action that created the item.")
 
     arrived_at = models.DateTimeField(null=True, editable=False, help_text="When Manage first reported her arrival.")
-    first_image_at = models.DateTimeField(null=True, editable=False, help_text="When the first image of it came.")
+    first_image_at = models.DateTimeField(null=True, editable=False, help_text="When its first image came.")
     images_completed_at = models.DateTimeField(
         null=True, editable=False, help_text="When no further image was expected, on a machine without MPPS."
     )
@@ -313,7 +313,11 @@ class WorklistItem(PersonalDataModel):
     )
 
     appointment_id = models.CharField(
-        max_length=200, blank=True, db_index=True, editable=False, help_text="Manage's, from the action."
+        max_length=200,
+        blank=True,
+        db_index=True,
+        editable=False,
+        help_text="Manage's id of the appointment, from the action.",
     )
     superseded_by = models.ForeignKey(
         "self", null=True, editable=False, db_index=False, on_delete=models.PROTECT, related_name="superseded_items"
