@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -95,5 +95,8 @@ def _family(pid: int) -> Iterator[int]:
     """Yield a process and, recursively, its children."""
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
+        found: list[str] = []
+        with suppress(FileNotFoundError):  # the thread has ended meanwhile
+            found = children.read_text().split()
+        for child in found:
             yield from _family(int(child))

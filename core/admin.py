@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -21,6 +21,7 @@ from core.large_tables import (
     day_filter,
     matching_pks,
 )
+from core.links import admin_url
 from core.models import AuditLog, Heartbeat
 
 TEST_MARK = mark_safe('<strong class="test-mark">Test, no patient</strong>')
@@ -32,11 +33,6 @@ Tool = tuple[str, str]
 def actor_of(request: HttpRequest) -> str:
     """Return the user's name as the audit log has it: `admin:jane`."""
     return f"admin:{request.user.get_username()}"
-
-
-def admin_url(record: Model) -> str:
-    """Return the address of a record's page in the admin."""
-    return reverse(f"admin:{record._meta.app_label}_{record._meta.model_name}_change", args=[record.pk])
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 
-#: The tag of our own checks. A daemon needs no others, which would import every page.
+#: The tag of our own checks. A command that shows no page needs no others, which would import every page.
 GATEWAY = "gateway"
 
 #: Check id → setting, lowest value, highest value, hint.

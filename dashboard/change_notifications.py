@@ -11,9 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from django.db import connection
-from psycopg import AsyncConnection, Error, sql
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +31,18 @@ async def watch_database(notify: Notify) -> None:
     Changes are missed while the database cannot be reached; the broadcaster also reads it at regular intervals.
     """
     watch = _watch_postgresql if connection.vendor == "postgresql" else _watch_sqlite
+    driver: Any = connection.Database  # type: ignore[attr-defined]  # psycopg or sqlite3: each backend names its own
     while True:
         try:
             await watch(notify)
-        except (Error, sqlite3.Error, OSError) as error:
+        except (driver.Error, OSError) as error:
             logger.warning("cannot watch the database for changes", extra={"error": type(error).__name__})
         await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _watch_postgresql(notify: Notify) -> None:
+    from psycopg import AsyncConnection, sql  # noqa: PLC0415 - Django has imported it, unless the database is SQLite
+
     # Django's own parameters, without the two that only Django's connections understand.
     ours = connection.get_connection_params().items()
     parameters = {name: value for name, value in ours if name not in ("cursor_factory", "context")}

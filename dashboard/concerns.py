@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from django.conf import settings
-from django.urls import reverse
 
 from core.concerns import LISTED, Concern, Occurrence, Severity
+from core.links import page_url
 from dashboard.daemons import DaemonStatus, heartbeats, relay_listener, worklist_server
 from dashboard.images import are_images_on, image_daemons
 from dashboard.modalities import ModalityActivity, known_modalities, modality_activity
@@ -33,7 +33,7 @@ def concerns_of_daemons(
 
 def _daemon_concern(key: str, name: str, daemon: DaemonStatus) -> Concern:
     """Return the concern about a daemon; its count is 0 while the daemon works."""
-    link = reverse("admin:core_heartbeat_changelist")
+    link = page_url("admin:core_heartbeat_changelist")
     title = f"{name}: {daemon.words[0].lower()}{daemon.words[1:]}"
     latest = (Occurrence(daemon.why, link),) if daemon.why else ()
     count = int(daemon.severity is not Severity.OK)
@@ -51,7 +51,7 @@ def concerns_of_modalities(activities: Sequence[ModalityActivity]) -> Iterator[C
     An unknown AE title needs no attention where any may connect, or before any modality is configured.
     """
     silent = [each for each in activities if each.is_silent]
-    queries_page = reverse("admin:worklist_worklistquery_changelist")
+    queries_page = page_url("admin:worklist_worklistquery_changelist")
     yield Concern(
         key="silent_modality",
         severity=Severity.WARNING,
@@ -62,7 +62,7 @@ def concerns_of_modalities(activities: Sequence[ModalityActivity]) -> Iterator[C
         latest=tuple(
             Occurrence(
                 f"{each.name or each.ae_title}: {each.words[0].lower()}{each.words[1:]}",
-                reverse("admin:worklist_worklistquery_changelist", query={"calling_ae_title": each.ae_title}),
+                page_url("admin:worklist_worklistquery_changelist", query={"calling_ae_title": each.ae_title}),
             )
             for each in silent[:LISTED]
         ),
@@ -82,7 +82,7 @@ def concerns_of_modalities(activities: Sequence[ModalityActivity]) -> Iterator[C
         latest=tuple(
             Occurrence(
                 f"An unknown machine has asked for the worklist: {each.ae_title}",
-                reverse("admin:dicom_modality_add", query={"ae_title": each.ae_title}),
+                page_url("admin:dicom_modality_add", query={"ae_title": each.ae_title}),
                 at=each.last_query,
                 permission="dicom.add_modality",
             )

@@ -16,7 +16,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
-from core.admin import admin_url
+from core.links import admin_url
 from core.models import AuditLog
 from core.wording import count_of
 from dashboard.images import are_images_on, received_images

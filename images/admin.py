@@ -16,8 +16,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 
-from core.admin import TEST_MARK, RecordAdmin, Tool, actor_of, admin_url
+from core.admin import TEST_MARK, RecordAdmin, Tool, actor_of
 from core.large_tables import IndexedValuesFilter, day_filter
+from core.links import admin_url
 from core.notes import ReasonForm
 from images import whole_way_admin  # noqa: F401 - registers its pages
 from images.decisions import DISCARDABLE, LINKABLE, REPEATABLE, CannotDecide, discard, link_to_item, send_again

@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Case, Q, Value, When
-from django.urls import reverse
 from django.utils import timezone
 
-from core.admin import admin_url
 from core.concerns import COUNTED, LISTED, Concern, Occurrence, Severity
 from core.large_tables import AtLeast
+from core.links import admin_url, page_url
 from core.wording import count_of
 from images.models import ReceivedImage
 from images.retention import NOTICE, SHORT, expiring_soon
@@ -147,7 +146,7 @@ def image_concerns(now: datetime) -> Iterator[Concern]:
             permission=VIEW,
             count=count(len(images)),
             latest=tuple(_occurrence(image) for image in images[:LISTED]),
-            link=reverse("admin:images_receivedimage_changelist", query=query),
+            link=page_url("admin:images_receivedimage_changelist", query=query),
             one_by_one=kind.one_by_one,
         )
 
@@ -178,7 +177,7 @@ def disk_space(now: datetime) -> Iterator[Concern]:
         permission=VIEW,
         count=1,
         latest=(),
-        link=reverse("admin:images_receivedimage_changelist"),
+        link=page_url("admin:images_receivedimage_changelist"),
     )
 
 
@@ -195,7 +194,7 @@ def undecided_deleted_soon(now: datetime) -> Iterator[Concern]:
         permission=VIEW,
         count=count,
         latest=tuple(_occurrence(image) for image in found[:LISTED]),
-        link=reverse("admin:images_receivedimage_changelist", query={"state__exact": found[0].state if found else ""}),
+        link=page_url("admin:images_receivedimage_changelist", query={"state__exact": found[0].state if found else ""}),
     )
 
 

@@ -13,7 +13,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
-from core.admin import RecordAdmin, Tool, actor_of, admin_url
+from core.admin import RecordAdmin, Tool, actor_of
+from core.links import admin_url
 from images.models import WholeWayTest
 from images.whole_way import ask_for_test
 

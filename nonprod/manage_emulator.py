@@ -10,9 +10,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from relay.configuration import configured_address, configured_tokens
-from relay.hybrid_connection.sender import send
-
 #: Manage gives up after this many seconds, for the rendezvous and for the reply.
 PATIENCE = 30.0
 #: The statuses that confirm an action in every version of Manage that we have read, the latest from spring 2026.
@@ -107,6 +104,9 @@ def _action(action_type: str, parameters: dict[str, Any], **more: Any) -> dict[s
 
 async def send_action(action: dict[str, Any], patience: float = PATIENCE) -> str:
     """Send an action and return the reply's text; raises HybridConnectionError without a reply."""
+    from relay.configuration import configured_address, configured_tokens  # noqa: PLC0415 - every process imports
+    from relay.hybrid_connection.sender import send  # noqa: PLC0415 - this module, few of them send
+
     return await send(configured_address(), configured_tokens(), json.dumps(action), patience)
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from django.urls import reverse
 from django.utils import timezone
 
-from core.admin import admin_url
 from core.concerns import LISTED, Concern, Occurrence, Severity, grouped
 from core.contract import ErrorCode
 from core.large_tables import midnight
+from core.links import admin_url, page_url
 from core.wording import count_of
 from relay.models import FAILURES, ReceivedAction
 
@@ -46,5 +45,5 @@ def failed_actions(now: datetime) -> Iterator[Concern]:
                 Occurrence(each.accession_number or str(each), admin_url(each), str(each), each.received_at)
                 for each in actions[:LISTED]
             ),
-            link=reverse("admin:relay_receivedaction_changelist", query={"outcome": outcome, "day": "today"}),
+            link=page_url("admin:relay_receivedaction_changelist", query={"outcome": outcome, "day": "today"}),
         )

@@ -9,13 +9,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db.models import Case, Value, When
-from django.urls import reverse
 from django.utils import timezone
 
-from core.admin import admin_url
 from core.concerns import COUNTED, LISTED, Concern, Occurrence, Severity, grouped
 from core.database import UNAVAILABLE
 from core.large_tables import counted
+from core.links import admin_url, page_url
 from core.wording import count_of
 from worklist.models import ItemAlarm, MppsException
 
@@ -120,7 +119,7 @@ def item_alarms(now: datetime) -> Iterator[Concern]:
                 )
                 for alarm in alarms[:LISTED]
             ),
-            link=reverse("admin:worklist_itemalarm_changelist", query={"open": "yes", "kind__exact": kind}),
+            link=page_url("admin:worklist_itemalarm_changelist", query={"open": "yes", "kind__exact": kind}),
             one_by_one=True,
         )
 
@@ -147,7 +146,7 @@ def mpps_exceptions(now: datetime) -> Iterator[Concern]:
 
 
 def _exceptions_page(reason: MppsException.Reason) -> str:
-    return reverse("admin:worklist_mppsexception_changelist", query={"reason__exact": reason.value})
+    return page_url("admin:worklist_mppsexception_changelist", query={"reason__exact": reason.value})
 
 
 def check_items() -> dict[str, Any]:

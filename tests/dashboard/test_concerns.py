@@ -8,6 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
+from django.utils.functional import Promise
 
 from core.concerns import COUNTED, LISTED, Concern, Severity, is_healthy, open_concerns
 from core.heartbeat import DAEMONS
@@ -124,6 +125,16 @@ class TestConcerns:
         assert len(found()) == 3
         assert all(concern.what_to_do and concern.link for concern in found())
         assert all(line.link for concern in found() for line in concern.lines())
+
+    def test_the_address_of_a_page_is_looked_up_only_when_it_is_shown(self) -> None:
+        """Looking it up imports every page, and those who show none find concerns, too."""
+        wrong_patient_exception()
+        received("not_found")
+        unknown_ae_title()
+        stop_the_listener()
+        links = [link for each in found() for link in (each.link, *(one.link for one in each.latest))]
+        assert len(links) == 10
+        assert all(isinstance(link, Promise) for link in links)
 
     def test_every_link_leads_to_a_page_and_needs_a_permission_that_the_live_page_checks(
         self, admin_client: Client

@@ -13,7 +13,8 @@ from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from core.admin import TEST_MARK, AuditedAdmin, admin_url
+from core.admin import TEST_MARK, AuditedAdmin
+from core.links import admin_url
 from core.wording import count_of
 from worklist.models import MppsException, PerformedProcedureStep
 from worklist.performed_step.mpps_exceptions import DecisionRefused

@@ -41,7 +41,6 @@ from worklist.admin.export import as_csv, items_on, outcomes
 from worklist.models import Delivery, ItemChange, WorklistItem, WorklistQuery
 from worklist.performed_step.mpps_exceptions import is_begun_by_images, put_item_back
 from worklist.services.create_test_item import create_test_item, discontinue_test_item
-from worklist.services.explain_query import explain_query, latest_queries, logged_query
 
 #: How many other items of an appointment a page names.
 MAX_OTHERS = 20
@@ -436,6 +435,8 @@ class WorklistItemAdmin(ShowsAlarms, RecordAdmin):
 
     def explain_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Show what each of the latest queries made of an item; for one of them (`?query=`), every rule."""
+        from worklist.services import explain_query as why  # noqa: PLC0415 - pydicom, of which no other page has need
+
         self._require(request, "worklist.view_worklistquery")
         item = get_object_or_404(WorklistItem, pk=pk)
         context: dict[str, Any] = {"title": f"Why {item} is on a list or not", "item": item}
@@ -444,11 +445,11 @@ class WorklistItemAdmin(ShowsAlarms, RecordAdmin):
                 query = get_object_or_404(WorklistQuery, pk=UUID(chosen))
             except ValueError:
                 raise Http404 from None
-            explanation = explain_query(item, logged_query(query))
+            explanation = why.explain_query(item, why.logged_query(query))
             rule_lines = explanation.lines(with_patient_data=request.user.has_perm(VIEW_PATIENT_DATA))
             context |= {"query": query, "lines": rule_lines, "summary": explanation.summary}
         else:
-            context["queries"] = latest_queries(item)
+            context["queries"] = why.latest_queries(item)
         context |= {**self.admin_site.each_context(request), "opts": self.opts}
         return TemplateResponse(request, "admin/worklist/explanation.html", context)
 

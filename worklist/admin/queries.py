@@ -17,7 +17,6 @@ from core.admin import RecordAdmin
 from core.large_tables import IndexedValuesFilter, day_filter
 from worklist.admin.common import ShowsAlarms, link_to
 from worklist.models import Delivery, WorklistItem, WorklistQuery
-from worklist.services.explain_query import known_ae_titles
 
 #: How many queries that showed one item are listed.
 MAX_QUERIES_OF_ITEM = 500
@@ -59,7 +58,7 @@ class CallingAeTitleFilter(admin.SimpleListFilter):
     parameter_name = "calling_ae_title"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(title, title) for title in sorted(known_ae_titles())]
+        return [(title, title) for title in sorted(WorklistQuery.objects.known_ae_titles())]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(calling_ae_title=self.value()) if self.value() else queryset

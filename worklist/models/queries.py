@@ -19,6 +19,8 @@ from worklist.models.items import WorklistItem
 DELETED_AT_ONCE = 50
 #: Parameters of one SQL statement, which databases limit.
 IDS_AT_ONCE = 500
+#: The latest queries that are searched for AE titles.
+SEARCHED = 200
 #: Upper limits in milliseconds of the duration buckets; the last takes the rest.
 DURATIONS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 2**31 - 1)
 
@@ -34,7 +36,15 @@ def insert_for_each(items: Sequence[UUID], statement: str, values: Sequence[Any]
 
 
 class WorklistQueryQuerySet(models.QuerySet["WorklistQuery"]):
-    """Delete old queries."""
+    """Find who has asked, and delete old queries."""
+
+    def known_ae_titles(self) -> list[str]:
+        """Return the AE titles that queried last, then those that are configured.
+
+        Read a limited number of queries: theirs is the largest table.
+        """
+        latest = self.values_list("calling_ae_title", flat=True)[:SEARCHED]
+        return list(dict.fromkeys([*latest, *Modality.objects.values_list("ae_title", flat=True)[:SEARCHED]]))
 
     def delete_older_than(self, age: timedelta) -> int:
         """Delete the queries that were asked longer ago than this; return how many there were."""

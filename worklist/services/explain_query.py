@@ -38,8 +38,8 @@ from worklist.query.matching import BadKey, MatchingKeys, apply_policy, build_id
 from worklist.query.response import IllegalValue, ResponseOptions, response_for
 
 ILLEGAL_VALUE = "an item with a value that its VR does not allow cannot be shown: PS3.5 section 6.2"
-#: Limits of one page: AE titles, queries of each, and the latest queries that are searched for AE titles.
-MAX_AE_TITLES, QUERIES_OF_EACH, LATEST = 10, 3, 200
+#: Limits of one page: AE titles, and queries of each.
+MAX_AE_TITLES, QUERIES_OF_EACH = 10, 3
 
 
 class InvalidQuery(Exception):
@@ -111,16 +111,7 @@ def latest_queries(item: WorklistItem) -> list[tuple[WorklistQuery, str]]:
 def ae_titles_for(item: WorklistItem) -> list[str]:
     """Return the AE titles to show queries of: those the item was delivered to, then all others known."""
     delivered = item.deliveries.order_by("-last_shown_at").values_list("ae_title", flat=True)[:MAX_AE_TITLES]
-    return list(dict.fromkeys([*delivered, *known_ae_titles()]))[:MAX_AE_TITLES]
-
-
-def known_ae_titles() -> list[str]:
-    """Return the AE titles that queried last, then those that are configured.
-
-    Read a limited number of queries: theirs is the largest table.
-    """
-    latest = WorklistQuery.objects.values_list("calling_ae_title", flat=True)[:LATEST]
-    return list(dict.fromkeys([*latest, *Modality.objects.values_list("ae_title", flat=True)[:LATEST]]))
+    return list(dict.fromkeys([*delivered, *WorklistQuery.objects.known_ae_titles()]))[:MAX_AE_TITLES]
 
 
 def _explain(item: WorklistItem, query: QueryToExplain, modality: Modality | None, *, shown: bool) -> Explanation:

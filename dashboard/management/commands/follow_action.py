@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
 from django.utils import timezone
 
+from core.checks import GATEWAY
 from dashboard.timeline import Entry, item_of_action, timeline_of, timeline_of_action
 from relay.models import ReceivedAction
 from worklist.models import WorklistItem
@@ -18,6 +19,7 @@ class Command(BaseCommand):
     """`python manage.py follow_action ID`"""
 
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take any identifier that people have."""

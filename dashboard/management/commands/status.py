@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from core.checks import GATEWAY
 from core.concerns import Severity
 from core.daemon import stop_event
 from core.database import UNAVAILABLE, borrowed_connection
@@ -33,6 +34,7 @@ class Command(BaseCommand):
     """`python manage.py status [--watch]`"""
 
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--watch", action="store_true", help="Refresh every 2 seconds, until Ctrl-C.")

@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from core.checks import GATEWAY
 from core.daemon import stop_event
 from gateway_project.settings.base import SETTINGS
 from nonprod.local_gateway import PORT_SETTINGS, NotReady, images_are_on, listening_settings, wait_until_ready
@@ -29,6 +30,7 @@ Ctrl-C stops everything.
 
 class Command(BaseCommand):
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Wait until every process answers, print the addresses, wait for the end."""

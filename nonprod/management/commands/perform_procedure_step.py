@@ -13,6 +13,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from pydicom.dataset import Dataset
 
+from core.checks import GATEWAY
 from core.daemon import stop_event
 from core.value_representations import parse_da
 from core.wording import count_of
@@ -32,6 +33,7 @@ from nonprod.modality_emulator import (
 
 class Command(BaseCommand):
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_modality_arguments(parser)

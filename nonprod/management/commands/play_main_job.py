@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from core.checks import GATEWAY
 from nonprod.local_gateway import NotReady, local_modality, wait_until_ready
 from nonprod.main_job import MainJob, StepFailed
 from nonprod.manage_emulator import PollRefused
@@ -39,6 +40,7 @@ def table_of_changes(changes: list[dict[str, Any]]) -> str:
 
 class Command(BaseCommand):
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Wait until the gateway answers, then play each step."""

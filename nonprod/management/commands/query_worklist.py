@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from core.checks import GATEWAY
 from core.value_representations import parse_da
 from nonprod.device_queries import DEVICE_QUERIES, PRESETS, QueryValues
 from nonprod.management.arguments import add_modality_arguments, modality_of
@@ -17,6 +18,7 @@ from nonprod.modality_emulator import RequestFailed, broad_query, worklist_table
 
 class Command(BaseCommand):
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_modality_arguments(parser)

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from core.checks import GATEWAY
 from core.daemon import stop_event
 from dicom.models import Modality
 from nonprod.management.arguments import (
@@ -27,6 +28,7 @@ ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - nothing listens here
 
 class Command(BaseCommand):
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         host = LOOPBACK if settings.MWL_HOST == ANY_ADDRESS else settings.MWL_HOST

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from core.checks import GATEWAY
 from core.daemon import Signals
 from nonprod.relay_emulator import HybridConnection, Namespace, RelayEmulator, SharedAccessPolicy
 from nonprod.relay_emulator.certificates import make_certificate
@@ -22,6 +23,7 @@ CA_FILE = settings.BASE_DIR / "build" / "relay-emulator-ca.pem"
 
 class Command(BaseCommand):
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=settings.RELAY_EMULATOR_PORT, help="0 for a free port")

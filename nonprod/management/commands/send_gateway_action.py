@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from core.checks import GATEWAY
 from core.contract import ActionType
 from nonprod import manage_emulator
 from relay.hybrid_connection.failures import HybridConnectionError
@@ -20,6 +21,7 @@ from relay.hybrid_connection.failures import HybridConnectionError
 
 class Command(BaseCommand):
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", nargs="?", metavar="FILE")

@@ -14,6 +14,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
+from core.checks import GATEWAY
 from relay.action_files import BadFile, frames_in
 from relay.configuration import configured_dispatcher
 
@@ -22,6 +23,7 @@ class Command(BaseCommand):
     """`python manage.py execute_actions FILE`"""
 
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", metavar="FILE")

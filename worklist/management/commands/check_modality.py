@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from core.checks import GATEWAY
 from core.value_representations import is_ae
 from dicom.models import Modality
 from dicom.verification import VerificationFailed, VerificationScu
@@ -20,6 +21,7 @@ class Command(BaseCommand):
     """`python manage.py check_modality HOST [PORT]`"""
 
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the modality's address and the AE titles."""

@@ -14,6 +14,7 @@ import pydicom
 from django.core.management.base import BaseCommand, CommandError
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
+from core.checks import GATEWAY
 from worklist.models import WorklistItem, WorklistQuery
 from worklist.services.explain_query import (
     InvalidQuery,
@@ -29,6 +30,7 @@ class Command(BaseCommand):
     """`python manage.py explain_query ACCESSION`"""
 
     help = __doc__
+    requires_system_checks = (GATEWAY,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("accession", metavar="ACCESSION")
