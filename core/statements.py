@@ -1,20 +1,18 @@
 """Execute the statements of each action and of each worklist query with SQL that is built once.
 
 Django builds the SQL of a query again each time it is made, which takes several times as long as the database needs to
-execute it. What stands here is for the few statements that are executed again and again; anything else uses Django's
+execute it. This module is for the few statements that are executed again and again; anything else uses Django's own
 queries.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CharField, Field, Model, Q, QuerySet, TextField
-
-Row = TypeVar("Row", bound=Model)
 
 TEXT_FIELDS = (CharField, TextField)
 #: Stands for a text while SQL is built: no text that is stored, or looked for, has a NUL in it.
@@ -41,11 +39,11 @@ def update(obj: Model, *names: str) -> None:
     _execute(statement, [*_values(obj, fields, adding=False), *_values(obj, [_key(type(obj))], adding=False)])
 
 
-class Question:
-    """How many rows a query finds, up to `limit`: asked many times, each time with another text.
+class CompiledCount:
+    """Counts the rows that a query finds, up to `limit`, for one text after another.
 
-    `rows` returns the query for a text, which must reach the SQL unchanged. Mostly the answer is that there is nothing
-    to do; if there is something, Django's own queries do it.
+    `rows` returns the query for a text, which must reach the SQL unchanged. It asks whether there is anything to do;
+    mostly there is nothing, and otherwise Django's own queries do it.
     """
 
     def __init__(self, rows: Callable[[str], "QuerySet[Any]"], limit: int = 1) -> None:
@@ -85,8 +83,8 @@ def without_texts(condition: Q) -> tuple[Q, dict[str, str]]:
     return form_of(condition), texts
 
 
-class Selection:
-    """The rows of a query made by `values_list`, with the values that the query has now; any thread may read them."""
+class CompiledQuery:
+    """Reads the rows of a query made by `values_list`, whose SQL is built now; any thread may read them."""
 
     def __init__(self, query: "QuerySet[Any, Any]") -> None:
         self._compiler = query.query.get_compiler(DEFAULT_DB_ALIAS)

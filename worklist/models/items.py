@@ -17,7 +17,7 @@ from django.db.models.lookups import LessThanOrEqual
 
 from core.contract import FINAL, ItemStatus
 from core.models import PersonalDataModel
-from core.statements import Selection, without_texts
+from core.statements import CompiledQuery, without_texts
 from worklist.item_fields import FIELD_LENGTHS, NEVER_EMPTY, PERSONAL
 from worklist.models.lookups import ByCodePoint, NameSearchField
 from worklist.query.information_model import ROOT, STEP, Matching
@@ -137,8 +137,8 @@ def _row_type(fields: tuple[str, ...]) -> Callable[[Iterable[Any]], Any]:
     return namedtuple("Row", fields)._make  # type: ignore[attr-defined, no-any-return]
 
 
-def _page(fields: tuple[str, ...], wanted: models.Q) -> Selection:
-    return Selection(_values_in_order(fields).filter(wanted)[:PAGE])
+def _page(fields: tuple[str, ...], wanted: models.Q) -> CompiledQuery:
+    return CompiledQuery(_values_in_order(fields).filter(wanted)[:PAGE])
 
 
 #: Of the queries in which an operator types a number, only the number differs.
@@ -314,7 +314,7 @@ class WorklistItem(PersonalDataModel):
     correlation_id = models.CharField(max_length=64, db_index=True, help_text="From the action that created the item.")
 
     arrived_at = models.DateTimeField(null=True, editable=False, help_text="When Manage first reported her arrival.")
-    first_image_at = models.DateTimeField(null=True, editable=False, help_text="When the first image of it came.")
+    first_image_at = models.DateTimeField(null=True, editable=False, help_text="When its first image came.")
     images_completed_at = models.DateTimeField(
         null=True, editable=False, help_text="When no further image was expected, on a machine without MPPS."
     )
@@ -330,7 +330,11 @@ class WorklistItem(PersonalDataModel):
     )
 
     appointment_id = models.CharField(
-        max_length=200, blank=True, db_index=True, editable=False, help_text="Manage's, from the action."
+        max_length=200,
+        blank=True,
+        db_index=True,
+        editable=False,
+        help_text="Manage's id of the appointment, from the action.",
     )
     superseded_by = models.ForeignKey(
         "self", null=True, editable=False, db_index=False, on_delete=models.PROTECT, related_name="superseded_items"
