@@ -63,8 +63,9 @@ class ImageContext(ServerContext):
         try:
             self.spool.try_out(self.min_free_bytes)
         except DiskFails as failure:
+            if self.disk_problem != str(failure):
+                logger.error("no image can be stored", extra={"reason": str(failure)})
             self.disk_problem = str(failure)
-            logger.error("no image can be stored", extra={"reason": self.disk_problem})
             return True
         self.disk_problem = ""
         logger.info("images can be stored again")

@@ -1,4 +1,7 @@
-"""From the machine to Manage's picture, while server and uploader are killed and Manage fails: nothing is lost."""
+"""From the machine to Manage's picture, while server and uploader are killed and Manage fails: nothing is lost.
+
+Nor is anything of the patient in any log, at DEBUG, when Django hands its SQL to it.
+"""
 
 from pathlib import Path
 
@@ -17,12 +20,13 @@ from tests.system.conftest import Gateway
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PARTS = ("run_image_scp", "run_image_uploader")
+NAME, NUMBER = "SMITH", "9990000018"
 
 
 def images_of(study_instance_uid: str, count: int) -> list[Dataset]:
     """Return images of one woman, each of a Series of its own."""
     return [
-        image(PatientID="9990000018", StudyInstanceUID=study_instance_uid, SeriesInstanceUID=generate_uid())
+        image(PatientID=NUMBER, StudyInstanceUID=study_instance_uid, SeriesInstanceUID=generate_uid())
         for _ in range(count)
     ]
 
@@ -31,7 +35,8 @@ def test_every_image_that_was_answered_0000_is_a_picture_at_manage(gateway: Gate
     order_fault(disconnect=True)
     order_fault(status=503)
     spool = {"IMAGE_SPOOL_DIR": str(tmp_path / "spool"), "IMAGE_MIN_FREE_BYTES": "0", "IMAGE_RETRY_SECONDS": "1"}
-    gateway.run("run_web", *PARTS, **spool)
+    gateway.run("run_web", *PARTS, **spool, LOG_LEVEL="DEBUG", DEBUG="True")
+    processes = list(gateway.processes.values())
     port = int(gateway.environment["IMAGE_PORT"])
     sent = images_of(item_in_progress().study_instance_uid, 4)
     for made in sent[:2]:
@@ -41,11 +46,12 @@ def test_every_image_that_was_answered_0000_is_a_picture_at_manage(gateway: Gate
         gateway.processes[name].send_signal(KILL)
         gateway.processes[name].exit_status()
     let_leases_expire()
-    for name in PARTS:
-        gateway.run_one(name)
+    processes += [gateway.run_one(name) for name in PARTS]
     for made in sent:  # those that the machine is not sure of come again
         assert store(port, made).Status == 0x0000
     while ReceivedImage.objects.exclude(state="uploaded").exists():
         gateway.processes["run_image_uploader"].wait_for(SENT)
     pictures = {row.sop_instance_uid: bool(row.picture) for row in ManageImage.objects.all()}
     assert pictures == {str(made.SOPInstanceUID): True for made in sent}
+    assert str(sent[0].PatientName).startswith(NAME)
+    assert [word for word in (NAME, NUMBER) for process in processes if word in process.output] == []
