@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Most tests wait, so six processes run them; ARGS=-n0 runs them one after another.
-PYTEST := $(BIN)/pytest --numprocesses 6
+# Most tests wait, so four processes run them; ARGS=-n0 runs them one after another.
+PYTEST := $(BIN)/pytest --numprocesses 4
 MANAGE := $(BIN)/python manage.py
 # The tests start hundreds of processes, which would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE

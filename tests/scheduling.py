@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-BROWSER = "tests/browser/"
+BROWSER, BENCHMARKS = "tests/browser/", "tests/benchmarks/"
 #: The tests that take longest. They do not use the test database, which other tests empty, so their place is free.
-FIRST = (BROWSER, "tests/benchmarks/")
-#: What the node ids of tests begin with that share something.
+FIRST = (BROWSER, BENCHMARKS)
+#: What the node ids of tests begin with that share something. The benchmarks share nothing, but several at once would
+#: leave nothing of the machine to others.
 TOGETHER = (
     BROWSER,
+    BENCHMARKS,
     "tests/dashboard/test_socket.py::TestWhoIsLetIn",
     "tests/nonprod/pages/test_clinic.py::TestWithAGateway",
     "tests/nonprod/pages/test_journey.py",
