@@ -1,23 +1,21 @@
 """Execute the statements of each action and of each worklist query with SQL that is built once.
 
 Django builds the SQL of a query again each time it is made, which takes several times as long as the database needs to
-execute it. What stands here is for the few statements that are executed again and again; anything else uses Django's
+execute it. This module is for the few statements that are executed again and again; anything else uses Django's own
 queries.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import CharField, Field, Model, QuerySet, TextField
-
-Row = TypeVar("Row", bound=Model)
+from django.db.models import CharField, Field, Model, Q, QuerySet, TextField
 
 TEXT_FIELDS = (CharField, TextField)
-#: Stands for the text while a question's SQL is built.
+#: Stands for a text while SQL is built: no text that is stored, or looked for, has a NUL in it.
 PARAMETER = "\x00parameter"
 
 
@@ -41,11 +39,11 @@ def update(obj: Model, *names: str) -> None:
     _execute(statement, [*_values(obj, fields, adding=False), *_values(obj, [_key(type(obj))], adding=False)])
 
 
-class Question:
-    """How many rows a query finds, up to `limit`: asked many times, each time with another text.
+class CompiledCount:
+    """Counts the rows that a query finds, up to `limit`, for one text after another.
 
-    `rows` returns the query for a text, which must reach the SQL unchanged. Mostly the answer is that there is nothing
-    to do; if there is something, Django's own queries do it.
+    `rows` returns the query for a text, which must reach the SQL unchanged. It asks whether there is anything to do;
+    mostly there is nothing, and otherwise Django's own queries do it.
     """
 
     def __init__(self, rows: Callable[[str], "QuerySet[Any]"], limit: int = 1) -> None:
@@ -63,8 +61,30 @@ class Question:
         return self._rows(PARAMETER).order_by().values("pk")[: self._limit].query.sql_with_params()
 
 
-class Selection:
-    """The rows of a query made by `values_list`, with the values that the query has now; any thread may read them."""
+def without_texts(condition: Q) -> tuple[Q, dict[str, str]]:
+    """Return the condition with a placeholder for each text of its `__in` lists, and the texts by placeholder.
+
+    Conditions that differ in these texts alone become equal, so that the SQL of one serves for all.
+    """
+    texts: dict[str, str] = {}
+
+    def placeholder(text: str) -> str:
+        texts[name := f"{PARAMETER}{len(texts)}"] = text
+        return name
+
+    def form_of(child: Any) -> Any:
+        match child:
+            case Q():
+                return Q.create([form_of(each) for each in child.children], child.connector, child.negated)
+            case (str(lookup), list(values)) if lookup.endswith("__in") and all(isinstance(one, str) for one in values):
+                return lookup, [placeholder(one) for one in values]
+        return child
+
+    return form_of(condition), texts
+
+
+class CompiledQuery:
+    """Reads the rows of a query made by `values_list`, whose SQL is built now; any thread may read them."""
 
     def __init__(self, query: "QuerySet[Any, Any]") -> None:
         self._compiler = query.query.get_compiler(DEFAULT_DB_ALIAS)
@@ -73,12 +93,14 @@ class Selection:
         except EmptyResultSet:  # no row can have what is asked for
             self._statement, self._parameters = "", ()
 
-    def rows(self) -> Iterator[tuple[Any, ...]]:
-        """Read all rows; each is converted when it is taken."""
+    def rows(self, texts: Mapping[str, str] | None = None) -> Iterator[tuple[Any, ...]]:
+        """Read all rows, with these texts for the placeholders of `without_texts`; each is converted when taken."""
         if not self._statement:
             return iter(())
+        texts = texts or {}
+        parameters = [texts.get(each, each) if isinstance(each, str) else each for each in self._parameters]
         with _database().cursor() as cursor:
-            cursor.execute(self._statement, self._parameters)
+            cursor.execute(self._statement, parameters)
             found = cursor.fetchall()
         rows: Iterator[tuple[Any, ...]] = self._compiler.results_iter([found], tuple_expected=True)
         return rows

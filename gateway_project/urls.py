@@ -19,6 +19,7 @@ def alive(request: HttpRequest) -> HttpResponse:
 admin.autodiscover()
 admin.site.site_header = admin.site.site_title = "Screening gateway"
 admin.site.index_title = "Received actions, worklist and modalities"
+admin.site.index_template = "admin/dashboard/index.html"  # with what needs attention
 admin.site.enable_nav_sidebar = False  # the lists need the width
 
 handler500 = "dashboard.views.server_error"

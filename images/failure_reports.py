@@ -88,5 +88,5 @@ def apply_report_answer(report: FailureReport, answer: Answer, now: datetime) ->
     if answer.outcome in {Outcome.NEVER, Outcome.OUR_FAULT}:
         logger.error("failure cannot be reported to Manage", extra=extra)
         return settle(report, next_attempt_at=None, **columns_of(answer))
-    logger.info("failure to be reported to Manage again", extra=extra)
+    logger.info("failure will be reported to Manage again", extra=extra)
     return settle(report, next_attempt_at=retry_at(report.attempts, now), **columns_of(answer))

@@ -14,9 +14,11 @@ class Queued(models.Model):
 
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, help_text="When to try next; empty if nothing is left to do.")
-    lease_until = models.DateTimeField(null=True, help_text="Until when one uploader has it.")
-    leased_by = models.CharField(max_length=100, blank=True, help_text="That uploader: host:process id:claim")
-    last_outcome = models.CharField(max_length=20, blank=True, help_text="What the last attempt came to.")
+    lease_until = models.DateTimeField(null=True, help_text="Until when an uploader has claimed it.")
+    leased_by = models.CharField(
+        max_length=100, blank=True, help_text="The uploader that has claimed it: host:process id:claim."
+    )
+    last_outcome = models.CharField(max_length=20, blank=True, help_text="The outcome of the last attempt.")
     last_status = models.PositiveSmallIntegerField(null=True, help_text="Manage's last HTTP status.")
     last_error = models.CharField(max_length=200, blank=True, help_text="Why the last attempt failed.")
 
@@ -63,7 +65,7 @@ class ReceivedImage(Queued, PersonalDataModel):
 
     sop_instance_uid = models.CharField("SOP Instance UID", max_length=64)
     version = models.PositiveSmallIntegerField(
-        default=1, help_text="Counts different images with this SOP Instance UID."
+        default=1, help_text="Numbers the different images with this SOP Instance UID."
     )
     digest = models.CharField(max_length=64, help_text="SHA-256 of the data set as received.")
     sop_class_uid = models.CharField("SOP Class UID", max_length=64)
@@ -71,7 +73,9 @@ class ReceivedImage(Queued, PersonalDataModel):
     study_instance_uid = models.CharField("Study Instance UID", max_length=64, db_index=True)
     series_instance_uid = models.CharField("Series Instance UID", max_length=64)
     accession_number = models.CharField(max_length=64, blank=True, db_index=True, help_text="As in the image.")
-    further_accession_numbers = models.JSONField(default=list, help_text="Others, of the Request Attributes Sequence.")
+    further_accession_numbers = models.JSONField(
+        default=list, help_text="Others, from the Request Attributes Sequence."
+    )
     patient_id = models.CharField("NHS number", max_length=64, blank=True, help_text="As in the image.")
     study_date = models.DateField(null=True)
     image_laterality = models.CharField(max_length=16, blank=True)
@@ -80,15 +84,25 @@ class ReceivedImage(Queued, PersonalDataModel):
     address = models.CharField(max_length=45)
     received_at = models.DateTimeField(db_index=True)
     size = models.PositiveBigIntegerField(help_text="Bytes of the file in the spool.")
-    file = models.CharField(max_length=100, blank=True, help_text="Its name in the spool; empty once deleted.")
-    copy = models.CharField(max_length=100, blank=True, help_text="The copy's name in the spool; empty without one.")
+    file = models.CharField(
+        max_length=100, blank=True, help_text="The file's name in the spool; empty once it is deleted."
+    )
+    copy = models.CharField(
+        max_length=100, blank=True, help_text="The copy's name in the spool; empty if there is none."
+    )
 
     item_id = models.UUIDField(null=True, db_index=True, help_text="The worklist item it belongs to.")
     item_accession_number = models.CharField(max_length=16, blank=True, db_index=True)
-    is_test = models.BooleanField("test image", default=False, help_text="Of a test item: no patient.")
-    correlation_id = models.CharField(max_length=64, blank=True, db_index=True, help_text="The item's.")
-    action_id = models.CharField(max_length=100, blank=True, db_index=True, help_text="The action it goes under.")
-    action_day = models.DateField(null=True, help_text="The clinic's day of that action, on which alone it can go.")
+    is_test = models.BooleanField("test image", default=False, help_text="It belongs to a test item: no patient.")
+    correlation_id = models.CharField(
+        max_length=64, blank=True, db_index=True, help_text="The correlation id of its item."
+    )
+    action_id = models.CharField(
+        max_length=100, blank=True, db_index=True, help_text="The action under which it goes to Manage."
+    )
+    action_day = models.DateField(
+        null=True, help_text="The clinic's day of that action: Manage takes the image on no other."
+    )
 
     state = models.CharField(max_length=10, choices=State)
     reason = models.CharField(max_length=20, choices=Reason, blank=True)

@@ -253,7 +253,7 @@ def apply_answer(image: ReceivedImage, action: Action, answer: Answer, now: date
         # Nothing of this Study is with Manage: the next attempt may go under a newer action.
         others = ReceivedImage.objects.filter(study_instance_uid=image.study_instance_uid, action_id=action.id)
         others.filter(state=State.WAITING).update(action_id="", action_day=None)
-    logger.info("image to be sent again", extra={**extra_of(image), "status": answer.status, "why": answer.error})
+    logger.info("image will be sent again", extra={**extra_of(image), "status": answer.status, "why": answer.error})
     return is_written
 
 

@@ -143,7 +143,7 @@ def fail_lost(spool: Spool) -> int:
         still = needed.filter(pk=key, file=file)
         failed += still.update(state=State.FAILED, reason=Reason.FILE_LOST, next_attempt_at=None)
     if failed:
-        logger.error("images have lost their files", extra={"images": failed})
+        logger.error("files of images are missing from the spool", extra={"images": failed})
     return failed
 
 

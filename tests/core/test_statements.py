@@ -4,17 +4,18 @@ import threading
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 
 from core.database import borrowed_connection
-from core.statements import Question, Selection, insert, insert_unless_known, update
+from core.statements import CompiledCount, CompiledQuery, insert, insert_unless_known, update, without_texts
 from tests.factories import WorklistItemFactory
 from worklist.models import WorklistItem
 
 pytestmark = pytest.mark.django_db
 
-BY_ACCESSION_NUMBER = Question(lambda number: WorklistItem.objects.filter(accession_number=number, is_test=False))
-OF_PATIENT = Question(lambda patient: WorklistItem.objects.filter(patient_id=patient), limit=2)
+BY_ACCESSION_NUMBER = CompiledCount(lambda number: WorklistItem.objects.filter(accession_number=number, is_test=False))
+OF_PATIENT = CompiledCount(lambda patient: WorklistItem.objects.filter(patient_id=patient), limit=2)
 
 
 class TestInsert:
@@ -66,12 +67,32 @@ class TestQuestion:
         assert len(asked) == 1
 
 
+class TestWithoutTexts:
+    def test_conditions_that_differ_in_the_texts_of_a_list_alone_become_equal(self) -> None:
+        def wanted(*numbers: str, is_test: bool = False) -> Q:
+            return Q(is_test=is_test) & (Q(accession_number__in=list(numbers)) | ~Q(patient_id__in=["9990000018"]))
+
+        (form, texts), (other, other_texts) = without_texts(wanted("A", "B")), without_texts(wanted("C", "D"))
+        assert form == other
+        assert [*texts.values()] == ["A", "B", "9990000018"]
+        assert texts.keys() == other_texts.keys()
+        assert form not in [without_texts(each)[0] for each in (wanted("A"), wanted("A", "B", is_test=True))]
+
+    def test_a_selection_finds_the_texts_that_it_is_given(self) -> None:
+        items = [WorklistItemFactory.create(), WorklistItemFactory.create()]
+        form, (placeholder,) = without_texts(Q(accession_number__in=["A"]))
+        selection = CompiledQuery(WorklistItem.objects.filter(form).values_list("pk"))
+        for item in items:
+            assert list(selection.rows({placeholder: item.accession_number})) == [(item.pk,)]
+        assert list(selection.rows({placeholder: "' OR 1=1 --"})) == []
+
+
 class TestSelection:
     def test_it_finds_what_the_query_finds_each_time(self) -> None:
         query = WorklistItem.objects.filter(is_test=False).values_list(
             "pk", "scheduled_date", "scheduled_time", "is_test"
         )
-        selection = Selection(query.order_by("pk"))
+        selection = CompiledQuery(query.order_by("pk"))
         for _ in range(3):
             WorklistItemFactory.create()
             WorklistItemFactory.create(is_test=True)
@@ -79,13 +100,13 @@ class TestSelection:
 
     def test_it_asks_nothing_if_no_row_can_be_found(self) -> None:
         with CaptureQueriesContext(connection) as asked:
-            assert list(Selection(WorklistItem.objects.filter(pk__in=[]).values_list("pk")).rows()) == []
+            assert list(CompiledQuery(WorklistItem.objects.filter(pk__in=[]).values_list("pk")).rows()) == []
         assert len(asked) == 0
 
     @pytest.mark.django_db(transaction=True)
     def test_it_is_asked_on_the_connection_of_the_thread_that_asks(self) -> None:
         item = WorklistItemFactory.create()
-        selection = Selection(WorklistItem.objects.values_list("pk"))
+        selection = CompiledQuery(WorklistItem.objects.values_list("pk"))
         found: list[object] = []
 
         def ask() -> None:

@@ -180,7 +180,7 @@ class TestLineAway:
         for _ in range(2):
             uploader = start("run_image_uploader", **nowhere)
             for _ in range(4):
-                reason = uploader.wait_for_field("image to be sent again", "why")
+                reason = uploader.wait_for_field("image will be sent again", "why")
                 assert "the connection was refused" in reason
             uploader.send_signal(KILL)
             uploader.exit_status()

@@ -17,7 +17,7 @@ from django.db.models.lookups import LessThanOrEqual
 
 from core.contract import FINAL, ItemStatus
 from core.models import PersonalDataModel
-from core.statements import Selection
+from core.statements import CompiledQuery, without_texts
 from worklist.item_fields import FIELD_LENGTHS, NEVER_EMPTY, PERSONAL
 from worklist.models.lookups import ByCodePoint, NameSearchField
 from worklist.query.information_model import ROOT, STEP, Matching
@@ -57,6 +57,8 @@ IS_OPEN = models.Q(status__is_one_of=OPEN)
 IN_ORDER = ("scheduled_date", "scheduled_time", "accession_number")
 #: Items read from the database at once: more than one day has.
 PAGE = 500
+#: The SQL of a query with more texts than this is not kept.
+MAX_PLACEHOLDERS = 50
 #: A key with more values than this is left to the matcher: the database would refuse so long a condition.
 MAX_CONDITIONS = 200
 #: The database takes longer lists of values to compare with; a data element of UIDs holds no more than this.
@@ -110,22 +112,37 @@ class MatchingRows:
     """
 
     def __init__(self, keys: MatchingKeys, *fields: str) -> None:
-        read = tuple(dict.fromkeys((*fields, *keys.fields, *IN_ORDER)))
+        self._fields = tuple(dict.fromkeys((*fields, *keys.fields, *IN_ORDER)))
         self._keys = keys
-        self._all = _values_in_order(read).filter(_narrowing(keys))
-        self._first_page = Selection(self._all[:PAGE])
-        self._row: Callable[[Iterable[Any]], Any] = namedtuple("Row", read)._make  # type: ignore[attr-defined]
+        self._wanted = _narrowing(keys)
+        form, self._texts = without_texts(self._wanted)
+        page = _kept_page if len(self._texts) <= MAX_PLACEHOLDERS else _page
+        self._first_page = page(self._fields, form)
+        self._row = _row_type(self._fields)
 
     def __iter__(self) -> Iterator[Any]:
-        page = self._first_page
+        page, texts = self._first_page, self._texts
         while True:
             count = 0
-            for count, row in enumerate(map(self._row, page.rows()), start=1):  # noqa: B007 - counted to the end
+            for count, row in enumerate(map(self._row, page.rows(texts)), start=1):  # noqa: B007 - counted to the end
                 if self._keys.matches(row):
                     yield row
             if count < PAGE:
                 return
-            page = Selection(self._all.filter(_after(row))[:PAGE])
+            page, texts = _page(self._fields, self._wanted & _after(row)), {}
+
+
+@lru_cache(64)
+def _row_type(fields: tuple[str, ...]) -> Callable[[Iterable[Any]], Any]:
+    return namedtuple("Row", fields)._make  # type: ignore[attr-defined, no-any-return]
+
+
+def _page(fields: tuple[str, ...], wanted: models.Q) -> CompiledQuery:
+    return CompiledQuery(_values_in_order(fields).filter(wanted)[:PAGE])
+
+
+#: Of the queries in which an operator types a number, only the number differs.
+_kept_page = lru_cache(64)(_page)
 
 
 @lru_cache(64)
@@ -297,7 +314,7 @@ class WorklistItem(PersonalDataModel):
     correlation_id = models.CharField(max_length=64, db_index=True, help_text="From the action that created the item.")
 
     arrived_at = models.DateTimeField(null=True, editable=False, help_text="When Manage first reported her arrival.")
-    first_image_at = models.DateTimeField(null=True, editable=False, help_text="When the first image of it came.")
+    first_image_at = models.DateTimeField(null=True, editable=False, help_text="When its first image came.")
     images_completed_at = models.DateTimeField(
         null=True, editable=False, help_text="When no further image was expected, on a machine without MPPS."
     )
@@ -313,7 +330,11 @@ class WorklistItem(PersonalDataModel):
     )
 
     appointment_id = models.CharField(
-        max_length=200, blank=True, db_index=True, editable=False, help_text="Manage's, from the action."
+        max_length=200,
+        blank=True,
+        db_index=True,
+        editable=False,
+        help_text="Manage's id of the appointment, from the action.",
     )
     superseded_by = models.ForeignKey(
         "self", null=True, editable=False, db_index=False, on_delete=models.PROTECT, related_name="superseded_items"

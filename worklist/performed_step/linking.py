@@ -15,7 +15,7 @@ from core.audit import Auditor
 from core.contract import ItemStatus
 from core.database import serialise_on
 from core.models import fitting
-from core.statements import Question
+from core.statements import CompiledCount
 from core.value_representations import format_da
 from dicom.models import Modality
 from worklist.item_fields import FIELD_LENGTHS
@@ -84,7 +84,7 @@ def waiting_for(accession_number: str) -> "QuerySet[MppsException]":
 
 
 #: Whether a step waits for an item with this accession number.
-WAITING_STEPS = Question(waiting_for)
+WAITING_STEPS = CompiledCount(waiting_for)
 
 
 def link_waiting_steps(item: WorklistItem) -> bool:

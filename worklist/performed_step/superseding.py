@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from core.audit import Auditor
 from core.contract import BEGUN, WAITING, ItemStatus, ReplyWarning
-from core.statements import Question
+from core.statements import CompiledCount
 from worklist.models import ItemAlarm, WorklistItem
 from worklist.performed_step.identity import is_same_patient
 from worklist.performed_step.item_status_update import recompute_status
@@ -17,7 +17,7 @@ from worklist.performed_step.linking import lock_items
 
 SENT_AGAIN = ReplyWarning("source_reference.appointment_id", "sent again after the examination began")
 #: Whether an appointment has another item than the one that has just been made.
-ITEMS_OF_APPOINTMENT = Question(
+ITEMS_OF_APPOINTMENT = CompiledCount(
     lambda appointment: WorklistItem.objects.of_appointment(WorklistItem(appointment_id=appointment)), limit=2
 )
 
