@@ -28,6 +28,8 @@ RANGES: Ranges = {
     "images.E015": ("IMAGE_RETRY_SECONDS", 1, 300, "The default is 300, five minutes."),
     "images.E016": ("IMAGE_FAILURE_DELAY_SECONDS", 1, 3600, "The default is 120."),
     "images.E025": ("IMAGE_MAX_PER_SECOND_PER_PEER", 1, 1000, "The default is 20."),
+    "images.E026": ("TEST_MACHINE_MWL_TLS_PORT", 0, 65535, "0 means MWL_TLS_PORT."),
+    "images.E027": ("TEST_MACHINE_IMAGE_TLS_PORT", 0, 65535, "0 means IMAGE_TLS_PORT."),
 }
 SERVER_ERRORS = ServerErrorIds(
     ae_title="images.E001",
