@@ -1,7 +1,6 @@
 """Draw figures as bars on a logarithmic scale: an SVG, of which Chromium takes the picture as it does of our pages."""
 
 import math
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from benchmarks.measuring import Row, number
+from tests.browser.windows import chromium
 
 #: Where a figure is on the scale.
 Scaled = Callable[[float], float]
@@ -20,12 +20,11 @@ COLOURS = ("#005eb8", "#00703c", "#8a1538", "#78be20", "#ae2573", "#768692", "#e
 
 def draw(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> bool:
     """Write a picture: a bar for each column of each row, with its spread over the rounds. False without Chromium."""
-    chromium = shutil.which("chromium")
-    if not chromium:
+    if not chromium():
         return False
     picture = svg(columns, rows)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": 100})
         page.set_content(f"<body style='margin:0'>{picture}</body>")
         page.locator("svg").screenshot(path=path)

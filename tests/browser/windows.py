@@ -21,8 +21,8 @@ OURS = {"127.0.0.1"}
 
 
 def chromium() -> str:
-    """Where the browser is; empty where there is none."""
-    return shutil.which("chromium") or ""
+    """Where the browser is; empty where there is none. The one without windows takes less than half the time."""
+    return shutil.which("chromium-headless-shell") or shutil.which("chromium") or ""
 
 
 @contextmanager
