@@ -111,7 +111,7 @@ def pages() -> Iterator[tuple[str, str]]:
     for model in kinds:
         name = f"{model._meta.app_label}_{model._meta.model_name}"
         record = model._default_manager.order_by("pk")[0]
-        yield f"a {model._meta.verbose_name}", reverse(f"admin:{name}_change", args=[record.pk])
+        yield f"one {model._meta.verbose_name}", reverse(f"admin:{name}_change", args=[record.pk])
     for name, narrowed in NARROWED.items():
         address = reverse(f"admin:{name}_changelist")
         yield name.partition("_")[2], address
