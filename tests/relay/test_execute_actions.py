@@ -216,7 +216,7 @@ class TestTogether:
         assert len(first) == WorklistItem.objects.count() == AuditLog.objects.count() == 3 * TOGETHER
 
     def test_a_run_that_is_killed_has_stored_what_it_answered_and_can_be_repeated(self, tmp_path: Path) -> None:
-        actions = many(20 * TOGETHER)
+        actions = many(8 * TOGETHER)
         file = file_with(tmp_path, json.dumps(actions))
         with processes() as start:
             run = start("execute_actions", str(file))
