@@ -40,7 +40,7 @@ class ServerConfig:
     #: (`upper_layer.acceptor.Limits`). A modality waits about 30 seconds for its answer.
     data_set_seconds: float = 10.0
     min_bytes_per_second: int = 1000
-    #: The longest P-DATA-TF that modalities are asked to send. Twice as much is read at once.
+    #: The longest P-DATA-TF that modalities are asked to send. Room for four is made when a long one comes.
     max_pdu_bytes: int = 16384
     #: A longer data set ends the association.
     max_data_set_bytes: int = 1 << 24

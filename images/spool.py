@@ -47,11 +47,9 @@ class Spool:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
 
-    def clear_incoming(self) -> None:
-        """Delete what a killed process had received in part."""
-        for path in self.incoming.iterdir():
-            if not path.is_dir():  # such as lost+found, which is not ours
-                path.unlink(missing_ok=True)
+    def half_received(self) -> list[Path]:
+        """Return the files of images that are arriving, or were when a process was killed."""
+        return [path for path in self.incoming.iterdir() if not path.is_dir()]  # a lost+found is not ours
 
     def original(self, name: str) -> Path:
         """Return the path of a received image."""

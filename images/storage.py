@@ -184,7 +184,9 @@ def _commit(
     """
     serialise_on(f"image {header.sop_instance_uid}")
     now = timezone.now()
-    versions = {image.digest: image for image in ReceivedImage.objects.filter(sop_instance_uid=header.sop_instance_uid)}
+    # Locked, as an uploader or a person may change one at this moment.
+    known = ReceivedImage.objects.select_for_update(no_key=True).filter(sop_instance_uid=header.sop_instance_uid)
+    versions = {image.digest: image for image in known}
     image = versions.get(received.digest)
     is_new = image is None
     if image is None:

@@ -7,7 +7,7 @@ it arrives is the owner's choice (`sink_for`), so that one of any length can be 
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Protocol
@@ -244,9 +244,14 @@ class Dimse:
         """When to call `expire`, by the clock; None while no message is on its way."""
         return None if self._context is None else self._limits.deadline(self._begun_at, self._received)
 
-    def receive(self, values: Iterable[PresentationDataValue]) -> list[Message | Cancel]:
-        """Take fragments, and return what they complete; raise DimseError if they are no messages."""
-        return [completed for value in values if (completed := self._take(value))]
+    def receive(self, values: Iterable[PresentationDataValue]) -> Iterator[Message | Cancel]:
+        """Take fragments, and yield what they complete; raise DimseError at the first that belongs to no message.
+
+        What is complete by then has been yielded: its data set has a place, which somebody must give back.
+        """
+        for value in values:
+            if completed := self._take(value):
+                yield completed
 
     def expire(self) -> list[Message | Cancel]:
         """Give up a data set that has taken until `deadline`; raise DimseError for a command set."""

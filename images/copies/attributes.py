@@ -94,8 +94,12 @@ def _uid(header: Dataset, keyword: str) -> DataElement:
 
 
 def _valid(header: Dataset, keyword: str, *, multiple: bool = False) -> DataElement:
-    """Return an element of the header; raise some exception if it is missing or not valid."""
+    """Return an element of the header; raise some exception if it is missing or not valid.
+
+    Spaces around a text mean nothing in any of these VRs (PS3.5 6.2), and Manage would count them.
+    """
     value = header[keyword].value
+    value = value.strip(" ") if isinstance(value, str) else value
     if value in (None, "") or isinstance(value, MultiValue) != multiple:
         raise ValueError("its number of values is wrong")
     return DataElement(tag_for_keyword(keyword) or 0, dictionary_VR(keyword), value, validation_mode=config.RAISE)

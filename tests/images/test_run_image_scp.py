@@ -40,7 +40,7 @@ class TestRunImageScp:
         line = json.loads(process.wait_for('"listening"'))
         port = int(environment["IMAGE_PORT"])
         assert (line["port"], line["ae_title"], line["tls"]) == (port, CALLED, False)
-        assert not left.exists()
+        eventually(lambda: not left.exists())
         if sys.platform != "win32":
             assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(
                 19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
@@ -53,11 +53,17 @@ class TestRunImageScp:
         assert is_free(port)
         assert not beats.exists()
 
-    def test_reports_a_port_in_use_and_its_setting(self, start: Start, environment: dict[str, str]) -> None:
+    def test_reports_a_port_in_use_and_its_setting_and_leaves_what_another_server_is_receiving(
+        self, start: Start, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        arriving = tmp_path / "spool" / "incoming" / "arriving.dcm"
+        arriving.parent.mkdir(parents=True)
+        arriving.touch()
         with socket.create_server(("127.0.0.1", int(environment["IMAGE_PORT"]))):
             process = start("run_image_scp", **environment)
             assert process.exit_status() == 2
         assert "Set IMAGE_PORT to another port" in process.output
+        assert arriving.exists()
 
     def test_reports_a_spool_that_cannot_be_made(
         self, start: Start, environment: dict[str, str], tmp_path: Path

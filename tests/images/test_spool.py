@@ -9,13 +9,12 @@ import pytest
 from images.spool import STRIDE, CannotStore, IncomingFile, Spool
 
 
-def test_what_was_half_received_is_deleted_beside_a_folder_of_somebody_elses(tmp_path: Path) -> None:
+def test_what_is_half_received_is_found_beside_a_folder_of_somebody_elses(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool.prepare()
     (spool.incoming / "lost+found").mkdir()
     (spool.incoming / "half.dcm").touch()
-    spool.clear_incoming()
-    assert [path.name for path in spool.incoming.iterdir()] == ["lost+found"]
+    assert [path.name for path in spool.half_received()] == ["half.dcm"]
 
 
 def test_a_disk_that_fails_while_data_arrive_is_not_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -35,11 +36,13 @@ class Command(BaseCommand):
             os.nice(NICENESS)  # before any thread begins, which inherits it
         connections = LentConnections()
         context = image_context(connections.lent)
-        _prepare(context.spool)
+        left_behind = _prepare(context.spool)
         with stop_event() as stopping:
             servers = start_servers(
                 "IMAGE", "The image SCP", lambda host, port, tls: start_image_server(host, port, context, tls)
             )
+            for path in left_behind:  # only now: while another server has the port, they are what it is receiving
+                path.unlink(missing_ok=True)
             # In a thread, as a disk that fails may not answer for a long time.
             RegularCheck("disk of the images", context.check_disk, DISK_SECONDS, stopping).start()
             heartbeat = HeartbeatWriter("image_scp", RECEIVING, watchdog=True).start()
@@ -60,11 +63,11 @@ class Command(BaseCommand):
         exit_process()  # a peer that does not read would keep its thread, and with it this process, alive for a while
 
 
-def _prepare(spool: Spool) -> None:
-    """Make the spool's folders, and delete what a killed process was receiving."""
+def _prepare(spool: Spool) -> list[Path]:
+    """Make the spool's folders; return what a killed process has left in them half received."""
     try:
         spool.prepare()
-        spool.clear_incoming()
+        return spool.half_received()
     except OSError as error:
         raise CommandError(
             f"Images cannot be written to {spool.root} ({error.strerror}). Set IMAGE_SPOOL_DIR to another folder",

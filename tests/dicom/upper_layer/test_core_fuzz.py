@@ -9,7 +9,7 @@ import gc
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import hypothesis
@@ -112,7 +112,7 @@ class Acceptor:
             case ReleaseRequested() if self.layer.state is State.AWAITING_LOCAL_RELEASE:
                 self.layer.release()
 
-    def _answer(self, completed: Sequence[Message | Cancel]) -> None:
+    def _answer(self, completed: Iterable[Message | Cancel]) -> None:
         for each in completed:
             if isinstance(each, Message) and self.layer.is_established:
                 self.messages += 1

@@ -91,10 +91,21 @@ class TestMessages:
         dimse = Dimse(CONTEXTS, lambda: 0.0, sink_for=lambda _context, _command: Sink())
         for fragment, header in ((raw.command_set(raw.find_request()), 0b11), (b"ab", 0), (b"cd", 0)):
             value = PresentationDataValue(FIND_CONTEXT, bool(header & 1), bool(header & 2), fragment)
-            assert dimse.receive([value]) == []
+            assert list(dimse.receive([value])) == []
         assert pieces == [b"ab", b"cd"]
         dimse.discard()
         assert pieces == []
+
+    def test_are_given_before_a_fault_in_the_same_pdu(self, receiver: Receiver) -> None:
+        """Whoever gets a message has its data set, and with it a file; nobody else would remove it."""
+        echo = PresentationDataValue(
+            ECHO_CONTEXT, is_command=True, is_last=True, fragment=raw.command_set(raw.echo_request())
+        )
+        stray = PresentationDataValue(ECHO_CONTEXT, is_command=False, is_last=True, fragment=b"stray")
+        taken = receiver.dimse.receive([echo, stray])
+        assert isinstance(next(taken), Message)
+        with pytest.raises(DimseError, match="stray"):
+            next(taken)
 
     def test_are_limited_in_length(self) -> None:
         with pytest.raises(DimseError, match="too long"):

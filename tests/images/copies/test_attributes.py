@@ -109,6 +109,9 @@ class TestACopy:
         copy = copy_of(image, tmp_path)
         assert (copy.SpecificCharacterSet, copy.StudyDescription) == ("ISO_IR 192", "Маммография")
 
+    def test_has_no_spaces_around_the_patient_id(self, tmp_path: Path) -> None:
+        assert copy_of(small(PatientID="  9434765919 "), tmp_path).PatientID == "9434765919"
+
     def test_leaves_out_what_dicom_does_not_allow(self, tmp_path: Path) -> None:
         image = small(Modality="MG", StudyDescription="much")
         image["StudyDescription"]._value = "x" * 65
