@@ -25,6 +25,7 @@ from tests.factories import WorklistItemFactory
 from tests.images.receiving import CALLED, STORE_CONTEXT, data_set_of, image, store, store_request, storing
 from tests.processes import PATIENCE, Process, Start, free_ports
 from tests.system.dying_image_scp import MOMENTS
+from tests.waiting import eventually
 from tests.worklist_fixtures import database_down  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,7 +72,7 @@ class TestDeath:
         assert committed == int(moment == "after-the-commit")
 
         serve(start, port, spool)
-        assert list((spool / "incoming").iterdir()) == []
+        eventually(lambda: not list((spool / "incoming").iterdir()))
         assert store(port, sent).Status == 0x0000
         row = ReceivedImage.objects.get()
         assert dcmread(spool / "originals" / row.file) == sent
