@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 FRESH_SECONDS = 2.0
 #: Nobody waits longer than this for a fresh answer, however slow the database. Seconds.
 PATIENCE_SECONDS = 0.5
+#: But longer for the first answer, as without one every request is refused.
+FIRST_PATIENCE_SECONDS = 2.0
 
 
 class ModalityDirectory:
@@ -46,7 +48,7 @@ class ModalityDirectory:
                 self._reader.start()
             reader = self._reader
         if reader and reader is not self._slow_reader:  # a read that has timed out once is not waited for again
-            reader.join(PATIENCE_SECONDS)
+            reader.join(PATIENCE_SECONDS if self._policies is not None else FIRST_PATIENCE_SECONDS)
             self._slow_reader = reader if reader.is_alive() else None
         return self._policies
 
