@@ -5,10 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 from benchmarks.measuring import Row, number
-from tests.browser.windows import chromium
+from tests.browser.windows import chromium, running_browser
 
 #: Where a figure is on the scale.
 Scaled = Callable[[float], float]
@@ -23,12 +21,10 @@ def draw(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> bool:
     if not chromium():
         return False
     picture = svg(columns, rows)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+    with running_browser() as browser:
         page = browser.new_page(viewport={"width": WIDTH, "height": 100})
         page.set_content(f"<body style='margin:0'>{picture}</body>")
         page.locator("svg").screenshot(path=path)
-        browser.close()
     return True
 
 

@@ -213,10 +213,8 @@ def _send_again(image: ReceivedImage, now: datetime) -> None:
     item = worklist().item(image.item_id) if image.item_id else None
     if not item or image.reason not in OVERCOME_BY_A_NEW_ACTION or hindrance_now(image, now):
         return
-    rows = ReceivedImage.objects.select_for_update(no_key=True).filter(pk=image.pk, state=State.FAILED)
-    for locked in rows:  # none if a person has decided meanwhile
-        locked.received_at = now
-        send_anew(locked, item, ACTOR)
+    image.received_at = now
+    send_anew(image, item, ACTOR)
 
 
 def _image(request: Request, received: IncomingFile, header: Header, version: int) -> ReceivedImage:

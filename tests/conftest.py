@@ -20,7 +20,7 @@ from nonprod.relay_emulator import RelayEmulator, SharedAccessPolicy
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.tokens import SharedAccessKey
 from tests.collector import Collector, collecting, traces_to
-from tests.database import MigratedDatabase, own_database
+from tests.database import MigratedDatabase, copied_database
 from tests.file_locks import file_lock
 from tests.processes import Start, processes
 from tests.scheduling import FIRST, TogetherScheduling
@@ -96,7 +96,7 @@ def django_db_setup(
     worker: dict[str, str] = getattr(request.config, "workerinput", {"testrunuid": uuid4().hex, "workerid": "only"})
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         with django_db_blocker.unblock():
-            stack.enter_context(own_database(worker["testrunuid"], worker["workerid"]))
+            stack.enter_context(copied_database(worker["testrunuid"], worker["workerid"]))
             database = MigratedDatabase()
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: database.restore())
         yield

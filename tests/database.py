@@ -23,7 +23,7 @@ RESTORED: tuple[type[Any], ...] = (Group, Group.permissions.through)
 
 
 @contextmanager
-def own_database(run: str, worker: str) -> Iterator[None]:
+def copied_database(run: str, worker: str) -> Iterator[None]:
     """Use a test database of this worker's own: a copy of the one that the first worker of the run migrates.
 
     All the migrations take longer than a hundred tests.

@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from datetime import date
 from datetime import time as clock
@@ -23,6 +22,7 @@ from pynetdicom.sop_class import ModalityWorklistInformationFind  # type: ignore
 from tests.dicom.requests import CALLED, PATIENCE, Unit, dataset, request
 from tests.factories import WorklistItemFactory
 from tests.processes import free_ports
+from tests.waiting import eventually
 from worklist.models import WorklistItem
 from worklist.query.response import ResponseOptions, response_for
 
@@ -158,14 +158,12 @@ class OtherServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                return
-            except ConnectionRefusedError:
-                continue
-        raise AssertionError("wlmscpfs does not listen")
+
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        eventually(listens)
 
     def end(self) -> None:
         self._process.kill()
