@@ -63,6 +63,12 @@ ANOTHER_VERSION = Kind(
     "{} sent again by a machine with other content",
     "Find out at the machine which one is right. Manage keeps the first that it gets: call its support to change it.",
 )
+OF_ITEM_PUT_BACK = Kind(
+    "images_put_back",
+    Severity.WARNING,
+    "{} held back, from before the item was put back on the list",
+    "Find out whose they are: send them again, link them to another woman’s item, or discard them.",
+)
 OF_NO_ITEM = Kind(
     "images_unlinked",
     Severity.WARNING,
@@ -95,11 +101,14 @@ LATE = Kind(
 )
 VERY_LATE = LATE._replace(severity=Severity.PROBLEM, title="{} waiting for Manage for more than an hour")
 
+#: Why images are held back → what is wrong; for any other reason they may be another woman's.
+HELD: dict[str, Kind] = {Reason.ANOTHER_VERSION: ANOTHER_VERSION, Reason.PUT_BACK: OF_ITEM_PUT_BACK}
+
 
 def kind_of(image: ReceivedImage, now: datetime) -> Kind:
     """Return what is wrong with an image."""
     if image.state == State.HELD:
-        return ANOTHER_VERSION if image.reason == Reason.ANOTHER_VERSION else MAY_BE_ANOTHER_WOMANS
+        return HELD.get(image.reason, MAY_BE_ANOTHER_WOMANS)
     if image.state == State.UNLINKED:
         deleted_at = image.received_at + timedelta(days=settings.IMAGE_KEEP_UNLINKED_DAYS)
         return DELETED_SOON if deleted_at - now < NOTICE else OF_NO_ITEM

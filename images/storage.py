@@ -29,7 +29,7 @@ from images.header import Header, read_header
 from images.items import worklist
 from images.linking import ACTOR, assign_item, send_anew
 from images.models import ReceivedImage
-from images.queue import OVERCOME_BY_A_NEW_ACTION, hindrance_now
+from images.queue import OVERCOME_BY_A_NEW_ACTION, action_of, hindrance
 from images.spool import CannotStore, DiskFails, IncomingFile, Spool, encode_file_meta
 
 logger = logging.getLogger(__name__)
@@ -211,7 +211,10 @@ def _commit(
 def _send_again(image: ReceivedImage, now: datetime) -> None:
     """Have an image that failed because of its action go to Manage if there is now another action for its item."""
     item = worklist().item(image.item_id) if image.item_id else None
-    if not item or image.reason not in OVERCOME_BY_A_NEW_ACTION or hindrance_now(image, now):
+    if not item or image.reason not in OVERCOME_BY_A_NEW_ACTION:
+        return
+    hindered = hindrance(image, action_of(image, now), now)
+    if hindered and hindered.state != State.WAITING:
         return
     image.received_at = now
     send_anew(image, item, ACTOR)
