@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from core.correlation import correlated, new_correlation_id
@@ -161,20 +161,48 @@ def _store(request: Request, context: ImageContext) -> dict[str, str | int]:
     if not request.sop_instance or header.sop_instance_uid != request.sop_instance:
         raise DataSetMismatch("The SOP Instance UID is not that of the command")
     received.keep()
-    try:
-        image, is_new = in_transaction(lambda: _commit(request, context, received, header))
-    except UNAVAILABLE:
-        connection.close_if_unusable_or_obsolete()
-        committed = ReceivedImage.objects.filter(file=received.name).first()
-        if committed is None:
-            raise
-        image, is_new = committed, True  # it was the acknowledgement of the commit that got lost
+    image, is_new = _commit(request, context, received, header)
     if image.file == received.name:
         received.hand_over()
     return {"bytes": received.size, "state": image.state, "repeated": int(not is_new), "version": image.version}
 
 
 def _commit(
+    request: Request, context: ImageContext, received: IncomingFile, header: Header
+) -> tuple[ReceivedImage, bool]:
+    """Commit the row of a received image; return it, and whether it is a new one.
+
+    If the connection breaks during the COMMIT, look up whether it has succeeded. If the database stays away, nobody
+    knows: the file is kept, as a row without its file would be worse than a file without a row, which is deleted later.
+    The machine is told to send again.
+    """
+    is_complete = False
+
+    def write() -> tuple[ReceivedImage, bool]:
+        nonlocal is_complete
+        written = _write_row(request, context, received, header)
+        is_complete = True
+        return written
+
+    try:
+        return in_transaction(write)
+    except UNAVAILABLE:
+        if not is_complete:  # there was no COMMIT
+            raise
+        connection.close_if_unusable_or_obsolete()
+        try:
+            with transaction.atomic():
+                serialise_on(f"image {header.sop_instance_uid}")  # until that transaction has ended
+                committed = ReceivedImage.objects.filter(file=received.name).first()
+        except UNAVAILABLE:
+            received.hand_over()
+            raise
+        if committed is None:
+            raise
+        return committed, True
+
+
+def _write_row(
     request: Request, context: ImageContext, received: IncomingFile, header: Header
 ) -> tuple[ReceivedImage, bool]:
     """Write the row of a received image, in the caller's transaction; return it, and whether it is a new one.

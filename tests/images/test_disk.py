@@ -1,8 +1,10 @@
 """A disk or database that fails while images arrive: A700, nothing is left behind, and later all is well again."""
 
 import logging
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,75 @@ def test_a_file_that_gets_lost_while_it_arrives_is_a_failure_of_the_disk(receive
         (answer,) = association.answers()
         assert (answer.status, receiver.context.disk_problem != "") == (0xA700, True)
         assert send(association, sent).status == 0x0000
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no line that could break")
+@pytest.mark.parametrize("stays_away", [False, True])
+def test_a_commit_whose_acknowledgement_is_lost_leaves_no_row_without_its_file(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, stays_away: bool
+) -> None:
+    sent = image()
+    connection.ensure_connection()
+    configured = connection.settings_dict
+    line = LineToPostgresql((str(configured["HOST"]), int(str(configured["PORT"]))), breaks_for_good=stays_away)
+    with monkeypatch.context() as elsewhere, line:
+        elsewhere.setitem(configured, "HOST", "127.0.0.1")
+        elsewhere.setitem(configured, "PORT", line.port)
+        assert receiver.store(sent).Status == (0xA700 if stays_away else 0x0000)
+    (file,) = receiver.files()
+    assert file == receiver.spool.original(ReceivedImage.objects.get().file)
+    assert receiver.store(sent).Status == 0x0000
+    assert receiver.files() == [file]
+
+
+class LineToPostgresql:
+    """A TCP relay before PostgreSQL, which breaks once: instead of passing the answer to a COMMIT on.
+
+    If it `breaks_for_good`, it refuses every connection after that.
+    """
+
+    def __init__(self, server: tuple[str, int], *, breaks_for_good: bool) -> None:
+        self._server = server
+        self._breaks_for_good = breaks_for_good
+        self._has_broken = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+
+    def __enter__(self) -> "LineToPostgresql":
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._refuse_others()
+
+    def _refuse_others(self) -> None:
+        with suppress(OSError):  # it does already
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _address = self._listener.accept()
+                server = socket.create_connection(self._server)
+                threading.Thread(target=self._pass_requests, args=(client, server), daemon=True).start()
+                threading.Thread(target=self._pass_answers, args=(client, server), daemon=True).start()
+
+    def _pass_requests(self, client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError), server:
+            while request := client.recv(1 << 16):
+                server.sendall(request)
+
+    def _pass_answers(self, client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError), client:
+            while answer := server.recv(1 << 16):
+                if b"COMMIT" in answer and not self._has_broken:
+                    self._has_broken = True
+                    if self._breaks_for_good:
+                        self._refuse_others()
+                    client.shutdown(socket.SHUT_RDWR)
+                    return
+                client.sendall(answer)
 
 
 def test_a_database_that_takes_no_changes_is_told_to_the_machine(receiver: Receiver) -> None:
