@@ -33,7 +33,8 @@ WORST_FIRST = Case(When(state=State.HELD, then=Value(0)), When(state=State.FAILE
 SEE_WHY = "Open the image to see why. Tell Manage’s support if the pictures are needed; the PACS has the originals."
 #: Why images failed → what to do about them.
 FAILED = {
-    Reason.NO_COPY: "Check at the machine that the image is complete, and send it again from there.",
+    Reason.NO_COPY: "Look at the picture in the PACS. Sending the same image again changes nothing; if it is whole, "
+    "give support its SOP Instance UID.",
     Reason.LONG_PATIENT_ID: "Correct her NHS number at the machine, to 10 digits, and send the image again from there.",
     Reason.FILE_LOST: "Send the images again from the machine.",
     Reason.DAY_OVER: "Manage no longer takes them. Tell Manage’s support, and look at the pictures in the PACS.",
@@ -191,14 +192,17 @@ def disk_space(now: datetime) -> Iterator[Concern]:
 
 
 def undecided_deleted_soon(now: datetime) -> Iterator[Concern]:
-    """Yield a concern while failed or held images are about to be deleted, besides the concerns that say why."""
-    undecided = expiring_soon(now).filter(is_test=False, state__in=(State.FAILED, State.HELD))
+    """Yield a concern while images that Manage does not get are about to be deleted, besides those that say why.
+
+    The concern about images without an item says so itself.
+    """
+    undecided = expiring_soon(now).filter(is_test=False).exclude(state=State.UNLINKED)
     found = list(undecided.order_by("received_at")[: COUNTED + 1])
     count = (AtLeast if len(found) > COUNTED else int)(len(found[:COUNTED]))
     yield Concern(
         key="failed_images_deleted_soon",
         severity=Severity.WARNING,
-        title=f"{count_of(count, 'image')} failed or held back, to be deleted within a day",
+        title=f"{count_of(count, 'image')} that Manage does not have, to be deleted within a day",
         what_to_do="Check that the PACS has them. What Manage still needs can be sent again until then.",
         permission=VIEW,
         count=count,

@@ -149,6 +149,13 @@ class ReceivedImage(Queued, PersonalDataModel):
         return tuple(filter(None, (self.accession_number, *self.further_accession_numbers)))
 
 
+class SpoolIdentity(models.Model):
+    """The id of the spool in which the files of all images lie, once there is an image; the spool has it in a file."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    spool_id = models.CharField(max_length=12)
+
+
 class FailureReport(Queued, BaseModel):
     """What Manage is told about an action whose images it does not get: the last word on that action."""
 

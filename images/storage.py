@@ -26,11 +26,11 @@ from dicom.upper_layer.dimse import Command, DataSetSink, NullSink
 from dicom.upper_layer.negotiation import PresentationContext
 from images.arrival_rate import ArrivalRate, TooManyImages
 from images.header import Header, read_header
-from images.items import worklist
-from images.linking import ACTOR, assign_item, send_anew
+from images.items import ImageIdentity, worklist
+from images.linking import ACTOR, assign_item, identity_of, send_anew
 from images.models import ReceivedImage
 from images.queue import OVERCOME_BY_A_NEW_ACTION, action_of, hindrance
-from images.spool import CannotStore, DiskFails, IncomingFile, Spool, encode_file_meta
+from images.spool import CannotStore, DiskFails, IncomingFile, Spool, encode_file_meta, recognise
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +58,10 @@ class ImageContext(ServerContext):
 
     def check_disk(self) -> bool:
         """If images could not be stored, or if the spool does not look right, try it out; return whether it fails."""
-        if not self.disk_problem and self.spool.seems_usable(self.min_free_bytes):
-            return False
         try:
+            recognise(self.spool)
+            if not self.disk_problem and self.spool.seems_usable(self.min_free_bytes):
+                return False
             self.spool.try_out(self.min_free_bytes)
         except DiskFails as failure:
             if self.disk_problem != str(failure):
@@ -207,9 +208,9 @@ def _write_row(
 ) -> tuple[ReceivedImage, bool]:
     """Write the row of a received image, in the caller's transaction; return it, and whether it is a new one.
 
-    The same bytes again are the same image. Where its file has been lost meanwhile, it gets the new one. Where it has
-    failed because of its action, and there is a new one, it goes to Manage.
+    The same bytes again are the same image. Where its file has been lost meanwhile, it gets the new one.
     """
+    recognise(context.spool, marks=True)
     serialise_on(f"image {header.sop_instance_uid}")
     now = timezone.now()
     # Locked, as an uploader or a person may change one at this moment.
@@ -222,18 +223,36 @@ def _write_row(
             request, received, header, version=1 + max((each.version for each in versions.values()), default=0)
         )
     elif image.file and context.spool.original(image.file).exists():
-        if image.state == State.FAILED and not any(each.state in AT_MANAGE for each in versions.values()):
-            _send_again(image, now)
+        _take_note_again(image, list(versions.values()), now)
         return image, False
     elif image.state in DONE and image.reason != Reason.EXPIRED:
         return image, False
     image.received_at, image.item_id, image.next_attempt_at = now, None, None
     image.file, image.size, image.deleted_at = received.name, received.data_set_at + received.size, None
-    assign_item(image, header.identity, now)
+    _assign_and_save(image, header.identity, now)
+    return image, is_new
+
+
+def _assign_and_save(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> None:
+    assign_item(image, identity, now)
     image.save()
     if image.item_id is not None:
         worklist().image_received(image.item_id, now)
-    return image, is_new
+
+
+def _take_note_again(image: ReceivedImage, versions: list[ReceivedImage], now: datetime) -> None:
+    """Do what follows from the same bytes again, for an image that is locked and has its file.
+
+    One that waits for a person is kept for as long as if it had just come, and goes to its item if that has come.
+    """
+    if image.state == State.FAILED and not any(each.state in AT_MANAGE for each in versions):
+        _send_again(image, now)
+    elif image.state == State.HELD:
+        image.received_at = now
+        image.save()
+    elif image.state == State.UNLINKED:
+        image.received_at = now
+        _assign_and_save(image, identity_of(image), now)
 
 
 def _send_again(image: ReceivedImage, now: datetime) -> None:

@@ -1,6 +1,7 @@
 """A disk or database that fails while images arrive: A700, nothing is left behind, and later all is well again."""
 
 import logging
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from images.models import ReceivedImage
+from images.models import ReceivedImage, SpoolIdentity
 from tests.dicom.raw import ERROR_COMMENT, Answer, RawAssociation, command_set, data, message
 from tests.dicom.serving import all_ended
 from tests.images.receiving import STORE_CONTEXT, Receiver, data_set_of, image, receiving, store_request, storing
@@ -67,6 +68,32 @@ def test_a_disk_that_is_not_there_is_told_to_the_machine_and_to_people_until_it_
     assert receiver.context.refused == {"A700": 1}
     errors = [each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR]
     assert errors == ["no image can be stored", "request failed"]
+
+
+def test_a_folder_that_is_not_the_spool_of_the_images_takes_none_until_the_disk_is_mounted_again(
+    receiver: Receiver,
+) -> None:
+    assert receiver.store(image()).Status == 0x0000
+    with away(receiver.spool.root):
+        receiver.spool.prepare()  # as at the start of a server whose disk is not mounted
+        assert receiver.context.check_disk()
+        answer = receiver.store(image())
+        assert (answer.Status, str(answer.ErrorComment)) == (0xA700, receiver.context.disk_problem)
+        assert receiver.context.disk_problem.startswith("IMAGE_SPOOL_DIR is not the folder with spool-id ")
+        assert receiver.files() == []
+        shutil.rmtree(receiver.spool.root)
+    assert not receiver.context.check_disk()
+    assert receiver.store(image()).Status == 0x0000
+
+
+def test_a_new_folder_is_taken_where_no_image_needs_its_file(receiver: Receiver) -> None:
+    assert receiver.store(image()).Status == 0x0000
+    ReceivedImage.objects.update(state=ReceivedImage.State.UPLOADED)
+    shutil.rmtree(receiver.spool.root)
+    receiver.spool.prepare()
+    assert not receiver.context.check_disk()
+    assert receiver.store(image()).Status == 0x0000
+    assert receiver.spool.read_id() == SpoolIdentity.objects.get().spool_id
 
 
 def test_a_file_that_gets_lost_while_it_arrives_is_a_failure_of_the_disk(receiver: Receiver) -> None:
