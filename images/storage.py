@@ -20,7 +20,7 @@ from core.tracing import span
 from dicom import statuses
 from dicom.association import IMPLEMENTATION, ServerContext
 from dicom.association_policy import Requestor
-from dicom.failures import FailureRow, common_failures, failure_response
+from dicom.failures import FailureRow, common_failures, failure_response, failure_row
 from dicom.service import Request, Response
 from dicom.upper_layer.dimse import Command, DataSetSink, NullSink
 from dicom.upper_layer.negotiation import PresentationContext
@@ -52,7 +52,7 @@ class ImageContext(ServerContext):
     last_received_at: datetime | None = None
     #: Why the spool's disk could not be written to when that was last tried; empty if it could.
     disk_problem: str = ""
-    #: How many images were refused, by status in hexadecimal digits.
+    #: How many images were refused, by status in hexadecimal digits and reason: `A700 disk`.
     refused: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -77,14 +77,20 @@ class DataSetMismatch(Exception):
     """The data set is not of the SOP class, or not the instance, that the command names; the text says which."""
 
 
+def out_of_resources(problem: Exception) -> Response:
+    """Return A700 with the text of what is short."""
+    return statuses.failure(statuses.OUT_OF_RESOURCES, str(problem))
+
+
 STORE_FAILURES = (
+    FailureRow((DiskFails,), out_of_resources, logging.ERROR, reason="disk"),
+    FailureRow((CannotStore,), out_of_resources, logging.ERROR, reason="too_long"),
+    FailureRow((TooManyImages,), out_of_resources, logging.WARNING, reason="too_many"),
     FailureRow(
-        (CannotStore,), lambda problem: statuses.failure(statuses.OUT_OF_RESOURCES, str(problem)), logging.ERROR
+        (DataSetMismatch,),
+        lambda problem: statuses.failure(statuses.DATA_SET_DOES_NOT_MATCH, str(problem)),
+        reason="mismatch",
     ),
-    FailureRow(
-        (TooManyImages,), lambda problem: statuses.failure(statuses.OUT_OF_RESOURCES, str(problem)), logging.WARNING
-    ),
-    FailureRow((DataSetMismatch,), lambda problem: statuses.failure(statuses.DATA_SET_DOES_NOT_MATCH, str(problem))),
     *common_failures(
         database_unavailable=statuses.OUT_OF_RESOURCES,
         refused=statuses.NOT_AUTHORIZED,
@@ -134,7 +140,7 @@ def answer_store(request: Request, context: ImageContext) -> Response:
             if isinstance(problem, DiskFails):
                 context.disk_problem = str(problem)
             with context.lock:
-                context.refused[f"{response.status:04X}"] += 1
+                context.refused[f"{response.status:04X} {failure_row(problem, STORE_FAILURES).reason}"] += 1
         finally:
             if isinstance(request.data_set, IncomingFile):
                 request.data_set.discard()

@@ -65,7 +65,7 @@ def test_a_disk_that_is_not_there_is_told_to_the_machine_and_to_people_until_it_
         assert receiver.context.disk_problem == ""
         assert send(association, sent).status == 0x0000
     assert len(receiver.files()) == 1
-    assert receiver.context.refused == {"A700": 1}
+    assert receiver.context.refused == {"A700 disk": 1}
     errors = [each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR]
     assert errors == ["no image can be stored", "request failed"]
 
