@@ -206,9 +206,9 @@ class ReceivedImageAdmin(RecordAdmin):
 
     @admin.display(description="picture")
     def picture(self, image: ReceivedImage) -> SafeString | str:
-        """The copy that goes to Manage, which is made after the image was received."""
+        """The small copy, which is made after the image was received."""
         if not image.copy:
-            return "There is no copy for Manage, or it has been deleted."
+            return "There is no copy yet, or it has been deleted."
         address = reverse("admin:images_receivedimage_picture", args=[image.pk])
         return format_html('<img src="{}" alt="The copy of {} for Manage" height="400">', address, image)
 

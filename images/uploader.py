@@ -25,6 +25,7 @@ from images.copies import CannotCopy
 from images.failure_reports import apply_report_answer, claim_report
 from images.manage_api import ManageApi
 from images.models import Queued, ReceivedImage
+from images.pictures import MakeCopy
 from images.queue import apply_answer, claim_image, end, extra_of, ready_to_send, renew, try_again, under_lease
 from images.spool import DiskFails, Spool, recognise
 
@@ -32,9 +33,6 @@ logger = logging.getLogger(__name__)
 
 State: TypeAlias = ReceivedImage.State
 Reason: TypeAlias = ReceivedImage.Reason
-#: Makes a copy of the original with this longest side and ratio, as `images.copies.worker.copy_in_process` does.
-MakeCopy = Callable[[Path, Path, int, int], None]
-
 #: How many images are copied and sent at the same time.
 THREADS = 2
 #: How often to look for due rows, and how often to renew leases.

@@ -21,6 +21,7 @@ from images.failure_reports import queue_reports
 from images.linking import link_late
 from images.manage_api import configured_manage_api
 from images.models import WholeWayTest
+from images.pictures import copy_undecided
 from images.retention import delete_expired, make_room, settle_orphans
 from images.spool import DiskFails, spool
 from images.uploader import Uploader
@@ -39,6 +40,7 @@ def regular_checks(stopping: threading.Event) -> list[RegularCheck]:
         ("images without an item", link_late, 60.0),
         ("items whose images are complete", complete_items, 30.0),
         ("failed images", queue_reports, 5.0),
+        ("pictures for people who decide", partial(copy_undecided, files, copy_in_process), 5.0),
         ("orphans in the spool", partial(settle_orphans, files), 3600.0),
         ("disk space", partial(make_room, files), 30.0),
         ("old images", partial(delete_expired, files), 300.0),
