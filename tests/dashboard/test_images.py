@@ -120,8 +120,10 @@ class TestTheMetrics:
         assert sample("image_spool_free_bytes")
 
     def test_count_what_the_servers_refuse(self) -> None:
-        beat("image_scp", "receiving", refused={"A700": 2, "0122": 1})
-        assert [sample("images_refused_total", status=each) for each in ("A700", "0122", "C000")] == [2, 1, 0]
+        beat("image_scp", "receiving", refused={"A700 disk": 2, "0124 not_allowed": 1})
+        told = [("A700", "disk"), ("0124", "not_allowed"), ("C000", "unreadable")]
+        found = [sample("images_refused_total", status=status, reason=reason) for status, reason in told]
+        assert found == [2, 1, 0]
 
     def test_measure_the_time_from_the_machine_to_manage(self) -> None:
         for seconds in (1.5, 40):
