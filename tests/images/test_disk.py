@@ -2,10 +2,9 @@
 
 import logging
 import shutil
-import socket
-import threading
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from django.db.backends.signals import connection_created
 from images.models import ReceivedImage, SpoolIdentity
 from tests.dicom.raw import ERROR_COMMENT, Answer, RawAssociation, command_set, data, message
 from tests.dicom.serving import all_ended
+from tests.images.postgresql import LineToPostgresql, OwnPostgresql, address_of_database, database_at
 from tests.images.receiving import STORE_CONTEXT, Receiver, data_set_of, image, receiving, store_request, storing
 from tests.waiting import eventually
 
@@ -112,15 +112,11 @@ def test_a_file_that_gets_lost_while_it_arrives_is_a_failure_of_the_disk(receive
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no line that could break")
 @pytest.mark.parametrize("stays_away", [False, True])
 def test_a_commit_whose_acknowledgement_is_lost_leaves_no_row_without_its_file(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, stays_away: bool
+    receiver: Receiver, stays_away: bool
 ) -> None:
     sent = image()
-    connection.ensure_connection()
-    configured = connection.settings_dict
-    line = LineToPostgresql((str(configured["HOST"]), int(str(configured["PORT"]))), breaks_for_good=stays_away)
-    with monkeypatch.context() as elsewhere, line:
-        elsewhere.setitem(configured, "HOST", "127.0.0.1")
-        elsewhere.setitem(configured, "PORT", line.port)
+    line = LineToPostgresql(address_of_database(), b"COMMIT", breaks_for_good=stays_away)
+    with line, database_at(line.address):
         assert receiver.store(sent).Status == (0xA700 if stays_away else 0x0000)
     (file,) = receiver.files()
     assert file == receiver.spool.original(ReceivedImage.objects.get().file)
@@ -128,54 +124,29 @@ def test_a_commit_whose_acknowledgement_is_lost_leaves_no_row_without_its_file(
     assert receiver.files() == [file]
 
 
-class LineToPostgresql:
-    """A TCP relay before PostgreSQL, which breaks once: instead of passing the answer to a COMMIT on.
-
-    If it `breaks_for_good`, it refuses every connection after that.
-    """
-
-    def __init__(self, server: tuple[str, int], *, breaks_for_good: bool) -> None:
-        self._server = server
-        self._breaks_for_good = breaks_for_good
-        self._has_broken = False
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-
-    def __enter__(self) -> "LineToPostgresql":
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._refuse_others()
-
-    def _refuse_others(self) -> None:
-        with suppress(OSError):  # it does already
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _address = self._listener.accept()
-                server = socket.create_connection(self._server)
-                threading.Thread(target=self._pass_requests, args=(client, server), daemon=True).start()
-                threading.Thread(target=self._pass_answers, args=(client, server), daemon=True).start()
-
-    def _pass_requests(self, client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError), server:
-            while request := client.recv(1 << 16):
-                server.sendall(request)
-
-    def _pass_answers(self, client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError), client:
-            while answer := server.recv(1 << 16):
-                if b"COMMIT" in answer and not self._has_broken:
-                    self._has_broken = True
-                    if self._breaks_for_good:
-                        self._refuse_others()
-                    client.shutdown(socket.SHUT_RDWR)
-                    return
-                client.sendall(answer)
+@pytest.mark.skipif(
+    connection.vendor != "postgresql" or sys.platform != "linux",
+    reason="SQLite has no process; it is killed by Linux's pidfd",
+)
+def test_a_database_that_is_killed_has_each_image_that_was_answered_0000_and_no_half_of_another(
+    receiver: Receiver,
+) -> None:
+    with OwnPostgresql() as own:
+        for moment, is_committed in ((b"INSERT 0 1", False), (b"COMMIT", True)):
+            sent = image()
+            line = LineToPostgresql(own.address, moment, own.kill, breaks_for_good=True)
+            with line, database_at(line.address):
+                assert receiver.store(sent).Status == 0xA700
+            own.start()
+            with database_at(own.address):
+                rows = ReceivedImage.objects.filter(sop_instance_uid=sent.SOPInstanceUID)
+                names = set(rows.values_list("file", flat=True))
+                assert len(names) == is_committed
+                assert names <= {file.name for file in receiver.files()}
+                assert receiver.store(sent).Status == 0x0000
+                assert set(ReceivedImage.objects.values_list("file", flat=True)) == {
+                    file.name for file in receiver.files()
+                }
 
 
 def test_a_database_that_takes_no_changes_is_told_to_the_machine(receiver: Receiver) -> None:
