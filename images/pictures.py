@@ -3,6 +3,7 @@
 An image that waits for a person has a copy, too: nobody can say whose it is without seeing it.
 """
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from io import BytesIO
@@ -14,6 +15,8 @@ from images.copies import CannotCopy
 from images.models import ReceivedImage
 from images.queue import due
 from images.spool import Spool
+
+logger = logging.getLogger(__name__)
 
 State = ReceivedImage.State
 
@@ -50,7 +53,7 @@ def png_of(copy: Path) -> bytes:
 def copy_undecided(spool: Spool, make_copy: MakeCopy, now: datetime) -> int:
     """Make the missing copies of images that wait for a person, while none is due for Manage; return how many.
 
-    Why one cannot be made is in the row, and it is not tried again. Raise OSError if the spool cannot be used.
+    Why one cannot be made is in the row, and it is not tried again; only for want of memory or disk space it is.
     """
     undecided = ReceivedImage.objects.filter(state__in=(State.UNLINKED, State.HELD), copy="", last_error="")
     made = 0
@@ -65,6 +68,8 @@ def copy_undecided(spool: Spool, make_copy: MakeCopy, now: datetime) -> int:
             make_copy(original, spool.copy(image.file), settings.IMAGE_PREVIEW_PIXELS, settings.IMAGE_PREVIEW_RATIO)
         except CannotCopy as reason:
             still.update(last_error=f"There is no picture of it: {reason}"[:200])
+        except OSError as error:
+            logger.warning("image not copied or read", extra={"image": str(image.pk), "error": error.strerror})
         else:
             made += still.update(copy=image.file)
     return made

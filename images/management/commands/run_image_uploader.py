@@ -40,7 +40,7 @@ def regular_checks(stopping: threading.Event) -> list[RegularCheck]:
         ("images without an item", link_late, 60.0),
         ("items whose images are complete", complete_items, 30.0),
         ("failed images", queue_reports, 5.0),
-        ("pictures for people who decide", partial(copy_undecided, files, copy_in_process), 5.0),
+        ("pictures for people who decide", partial(copy_undecided, files, copy_in_process), 20.0),
         ("orphans in the spool", partial(settle_orphans, files), 3600.0),
         ("disk space", partial(make_room, files), 30.0),
         ("old images", partial(delete_expired, files), 300.0),
