@@ -37,6 +37,12 @@ RECEIVER_WORDS = {
 }
 UPLOADER_WORDS = {
     "uploading": StateWords(Severity.OK, "Sending to Manage"),
+    "disk_fails": StateWords(
+        Severity.PROBLEM,
+        "No image can be sent",
+        "Images wait, and none is lost until the day ends. Support: check that IMAGE_SPOOL_DIR is the folder that "
+        "run_image_scp writes to, and that its disk is mounted. Images are then sent without a restart.",
+    ),
     "": StateWords(
         Severity.PROBLEM,
         "Not sending to Manage",

@@ -373,11 +373,17 @@ class GatewayCollector(Collector):
 
 def refused_images(now: datetime) -> Iterator[Metric]:
     """Yield how many images the running servers have refused since they were started."""
-    refused: Counter[str] = Counter(dict.fromkeys(("A700", "A900", "C000"), 0))
+    refused: Counter[str] = Counter(
+        dict.fromkeys(("A700 disk", "A700 database", "A900 mismatch", "C000 unreadable"), 0)
+    )
     for beat in heartbeats():
         if beat.role == RECEIVER and now - beat.beat_at <= STALE_AFTER:
             refused.update(beat.details.get("refused", {}))
-    yield _labelled(CounterMetricFamily, "images_refused", "C-STOREs that were refused, by status.", "status", refused)
+    what = "C-STOREs that were refused, by status and reason."
+    family = CounterMetricFamily("gateway_images_refused", what, labels=["status", "reason"])
+    for status_and_reason, count in refused.items():
+        family.add_metric(status_and_reason.split(), count)
+    yield family
 
 
 def images(uploads: Durations, now: datetime) -> Iterator[Metric]:

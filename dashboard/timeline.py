@@ -35,7 +35,9 @@ PERMISSIONS = (
 #: How many entries the page shows, the latest ones.
 MAX_ENTRIES = 500
 #: Fields whose changes mean nothing to a reader, or have an entry of their own.
-LEFT_OUT = frozenset({"updated_at", "superseded_by_id", "superseded_at", "first_image_at", "images_completed_at"})
+LEFT_OUT = frozenset(
+    {"updated_at", "superseded_by_id", "superseded_at", "first_image_at", "images_completed_at", "put_back_at"}
+)
 
 
 class Entry(NamedTuple):

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from core.database import LendConnection, borrowed_connection
 from dicom.association_policy import AssociationPolicy, Requestor
@@ -48,10 +48,9 @@ from dicom.upper_layer.dimse import (
 )
 from dicom.upper_layer.negotiation import (
     Implementation,
-    Offer,
+    Negotiator,
     PresentationContext,
     Rejection,
-    negotiate,
     rejection_of,
 )
 from dicom.upper_layer.pdu import AbortReason, AssociateRequest, read_ae_title
@@ -60,8 +59,8 @@ logger = logging.getLogger(__name__)
 
 #: The UID is a UUID's (PS3.5 annex B.2).
 IMPLEMENTATION = Implementation("2.25.305536432374367815031951741498806183741", "SCREENING_GW_1")
-#: Requests that may wait while one is answered; then no more is read from the socket.
-MAX_WAITING = 8
+#: Requests that may be without an answer at the same time: more than the one that was negotiated (PS3.7 annex D.3.3.3).
+MAX_UNANSWERED = 8
 
 
 @dataclass
@@ -92,6 +91,7 @@ class Association(threading.Thread):
         address: tuple[str, int],
         context: ServerContext,
         services: Sequence[Service],
+        negotiator: Negotiator,
         limits: Limits,
         tls: ssl.SSLContext | None,
         on_end: Callable[["Association"], None],
@@ -105,10 +105,7 @@ class Association(threading.Thread):
         self._on_end = on_end
         self._is_stopping = False
         self._services = {each.sop_class: each for each in services}
-        self._offers = [
-            Offer(each.sop_class, each.transfer_syntaxes, each.handlers.keys(), each.extended_negotiation)
-            for each in services
-        ]
+        self._negotiator = negotiator
         self._layer = UpperLayer(time.monotonic, limits)
         self._dimse = Dimse({}, time.monotonic, limits)
         self._requestor = Requestor("", "", address[0])
@@ -151,8 +148,13 @@ class Association(threading.Thread):
             return True
         try:
             self.socket.settimeout(self._limits.artim)
-            self.socket = self._tls.wrap_socket(self.socket, server_side=True)
+            self.socket = self._tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+            if self._is_stopping:  # perhaps before there was this socket to wake
+                return False
+            self.socket.do_handshake()
         except OSError as error:
+            if self._is_stopping:
+                return False
             reason = error.reason if isinstance(error, ssl.SSLError) else type(error).__name__
             extra = {"address": self.address[0], "reason": reason}
             logger.warning("TLS handshake failed: the modality's certificate, version or port is wrong", extra=extra)
@@ -234,17 +236,24 @@ class Association(threading.Thread):
             for received in receive():
                 if isinstance(received, Message):
                     self._inbox.append(received)
-                elif received.message_id in self._known_message_ids():
-                    self._cancelled.add(received.message_id)
+                    self._refuse_too_many()
+                elif received.message_id in {request.command.message_id for request in self._unanswered()}:
+                    self._cancelled.add(received.message_id)  # any other is ignored (PS3.7 section 9.3.2.3)
         except DimseError as problem:
             self._dimse.discard()
             self._dimse = Dimse({}, time.monotonic, self._limits)
             self._inbox.extend(self._layer.abort(str(problem), AbortReason.NOT_SPECIFIED))
 
-    def _known_message_ids(self) -> set[int]:
-        """The message ids that a C-CANCEL may be about; any other is ignored (PS3.7 section 9.3.2.3)."""
-        requests = [*([self._answering] if self._answering else []), *self._inbox]
-        return {request.command.message_id for request in requests if isinstance(request, Message)}
+    def _unanswered(self) -> list[Message]:
+        waiting = [each for each in self._inbox if isinstance(each, Message)]
+        return [self._answering, *waiting] if self._answering else waiting
+
+    def _refuse_too_many(self) -> None:
+        """Raise DimseError if the requests without an answer are too many, or take too much memory together."""
+        unanswered = self._unanswered()
+        length = sum(len(each.data_set) for each in unanswered if isinstance(each.data_set, bytes))
+        if len(unanswered) > MAX_UNANSWERED or length > self._limits.data_set_length:
+            raise DimseError("did not wait for the answers to its requests")
 
     def _deal_with(self, arrived: Event | Message) -> None:
         match arrived:
@@ -275,8 +284,7 @@ class Association(threading.Thread):
         if rejection is not None:
             self._reject(rejection)
             return
-        implementation = replace(IMPLEMENTATION, maximum_length=self._limits.maximum_length)
-        acceptance = negotiate(request, self._offers, implementation)
+        acceptance = self._negotiator.acceptance_of(request)
         self._dimse = Dimse(acceptance.contexts, time.monotonic, self._limits, self._sink_for)
         self._layer.accept(acceptance)
         self._send()  # before the log: the requestor need not wait for it
@@ -337,8 +345,7 @@ class Association(threading.Thread):
 
         A requestor that asks for the release meanwhile has lost patience.
         """
-        if sum(isinstance(each, Message) for each in self._inbox) < MAX_WAITING:
-            self._receive(wait=False)
+        self._receive(wait=False)
         is_cancelled = message.command.message_id in self._cancelled
         is_released = any(isinstance(each, ReleaseRequested) for each in self._inbox)
         return Interruption.CANCELLED if is_cancelled or is_released else None

@@ -8,7 +8,8 @@ it loses what was performed. So `read_data_set` accounts for every byte, and ref
 - an undefined length without its delimiter, and a delimiter that ends nothing;
 - a VR that DICOM does not have, and reserved bytes behind a VR that are not zero;
 - tags that are doubled or not in ascending order, and groups that belong to no data set;
-- a value that holds the header of another element, because its own length is wrong;
+- a value that holds the tag of another element, because its own length is wrong;
+- a sequence that belongs to no other one within another one, because the length of that one is wrong;
 - nesting deeper than MAX_DEPTH.
 
 It takes what modalities do and what loses nothing: values of an odd length or longer than their VR allows, padding with
@@ -25,7 +26,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from pydicom.charset import convert_encodings, default_encoding
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_dict
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -43,9 +44,13 @@ UNDEFINED = 0xFFFFFFFF
 #: The length of a header in implicit VR, of an item's and a delimiter's, and of most in explicit VR.
 HEADER = 8
 ITEM_TAG = b"\xfe\xff\x00\xe0"
+#: The sequences of the worklist and of MPPS that are never within another one (PS3.4 tables K.6-1 and F.7.2-1).
+OUTERMOST = frozenset({0x00400100, 0x00400270, 0x00400340})
 CHARACTER_SET, ITEM, ITEM_END, SEQUENCE_END = 0x00080005, 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 #: Tags of a data set. Lower groups are those of commands and file headers, higher ones those of items and delimiters.
 FIRST_TAG, LAST_TAG = 0x00080000, 0xFFFCFFFF
+#: Group and element of each tag in DICOM's data dictionary (PS3.6 chapter 6).
+KNOWN_TAGS = frozenset((tag >> 16, tag & 0xFFFF) for tag in keyword_dict.values() if FIRST_TAG <= tag <= LAST_TAG)
 VRS = {vr.encode(): str(vr) for vr in STANDARD_VR}
 LONG_VRS = {str(vr) for vr in EXPLICIT_VR_LENGTH_32}
 
@@ -96,6 +101,8 @@ def _read_elements(  # noqa: PLR0913, PLR0917 - where it begins and ends, and wh
             raise UnreadableDataSet.in_element(tag, f"is no element of a data set, at byte {at}")
         if tag <= last:
             raise UnreadableDataSet.in_element(tag, "is doubled, or not in the order of the tags")
+        if depth and tag in OUTERMOST:
+            raise UnreadableDataSet.in_element(tag, "is within another sequence")
         last = tag
         if _is_sequence(data, header):
             items, at = _read_items(data, header, end, is_implicit or header.vr == "UN", encoding, depth + 1)
@@ -114,7 +121,7 @@ def _read_element(data: bytes, header: _Header, end: int, is_implicit: bool) -> 
     if start + length > end:
         raise UnreadableDataSet.in_element(tag, "is longer than what is left")
     value = data[start : start + length]
-    if _holds_header(value, len(data) - start, is_implicit):
+    if _holds_header(value):
         raise UnreadableDataSet.in_element(tag, "holds other elements")
     element = RawDataElement(BaseTag(tag), vr, length, value, start, is_implicit, is_little_endian=True)
     return element, start + length
@@ -197,22 +204,14 @@ def _is_sequence(data: bytes, header: _Header) -> bool:
     return length >= HEADER and data[start : start + 4] == ITEM_TAG
 
 
-def _holds_header(value: bytes, left: int, is_implicit: bool) -> bool:
-    """Whether the header of a known element is somewhere in a value, with a length that this data set has room for.
+def _holds_header(value: bytes) -> bool:
+    """Whether the tag of a known element is somewhere in a value, with room for the rest of its header.
 
-    Then the length of the value is wrong, and the value has swallowed what follows it. Hardly anything else looks like
-    a header: text has no NULs in it, and few numbers are both a known tag and a short length.
+    Then the length of the value is wrong, and the value has swallowed what follows it. What stands behind the tag is
+    not looked at: it may be wrong as well. Hardly anything else looks like a tag: text has no NULs in it, and few
+    pairs of numbers are one.
     """
-    if len(value) < HEADER or (b"\0" not in value.rstrip(b"\0") and b"\xff" not in value):
+    if len(value) < HEADER or b"\0" not in value:
         return False
-    for at in range(len(value) - HEADER + 1):
-        tag = _read_tag(value, at)
-        if not FIRST_TAG <= tag <= LAST_TAG or not dictionary_has_tag(tag):
-            continue
-        try:
-            length = _read_header(value, at, len(value), is_implicit).length
-        except UnreadableDataSet:
-            continue
-        if length == UNDEFINED or length <= left - at:
-            return True
-    return False
+    ends = [at + (len(value) - at - 4) // TAG.size * TAG.size for at in range(TAG.size)]
+    return any(not KNOWN_TAGS.isdisjoint(TAG.iter_unpack(value[at:end])) for at, end in enumerate(ends))

@@ -38,12 +38,14 @@ class FailureRow:
     """One row of a table: what a request ends with when one of these exceptions is raised.
 
     `level` is that of a log record about the failure; None where the handler's own line about the request says enough.
+    `reason` names the row where failures are counted.
     """
 
     exceptions: tuple[type[Exception], ...]
     response: Callable[[Any], Response]
     level: int | None = None
     with_traceback: bool = False
+    reason: str = ""
 
 
 def common_failures(
@@ -55,28 +57,45 @@ def common_failures(
             (ModalitiesUnknown, *UNAVAILABLE),
             lambda _: failure(database_unavailable, "Database not available, try again"),
             logging.ERROR,
+            reason="database",
         ),
         FailureRow(  # PostgreSQL while it takes no changes, such as after a failover
             (InternalError,),
             lambda _: failure(database_unavailable, "Database not available, try again"),
             logging.ERROR,
             with_traceback=True,
+            reason="database",
         ),
-        FailureRow((RequestRefused,), lambda refusal: failure(refused, f"Refused: {refusal}"), logging.WARNING),
-        FailureRow((IncompleteDataSet,), lambda _: failure(incomplete, "The data set announced has not arrived")),
-        FailureRow((UnreadableDataSet,), lambda problem: failure(unreadable, str(problem))),
+        FailureRow(
+            (RequestRefused,),
+            lambda refusal: failure(refused, f"Refused: {refusal}"),
+            logging.WARNING,
+            reason="not_allowed",
+        ),
+        FailureRow(
+            (IncompleteDataSet,),
+            lambda _: failure(incomplete, "The data set announced has not arrived"),
+            reason="incomplete",
+        ),
+        FailureRow((UnreadableDataSet,), lambda problem: failure(unreadable, str(problem)), reason="unreadable"),
         FailureRow(
             (Exception,),
             lambda _: failure(internal_error, "Fault in the gateway, see its log"),
             logging.ERROR,
             with_traceback=True,
+            reason="fault",
         ),
     )
 
 
+def failure_row(error: Exception, table: tuple[FailureRow, ...]) -> FailureRow:
+    """Return the first row of the table that has the exception."""
+    return next(row for row in table if isinstance(error, row.exceptions))
+
+
 def failure_response(error: Exception, table: tuple[FailureRow, ...], requestor: Requestor) -> Response:
     """Return the response of the first row that has the exception, and log the failure as the row says."""
-    row = next(row for row in table if isinstance(error, row.exceptions))
+    row = failure_row(error, table)
     response = row.response(error)
     if row.level is not None:
         extra = {

@@ -65,6 +65,7 @@ def _as_current(item: WorklistItem | None) -> Item | None:
 
 def _as_item(item: WorklistItem) -> Item:
     action = confirmed_action(item)
+    put_back = [each.put_back_at for each in item.chain() if each.put_back_at]
     return Item(
         id=item.pk,
         accession_number=item.accession_number,
@@ -74,6 +75,7 @@ def _as_item(item: WorklistItem) -> Item:
         is_test=item.is_test,
         action_id=action.id,
         action_day=action.day,
+        put_back_at=max(put_back, default=None),
     )
 
 

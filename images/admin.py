@@ -100,7 +100,8 @@ DECISIONS = {
     ),
     "discard": Decision(
         "Discard",
-        "The image does not go to Manage, and its files are deleted. The original in the PACS is not affected.",
+        "The image does not go to Manage, unless it has been sent already, and its files are deleted. The original in "
+        "the PACS is not affected.",
         ReasonForm,
         DISCARDABLE,
         needs_item=False,
@@ -170,6 +171,7 @@ class ReceivedImageAdmin(RecordAdmin):
                     "last_status",
                     "last_error",
                     "uploaded_at",
+                    "decided_at",
                     "correlation_id",
                 )
             },
@@ -204,9 +206,9 @@ class ReceivedImageAdmin(RecordAdmin):
 
     @admin.display(description="picture")
     def picture(self, image: ReceivedImage) -> SafeString | str:
-        """The copy that goes to Manage, which is made after the image was received."""
+        """The small copy, which is made after the image was received."""
         if not image.copy:
-            return "There is no copy for Manage, or it has been deleted."
+            return "There is no copy yet, or it has been deleted."
         address = reverse("admin:images_receivedimage_picture", args=[image.pk])
         return format_html('<img src="{}" alt="The copy of {} for Manage" height="400">', address, image)
 
@@ -243,6 +245,8 @@ class ReceivedImageAdmin(RecordAdmin):
             else:
                 image.refresh_from_db()
                 messages.success(request, f"The image is now {image.get_state_display()}.")
+                if image.reason == ReceivedImage.Reason.PERHAPS_SENT:
+                    messages.warning(request, "It had been sent, and Manage may have it: call Manage's support.")
             return redirect(admin_url(image))
         context = {
             **self.admin_site.each_context(request),

@@ -33,7 +33,8 @@ WORST_FIRST = Case(When(state=State.HELD, then=Value(0)), When(state=State.FAILE
 SEE_WHY = "Open the image to see why. Tell Manage’s support if the pictures are needed; the PACS has the originals."
 #: Why images failed → what to do about them.
 FAILED = {
-    Reason.NO_COPY: "Check at the machine that the image is complete, and send it again from there.",
+    Reason.NO_COPY: "Look at the picture in the PACS. Sending the same image again changes nothing; if it is whole, "
+    "give support its SOP Instance UID.",
     Reason.LONG_PATIENT_ID: "Correct her NHS number at the machine, to 10 digits, and send the image again from there.",
     Reason.FILE_LOST: "Send the images again from the machine.",
     Reason.DAY_OVER: "Manage no longer takes them. Tell Manage’s support, and look at the pictures in the PACS.",
@@ -62,6 +63,12 @@ ANOTHER_VERSION = Kind(
     Severity.WARNING,
     "{} sent again by a machine with other content",
     "Find out at the machine which one is right. Manage keeps the first that it gets: call its support to change it.",
+)
+OF_ITEM_PUT_BACK = Kind(
+    "images_put_back",
+    Severity.WARNING,
+    "{} held back, from before the item was put back on the list",
+    "Find out whose they are: send them again, link them to another woman’s item, or discard them.",
 )
 OF_NO_ITEM = Kind(
     "images_unlinked",
@@ -95,11 +102,14 @@ LATE = Kind(
 )
 VERY_LATE = LATE._replace(severity=Severity.PROBLEM, title="{} waiting for Manage for more than an hour")
 
+#: Why images are held back → what is wrong; for any other reason they may be another woman's.
+HELD: dict[str, Kind] = {Reason.ANOTHER_VERSION: ANOTHER_VERSION, Reason.PUT_BACK: OF_ITEM_PUT_BACK}
+
 
 def kind_of(image: ReceivedImage, now: datetime) -> Kind:
     """Return what is wrong with an image."""
     if image.state == State.HELD:
-        return ANOTHER_VERSION if image.reason == Reason.ANOTHER_VERSION else MAY_BE_ANOTHER_WOMANS
+        return HELD.get(image.reason, MAY_BE_ANOTHER_WOMANS)
     if image.state == State.UNLINKED:
         deleted_at = image.received_at + timedelta(days=settings.IMAGE_KEEP_UNLINKED_DAYS)
         return DELETED_SOON if deleted_at - now < NOTICE else OF_NO_ITEM
@@ -182,14 +192,17 @@ def disk_space(now: datetime) -> Iterator[Concern]:
 
 
 def undecided_deleted_soon(now: datetime) -> Iterator[Concern]:
-    """Yield a concern while failed or held images are about to be deleted, besides the concerns that say why."""
-    undecided = expiring_soon(now).filter(is_test=False, state__in=(State.FAILED, State.HELD))
+    """Yield a concern while images that Manage does not get are about to be deleted, besides those that say why.
+
+    The concern about images without an item says so itself.
+    """
+    undecided = expiring_soon(now).filter(is_test=False).exclude(state=State.UNLINKED)
     found = list(undecided.order_by("received_at")[: COUNTED + 1])
     count = (AtLeast if len(found) > COUNTED else int)(len(found[:COUNTED]))
     yield Concern(
         key="failed_images_deleted_soon",
         severity=Severity.WARNING,
-        title=f"{count_of(count, 'image')} failed or held back, to be deleted within a day",
+        title=f"{count_of(count, 'image')} that Manage does not have, to be deleted within a day",
         what_to_do="Check that the PACS has them. What Manage still needs can be sent again until then.",
         permission=VIEW,
         count=count,

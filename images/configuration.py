@@ -7,7 +7,7 @@ from django.conf import settings
 if TYPE_CHECKING:
     from dicom.association_policy import ServerConfig
 
-#: The states in which the two daemons do their work, and that of an image server which has to refuse every image.
+#: The states in which the two daemons do their work, and that of either while the spool cannot be used.
 RECEIVING, UPLOADING, DISK_FAILS = "receiving", "uploading", "disk_fails"
 
 #: A data set may take this many seconds to arrive, and one more for each of these bytes: 20 minutes for 60 MB.

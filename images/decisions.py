@@ -1,7 +1,8 @@
 """Link, discard and send again images, as a person decides in the admin.
 
 Each decision is audited with the person's name, `actor`, and a reason. CannotDecide says why something cannot be done.
-A decision also takes an image away from an uploader that is sending it: Manage's answer then no longer counts.
+A decision also takes an image away from an uploader that has claimed it. Only while it is being sent can nobody discard
+it: whether Manage then has it is known in a minute.
 """
 
 from django.db import transaction
@@ -55,9 +56,12 @@ def send_again(image: ReceivedImage, actor: str, note: str) -> None:
 
 @transaction.atomic
 def discard(image: ReceivedImage, actor: str, note: str) -> None:
-    """Discard an image: it never goes to Manage."""
+    """Discard an image: it never goes to Manage, unless it may be there already. Then its reason says so."""
     locked = _locked(image, DISCARDABLE, note)
-    locked.state, locked.reason, locked.next_attempt_at = State.DISCARDED, Reason.BY_PERSON, None
+    if locked.may_be_with_manage and locked.lease_until and locked.lease_until > timezone.now():
+        raise CannotDecide("It is on its way to Manage at this moment. Look again in a minute whether Manage has it")
+    locked.reason = Reason.PERHAPS_SENT if locked.may_be_with_manage else Reason.BY_PERSON
+    locked.state, locked.next_attempt_at = State.DISCARDED, None
     store(locked, actor)
     _note(locked, actor, note)
 
@@ -71,6 +75,8 @@ def _send(image: ReceivedImage, item: Item, actor: str, note: str) -> None:
     if versions.filter(state=State.WAITING).exists():
         raise CannotDecide("Another image with its SOP Instance UID is waiting for Manage: discard that one first")
     send_anew(image, item, actor)
+    image.decided_at = timezone.now()
+    ReceivedImage.objects.filter(pk=image.pk).update(decided_at=image.decided_at)
     _note(image, actor, note)
     if hindered := hindrance_now(image, timezone.now()):
         raise CannotDecide(CANNOT_GO[hindered])

@@ -40,7 +40,8 @@ class Item:
 
     `action_id` is that of the newest action for its appointment that Manage counts as confirmed, and `action_day` the
     clinic's day on which it was made: Manage takes images under an action of the same day only. Both are empty for an
-    item that no action made.
+    item that no action made. `put_back_at` is when a person last put it back on the list: an image that had come before
+    may be another woman's.
     """
 
     id: UUID
@@ -51,6 +52,7 @@ class Item:
     is_test: bool
     action_id: str = ""
     action_day: date | None = None
+    put_back_at: datetime | None = None
 
 
 class NamesSeveralItems(Exception):

@@ -51,6 +51,7 @@ class ReceivedImage(Queued, PersonalDataModel):
         ANOTHER_PATIENT = "another_patient", "the image names another patient than the item"
         SEVERAL_ITEMS = "several_items", "its Study Instance UID and its accession number name different items"
         TEST_MACHINE = "test_machine", "a test machine sent it, but the item is a patient's"
+        PUT_BACK = "put_back", "it came before its item was put back on the list, and may show another woman"
         ANOTHER_VERSION = "another_version", "an image with the same SOP Instance UID came before, with other content"
         NO_COPY = "no_copy", "no copy for Manage could be made of it"
         LONG_PATIENT_ID = "long_patient_id", "its Patient ID is longer than the 10 characters that Manage takes"
@@ -62,6 +63,7 @@ class ReceivedImage(Queued, PersonalDataModel):
         FILE_LOST = "file_lost", "its file is missing from the spool"
         EXPIRED = "expired", "nobody linked it in time"
         BY_PERSON = "by_person", "a person decided"
+        PERHAPS_SENT = "perhaps_sent", "a person decided, but it had been sent and Manage may have it"
 
     sop_instance_uid = models.CharField("SOP Instance UID", max_length=64)
     version = models.PositiveSmallIntegerField(
@@ -93,6 +95,9 @@ class ReceivedImage(Queued, PersonalDataModel):
 
     item_id = models.UUIDField(null=True, db_index=True, help_text="The worklist item it belongs to.")
     item_accession_number = models.CharField(max_length=16, blank=True, db_index=True)
+    decided_at = models.DateTimeField(
+        null=True, help_text="When a person last decided that it is to go to Manage as one of its item."
+    )
     is_test = models.BooleanField("test image", default=False, help_text="It belongs to a test item: no patient.")
     correlation_id = models.CharField(
         max_length=64, blank=True, db_index=True, help_text="The correlation id of its item."
@@ -131,9 +136,24 @@ class ReceivedImage(Queued, PersonalDataModel):
         return f"{self.image_laterality}{self.view_position}" or self.sop_instance_uid
 
     @property
+    def may_be_with_manage(self) -> bool:
+        """Tell whether Manage may have it although it has not said so: an attempt is under way, or had no clear end.
+
+        In these states a row names an action only from just before an attempt until an answer that excludes this.
+        """
+        return self.state in {self.State.WAITING, self.State.HELD} and bool(self.action_id)
+
+    @property
     def accession_numbers(self) -> tuple[str, ...]:
         """All that the image has, that of its top level first."""
         return tuple(filter(None, (self.accession_number, *self.further_accession_numbers)))
+
+
+class SpoolIdentity(models.Model):
+    """The id of the spool in which the files of all images lie, once there is an image; the spool has it in a file."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    spool_id = models.CharField(max_length=12)
 
 
 class FailureReport(Queued, BaseModel):

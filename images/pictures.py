@@ -1,7 +1,27 @@
-"""Show the copy of an image as people see it: as PNG, stretched from its least to its greatest value."""
+"""Show the copy of an image as people see it: as PNG, stretched from its least to its greatest value.
 
+An image that waits for a person has a copy, too: nobody can say whose it is without seeing it.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
+
+from django.conf import settings
+
+from images.copies import CannotCopy
+from images.models import ReceivedImage
+from images.queue import due
+from images.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+State = ReceivedImage.State
+
+#: Makes a copy of the original with this longest side and ratio, as `images.copies.worker.copy_in_process` does.
+MakeCopy = Callable[[Path, Path, int, int], None]
 
 
 class NoPicture(Exception):
@@ -28,3 +48,28 @@ def png_of(copy: Path) -> bytes:
     png = BytesIO()
     Image.fromarray(grey.round().astype(np.uint8)).save(png, "PNG")
     return png.getvalue()
+
+
+def copy_undecided(spool: Spool, make_copy: MakeCopy, now: datetime) -> int:
+    """Make the missing copies of images that wait for a person, while none is due for Manage; return how many.
+
+    Why one cannot be made is in the row, and it is not tried again; only for want of memory or disk space it is.
+    """
+    undecided = ReceivedImage.objects.filter(state__in=(State.UNLINKED, State.HELD), copy="", last_error="")
+    made = 0
+    for image in list(undecided.exclude(file="").order_by("-received_at")[:100]):
+        if due(ReceivedImage.objects.filter(state=State.WAITING), now).exists():
+            break
+        original = spool.original(image.file)
+        if not original.is_file():  # what is lost is found, and told, elsewhere
+            continue
+        still = ReceivedImage.objects.filter(pk=image.pk, state=image.state, file=image.file)
+        try:
+            make_copy(original, spool.copy(image.file), settings.IMAGE_PREVIEW_PIXELS, settings.IMAGE_PREVIEW_RATIO)
+        except CannotCopy as reason:
+            still.update(last_error=f"There is no picture of it: {reason}"[:200])
+        except OSError as error:
+            logger.warning("image not copied or read", extra={"image": str(image.pk), "error": error.strerror})
+        else:
+            made += still.update(copy=image.file)
+    return made

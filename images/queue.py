@@ -111,12 +111,16 @@ def retry_at(attempts: int, now: datetime, *, slower: bool = False) -> datetime:
 # The action -----------------------------------------------------------------------------------------------------------
 
 
+#: Images that name an action because an attempt under it may have left something with Manage.
+MAY_BE_WITH_MANAGE = Q(state__in=(State.WAITING, State.HELD)) | Q(state=State.DISCARDED, reason=Reason.PERHAPS_SENT)
+
+
 def action_of(image: ReceivedImage, now: datetime) -> Action:
     """Return the action that an image has to go under now. Call it in a transaction that holds the Study."""
     item = worklist().item(image.item_id) if image.item_id else None
     of_study = ReceivedImage.objects.filter(study_instance_uid=image.study_instance_uid).exclude(action_id="")
     reported = FailureReport.objects.filter(action_id=OuterRef("action_id"), delivered_at__isnull=False)
-    attempted_today = of_study.filter(~Exists(reported), state=State.WAITING, action_day=timezone.localdate(now))
+    attempted_today = of_study.filter(~Exists(reported), MAY_BE_WITH_MANAGE, action_day=timezone.localdate(now))
     for known in (of_study.filter(state=State.UPLOADED), attempted_today):
         for other in known.order_by("received_at"):
             # A unit may give two women one Study Instance UID, and a person may link its images to different items.
@@ -141,6 +145,9 @@ class Hindrance:
 
 def hindrance(image: ReceivedImage, action: Action, now: datetime) -> Hindrance | None:
     """Return why an image cannot be sent under its action; None if it can."""
+    item = worklist().item(image.item_id) if image.item_id else None
+    if item and item.put_back_at and (image.decided_at or image.received_at) < item.put_back_at:
+        return Hindrance(State.HELD, Reason.PUT_BACK)
     if not action.id:
         return Hindrance(State.NOT_SENT, Reason.NO_ACTION)
     if len(image.patient_id) > LONGEST_PATIENT_ID:
@@ -150,9 +157,8 @@ def hindrance(image: ReceivedImage, action: Action, now: datetime) -> Hindrance 
     report = FailureReport.objects.filter(action_id=action.id).first()
     if report and report.delivered_at:
         return Hindrance(State.FAILED, Reason.AFTER_REPORT)
-    if report and report.lease_until and report.lease_until > now:
-        return Hindrance(State.WAITING)
-    return None
+    is_on_its_way = report and report.lease_until and report.lease_until > now
+    return Hindrance(State.WAITING) if is_on_its_way else None
 
 
 #: Hindrances that another action of Manage's ends, as when it sends the woman again.
@@ -178,6 +184,8 @@ def ready_to_send(image: ReceivedImage, now: datetime, *, on_its_way: bool) -> A
             return action if is_ours else None
         if hindered.state == State.WAITING:
             settle(image, next_attempt_at=now + REPORT_WAIT)
+        elif hindered.state == State.HELD:  # under the action of an earlier attempt only, as Manage may know it
+            end(image, Action(image.action_id, image.action_day), State.HELD, hindered.reason or "")
         else:
             end(image, action, hindered.state, hindered.reason or "")
     return None
@@ -252,7 +260,7 @@ def apply_answer(image: ReceivedImage, action: Action, answer: Answer, now: date
     if slower:
         # Nothing of this Study is with Manage: the next attempt may go under a newer action.
         others = ReceivedImage.objects.filter(study_instance_uid=image.study_instance_uid, action_id=action.id)
-        others.filter(state=State.WAITING).update(action_id="", action_day=None)
+        others.filter(MAY_BE_WITH_MANAGE).update(action_id="", action_day=None)
     logger.info("image will be sent again", extra={**extra_of(image), "status": answer.status, "why": answer.error})
     return is_written
 

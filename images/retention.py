@@ -3,7 +3,6 @@
 Rows stay, with `file` empty. Nothing that waits to go to Manage is ever deleted.
 """
 
-import errno
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -20,7 +19,7 @@ from django.db.models import Q, QuerySet
 from core.audit import Auditor
 from images.linking import ACTOR
 from images.models import ReceivedImage
-from images.spool import Spool
+from images.spool import NEED_THEIR_FILE, Spool, recognise
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +29,11 @@ Reason: TypeAlias = ReceivedImage.Reason
 #: Staff are warned of a deletion this long before.
 NOTICE = timedelta(days=1)
 #: The states of which staff are warned: somebody may still want the files.
-WARNED_OF = (State.FAILED, State.UNLINKED, State.HELD)
-#: An image in one of these states fails if its file is missing; in any other state it no longer needs its file.
-NEED_THEIR_FILE = (State.WAITING, State.UNLINKED, State.HELD)
+WARNED_OF = (State.FAILED, State.NOT_SENT, State.UNLINKED, State.HELD)
 #: When less than this multiple of IMAGE_MIN_FREE_BYTES is free, files that are not needed are deleted early.
 SHORT = 2
 #: A younger file without a row may be one whose row is about to be committed.
 ORPHAN_AGE = timedelta(hours=1)
-#: If all files that are needed are missing, and at least this many, the folder is taken to be the wrong one.
-ALL_LOST = 3
 AT_ONCE = 500
 HAS_FILES = ~Q(file="", copy="")
 
@@ -46,11 +41,12 @@ HAS_FILES = ~Q(file="", copy="")
 def kept_for() -> Mapping[State, tuple[str, timedelta]]:
     """Return how long files are kept in each state, and the field from which that counts."""
     used = timedelta(hours=settings.IMAGE_KEEP_HOURS)
+    failed = timedelta(days=settings.IMAGE_KEEP_FAILED_DAYS)
     unlinked = timedelta(days=settings.IMAGE_KEEP_UNLINKED_DAYS)
     return {
         State.UPLOADED: ("uploaded_at", used),
-        State.NOT_SENT: ("received_at", used),
-        State.FAILED: ("received_at", timedelta(days=settings.IMAGE_KEEP_FAILED_DAYS)),
+        State.NOT_SENT: ("received_at", failed),
+        State.FAILED: ("received_at", failed),
         State.UNLINKED: ("received_at", unlinked),
         State.HELD: ("received_at", unlinked),
         State.DISCARDED: ("received_at", used),
@@ -70,11 +66,13 @@ def expiring_soon(now: datetime) -> QuerySet[ReceivedImage]:
 
 def delete_expired(spool: Spool, now: datetime) -> int:
     """Delete the files of the images whose time is over; return how many images that were."""
+    recognise(spool)
     return sum(_delete(spool, image, now) for image in list(expired(now).order_by("received_at")[:AT_ONCE]))
 
 
 def make_room(spool: Spool, now: datetime) -> int:
     """If disk space runs short, delete originals whose copies Manage has, the oldest first; return how many."""
+    recognise(spool)
     enough = SHORT * settings.IMAGE_MIN_FREE_BYTES
     deleted = 0
     while spool.free_bytes() < enough:
@@ -122,22 +120,18 @@ def settle_orphans(spool: Spool, now: datetime) -> int:
     """Delete files without a row, and fail images without their file; return how many of both.
 
     A file without a row belongs to a C-STORE that was never answered 0000, or to an image that was being deleted.
-    Raise OSError if the spool is missing.
+    Raise DiskFails or OSError if the spool is missing, or is another one.
     """
+    recognise(spool)
     return fail_lost(spool) + delete_orphans(spool, now)
 
 
 def fail_lost(spool: Spool) -> int:
-    """Fail the images that still need their file and have none; return how many.
-
-    Raise OSError if all of several are missing: IMAGE_SPOOL_DIR then more likely names the wrong folder.
-    """
+    """Fail the images that still need their file and have none; return how many."""
     needed = ReceivedImage.objects.filter(state__in=NEED_THEIR_FILE, lease_until=None).exclude(file="")
     rows = list(needed.values_list("pk", "file"))  # before the files, as a file comes before its row
     present = {file.name for file in spool.originals.iterdir()}
     lost = [(key, file) for key, file in rows if file not in present]
-    if len(lost) == len(rows) >= ALL_LOST:
-        raise FileNotFoundError(errno.ENOENT, "none of the images that are still needed is in it: is it another spool?")
     failed = 0
     for key, file in lost:  # by its file, too: the image may have come again meanwhile
         still = needed.filter(pk=key, file=file)

@@ -3,6 +3,9 @@
 A data set is written to `incoming/` while it arrives, as a DICOM Part 10 file (PS3.10 section 7.1). `keep` makes it
 durable and moves it to `originals/`, in this order: fsync of the file, rename, fsync of the folder. What lies in
 `incoming/` belongs to nobody after a restart. Folders are for this user alone (0700), and so are files (0600).
+
+The spool has an id, in the file `spool-id`, which the database knows, too. So a folder that is empty because its disk
+is not mounted, or another gateway's, is not taken for the spool (`recognise`).
 """
 
 import hashlib
@@ -16,9 +19,18 @@ from uuid import uuid4
 
 from django.conf import settings
 
+from core.statements import insert_unless_known
+from images.models import ReceivedImage, SpoolIdentity
+
 #: Each time so many bytes have come, they are begun to be written to disk, and the free space is looked at.
 STRIDE = 1 << 22
 PREAMBLE = bytes(128) + b"DICM"
+#: The file below the root with the spool's id.
+ID_FILE = "spool-id"
+
+State = ReceivedImage.State
+#: The states in which an image needs its file.
+NEED_THEIR_FILE = (State.WAITING, State.UNLINKED, State.HELD)
 
 
 class CannotStore(Exception):
@@ -32,6 +44,10 @@ class DiskFails(CannotStore):
     def of(cls, error: OSError) -> "DiskFails":
         """Return what the operating system says, without the path."""
         return cls(f"Not written to disk: {error.strerror}")
+
+
+class WrongSpool(DiskFails):
+    """The folder is not the spool that the images of the database lie in."""
 
 
 class Spool:
@@ -50,6 +66,24 @@ class Spool:
     def half_received(self) -> list[Path]:
         """Return the files of images that are arriving, or were when a process was killed."""
         return [path for path in self.incoming.iterdir() if not path.is_dir()]  # a lost+found is not ours
+
+    def read_id(self) -> str:
+        """Return the spool's id, empty if it has none; raise OSError if it cannot be read."""
+        try:
+            return (self.root / ID_FILE).read_text(encoding="ascii", errors="replace").strip()
+        except FileNotFoundError:
+            return ""
+
+    def write_id(self, spool_id: str) -> None:
+        """Give the spool an id that survives a power cut; raise OSError if that is impossible."""
+        temporary = self.incoming / f"{uuid4()}.id"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(f"{spool_id}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.root / ID_FILE)
+        sync_folder(self.root)
 
     def original(self, name: str) -> Path:
         """Return the path of a received image."""
@@ -83,6 +117,26 @@ class Spool:
 def spool() -> Spool:
     """Return the spool of the settings."""
     return Spool(settings.IMAGE_SPOOL_DIR)
+
+
+def recognise(spool: Spool, *, marks: bool = False) -> None:
+    """Raise WrongSpool unless this is the spool of the database's images.
+
+    `marks`: an image is about to be stored, in the caller's transaction. The first one gives the spool its id. It also
+    gets it if it has none and no image needs its file: it is a new folder, and nothing can be lost.
+    """
+    known = SpoolIdentity.objects.values_list("spool_id", flat=True).first()
+    try:
+        found = spool.read_id()
+        if known and known == found:
+            return
+        if known and (found or ReceivedImage.objects.filter(state__in=NEED_THEIR_FILE).exclude(file="").exists()):
+            raise WrongSpool(f"IMAGE_SPOOL_DIR is not the folder with {ID_FILE} {known}")
+        if marks:
+            insert_unless_known(SpoolIdentity(spool_id=known or found or uuid4().hex[:12]))
+            spool.write_id(SpoolIdentity.objects.get().spool_id)
+    except OSError as error:
+        raise DiskFails.of(error) from None
 
 
 class IncomingFile:

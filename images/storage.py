@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from core.correlation import correlated, new_correlation_id
@@ -20,17 +20,17 @@ from core.tracing import span
 from dicom import statuses
 from dicom.association import IMPLEMENTATION, ServerContext
 from dicom.association_policy import Requestor
-from dicom.failures import FailureRow, common_failures, failure_response
+from dicom.failures import FailureRow, common_failures, failure_response, failure_row
 from dicom.service import Request, Response
 from dicom.upper_layer.dimse import Command, DataSetSink, NullSink
 from dicom.upper_layer.negotiation import PresentationContext
 from images.arrival_rate import ArrivalRate, TooManyImages
 from images.header import Header, read_header
-from images.items import worklist
-from images.linking import ACTOR, assign_item, send_anew
+from images.items import ImageIdentity, worklist
+from images.linking import ACTOR, assign_item, identity_of, send_anew
 from images.models import ReceivedImage
-from images.queue import OVERCOME_BY_A_NEW_ACTION, hindrance_now
-from images.spool import CannotStore, DiskFails, IncomingFile, Spool, encode_file_meta
+from images.queue import OVERCOME_BY_A_NEW_ACTION, action_of, hindrance
+from images.spool import CannotStore, DiskFails, IncomingFile, Spool, encode_file_meta, recognise
 
 logger = logging.getLogger(__name__)
 
@@ -52,15 +52,16 @@ class ImageContext(ServerContext):
     last_received_at: datetime | None = None
     #: Why the spool's disk could not be written to when that was last tried; empty if it could.
     disk_problem: str = ""
-    #: How many images were refused, by status in hexadecimal digits.
+    #: How many images were refused, by status in hexadecimal digits and reason: `A700 disk`.
     refused: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def check_disk(self) -> bool:
         """If images could not be stored, or if the spool does not look right, try it out; return whether it fails."""
-        if not self.disk_problem and self.spool.seems_usable(self.min_free_bytes):
-            return False
         try:
+            recognise(self.spool)
+            if not self.disk_problem and self.spool.seems_usable(self.min_free_bytes):
+                return False
             self.spool.try_out(self.min_free_bytes)
         except DiskFails as failure:
             if self.disk_problem != str(failure):
@@ -76,14 +77,20 @@ class DataSetMismatch(Exception):
     """The data set is not of the SOP class, or not the instance, that the command names; the text says which."""
 
 
+def out_of_resources(problem: Exception) -> Response:
+    """Return A700 with the text of what is short."""
+    return statuses.failure(statuses.OUT_OF_RESOURCES, str(problem))
+
+
 STORE_FAILURES = (
+    FailureRow((DiskFails,), out_of_resources, logging.ERROR, reason="disk"),
+    FailureRow((CannotStore,), out_of_resources, logging.ERROR, reason="too_long"),
+    FailureRow((TooManyImages,), out_of_resources, logging.WARNING, reason="too_many"),
     FailureRow(
-        (CannotStore,), lambda problem: statuses.failure(statuses.OUT_OF_RESOURCES, str(problem)), logging.ERROR
+        (DataSetMismatch,),
+        lambda problem: statuses.failure(statuses.DATA_SET_DOES_NOT_MATCH, str(problem)),
+        reason="mismatch",
     ),
-    FailureRow(
-        (TooManyImages,), lambda problem: statuses.failure(statuses.OUT_OF_RESOURCES, str(problem)), logging.WARNING
-    ),
-    FailureRow((DataSetMismatch,), lambda problem: statuses.failure(statuses.DATA_SET_DOES_NOT_MATCH, str(problem))),
     *common_failures(
         database_unavailable=statuses.OUT_OF_RESOURCES,
         refused=statuses.NOT_AUTHORIZED,
@@ -133,7 +140,7 @@ def answer_store(request: Request, context: ImageContext) -> Response:
             if isinstance(problem, DiskFails):
                 context.disk_problem = str(problem)
             with context.lock:
-                context.refused[f"{response.status:04X}"] += 1
+                context.refused[f"{response.status:04X} {failure_row(problem, STORE_FAILURES).reason}"] += 1
         finally:
             if isinstance(request.data_set, IncomingFile):
                 request.data_set.discard()
@@ -161,14 +168,7 @@ def _store(request: Request, context: ImageContext) -> dict[str, str | int]:
     if not request.sop_instance or header.sop_instance_uid != request.sop_instance:
         raise DataSetMismatch("The SOP Instance UID is not that of the command")
     received.keep()
-    try:
-        image, is_new = in_transaction(lambda: _commit(request, context, received, header))
-    except UNAVAILABLE:
-        connection.close_if_unusable_or_obsolete()
-        committed = ReceivedImage.objects.filter(file=received.name).first()
-        if committed is None:
-            raise
-        image, is_new = committed, True  # it was the acknowledgement of the commit that got lost
+    image, is_new = _commit(request, context, received, header)
     if image.file == received.name:
         received.hand_over()
     return {"bytes": received.size, "state": image.state, "repeated": int(not is_new), "version": image.version}
@@ -177,11 +177,46 @@ def _store(request: Request, context: ImageContext) -> dict[str, str | int]:
 def _commit(
     request: Request, context: ImageContext, received: IncomingFile, header: Header
 ) -> tuple[ReceivedImage, bool]:
+    """Commit the row of a received image; return it, and whether it is a new one.
+
+    If the connection breaks during the COMMIT, look up whether it has succeeded. If the database stays away, nobody
+    knows: the file is kept, as a row without its file would be worse than a file without a row, which is deleted later.
+    The machine is told to send again.
+    """
+    is_complete = False
+
+    def write() -> tuple[ReceivedImage, bool]:
+        nonlocal is_complete
+        written = _write_row(request, context, received, header)
+        is_complete = True
+        return written
+
+    try:
+        return in_transaction(write)
+    except UNAVAILABLE:
+        if not is_complete:  # there was no COMMIT
+            raise
+        connection.close_if_unusable_or_obsolete()
+        try:
+            with transaction.atomic():
+                serialise_on(f"image {header.sop_instance_uid}")  # until that transaction has ended
+                committed = ReceivedImage.objects.filter(file=received.name).first()
+        except UNAVAILABLE:
+            received.hand_over()
+            raise
+        if committed is None:
+            raise
+        return committed, True
+
+
+def _write_row(
+    request: Request, context: ImageContext, received: IncomingFile, header: Header
+) -> tuple[ReceivedImage, bool]:
     """Write the row of a received image, in the caller's transaction; return it, and whether it is a new one.
 
-    The same bytes again are the same image. Where its file has been lost meanwhile, it gets the new one. Where it has
-    failed because of its action, and there is a new one, it goes to Manage.
+    The same bytes again are the same image. Where its file has been lost meanwhile, it gets the new one.
     """
+    recognise(context.spool, marks=True)
     serialise_on(f"image {header.sop_instance_uid}")
     now = timezone.now()
     # Locked, as an uploader or a person may change one at this moment.
@@ -194,24 +229,45 @@ def _commit(
             request, received, header, version=1 + max((each.version for each in versions.values()), default=0)
         )
     elif image.file and context.spool.original(image.file).exists():
-        if image.state == State.FAILED and not any(each.state in AT_MANAGE for each in versions.values()):
-            _send_again(image, now)
+        _take_note_again(image, list(versions.values()), now)
         return image, False
     elif image.state in DONE and image.reason != Reason.EXPIRED:
         return image, False
     image.received_at, image.item_id, image.next_attempt_at = now, None, None
     image.file, image.size, image.deleted_at = received.name, received.data_set_at + received.size, None
-    assign_item(image, header.identity, now)
+    _assign_and_save(image, header.identity, now)
+    return image, is_new
+
+
+def _assign_and_save(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> None:
+    assign_item(image, identity, now)
     image.save()
     if image.item_id is not None:
         worklist().image_received(image.item_id, now)
-    return image, is_new
+
+
+def _take_note_again(image: ReceivedImage, versions: list[ReceivedImage], now: datetime) -> None:
+    """Do what follows from the same bytes again, for an image that is locked and has its file.
+
+    One that waits for a person is kept for as long as if it had just come, and goes to its item if that has come.
+    """
+    if image.state == State.FAILED and not any(each.state in AT_MANAGE for each in versions):
+        _send_again(image, now)
+    elif image.state == State.HELD:
+        image.received_at = now
+        image.save()
+    elif image.state == State.UNLINKED:
+        image.received_at = now
+        _assign_and_save(image, identity_of(image), now)
 
 
 def _send_again(image: ReceivedImage, now: datetime) -> None:
     """Have an image that failed because of its action go to Manage if there is now another action for its item."""
     item = worklist().item(image.item_id) if image.item_id else None
-    if not item or image.reason not in OVERCOME_BY_A_NEW_ACTION or hindrance_now(image, now):
+    if not item or image.reason not in OVERCOME_BY_A_NEW_ACTION:
+        return
+    hindered = hindrance(image, action_of(image, now), now)
+    if hindered and hindered.state != State.WAITING:
         return
     image.received_at = now
     send_anew(image, item, ACTOR)

@@ -25,16 +25,14 @@ from images.copies import CannotCopy
 from images.failure_reports import apply_report_answer, claim_report
 from images.manage_api import ManageApi
 from images.models import Queued, ReceivedImage
+from images.pictures import MakeCopy
 from images.queue import apply_answer, claim_image, end, extra_of, ready_to_send, renew, try_again, under_lease
-from images.spool import Spool
+from images.spool import DiskFails, Spool, recognise
 
 logger = logging.getLogger(__name__)
 
 State: TypeAlias = ReceivedImage.State
 Reason: TypeAlias = ReceivedImage.Reason
-#: Makes a copy of the original with this longest side and ratio, as `images.copies.worker.copy_in_process` does.
-MakeCopy = Callable[[Path, Path, int, int], None]
-
 #: How many images are copied and sent at the same time.
 THREADS = 2
 #: How often to look for due rows, and how often to renew leases.
@@ -65,6 +63,8 @@ class Uploader:
         self._renewing = threading.Thread(target=self._renew_until_stopped, name="upload-leases", daemon=True)
         self.last_taken_at: datetime | None = None
         self.last_problem = ""
+        #: Why the spool could not be used when that was last looked at; empty if it could.
+        self.spool_problem = ""
 
     def start(self) -> None:
         """Start the threads."""
@@ -97,6 +97,18 @@ class Uploader:
                 self._stopping.wait(POLL_SECONDS)
         connection.close()
 
+    def check_spool(self) -> bool:
+        """Look whether the spool is there and the right one; return whether it is not."""
+        try:
+            recognise(self._spool)
+        except DiskFails as failure:
+            if self.spool_problem != str(failure):
+                logger.error("no image can be sent", extra={"reason": str(failure)})
+            self.spool_problem = str(failure)
+            return True
+        self.spool_problem = ""
+        return False
+
     def work_once(self) -> bool:
         """Deal with one image or report that is due; return False if nothing is."""
         row = claim_image(self._clock()) or claim_report(self._clock())
@@ -119,6 +131,8 @@ class Uploader:
                 self._copy_and_send(image)
             except (DatabaseError, InterfaceError):
                 raise
+            except DiskFails as failure:
+                try_again(image, self._clock(), f"The spool cannot be used: {failure}")
             except OSError as error:  # a full disk, a spool that is not mounted
                 logger.warning("image not copied or read", extra={**extra_of(image), "error": error.strerror})
                 try_again(image, self._clock(), f"The spool cannot be used: {error.strerror}")
@@ -158,6 +172,7 @@ class Uploader:
             return copy
         original = self._spool.original(image.file)
         if not original.is_file():
+            recognise(self._spool)
             self._spool.originals.stat()  # raises OSError if the whole spool is missing
             return None
         copy = self._spool.copy(image.file)

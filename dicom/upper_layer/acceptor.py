@@ -161,7 +161,7 @@ class Limits:
     pdu_length: int = 1 << 20
     items: int = 1024
     command_length: int = 1 << 14
-    data_set_length: int = 1 << 24
+    data_set_length: int = 1 << 20
 
     def deadline(self, begun_at: float, received: int) -> float:
         """Return when something that began to arrive then, and of which so much has come, is too slow."""

@@ -1,6 +1,7 @@
 """The statements whose SQL is built once write and find what Django's own queries do."""
 
 import threading
+from itertools import product
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -85,6 +86,24 @@ class TestWithoutTexts:
         for item in items:
             assert list(selection.rows({placeholder: item.accession_number})) == [(item.pk,)]
         assert list(selection.rows({placeholder: "' OR 1=1 --"})) == []
+
+    def test_a_selection_never_puts_one_text_in_the_place_of_another(self) -> None:
+        """Swapped, equal, empty, or of characters that SQL or this module could take for something else."""
+        texts = ["A", "B", "", "'", '"', "%s", "a\\_*", "parameter0"]
+        stations = [*texts, *texts]
+        locations = [*texts, *texts[1:], texts[0]]
+        WorklistItem.objects.bulk_create(
+            WorklistItemFactory.build(accession_number=f"{at}{station}", station_ae_title=station, location=location)
+            for at, (station, location) in enumerate(zip(stations, locations, strict=True))
+        )
+        selection: CompiledQuery | None = None
+        for one, other in product(texts, repeat=2):
+            wanted = Q(station_ae_title__in=[one, other]) & ~Q(location__in=[one])
+            wanted |= Q(accession_number__in=[f"1{other}"])
+            rows = WorklistItem.objects.order_by("pk").values_list("station_ae_title", "location")
+            form, places = without_texts(wanted)
+            selection = selection or CompiledQuery(rows.filter(form))  # that of the first pair serves for all
+            assert list(selection.rows(places)) == list(rows.filter(wanted))
 
 
 class TestSelection:

@@ -120,8 +120,10 @@ class TestTheMetrics:
         assert sample("image_spool_free_bytes")
 
     def test_count_what_the_servers_refuse(self) -> None:
-        beat("image_scp", "receiving", refused={"A700": 2, "0122": 1})
-        assert [sample("images_refused_total", status=each) for each in ("A700", "0122", "C000")] == [2, 1, 0]
+        beat("image_scp", "receiving", refused={"A700 disk": 2, "0124 not_allowed": 1})
+        told = [("A700", "disk"), ("0124", "not_allowed"), ("C000", "unreadable")]
+        found = [sample("images_refused_total", status=status, reason=reason) for status, reason in told]
+        assert found == [2, 1, 0]
 
     def test_measure_the_time_from_the_machine_to_manage(self) -> None:
         for seconds in (1.5, 40):
@@ -132,9 +134,16 @@ class TestTheMetrics:
         assert sample("image_upload_seconds_sum") == 41.5
 
 
-def test_a_server_whose_disk_fails_is_a_problem_with_its_reason() -> None:
-    beat("image_scp", "disk_fails", why="Not written to disk: Input/output error")
-    (concern,) = [each for each in open_concerns(timezone.now()) if each.key == "image_server"]
-    assert (concern.severity, concern.title) == (Severity.PROBLEM, "Images: no image can be stored")
+@pytest.mark.parametrize(
+    ("role", "key", "title"),
+    [
+        ("image_scp", "image_server", "Images: no image can be stored"),
+        ("image_uploader", "image_uploader", "Images: no image can be sent"),
+    ],
+)
+def test_a_process_whose_disk_fails_is_a_problem_with_its_reason(role: str, key: str, title: str) -> None:
+    beat(role, "disk_fails", why="Not written to disk: Input/output error")
+    (concern,) = [each for each in open_concerns(timezone.now()) if each.key == key]
+    assert (concern.severity, concern.title) == (Severity.PROBLEM, title)
     assert concern.latest[0].words == "Not written to disk: Input/output error"
-    assert not check_daemon("image_scp")["ok"]
+    assert not check_daemon(role)["ok"]

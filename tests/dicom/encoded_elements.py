@@ -11,6 +11,8 @@ from tests.dicom.raw import EXPLICIT, IMPLICIT, DataSet, Element
 SYNTAXES = (IMPLICIT, EXPLICIT)
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF
+#: The VRs of this module whose length has four bytes in explicit VR.
+LONG_VRS = (b"OB", b"OW", b"SQ", b"UN", b"UT")
 
 
 class Part(NamedTuple):
@@ -25,7 +27,7 @@ def header(tag: int, vr: str, length: int, syntax: str) -> bytes:
     head = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
     if syntax == IMPLICIT or not vr:
         return head + length.to_bytes(4, "little")
-    if vr in ("OB", "OW", "SQ", "UN", "UT"):
+    if vr.encode() in LONG_VRS:
         return head + vr.encode() + bytes(2) + length.to_bytes(4, "little")
     return head + vr.encode() + length.to_bytes(2, "little")
 
@@ -92,28 +94,38 @@ QUERY = (
 
 @st.composite
 def broken(draw: st.DrawFn, keys: DataSet) -> tuple[bytes, str]:
-    """Draw a data set with one fault in its structure, and its transfer syntax.
+    """Draw a data set with one or two faults in its structure, and its transfer syntax.
 
-    The fault is in a VR, a length, an item or a delimiter, or it is an insertion, a repetition, or a cut within an
+    A fault is in a VR, a length, an item or a delimiter, or it is an insertion, a repetition, or a cut within an
     element. A changed tag or value is left out: it makes another data set, which nobody can tell from one that was
-    meant. So is a cut between two elements: the fragments say whether all of a data set has come (PS3.8 annex E).
+    meant. So is a cut between two elements, or at what another fault makes the end of one: the fragments say whether
+    all of a data set has come (PS3.8 annex E).
     """
     syntax = draw(st.sampled_from(SYNTAXES))
     whole = [part for part in parts(keys, syntax, undefined=draw(st.booleans())) if part.content]
     raw = b"".join(part.content for part in whole)
     starts = list(accumulate((len(part.content) for part in whole), initial=0))
-    match draw(st.sampled_from(["change", "insert", "repeat", "cut"])):
-        case "change":
-            start, part = draw(st.sampled_from([pair for pair in zip(starts, whole, strict=False) if pair[1][1]]))
-            at = start + draw(st.integers(0, len(part.content) - 1))
-            flipped = bytes([raw[at] ^ 1 << draw(st.integers(0, 7))])
-            few = draw(st.binary(min_size=1, max_size=start + len(part.content) - at))
-            few = draw(st.sampled_from([flipped, few]))
-            return raw[:at] + few + raw[at + len(few) :], syntax
-        case "insert":
-            at = draw(st.integers(0, len(raw)))
-            return raw[:at] + draw(st.binary(min_size=1, max_size=12)) + raw[at:], syntax
-        case "repeat":
-            at = draw(st.integers(0, len(raw) - 1))
-            return raw[: at + draw(st.integers(1, 40))] + raw[at:], syntax
-    return raw[: draw(st.sampled_from(sorted(set(range(1, len(raw))) - set(starts))))], syntax
+    if draw(st.integers(0, 5)) == 0:
+        return raw[: draw(st.sampled_from(sorted(set(range(1, len(raw))) - set(starts))))], syntax
+    structure = [(start, part.content) for start, part in zip(starts, whole, strict=False) if part.is_structure]
+    few = st.binary(min_size=1, max_size=12)
+    faults = draw(st.lists(st.sampled_from(["change", "swallow", "insert", "repeat"]), min_size=1, max_size=2))
+    for fault in sorted(faults, key=["change", "swallow", "insert", "repeat"].index):  # the first two keep the places
+        start, content = draw(st.sampled_from(structure))
+        at = draw(st.integers(0, len(raw) - 1))
+        match fault:
+            case "change":
+                at = start + draw(st.integers(0, len(content) - 1))
+                flipped = bytes([raw[at] ^ 1 << draw(st.integers(0, 7))])
+                changed = draw(st.sampled_from([flipped, draw(few)]))[: start + len(content) - at]
+                raw = raw[:at] + changed + raw[at + len(changed) :]
+            case "swallow":
+                end = start + len(content)
+                length = draw(st.sampled_from([each for each in starts if each >= end])) - end
+                size = 2 if syntax == EXPLICIT and content[:2] not in LONG_VRS else 4
+                raw = raw[: end - size] + length.to_bytes(size, "little") + raw[end:]
+            case "insert":
+                raw = raw[:at] + draw(few) + raw[at:]
+            case "repeat":
+                raw = raw[: at + draw(st.integers(1, 40))] + raw[at:]
+    return raw, syntax

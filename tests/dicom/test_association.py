@@ -1,13 +1,37 @@
-"""One association on its socket: what is announced and does not come, a release within an answer, and messages within
-one another."""
+"""One association on its socket: what is announced and does not come, and requests before the last is answered."""
 
 import struct
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.dicom.requests import Unit, change, find
+from dicom.association import MAX_UNANSWERED, ServerContext
+from dicom.association_policy import AssociationPolicy, ServerConfig
+from dicom.server import start_server, stop_server
+from dicom.service import Batches, Interruption, Request, Response, Service
+from dicom.upper_layer.dimse import CommandField
+from tests.dicom.odd_modality import OddModality, assert_is_served, refusal, statuses
+from tests.dicom.raw import (
+    ABORT,
+    DATA,
+    ECHO_CONTEXT,
+    FIND_CONTEXT,
+    VERIFICATION,
+    WORKLIST,
+    Element,
+    abort,
+    association_request,
+    cancel_request,
+    echo_request,
+    encoded,
+    find_request,
+    message,
+    offer,
+    pdu,
+)
+from tests.dicom.requests import CALLED, PATIENCE, Unit, change, find
 from tests.dicom.serving import port_of, serving
 from tests.worklist.performed_step.reports import creation
 from tests.worklist_fixtures import LogLines
@@ -53,3 +77,68 @@ class TestADataSetThatIsAnnouncedAndNotSent:
             association.dul.socket.send(struct.pack(">BBL", 4, 0, len(late)) + late)  # type: ignore[union-attr]
             association.join(10)
             assert association.is_aborted
+
+
+def together(messages: Sequence[bytes]) -> bytes:
+    """Return a P-DATA-TF of the fragments of these messages, each of which is one of its own: none arrives before."""
+    return pdu(DATA, b"".join(each[6:] for each in messages))
+
+
+class TestRequestsBeforeTheLastIsAnswered:
+    """One operation at a time is what was negotiated (PS3.7 annex D.3.3.3); a few more do no harm."""
+
+    def test_are_answered_up_to_a_number(self, modality: OddModality) -> None:
+        requests = [message(ECHO_CONTEXT, echo_request(each)) for each in range(MAX_UNANSWERED + 1)]
+        line = modality.associated()
+        line.send(together(requests[1:]))
+        assert statuses([line.answer() for _ in requests[1:]]) == [0x0000] * MAX_UNANSWERED
+        assert_is_served(line)
+        line = modality.associated()
+        line.send(together(requests))
+        assert refusal(line)[:3] == (ABORT, 0, 2)
+
+    def test_are_answered_up_to_a_length(self, db: None) -> None:
+        command, keys = message(FIND_CONTEXT, find_request()), encoded([Element(0x00100020, "LO", b"9" * 600)])
+        fragment = struct.pack(">LBB", len(keys) + 2, FIND_CONTEXT, 0b10) + keys
+        query = command + pdu(DATA, fragment)
+        with serving(max_data_set_bytes=1000) as running:
+            line = OddModality(port_of(running)).associated()
+            for _ in range(2):
+                line.send(query)
+                assert statuses(line.answers()) == [0x0000]
+            line.send(pdu(DATA, (command[6:] + fragment) * 2))
+            assert refusal(line)[:3] == (ABORT, 0, 2)
+            line.close()
+
+    @pytest.mark.parametrize("is_cancelled", [True, False], ids=["C-CANCEL", "A-ABORT"])
+    def test_hide_no_end_of_the_answer(self, db: None, is_cancelled: bool) -> None:
+        ended = threading.Event()
+
+        def never_ending(_request: Request, _context: ServerContext) -> Batches:
+            try:
+                while (yield [Response(0xFF00)]) is not Interruption.CANCELLED:
+                    continue
+                yield [Response(0xFE00)]
+            finally:
+                ended.set()
+
+        service = Service(WORKLIST, {CommandField.C_FIND_RQ: never_ending})
+        running = start_server("127.0.0.1", 0, ServerContext(AssociationPolicy(ServerConfig(CALLED))), [service])
+        try:
+            line = OddModality(port_of(running)).sends(
+                association_request([offer(ECHO_CONTEXT, VERIFICATION), offer(FIND_CONTEXT, WORKLIST)])
+            )
+            line.accepted()
+            line.send(message(FIND_CONTEXT, find_request(1), b""))
+            line.answer()
+            waiting = [message(ECHO_CONTEXT, echo_request(each)) for each in range(2, MAX_UNANSWERED + 1)]
+            line.send(*waiting)
+            line.send(message(FIND_CONTEXT, cancel_request(1)) if is_cancelled else abort())
+            if is_cancelled:
+                assert line.answers()[-1].status == 0xFE00
+                assert statuses([line.answer() for _ in waiting]) == [0x0000] * len(waiting)
+                line.release()
+            assert ended.wait(PATIENCE)
+            line.close()
+        finally:
+            stop_server(running)

@@ -200,6 +200,16 @@ class TestIsRefused:
         raw = element(swallowing.tag, swallowing.vr, swallowed, syntax) + rest
         assert refusal(raw, syntax).endswith("holds other elements")
 
+    @pytest.mark.parametrize("fault", [b"--\0\0", b"LO\xff\xff", b"\xff\xff\xff\x7f"], ids=["VR", "length", "both"])
+    def test_a_value_that_has_swallowed_an_element_with_a_fault_of_its_own(self, syntax: str, fault: bytes) -> None:
+        swallowed = name(syntax)[:4] + fault + b"SMITH*"
+        assert refusal(element(0x00080090, "PN", swallowed, syntax), syntax) == "(0008,0090) holds other elements"
+
+    def test_the_steps_within_another_sequence_that_has_swallowed_them(self, syntax: str) -> None:
+        steps = sequence(STEPS, item(name(syntax)), syntax=syntax)
+        raw = sequence(STUDIES, item(element(ID, "LO", b"1 ", syntax) + steps), syntax=syntax)
+        assert refusal(raw, syntax) == "(0040,0100) is within another sequence"
+
 
 class TestABrokenQuery:
     @given(broken=broken(QUERY))

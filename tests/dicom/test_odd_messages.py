@@ -205,6 +205,12 @@ class TestFragments:
                 + data(ECHO_CONTEXT, IS_COMMAND | IS_LAST, command_set(echo_request())),
                 id="a command set within another",
             ),
+            pytest.param(
+                data(FIND_CONTEXT, IS_COMMAND | IS_LAST, command_set(find_request(1)))
+                + data(FIND_CONTEXT, 0, ENCODED_KEYS[: len(ENCODED_KEYS) // 2])
+                + message(FIND_CONTEXT, find_request(2), ENCODED_KEYS),
+                id="a query within the data set of another",
+            ),
             pytest.param(pdu(DATA, b""), id="a P-DATA-TF of nothing"),
             pytest.param(pdu(DATA, b"\0\0\0\1\1"), id="a fragment without a header"),
             pytest.param(pdu(DATA, b"\0\0\1\0\1\3abc"), id="a fragment longer than its PDU"),

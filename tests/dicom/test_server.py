@@ -2,7 +2,6 @@
 
 import socket
 import time
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from dicom.association_policy import AssociationPolicy, ServerConfig
 from dicom.server import STOP_SECONDS, DicomServer, PortUnavailable, stop_server
 from nonprod.modality_emulator import ModalityEmulator, RequestFailed
 from tests.dicom.requests import CALLED, PATIENCE, Unit, dataset, find, request
-from tests.dicom.serving import all_ended, connected, port_of, serving, start
+from tests.dicom.serving import all_ended, port_of, serving, start
 from tests.factories import WorklistItemFactory
 from tests.worklist_fixtures import LogLines
 from worklist.models import WorklistItem
@@ -108,21 +107,6 @@ class TestStarting:
     def test_on_a_port_in_use_raises_port_unavailable(self, scp: DicomServer) -> None:
         with pytest.raises(PortUnavailable, match="Address already in use"):
             start("127.0.0.1", port_of(scp), AssociationPolicy(ServerConfig(CALLED, 5)))
-
-    @pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="This system cannot share a port")
-    def test_on_a_shared_port_leaves_some_connections_to_each_server(self) -> None:
-        with serving(shares_port=True) as one:
-            policy = AssociationPolicy(ServerConfig(CALLED, shares_port=True))
-            other = start("127.0.0.1", port_of(one), policy)
-            try:
-                with ExitStack() as connections:
-                    for _ in range(40):  # one chance in 2 ** 39 that all are for the same server
-                        connections.enter_context(connected(one))
-                        ModalityEmulator("127.0.0.1", port_of(one), CALLED).echo()
-                    assert one.associations
-                    assert other.associations
-            finally:
-                stop_server(other)
 
     def test_on_an_address_of_another_host_raises_port_unavailable(self) -> None:
         with pytest.raises(PortUnavailable, match="Cannot assign requested address"):

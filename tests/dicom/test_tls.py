@@ -15,11 +15,12 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Verification,
 )
 
-from dicom.server import DicomServer
+from dicom.server import DicomServer, stop_server
 from dicom.tls import server_context
 from tests.dicom.requests import CALLED, PATIENCE, find, request
 from tests.dicom.serving import connected, port_of, serving
 from tests.factories import WorklistItemFactory
+from tests.waiting import eventually
 from tests.worklist_fixtures import LogLines
 
 pytestmark = [
@@ -220,3 +221,15 @@ def test_a_client_that_stops_in_the_middle_of_its_handshake_is_let_go(
     with socket.create_connection(("127.0.0.1", port_of(running)), timeout=PATIENCE) as connection:
         connection.sendall(b"\x16\x03\x01")
         assert connection.recv(100) == b""
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01"], ids=["not begun", "begun"])
+def test_a_server_stops_in_the_middle_of_a_handshake(
+    running: DicomServer, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    with connected(running) as connection:
+        connection.sendall(sent)
+        eventually(lambda: any(isinstance(each.socket, ssl.SSLSocket) for each in running.associations))
+        stop_server(running)  # waits for STOP_SECONDS at most
+        assert running.associations == []
+    assert [record for record in caplog.records if "TLS" in record.getMessage()] == []

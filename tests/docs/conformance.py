@@ -351,6 +351,8 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "ciphers": lambda: f"`{tls.CIPHERS}`",
     "greeting seconds": lambda: f"{server.ARTIM_SECONDS:g}",
+    "longest data set": lambda: f"{association_policy.ServerConfig('').max_data_set_bytes:,}",
+    "unanswered": lambda: str(association.MAX_UNANSWERED),
     "longest pdu": lambda: str(LIMITS.pdu_length),
     "data set seconds": lambda: f"{association_policy.ServerConfig('').data_set_seconds:g}",
     "bytes per second": lambda: str(LIMITS.bytes_per_second),

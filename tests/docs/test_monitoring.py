@@ -70,6 +70,7 @@ class TestMonitoring:
         known = {("job", "gateway"), ("role", "relay_listener"), ("role", "mwl_scp"), ("outcome", "failed")}
         known |= {("role", "image_scp"), ("role", "image_uploader")}
         known |= {("concern", "image_another_patient"), ("concern", "image_disk"), ("concern", "image_server")}
+        known |= {("concern", "image_uploader")}
         known |= {("code", code.value) for code in ErrorCode} | {("state", state) for state in RELAY_STATES}
         assert pairs <= known
 

@@ -20,7 +20,7 @@ from images.configuration import server_config
 from images.models import ReceivedImage
 from images.phantoms import Phantom, image_of
 from images.scp import start_image_server
-from images.spool import Spool
+from images.spool import ID_FILE, Spool
 from images.storage import ImageContext
 from tests.dicom.raw import (
     AFFECTED_CLASS,
@@ -66,8 +66,8 @@ class Receiver:
         return int(self.server.server_address[1])
 
     def files(self) -> list[Path]:
-        """Return every file in the spool."""
-        return [path for path in self.spool.root.rglob("*") if path.is_file()]
+        """Return every file in the spool but the one with its id."""
+        return [path for path in self.spool.root.rglob("*") if path.is_file() and path.name != ID_FILE]
 
     def store(self, made: Dataset, **names: Any) -> Dataset:
         """Send an image with pynetdicom; return the response."""

@@ -129,6 +129,10 @@ class TestDeciding:
         assert "The image is now discarded" in decide(clinic, held, "discard")
         assert held.state == State.DISCARDED
 
+    def test_says_if_manage_may_have_what_is_discarded(self, clinic: Client) -> None:
+        image = stored(file="a.dcm", action_id="A")
+        assert "It had been sent, and Manage may have it" in decide(clinic, image, "discard")
+
     def test_says_why_nothing_can_be_done(self, clinic: Client) -> None:
         image = stored(state=State.UPLOADED, file="a.dcm", item_id=sent("ACC1").pk)
         assert "Nothing has changed. It is with Manage." in decide(clinic, image, "again")

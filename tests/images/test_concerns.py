@@ -57,6 +57,10 @@ class TestConcerns:
         stored(state=State.HELD, reason=reason, item_accession_number="ACC1")
         assert found()["image_another_patient"][0] == Severity.PROBLEM
 
+    def test_tell_of_images_that_wait_for_a_decision_since_their_item_was_put_back(self) -> None:
+        stored(state=State.HELD, reason=Reason.PUT_BACK, item_accession_number="ACC1")
+        assert found()["images_put_back"][0] == Severity.WARNING
+
     def test_name_the_number_only_to_those_who_may_see_it(self) -> None:
         stored(state=State.HELD, reason=Reason.ANOTHER_PATIENT, item_accession_number="ACC1")
         (concern,) = [each for each in open_concerns(timezone.now()) if each.key == "image_another_patient"]
@@ -90,7 +94,7 @@ class TestConcerns:
         ReceivedImage.objects.update(received_at=ago(days=6, minutes=1))
         assert found()["failed_images_deleted_soon"] == (
             Severity.WARNING,
-            "1 image failed or held back, to be deleted within a day",
+            "1 image that Manage does not have, to be deleted within a day",
         )
 
     def test_end_when_the_files_are_deleted(self) -> None:

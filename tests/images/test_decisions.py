@@ -7,10 +7,14 @@ from django.utils import timezone
 
 from core.models import AuditLog
 from images.decisions import CannotDecide, discard, link_to_item, send_again
+from images.items import worklist
 from images.models import FailureReport, ReceivedImage
+from images.queue import LEASE, claim_image, ready_to_send
 from relay.models import ReceivedAction
 from tests.images.received import stored
 from tests.images.test_linking import sent
+from worklist.models import WorklistItem
+from worklist.performed_step.mpps_exceptions import put_item_back
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
@@ -122,11 +126,62 @@ class TestSendingAgain:
             send_again(unlinked(state=State.FAILED), JANE, WHY)
 
 
+class TestAfterItsItemWasPutBack:
+    @pytest.fixture
+    def held(self) -> ReceivedImage:
+        """Return an image that came before its item was put back, as the uploader has left it."""
+        item = sent("ACC1")
+        image = unlinked(state=State.WAITING, item_id=item.pk, next_attempt_at=timezone.now())
+        worklist().image_received(item.pk, image.received_at)
+        put_item_back(WorklistItem.objects.get(), JANE)
+        claimed = claim_image(timezone.now())
+        assert claimed
+        assert ready_to_send(claimed, timezone.now(), on_its_way=False) is None
+        return claimed
+
+    def test_nothing_goes_to_manage_until_a_person_sends_it(self, held: ReceivedImage) -> None:
+        assert outcome(held) == (State.HELD, Reason.PUT_BACK)
+        assert WorklistItem.objects.get().status == "SCHEDULED"
+        send_again(held, JANE, WHY)
+        claimed = claim_image(timezone.now())
+        assert claimed
+        assert ready_to_send(claimed, timezone.now(), on_its_way=True)
+        assert WorklistItem.objects.get().status == "IN PROGRESS"
+
+    def test_an_item_that_supersedes_it_changes_nothing(self, held: ReceivedImage) -> None:
+        sent("ACC2")
+        held.state, held.reason = State.WAITING, ""
+        held.save()
+        assert ready_to_send(held, timezone.now(), on_its_way=True) is None
+        assert outcome(held) == (State.HELD, Reason.PUT_BACK)
+
+
 class TestDiscarding:
     def test_takes_the_image_out_of_the_queue(self) -> None:
         waiting = unlinked(state=State.WAITING, next_attempt_at=timezone.now())
         discard(waiting, JANE, WHY)
         assert (outcome(waiting), waiting.next_attempt_at) == ((State.DISCARDED, Reason.BY_PERSON), None)
+
+    def test_of_a_claimed_image_keeps_it_from_manage(self) -> None:
+        item = sent("ACC1")
+        unlinked(state=State.WAITING, item_id=item.pk, next_attempt_at=timezone.now())
+        claimed = claim_image(timezone.now())
+        assert claimed
+        assert ready_to_send(claimed, timezone.now(), on_its_way=False)
+        discard(claimed, JANE, WHY)
+        assert outcome(claimed) == (State.DISCARDED, Reason.BY_PERSON)
+        assert ready_to_send(claimed, timezone.now(), on_its_way=True) is None
+
+    def test_is_not_possible_while_the_image_is_being_sent_and_then_says_that_manage_may_have_it(self) -> None:
+        now = timezone.now()
+        sending = {"action_id": "A", "action_day": timezone.localdate(), "leased_by": "uploader"}
+        image = unlinked(state=State.WAITING, lease_until=now + LEASE, **sending)
+        with pytest.raises(CannotDecide, match="on its way to Manage at this moment"):
+            discard(image, JANE, WHY)
+        assert outcome(image) == (State.WAITING, "")
+        ReceivedImage.objects.update(lease_until=now)
+        discard(image, JANE, WHY)
+        assert outcome(image) == (State.DISCARDED, Reason.PERHAPS_SENT)
 
     def test_is_possible_once(self) -> None:
         image = unlinked()

@@ -10,6 +10,7 @@ from django.utils import timezone
 from core.database import borrowed_connection
 from core.large_tables import midnight
 from images.answers import Answer, Outcome
+from images.decisions import discard
 from images.items import Action
 from images.models import FailureReport, ReceivedImage
 from images.queue import (
@@ -217,6 +218,13 @@ class TestAction:
         due(item)
         assert attempt(TAKEN).action_id == "A"
 
+    def test_so_it_does_if_a_person_then_discards_the_image(self, items: KnownItems, item: Any) -> None:
+        due(item)
+        discard(attempt(NOT_IN_PROGRESS), "admin:jane", "Not hers.")
+        items.send_again(item)
+        due(item)
+        assert attempt(TAKEN).action_id == "A"
+
     @pytest.mark.parametrize("answer", [NO_LINE, FORBIDDEN])
     def test_what_has_not_arrived_goes_under_the_newest(self, items: KnownItems, item: Any, answer: Answer) -> None:
         due(item)
@@ -282,6 +290,18 @@ class TestHindrances:
         tomorrow = TODAY + timedelta(days=1)
         items.send_again(item, action_id="B", action_day=tomorrow)
         assert attempt(TAKEN, midnight(tomorrow)).action_id == "B"
+
+    def test_what_came_before_its_item_was_put_back_is_held(self, items: KnownItems, item: Any) -> None:
+        due(item, attempts=3)
+        attempt(NOT_IN_PROGRESS)
+        put_back_at = NOW + timedelta(minutes=1)
+        items.send_again(item, put_back_at=put_back_at)
+        image = self.settled(NOW + timedelta(minutes=5))
+        assert (image.state, image.reason, image.next_attempt_at) == (State.HELD, Reason.PUT_BACK, None)
+        assert image.may_be_with_manage
+
+        due(item, received_at=put_back_at)
+        assert attempt(TAKEN, NOW + timedelta(minutes=5)).action_id == "A", "Manage may know the Study under A"
 
     def test_a_long_patient_id_is_never_sent(self, items: KnownItems) -> None:
         due(items.add(patient_id="99900000189", action_day=TODAY))

@@ -1,7 +1,8 @@
 """Which files are deleted from the spool, and when."""
 
 import os
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from images.models import ReceivedImage
 from images.retention import delete_expired, expiring_soon, make_room, settle_orphans
-from images.spool import Spool
+from images.spool import Spool, WrongSpool, recognise
 from tests.images.waiting import KnownItems, waiting_image
 
 pytestmark = pytest.mark.django_db
@@ -61,7 +62,7 @@ class TestInTime:
         image = ReceivedImage.objects.get()
         assert (image.state, image.file, image.copy, image.deleted_at) == (State.UPLOADED, "", "", NOW + 24 * HOUR)
 
-    @pytest.mark.parametrize("state", [State.FAILED, State.UNLINKED, State.HELD])
+    @pytest.mark.parametrize("state", [State.FAILED, State.NOT_SENT, State.UNLINKED, State.HELD])
     def test_what_a_person_might_want_goes_after_a_week_told_the_day_before(self, spool: SmallDisk, state: str) -> None:
         stored(spool, state, received_at=NOW)
         assert not expiring_soon(NOW + 5 * DAY).exists()
@@ -139,13 +140,17 @@ class TestOrphans:
         self.age(spool.original("since_the_backup.dcm"), 6 * DAY)
         assert settle_orphans(spool, NOW) == 0
 
-    def test_where_all_of_several_are_missing_nothing_is_concluded(self, spool: SmallDisk) -> None:
-        images = [stored(spool, State.WAITING) for _ in range(3)]
-        for image in images:
-            spool.original(image.file).unlink()
-        with pytest.raises(FileNotFoundError, match="another spool"):
-            settle_orphans(spool, NOW)
-        assert set(ReceivedImage.objects.values_list("state", flat=True)) == {State.WAITING}
+    @pytest.mark.parametrize("act", [settle_orphans, delete_expired, make_room])
+    def test_in_another_folder_nothing_is_concluded_or_deleted(
+        self, spool: SmallDisk, tmp_path: Path, act: Callable[[Spool, datetime], int]
+    ) -> None:
+        recognise(spool, marks=True)
+        stored(spool, State.WAITING)
+        empty = SmallDisk(tmp_path / "not mounted")
+        empty.prepare()
+        with pytest.raises(WrongSpool):
+            act(empty, NOW)
+        assert ReceivedImage.objects.get().state == State.WAITING
 
     def test_without_a_spool_nothing_is_concluded(self, tmp_path: Path) -> None:
         waiting_image(KnownItems().add())

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from images.models import ReceivedImage
 from images.retention import delete_expired
+from tests.factories import WorklistItemFactory
 from tests.images.receiving import image, receiving
 from tests.images.waiting import KnownItems
 
@@ -35,6 +36,26 @@ def test_it_goes_to_manage_if_only_its_action_was_in_the_way_and_there_is_anothe
         row = ReceivedImage.objects.get()
         goes = reason != Reason.NO_COPY
         assert (row.state, row.last_status) == ((State.WAITING, None) if goes else (State.FAILED, 403))
+        assert receiver.files() == [receiver.spool.original(row.file)]
+
+
+@pytest.mark.parametrize("state", [State.UNLINKED, State.HELD])
+def test_one_that_waits_for_a_person_is_kept_longer_and_goes_to_the_item_that_has_come(
+    tmp_path: Path, state: str
+) -> None:
+    with receiving(tmp_path / "spool") as receiver:
+        sent = image()
+        receiver.store(sent)
+        long_ago = timezone.now() - timedelta(days=6)
+        ReceivedImage.objects.update(state=state, received_at=long_ago)
+        item = WorklistItemFactory.create(accession_number=sent.AccessionNumber, patient_id=sent.PatientID)
+        assert receiver.store(sent).Status == 0x0000
+        row = ReceivedImage.objects.get()
+        item.refresh_from_db()
+        came = state == State.UNLINKED
+        assert row.received_at > long_ago + timedelta(days=5)
+        assert (row.state, row.item_id) == ((State.NOT_SENT, item.pk) if came else (state, None))
+        assert (item.status == "IN PROGRESS") is came
         assert receiver.files() == [receiver.spool.original(row.file)]
 
 

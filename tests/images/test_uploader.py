@@ -14,9 +14,9 @@ from django.utils import timezone
 from images.copies import CannotCopy
 from images.failure_reports import queue_reports
 from images.manage_api import ManageApi
-from images.models import FailureReport, ReceivedImage
+from images.models import FailureReport, ReceivedImage, SpoolIdentity
 from images.queue import LEASE
-from images.spool import Spool
+from images.spool import Spool, recognise
 from images.uploader import Uploader
 from nonprod.models import Appointment, ManageFailure, ManageImage
 from tests.images.waiting import KnownItems, known_to_manage, order_fault, waiting_image, write_phantom
@@ -185,6 +185,26 @@ class TestWithoutACopy:
         settled(uploader)
         image = ReceivedImage.objects.get()
         assert (image.state, image.reason) == (State.FAILED, Reason.FILE_LOST)
+
+    def test_in_another_folder_no_file_is_lost_and_people_are_told_until_it_is_the_right_one(
+        self, uploader: Uploader, spool: Spool, item: Any, clock: Clock
+    ) -> None:
+        recognise(spool, marks=True)
+        received(spool, item)
+        aside = spool.root.rename(spool.root.with_name("aside"))
+        spool.prepare()
+        assert uploader.check_spool()
+        settled(uploader)
+        image = ReceivedImage.objects.get()
+        why = f"IMAGE_SPOOL_DIR is not the folder with spool-id {SpoolIdentity.objects.get().spool_id}"
+        assert (image.state, image.last_error) == (State.WAITING, f"The spool cannot be used: {why}")
+        assert uploader.spool_problem == why
+        shutil.rmtree(spool.root)
+        aside.rename(spool.root)
+        clock.now += timedelta(seconds=2)
+        settled(uploader)
+        assert ReceivedImage.objects.get().state == State.UPLOADED
+        assert not uploader.check_spool()
 
     def test_a_spool_that_is_not_there_is_none(self, uploader: Uploader, spool: Spool, item: Any) -> None:
         received(spool, item)

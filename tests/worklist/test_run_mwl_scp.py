@@ -23,6 +23,16 @@ from dicom.models import Modality
 from dicom.server import ACCEPTING_LOOP_SECONDS, is_accepting
 from nonprod.local_gateway import is_free
 from nonprod.modality_emulator import ModalityEmulator, RequestFailed
+from tests.dicom.raw import (
+    ACCEPT,
+    CLOSED,
+    FIND_CONTEXT,
+    Element,
+    RawAssociation,
+    association_request,
+    encoded,
+    find_request,
+)
 from tests.dicom.requests import CALLED, Unit, find, request
 from tests.dicom.serving import serving
 from tests.factories import WorklistItemFactory
@@ -176,3 +186,44 @@ def assert_stops_soon(process: Process, port: int) -> None:
     assert process.stop(signal.SIGTERM) == 0
     assert time.monotonic() - started < 10
     assert is_free(port)
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="This system cannot share a port")
+class TestTwoOnOnePort:
+    """The system distributes the connections; each process applies the limits to its own associations."""
+
+    def test_answer_both_each_within_its_own_limit_and_one_alone_after_the_other(self, start: Start, port: int) -> None:
+        WorklistItemFactory.create(accession_number="ACC1")
+        shared = {"MWL_PORT": str(port), "MWL_SHARE_PORT": "True", "MWL_MAX_ASSOCIATIONS_PER_PEER": "1"}
+        processes = [start("run_mwl_scp", **shared) for _ in range(2)]
+        for process in processes:
+            process.wait_for('"listening"')
+        admitted: list[RawAssociation] = []
+
+        def are_admitted(number: int) -> bool:  # the system decides which process gets a connection
+            admitted.extend(association_at(port))
+            return len(admitted) == number
+
+        eventually(lambda: are_admitted(2))
+        for line in admitted:
+            answers = line.ask(FIND_CONTEXT, find_request(), encoded([Element(0x00080050, "SH")]))
+            assert [b"ACC1" in answer.data_set for answer in answers] == [True, False]
+        for _ in range(4):
+            assert association_at(port) == []
+        for line in admitted:
+            line.release()
+            line.close()
+        assert processes[0].stop(signal.SIGTERM) == 0
+        eventually(lambda: are_admitted(3))  # as soon as the other has noticed the release
+        admitted[-1].close()
+
+
+def association_at(port: int) -> list[RawAssociation]:
+    """Return a new association, or none if it is rejected because its address has as many as are allowed."""
+    line = RawAssociation.opened(port, association_request())
+    received = line.receive()
+    if received.kind == ACCEPT:
+        return [line]
+    assert received.kind == CLOSED or received.content[1:] == bytes([2, 3, 2])
+    line.close()
+    return []

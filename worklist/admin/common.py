@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
+from django.apps import apps
 from django.contrib import messages
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
@@ -28,6 +29,15 @@ EXPORT = "worklist.export_worklist"
 MAKE_TEST_ITEM = "worklist.make_test_item"
 RESOLVE = "worklist.resolve_mppsexception"
 DISMISS = "worklist.dismiss_itemalarm"
+
+#: What a person must know who puts an item back on the list.
+ABOUT_ITS_IMAGES = (
+    "Images that have already come for it may show another woman. Those that Manage does not have yet are held back "
+    "under Received images until somebody sends them again, links them to another item or discards them. Manage keeps "
+    "those that it has: call its support if they are not hers."
+    if apps.is_installed("images")
+    else ""
+)
 
 
 class ShowsAlarms(AuditedAdmin):

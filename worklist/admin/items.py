@@ -25,6 +25,7 @@ from core.models import AuditLog
 from core.wording import count_of
 from dicom.models import Modality
 from worklist.admin.common import (
+    ABOUT_ITS_IMAGES,
     EXPORT,
     MAKE_TEST_ITEM,
     RESOLVE,
@@ -145,6 +146,7 @@ class WorklistItemAdmin(ShowsAlarms, RecordAdmin):
                     "status",
                     "arrived_at",
                     "first_image_at",
+                    "put_back_at",
                     "chain",
                     "alarms",
                     "received_actions",
@@ -404,8 +406,8 @@ class WorklistItemAdmin(ShowsAlarms, RecordAdmin):
         explanation = (
             "A machine has discontinued this examination, or images of it have come by mistake. If you put the item "
             "back, the machines show it on their lists again, and its discontinued steps and its images no longer "
-            "count. Manage receives the new status. If Manage has closed the item, only Manage can schedule the woman "
-            "again."
+            f"count. {ABOUT_ITS_IMAGES} Manage receives the new status. If Manage has closed the item, only Manage can "
+            "schedule the woman again."
         )
         return self._form(
             request, f"Put {item} back on the list", explanation=explanation, button="Put back on the list", item=item

@@ -26,6 +26,7 @@ from core.admin import RecordAdmin, actor_of
 from core.large_tables import day_filter
 from core.notes import NoteForm, ReasonForm
 from worklist.admin.common import (
+    ABOUT_ITS_IMAGES,
     RESOLVE,
     VIEW_PATIENT_DATA,
     ShowsAlarms,
@@ -115,7 +116,7 @@ RESOLUTIONS = {
     ),
     "put-back": Resolution(
         "Put back on the list",
-        "What the machine reports will not count for the item: the woman still needs to be imaged.",
+        f"What the machine reports will not count for the item: the woman still needs to be imaged. {ABOUT_ITS_IMAGES}",
         NoteForm,
         lambda exception, given, actor: put_back(exception, actor, given["note"]),
     ),

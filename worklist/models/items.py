@@ -318,6 +318,9 @@ class WorklistItem(PersonalDataModel):
     images_completed_at = models.DateTimeField(
         null=True, editable=False, help_text="When no further image was expected, on a machine without MPPS."
     )
+    put_back_at = models.DateTimeField(
+        null=True, editable=False, help_text="When a person last put it back on the list."
+    )
     is_test = models.BooleanField(
         "test item", default=False, editable=False, help_text="No patient: only test machines are shown it."
     )

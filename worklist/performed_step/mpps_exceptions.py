@@ -1,7 +1,8 @@
 """Resolve MPPS exceptions, and put items back on the worklist, as a person decides in the admin.
 
-An item that is put back forgets the images that have come: they showed the examination that no longer counts. The next
-image begins it again.
+An item that is put back forgets the images that have come: they showed the examination that no longer counts, and
+perhaps another woman. Those that Manage does not have yet are held back for a person, by the uploader, which compares
+their times with `put_back_at`. The next image begins the item again.
 
 Every function locks steps before items and writes the audit log under the person's name, `actor`. DecisionRefused says
 why something cannot be done.
@@ -9,6 +10,7 @@ why something cannot be done.
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from core.audit import Auditor
 from core.contract import WAITING, ItemStatus
@@ -79,7 +81,7 @@ def put_item_back(item: WorklistItem, actor: str) -> None:
     if locked.superseded_by:
         raise DecisionRefused(f"{locked.current()} is on the list in its place")
     if is_begun_by_images(locked):
-        _forget_images(locked, actor)
+        _note_put_back(locked, actor)
         recompute_status(locked, actor)
         return
     if locked.status != ItemStatus.DISCONTINUED and locked.cloud_status in OPEN:
@@ -97,7 +99,7 @@ def _put_items_back(links: QuerySet[StepLink], actor: str) -> None:
     for link in links:
         set_counted(link, actor, counts=False)
     for item in items:
-        _forget_images(item, actor)
+        _note_put_back(item, actor)
         recompute_status(item, actor)
 
 
@@ -107,9 +109,8 @@ def is_begun_by_images(item: WorklistItem) -> bool:
     return bool(item.first_image_at) and not item.superseded_by_id and not is_by_others
 
 
-def _forget_images(item: WorklistItem, actor: str) -> None:
-    if item.first_image_at:
-        Auditor(actor).update(item, first_image_at=None, images_completed_at=None)
+def _note_put_back(item: WorklistItem, actor: str) -> None:
+    Auditor(actor).update(item, put_back_at=timezone.now(), first_image_at=None, images_completed_at=None)
 
 
 def _resolve(

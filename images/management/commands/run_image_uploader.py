@@ -15,14 +15,15 @@ from core.daemon import exit_process, stop_event
 from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
 from core.regular_check import RegularCheck
 from images.completion import complete_items
-from images.configuration import UPLOADING
+from images.configuration import DISK_FAILS, UPLOADING
 from images.copies.worker import copy_in_process
 from images.failure_reports import queue_reports
 from images.linking import link_late
 from images.manage_api import configured_manage_api
 from images.models import WholeWayTest
+from images.pictures import copy_undecided
 from images.retention import delete_expired, make_room, settle_orphans
-from images.spool import spool
+from images.spool import DiskFails, spool
 from images.uploader import Uploader
 from images.whole_way import run_next_test
 
@@ -39,6 +40,7 @@ def regular_checks(stopping: threading.Event) -> list[RegularCheck]:
         ("images without an item", link_late, 60.0),
         ("items whose images are complete", complete_items, 30.0),
         ("failed images", queue_reports, 5.0),
+        ("pictures for people who decide", partial(copy_undecided, files, copy_in_process), 20.0),
         ("orphans in the spool", partial(settle_orphans, files), 3600.0),
         ("disk space", partial(make_room, files), 30.0),
         ("old images", partial(delete_expired, files), 300.0),
@@ -50,9 +52,11 @@ def _now(check: Callable[[datetime], int]) -> Callable[[], int]:
     def check_now() -> int:
         try:
             return check(timezone.now())
+        except DiskFails as failure:
+            logger.warning("the spool cannot be used", extra={"error": str(failure)})
         except OSError as error:
             logger.warning("the spool cannot be used", extra={"error": error.strerror})
-            return 0
+        return 0
 
     return check_now
 
@@ -78,7 +82,8 @@ class Command(BaseCommand):
         with stop_event() as stopping:
             uploader = Uploader(configured_manage_api(), spool(), copy_in_process, stopping)
             uploader.start()
-            for check in (*regular_checks(stopping), whole_way_check(stopping)):
+            spool_check = RegularCheck("spool", uploader.check_spool, 30.0, stopping)
+            for check in (*regular_checks(stopping), whole_way_check(stopping), spool_check):
                 check.start()
             heartbeat = HeartbeatWriter("image_uploader", UPLOADING, watchdog=True).start()
             logger.info("uploading images")
@@ -87,9 +92,9 @@ class Command(BaseCommand):
                     heartbeat.keep_alive()
                 last = uploader.last_taken_at
                 heartbeat.set_state(
-                    UPLOADING,
+                    DISK_FAILS if uploader.spool_problem else UPLOADING,
                     last_taken_at=last and last.isoformat(timespec="seconds"),
-                    why=uploader.last_problem,
+                    why=uploader.spool_problem or uploader.last_problem,
                 )
                 stopping.wait(BEAT_SECONDS)
             uploader.join(PATIENCE)

@@ -183,6 +183,16 @@ class TestBesideMpps:
         complete(today)
         assert (status(today), len(changes())) == (final, 2)
 
+    @pytest.mark.parametrize("final", ["COMPLETED", "DISCONTINUED"])
+    def test_a_step_that_comes_after_the_end_of_the_images_counts_fully(self, today: WorklistItem, final: str) -> None:
+        receive(today)
+        complete(today)
+        create_step("1.1", scheduled_step(today))
+        assert status(today) == "IN PROGRESS"
+        set_step("1.1", final_change(final))
+        assert status(today) == final
+        assert changes()[1:] == [("COMPLETED", None), ("IN PROGRESS", "IN PROGRESS"), (final, final)]
+
     def test_the_end_of_the_images_does_not_end_a_step(self, today: WorklistItem) -> None:
         receive(today)
         create_step("1.1", scheduled_step(today))
