@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from core.database import LendConnection, borrowed_connection
 from dicom.association_policy import AssociationPolicy, Requestor
@@ -48,10 +48,9 @@ from dicom.upper_layer.dimse import (
 )
 from dicom.upper_layer.negotiation import (
     Implementation,
-    Offer,
+    Negotiator,
     PresentationContext,
     Rejection,
-    negotiate,
     rejection_of,
 )
 from dicom.upper_layer.pdu import AbortReason, AssociateRequest, read_ae_title
@@ -92,6 +91,7 @@ class Association(threading.Thread):
         address: tuple[str, int],
         context: ServerContext,
         services: Sequence[Service],
+        negotiator: Negotiator,
         limits: Limits,
         tls: ssl.SSLContext | None,
         on_end: Callable[["Association"], None],
@@ -105,10 +105,7 @@ class Association(threading.Thread):
         self._on_end = on_end
         self._is_stopping = False
         self._services = {each.sop_class: each for each in services}
-        self._offers = [
-            Offer(each.sop_class, each.transfer_syntaxes, each.handlers.keys(), each.extended_negotiation)
-            for each in services
-        ]
+        self._negotiator = negotiator
         self._layer = UpperLayer(time.monotonic, limits)
         self._dimse = Dimse({}, time.monotonic, limits)
         self._requestor = Requestor("", "", address[0])
@@ -287,8 +284,7 @@ class Association(threading.Thread):
         if rejection is not None:
             self._reject(rejection)
             return
-        implementation = replace(IMPLEMENTATION, maximum_length=self._limits.maximum_length)
-        acceptance = negotiate(request, self._offers, implementation)
+        acceptance = self._negotiator.acceptance_of(request)
         self._dimse = Dimse(acceptance.contexts, time.monotonic, self._limits, self._sink_for)
         self._layer.accept(acceptance)
         self._send()  # before the log: the requestor need not wait for it

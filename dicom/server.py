@@ -17,12 +17,14 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
-from dicom.association import Association, ServerContext
+from dicom.association import IMPLEMENTATION, Association, ServerContext
 from dicom.association_policy import AssociationPolicy
 from dicom.service import Request, Response, Service
 from dicom.upper_layer.acceptor import Limits
 from dicom.upper_layer.dimse import CommandField, NullSink
+from dicom.upper_layer.negotiation import Negotiator, Offer
 
 __all__ = ["DicomServer", "PortUnavailable", "ServerContext", "is_accepting", "start_server", "stop_server"]
 
@@ -62,7 +64,14 @@ class DicomServer:
         self.last_accepting_at = time.monotonic()
         self._listener = listener
         self._context = context
-        self._services = services
+        self._services = [*services, VERIFICATION]
+        self._negotiator = Negotiator(
+            [
+                Offer(each.sop_class, each.transfer_syntaxes, each.handlers.keys(), each.extended_negotiation)
+                for each in self._services
+            ],
+            replace(IMPLEMENTATION, maximum_length=context.policy.config.max_pdu_bytes),
+        )
         self._tls = tls
         self._is_stopping = False
         self._associations: set[Association] = set()
@@ -123,7 +132,7 @@ class DicomServer:
             data_set_length=config.max_data_set_bytes,
         )
         association = Association(
-            connection, address, self._context, [*self._services, VERIFICATION], limits, self._tls, self._forget
+            connection, address, self._context, self._services, self._negotiator, limits, self._tls, self._forget
         )
         with self._lock:
             addresses = [each.address[0] for each in self._associations]

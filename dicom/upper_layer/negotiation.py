@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from weakref import WeakKeyDictionary
 
 from .pdu import (
     SHORTEST_MAXIMUM_LENGTH,
@@ -121,6 +122,21 @@ def negotiate(request: AssociateRequest, offers: Sequence[Offer], implementation
     items.append(encode_item(ItemType.USER_INFORMATION, b"".join(user_information)))
     longest = DEFAULT_MAXIMUM_LENGTH if request.maximum_length is None else request.maximum_length or LONGEST_SENT
     return Acceptance(items, longest, contexts)
+
+
+class Negotiator:
+    """Negotiates the associations of one server: as long as `pdu` keeps a request, its acceptance is kept, too."""
+
+    def __init__(self, offers: Sequence[Offer], implementation: Implementation) -> None:
+        self._offers, self._implementation = offers, implementation
+        self._kept: WeakKeyDictionary[AssociateRequest, Acceptance] = WeakKeyDictionary()
+
+    def acceptance_of(self, request: AssociateRequest) -> Acceptance:
+        """Return the acceptance of a request."""
+        acceptance = self._kept.get(request)
+        if acceptance is None:
+            acceptance = self._kept[request] = negotiate(request, self._offers, self._implementation)
+        return acceptance
 
 
 def _negotiated(

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 #: Type, reserved, length (PS3.8 section 9.3.1).
 PDU_HEADER = struct.Struct(">BxL")
@@ -18,6 +19,9 @@ VALUE_HEADER = struct.Struct(">LBB")
 #: Protocol version, called and calling AE title, reserved (table 9-11).
 REQUEST_HEADER = struct.Struct(">H2x16s16s32s")
 
+#: A modality requests the same association each time: the last requests that were read are kept. Their number, and the
+#: longest. Bytes.
+KEPT, LONGEST_KEPT = 64, 4096
 IS_COMMAND, IS_LAST = 0b01, 0b10
 PADDING = "\0 "
 
@@ -146,7 +150,8 @@ def decode_pdu(pdu_type: PduType, content: bytes | memoryview, max_items: int) -
     """
     match pdu_type:
         case PduType.ASSOCIATE_RQ:
-            return _associate_request(bytes(content), max_items)
+            read = _kept_associate_request if len(content) <= LONGEST_KEPT else _associate_request
+            return read(bytes(content), max_items)
         case PduType.P_DATA_TF:
             return tuple(_values(content, max_items))
         case PduType.ABORT:
@@ -198,6 +203,9 @@ def _associate_request(content: bytes, max_items: int) -> AssociateRequest:
         protocol_version=version,
         reserved=reserved,
     )
+
+
+_kept_associate_request = lru_cache(KEPT)(_associate_request)
 
 
 def _items(content: bytes, max_items: int) -> Iterator[tuple[int, bytes]]:

@@ -1,5 +1,7 @@
 """What an association request is answered with."""
 
+import weakref
+
 import pytest
 
 from dicom.upper_layer.negotiation import (
@@ -7,12 +9,13 @@ from dicom.upper_layer.negotiation import (
     REJECTIONS,
     Acceptance,
     Implementation,
+    Negotiator,
     Offer,
     Rejection,
     negotiate,
     rejection_of,
 )
-from dicom.upper_layer.pdu import AssociateRequest, PduType, decode_pdu
+from dicom.upper_layer.pdu import LONGEST_KEPT, AssociateRequest, PduType, decode_pdu
 from tests.dicom import raw
 
 OFFERS = [
@@ -112,3 +115,32 @@ class TestARejection:
 
     def test_is_not_for_a_later_version_beside_the_first(self) -> None:
         assert self.rejection(6, b"\0\3") is None
+
+
+class TestANegotiator:
+    def test_keeps_the_acceptance_of_a_request_that_comes_again(self) -> None:
+        first, again = (decoded(raw.association_request()) for _ in range(2))
+        negotiator = Negotiator(OFFERS, US)
+        assert negotiator.acceptance_of(first) is negotiator.acceptance_of(again)
+        assert negotiator.acceptance_of(first) == negotiate(first, OFFERS, US)
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            raw.association_request(calling=b"MAMMO2"),
+            raw.association_request(user=[raw.longest(8192)]),
+            raw.association_request([raw.offer(1, raw.WORKLIST)]),
+        ],
+        ids=["AE title", "maximum length", "contexts"],
+    )
+    def test_negotiates_anew_if_anything_differs(self, other: bytes) -> None:
+        negotiator, request = Negotiator(OFFERS, US), decoded(other)
+        kept = negotiator.acceptance_of(decoded(raw.association_request()))
+        assert negotiator.acceptance_of(request) is not kept
+        assert negotiator.acceptance_of(request) == negotiate(request, OFFERS, US)
+
+    def test_keeps_nothing_of_a_long_request(self) -> None:
+        long = raw.association_request(behind=raw.item(0x60, bytes(LONGEST_KEPT)))
+        negotiator = Negotiator(OFFERS, US)
+        acceptance = weakref.ref(negotiator.acceptance_of(decoded(long)))
+        assert acceptance() is None
