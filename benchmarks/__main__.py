@@ -5,6 +5,7 @@
 Without a part it measures all of them. DATABASE_URL can name a PostgreSQL server instead of the temporary SQLite files.
 """
 
+import tempfile
 import time
 import traceback
 from argparse import ArgumentParser
@@ -31,17 +32,19 @@ def main() -> None:
     scale = SHORT if options.short else replace(FULL, many_rows=options.rows)
     results = Results.read(options.docs)
     failed = []
-    for part in options.parts or PARTS:
-        progress(f"=== {part}")
-        began, load = time.monotonic(), load_average()
-        try:
-            results.add(part, measured(part, scale), load=load, before=options.before)
-        except Exception:  # noqa: BLE001 - what the other parts measure is kept
-            traceback.print_exc()
-            failed.append(part)
-        else:
-            write(results, options.docs)
-        progress(f"=== {part} took {time.monotonic() - began:.0f} s")
+    with tempfile.TemporaryDirectory() as folder:
+        for part in options.parts or PARTS:
+            progress(f"=== {part}")
+            began, load = time.monotonic(), load_average()
+            try:
+                tables = measured(part, scale, Path(folder) / "migrated.sqlite3")
+            except Exception:  # noqa: BLE001 - what the other parts measure is kept
+                traceback.print_exc()
+                failed.append(part)
+            else:
+                results.add(part, tables, load=load, before=options.before)
+                write(results, options.docs)
+            progress(f"=== {part} took {time.monotonic() - began:.0f} s")
     if failed:
         parser.exit(1, f"failed: {', '.join(failed)}\n")
 

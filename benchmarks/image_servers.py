@@ -14,6 +14,7 @@ from benchmarks.measuring import OURS, progress
 from benchmarks.processes import free_port, python, running
 from benchmarks.raw_dicom import CALLED, IMAGE_PDU_LENGTH
 from benchmarks.servers import ORTHANC, Server, file_name, serving
+from images.spool import ID_FILE
 
 STORESCP, ORTHANC_NAME = "storescp", "Orthanc"
 COLUMNS = (OURS, STORESCP, ORTHANC_NAME)
@@ -26,9 +27,9 @@ class ImageServer(Server):
     files: Path
 
     def forget_images(self) -> None:
-        """Delete what it has written, so that none of it goes to the disk while another is measured."""
+        """Delete the images that it has written, so that none goes to the disk while another is measured."""
         for path in self.files.rglob("*"):
-            if path.is_file():
+            if path.is_file() and path.name != ID_FILE:  # without it, the gateway would not know its spool again
                 path.unlink()
 
 

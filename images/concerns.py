@@ -67,7 +67,7 @@ ANOTHER_VERSION = Kind(
 OF_ITEM_PUT_BACK = Kind(
     "images_put_back",
     Severity.WARNING,
-    "{} held back, from before the item was put back on the list",
+    "{} held back, taken before the item was put back on the list",
     "Find out whose they are: send them again, link them to another woman’s item, or discard them.",
 )
 OF_NO_ITEM = Kind(

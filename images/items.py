@@ -17,13 +17,15 @@ from django.utils.module_loading import import_string
 class ImageIdentity:
     """What an image says about the examination it belongs to; an empty value says nothing.
 
-    `accession_numbers` is the top level's, followed by those of the Request Attributes Sequence (0040,0275).
+    `accession_numbers` is the top level's, followed by those of the Request Attributes Sequence (0040,0275). `taken_at`
+    is when it was acquired, by the machine's clock.
     """
 
     study_instance_uid: str = ""
     accession_numbers: tuple[str, ...] = ()
     patient_id: str = field(default="", repr=False)
     study_date: date | None = None
+    taken_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ def assign_item(image: ReceivedImage, identity: ImageIdentity, now: datetime) ->
         hold(image, item.accession_number, Reason.ANOTHER_PATIENT)
     elif not item.is_test and Modality.objects.filter(ae_title=image.calling_ae_title, is_test_machine=True).exists():
         hold(image, item.accession_number, Reason.TEST_MACHINE)
+    elif item.put_back_at and identity.taken_at and identity.taken_at < item.put_back_at:
+        hold(image, item.accession_number, Reason.PUT_BACK)
     else:
         set_item(image, item, now)
 

@@ -51,7 +51,7 @@ class ReceivedImage(Queued, PersonalDataModel):
         ANOTHER_PATIENT = "another_patient", "the image names another patient than the item"
         SEVERAL_ITEMS = "several_items", "its Study Instance UID and its accession number name different items"
         TEST_MACHINE = "test_machine", "a test machine sent it, but the item is a patient's"
-        PUT_BACK = "put_back", "it came before its item was put back on the list, and may show another woman"
+        PUT_BACK = "put_back", "it was taken before its item was put back on the list, and may show another woman"
         ANOTHER_VERSION = "another_version", "an image with the same SOP Instance UID came before, with other content"
         NO_COPY = "no_copy", "no copy for Manage could be made of it"
         LONG_PATIENT_ID = "long_patient_id", "its Patient ID is longer than the 10 characters that Manage takes"

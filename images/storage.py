@@ -251,7 +251,7 @@ def _take_note_again(image: ReceivedImage, versions: list[ReceivedImage], now: d
 
     One that waits for a person is kept for as long as if it had just come, and goes to its item if that has come.
     """
-    if image.state == State.FAILED and not any(each.state in AT_MANAGE for each in versions):
+    if image.state in {State.FAILED, State.NOT_SENT} and not any(each.state in AT_MANAGE for each in versions):
         _send_again(image, now)
     elif image.state == State.HELD:
         image.received_at = now
@@ -262,9 +262,9 @@ def _take_note_again(image: ReceivedImage, versions: list[ReceivedImage], now: d
 
 
 def _send_again(image: ReceivedImage, now: datetime) -> None:
-    """Have an image that failed because of its action go to Manage if there is now another action for its item."""
+    """Have an image that only its action, or the want of one, kept from Manage go there if its item now has another."""
     item = worklist().item(image.item_id) if image.item_id else None
-    if not item or image.reason not in OVERCOME_BY_A_NEW_ACTION:
+    if not item or image.reason not in {*OVERCOME_BY_A_NEW_ACTION, Reason.NO_ACTION}:
         return
     hindered = hindrance(image, action_of(image, now), now)
     if hindered and hindered.state != State.WAITING:

@@ -11,14 +11,17 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 BROWSER, BENCHMARKS = "tests/browser/", "tests/benchmarks/"
+#: They take half of the browser's time, so they have a browser and a gateway of their own.
+ACCESSIBILITY = f"{BROWSER}test_accessibility.py"
 #: The tests that take longest. They do not use the test database, which other tests empty, so their place is free.
 FIRST = (BROWSER, BENCHMARKS)
 #: What the node ids of tests begin with that share something. The benchmarks share nothing, but several at once would
 #: leave nothing of the machine to others.
 TOGETHER = (
+    ACCESSIBILITY,
     BROWSER,
     BENCHMARKS,
-    "tests/dashboard/test_socket.py::TestWhoIsLetIn",
+    "tests/dashboard/test_socket.py",
     "tests/nonprod/pages/test_clinic.py::TestWithAGateway",
     "tests/nonprod/pages/test_journey.py",
     "tests/nonprod/test_modality_emulator.py",

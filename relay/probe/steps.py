@@ -18,6 +18,7 @@ from functools import cached_property
 from django.conf import settings
 from django.core.checks import run_checks
 
+from core.checks import GATEWAY
 from relay.configuration import configured_address, configured_listener, configured_tokens
 from relay.hybrid_connection.address import HybridConnectionAddress
 from relay.hybrid_connection.failures import (
@@ -81,8 +82,8 @@ class ProbeContext:
 
 
 async def check_settings(context: ProbeContext) -> str:
-    """Run the system checks and read HTTPS_PROXY. Only an unusable address or proxy blocks the other steps."""
-    messages = await asyncio.to_thread(run_checks)
+    """Run the gateway's checks and read HTTPS_PROXY. Only an unusable address or proxy blocks the other steps."""
+    messages = await asyncio.to_thread(run_checks, tags=[GATEWAY])
     problems = [
         Problem(f"{message.id}: {message.msg}", message.hint or "See docs/configuration.md.")
         for message in messages

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measuring import SHORT, Table
+from benchmarks.measuring import SHORT
 from benchmarks.parts import PARTS
 from benchmarks.report import Results
 
@@ -15,17 +15,19 @@ PATIENCE = 600.0
 pytestmark = pytest.mark.once
 
 
-def tables_of(part: str, folder: Path) -> list[Table]:
-    """Measure a part in the short form, and return its tables."""
-    command = [sys.executable, "-m", "benchmarks", part, "--short", "--docs", str(folder)]
+@pytest.fixture(scope="module")
+def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What all the parts have written in the short form."""
+    folder = tmp_path_factory.mktemp("docs")
+    command = [sys.executable, "-m", "benchmarks", "--short", "--docs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return Results.read(folder).latest[part].tables
+    return folder
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_every_part_runs_and_leaves_no_figure_out(part: str, tmp_path: Path) -> None:
-    tables = tables_of(part, tmp_path)
+def test_every_part_runs_and_leaves_no_figure_out(part: str, docs: Path) -> None:
+    tables = Results.read(docs).latest[part].tables
     missing = [
         f"{table.title}: {row.name}: {column}"
         for table in tables
@@ -34,7 +36,7 @@ def test_every_part_runs_and_leaves_no_figure_out(part: str, tmp_path: Path) -> 
         if None in row.figures.get(column, [None])
     ]
     assert missing == []
-    page = (tmp_path / "performance.md").read_text()
+    page = (docs / "performance.md").read_text()
     assert all(table.title in page and row.name in page for table in tables for row in table.rows)
     if part == "dicom":
         idle = {row.name: row for row in tables[-1].rows}["idle associations"]

@@ -38,10 +38,17 @@ def shown(text: str) -> Callable[[Page], bool]:
     return lambda page: text in page
 
 
+@pytest.fixture(scope="module")
+def shared_web(django_db_setup: None) -> Iterator[Web]:
+    """One server for all tests but those of its end. It looks at the database anew when somebody opens the page."""
+    with processes() as start:
+        yield running_web(start)
+
+
 class TestLookingOn:
-    async def test_everything_comes_first_and_then_what_has_changed(self, web: Web) -> None:
+    async def test_everything_comes_first_and_then_what_has_changed(self, shared_web: Web) -> None:
         item = await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
-        async with web.open_page(await logged_in()) as page:
+        async with shared_web.open_page(await logged_in()) as page:
             first = await page.next()
             assert first["whole"]
             assert {"day", "summary", "attention", "relay", "worklist", "images", "modalities", *first["rooms"]} == set(
@@ -54,16 +61,16 @@ class TestLookingOn:
             assert set(later["fragments"]) == {"summary", *first["rooms"]}
             assert later["rooms"] is None
 
-    async def test_a_room_that_is_new_comes_with_the_order_of_all(self, web: Web) -> None:
+    async def test_a_room_that_is_new_comes_with_the_order_of_all(self, shared_web: Web) -> None:
         await in_database_thread(lambda: item_of_today(station_ae_title="MAMMO2"))
-        async with web.open_page(await logged_in()) as page:
+        async with shared_web.open_page(await logged_in()) as page:
             (known,) = (await page.next())["rooms"]
             await in_database_thread(lambda: item_of_today(station_ae_title="MAMMO1"))
             assert (await page.until(lambda page: page.messages[-1]["rooms"] is not None))["rooms"][1] == known
 
-    async def test_what_a_machine_reports_is_seen(self, web: Web) -> None:
+    async def test_what_a_machine_reports_is_seen(self, shared_web: Web) -> None:
         item = await in_database_thread(item_of_today)
-        async with web.open_page(await logged_in()) as page:
+        async with shared_web.open_page(await logged_in()) as page:
             await page.next()
 
             def begin() -> None:
@@ -73,23 +80,23 @@ class TestLookingOn:
             await in_database_thread(begin)
             await page.until(shown("woman--in_progress"))
 
-    async def test_without_any_change_it_is_told_that_it_is_up_to_date(self, web: Web) -> None:
-        async with web.open_page(await logged_in()) as page:
+    async def test_without_any_change_it_is_told_that_it_is_up_to_date(self, shared_web: Web) -> None:
+        async with shared_web.open_page(await logged_in()) as page:
             first = await page.next()
             again = await page.until(lambda page: page.messages[-1]["at"] > first["at"])
             assert again["fragments"] == {}
 
-    async def test_one_without_the_permission_is_told_numbers_only(self, web: Web) -> None:
+    async def test_one_without_the_permission_is_told_numbers_only(self, shared_web: Web) -> None:
         await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
-        async with web.open_page(await logged_in("support")) as page:
+        async with shared_web.open_page(await logged_in("support")) as page:
             await page.next()
             assert "SMITH" not in page
             assert "Scheduled" in page
 
-    async def test_two_look_on_at_once_each_at_what_they_may(self, web: Web) -> None:
+    async def test_two_look_on_at_once_each_at_what_they_may(self, shared_web: Web) -> None:
         await in_database_thread(configure_modality)
         sessions = await logged_in("clinic"), await logged_in("support")
-        async with web.open_page(sessions[0]) as one, web.open_page(sessions[1]) as other:
+        async with shared_web.open_page(sessions[0]) as one, shared_web.open_page(sessions[1]) as other:
             await one.next()
             await other.next()
             await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
@@ -98,47 +105,40 @@ class TestLookingOn:
             assert "SMITH" not in other
 
 
-@pytest.fixture(scope="class")
-def class_web(django_db_setup: None) -> Iterator[Web]:
-    """One server for all tests of a class; nobody who is refused leaves a trace in it."""
-    with processes() as start:
-        yield running_web(start)
-
-
 class TestWhoIsLetIn:
-    async def test_without_a_session_nobody(self, class_web: Web) -> None:
-        async with class_web.open_page() as page:
+    async def test_without_a_session_nobody(self, shared_web: Web) -> None:
+        async with shared_web.open_page() as page:
             assert await page.close_code() == NOT_LOGGED_IN
             assert page.messages == []
 
-    async def test_with_a_made_up_session_nobody(self, class_web: Web) -> None:
-        async with class_web.open_page("abcdefghijklmnopqrstuvwxyz012345") as page:
+    async def test_with_a_made_up_session_nobody(self, shared_web: Web) -> None:
+        async with shared_web.open_page("abcdefghijklmnopqrstuvwxyz012345") as page:
             assert await page.close_code() == NOT_LOGGED_IN
 
-    async def test_what_is_no_session_key_is_refused_without_a_look_at_the_database(self, class_web: Web) -> None:
+    async def test_what_is_no_session_key_is_refused_without_a_look_at_the_database(self, shared_web: Web) -> None:
         await in_database_thread(lambda: rename(Session._meta.db_table, "elsewhere"))
         try:
-            async with class_web.open_page("guess") as page:
+            async with shared_web.open_page("guess") as page:
                 assert await page.close_code() == NOT_LOGGED_IN
-            async with class_web.open_page("abcdefghijklmnopqrstuvwxyz012345") as page:
+            async with shared_web.open_page("abcdefghijklmnopqrstuvwxyz012345") as page:
                 assert await page.close_code() == TRY_AGAIN_LATER
         finally:
             await in_database_thread(lambda: rename("elsewhere", Session._meta.db_table))
 
-    async def test_a_session_without_a_login_lets_nobody_in(self, class_web: Web) -> None:
+    async def test_a_session_without_a_login_lets_nobody_in(self, shared_web: Web) -> None:
         def anonymous() -> str:
             session = SessionStore()
             session["basket"] = 1
             session.save()
             return str(session.session_key)
 
-        async with class_web.open_page(await in_database_thread(anonymous)) as page:
+        async with shared_web.open_page(await in_database_thread(anonymous)) as page:
             assert await page.close_code() == NOT_LOGGED_IN
 
     @pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:9999"])
-    async def test_another_origin_is_refused_whatever_its_cookie(self, class_web: Web, origin: str) -> None:
+    async def test_another_origin_is_refused_whatever_its_cookie(self, shared_web: Web, origin: str) -> None:
         with pytest.raises(InvalidStatus) as refused:
-            async with class_web.open_page(await logged_in(), origin=origin):
+            async with shared_web.open_page(await logged_in(), origin=origin):
                 pass
         assert refused.value.response.status_code == 403
 
@@ -152,43 +152,43 @@ class TestWhatEndsIt:
             await in_database_thread(lambda: how(User.objects.get(username="clinic")))
             return await page.close_code()
 
-    async def test_logging_out(self, web: Web) -> None:
-        assert await self.ended(web, lambda _: Session.objects.all().delete()) == NOT_LOGGED_IN
+    async def test_logging_out(self, shared_web: Web) -> None:
+        assert await self.ended(shared_web, lambda _: Session.objects.all().delete()) == NOT_LOGGED_IN
 
-    async def test_a_session_that_expires(self, web: Web) -> None:
+    async def test_a_session_that_expires(self, shared_web: Web) -> None:
         expire = lambda _: Session.objects.update(expire_date=timezone.now())  # noqa: E731
-        assert await self.ended(web, expire) == NOT_LOGGED_IN
+        assert await self.ended(shared_web, expire) == NOT_LOGGED_IN
 
-    async def test_a_user_who_is_not_active_any_more(self, web: Web) -> None:
-        assert await self.ended(web, lambda _: User.objects.update(is_active=False)) == NOT_LOGGED_IN
+    async def test_a_user_who_is_not_active_any_more(self, shared_web: Web) -> None:
+        assert await self.ended(shared_web, lambda _: User.objects.update(is_active=False)) == NOT_LOGGED_IN
 
-    async def test_another_password(self, web: Web) -> None:
+    async def test_another_password(self, shared_web: Web) -> None:
         def change(user: User) -> None:
             user.set_password("another")
             user.save()
 
-        assert await self.ended(web, change) == NOT_LOGGED_IN
+        assert await self.ended(shared_web, change) == NOT_LOGGED_IN
 
-    async def test_one_session_of_two_ends_alone(self, web: Web) -> None:
+    async def test_one_session_of_two_ends_alone(self, shared_web: Web) -> None:
         first = await logged_in()
         second = await in_database_thread(lambda: session_of(User.objects.get(username="clinic")))
-        async with web.open_page(first) as one, web.open_page(second) as other:
+        async with shared_web.open_page(first) as one, shared_web.open_page(second) as other:
             await other.next()
             await in_database_thread(lambda: Session.objects.filter(session_key=first).delete())
             assert await one.close_code() == NOT_LOGGED_IN
             await other.next()
 
-    async def test_who_loses_the_permission_sees_numbers_from_then_on(self, web: Web) -> None:
+    async def test_who_loses_the_permission_sees_numbers_from_then_on(self, shared_web: Web) -> None:
         await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
-        async with web.open_page(await logged_in()) as page:
+        async with shared_web.open_page(await logged_in()) as page:
             await page.next()
             assert "SMITH, JANE" in page
             await in_database_thread(forget_permissions)
             await page.until(lambda page: "SMITH" not in page)
 
-    async def test_who_gets_the_permission_sees_the_women_from_then_on(self, web: Web) -> None:
+    async def test_who_gets_the_permission_sees_the_women_from_then_on(self, shared_web: Web) -> None:
         await in_database_thread(lambda: item_of_today(patient_name="SMITH^JANE"))
-        async with web.open_page(await logged_in("support")) as page:
+        async with shared_web.open_page(await logged_in("support")) as page:
             await page.next()
             await in_database_thread(lambda: log_in("clinic", name="support"))
             await page.until(shown("SMITH, JANE"))

@@ -3,11 +3,12 @@
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import date
+from datetime import date, datetime
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
@@ -62,6 +63,23 @@ class TestAHeader:
         assert header.identity.accession_numbers == ("ACC1",)
         assert header.identity.patient_id == "9990000001"
         assert header.identity.study_date == date(2026, 3, 10)
+
+    @pytest.mark.parametrize(
+        ("acquired", "content", "taken_at"),
+        [
+            (("20260310", "093012.5"), ("20260310", "0931"), datetime(2026, 3, 10, 9, 30, 12, 500_000)),
+            (("20260310", ""), ("20260310", "0931"), datetime(2026, 3, 10, 9, 31)),
+            (("", ""), ("2026031", "0931"), None),
+            (("20260310", ""), ("", "0931"), None),
+        ],
+    )
+    def test_says_when_the_image_was_taken(
+        self, read: Read, acquired: tuple[str, str], content: tuple[str, str], taken_at: datetime | None
+    ) -> None:
+        made = image(TINY)
+        made.AcquisitionDate, made.AcquisitionTime = acquired
+        made.ContentDate, made.ContentTime = content
+        assert read(made).identity.taken_at == (taken_at and timezone.make_aware(taken_at))
 
     def test_has_the_accession_numbers_of_the_requests_behind_its_own(self, read: Read) -> None:
         made = image(TINY)

@@ -1,6 +1,7 @@
 """Whose image it is decides what becomes of it."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -74,6 +75,18 @@ class TestAnImageOfAnItem:
     def test_that_a_test_machine_sent_is_held_if_the_item_is_a_patients(self) -> None:
         Modality.objects.create(ae_title="TESTER", is_test_machine=True)
         assert outcome(of(sent(), calling_ae_title="TESTER")) == (State.HELD, Reason.TEST_MACHINE)
+
+    def test_that_was_taken_before_its_item_was_put_back_is_held_and_one_taken_later_is_not(self) -> None:
+        hers = sent()
+        put_back_at = timezone.now()
+        WorklistItem.objects.update(put_back_at=put_back_at)
+        for taken_at, expected in (
+            (put_back_at - timedelta(seconds=1), (State.HELD, Reason.PUT_BACK)),
+            (put_back_at, (State.WAITING, "")),
+        ):
+            received = image(study_instance_uid=hers.study_instance_uid, patient_id=hers.patient_id)
+            assign_item(received, replace(identity_of(received), taken_at=taken_at), timezone.now())
+            assert outcome(received) == expected
 
     def test_with_a_long_patient_id_is_never_taken(self) -> None:
         received = of(sent(), patient_id="999 000 0018")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 State, Reason = ReceivedImage.State, ReceivedImage.Reason
 
 
-@pytest.mark.parametrize("reason", [Reason.DAY_OVER, Reason.AFTER_REPORT, Reason.NO_COPY])
+@pytest.mark.parametrize("reason", [Reason.DAY_OVER, Reason.AFTER_REPORT, Reason.NO_ACTION, Reason.NO_COPY])
 def test_it_goes_to_manage_if_only_its_action_was_in_the_way_and_there_is_another(
     tmp_path: Path, items: KnownItems, reason: str
 ) -> None:
@@ -26,16 +26,17 @@ def test_it_goes_to_manage_if_only_its_action_was_in_the_way_and_there_is_anothe
         receiver.store(sent)
         yesterday = timezone.localdate() - timedelta(days=1)
         item = items.add(action_day=yesterday)
-        failed = {"state": State.FAILED, "reason": reason, "item_id": item.id, "last_status": 403}
+        state = State.NOT_SENT if reason == Reason.NO_ACTION else State.FAILED
+        failed = {"state": state, "reason": reason, "item_id": item.id, "last_status": 403}
         ReceivedImage.objects.update(**failed, action_id=item.action_id, action_day=yesterday)
         receiver.store(sent)
-        assert ReceivedImage.objects.get().state == State.FAILED
+        assert ReceivedImage.objects.get().state == state
 
         items.send_again(item, action_day=timezone.localdate())
         assert receiver.store(sent).Status == 0x0000
         row = ReceivedImage.objects.get()
         goes = reason != Reason.NO_COPY
-        assert (row.state, row.last_status) == ((State.WAITING, None) if goes else (State.FAILED, 403))
+        assert (row.state, row.last_status) == ((State.WAITING, None) if goes else (state, 403))
         assert receiver.files() == [receiver.spool.original(row.file)]
 
 

@@ -49,12 +49,12 @@ class TestOnce:
         log.unlink()
 
     def test_the_logs_are_printed_when_asked_for(self, start: Start) -> None:
-        process = start("run_gateway", "--once", "--verbose")
+        process = start("run_gateway", "--once", "--verbose", IMAGES="off")
         process.wait_for("mwl-scp")
         assert process.stop(signal.SIGINT) == 0
 
     def test_the_logs_are_printed_when_it_fails(self, start: Start) -> None:
-        process = start("run_gateway", "--once", MWL_HOST="192.0.2.1")  # no address of this machine
+        process = start("run_gateway", "--once", IMAGES="off", MWL_HOST="192.0.2.1")  # no address of this machine
         assert process.exit_status() == 2
         assert "The worklist cannot listen on 192.0.2.1" in process.output
 

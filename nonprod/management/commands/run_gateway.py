@@ -16,6 +16,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from core.checks import GATEWAY
 from nonprod.local_gateway import (
     PORT_SETTINGS,
     LogFilePrinter,
@@ -31,6 +32,8 @@ MAIN_JOB = "main-job"
 
 class Command(BaseCommand):
     help = __doc__
+    #: What it starts checks the rest.
+    requires_system_checks = (GATEWAY,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="Play the main job once and stop.")
@@ -66,7 +69,7 @@ class Command(BaseCommand):
                 "IMAGE_SPOOL_DIR": str(Path(folder) / "spool"),
                 "MANAGE_API_URL": "",
             }
-            migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+            migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0", "--skip-checks"]
             subprocess.run(migrate, check=True, env=environment_with(changes))  # noqa: S603
             if verbose:
                 return run_processes(MAIN_JOB, "play_main_job", changes, emulated=True)
