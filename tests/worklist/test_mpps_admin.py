@@ -151,7 +151,8 @@ class TestTheItemsPage:
         assert "ACC1 is back on the list." in text
         assert "does not count: the item was put back on the list" in text
         assert status_of(item) == ItemStatus.SCHEDULED
-        assert AuditLog.objects.filter(object_id=item.pk, actor="admin:clinic").count() == 1
+        entries = AuditLog.objects.filter(object_id=item.pk, actor="admin:clinic")
+        assert sorted(list(entry.after) for entry in entries) == [["put_back_at"], ["status"]]
 
     def test_says_which_item_is_on_the_list_in_place_of_one_put_back(self, clinic: Client, item: WorklistItem) -> None:
         create_step(UID, scheduled_step(item))
