@@ -129,6 +129,10 @@ class TestDeciding:
         assert "The image is now discarded" in decide(clinic, held, "discard")
         assert held.state == State.DISCARDED
 
+    def test_who_puts_an_item_back_is_told_what_becomes_of_its_images(self, clinic: Client) -> None:
+        put_back = reverse("admin:worklist_worklistitem_put_back", args=[sent("ACC1").pk])
+        assert "Those that Manage does not have yet are held back" in page(clinic, put_back)
+
     def test_says_if_manage_may_have_what_is_discarded(self, clinic: Client) -> None:
         image = stored(file="a.dcm", action_id="A")
         assert "It had been sent, and Manage may have it" in decide(clinic, image, "discard")
