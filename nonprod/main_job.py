@@ -252,15 +252,8 @@ def _number(action: dict[str, Any]) -> str:
 
 
 def lose_next_reply() -> None:
-    """Have the relay emulator break off in the middle of its next reply to a sender, once none is on its way."""
-
-    def is_at_rest() -> bool:
-        with urllib.request.urlopen(f"http://{settings.AZURE_RELAY_NAMESPACE}/$emulator", timeout=5) as response:
-            state = json.load(response)
-        return not state["senders_waiting"] and not state["rendezvous_open"]
-
-    _wait_until(is_at_rest, "no reply is on its way")
-    fault = json.dumps({"fault": "cut_mid_frame", "where": "rendezvous"}).encode()
+    """Have the relay emulator break off in the middle of the next reply that says *created*."""
+    fault = json.dumps({"fault": "cut_mid_frame", "where": "rendezvous", "containing": '"created"'}).encode()
     urllib.request.urlopen(f"http://{settings.AZURE_RELAY_NAMESPACE}/$emulator/faults", fault, timeout=5).close()
 
 

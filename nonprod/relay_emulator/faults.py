@@ -111,9 +111,13 @@ class DuplicateAccept(StoredFault):
 
 @dataclass(frozen=True, kw_only=True)
 class CutMidFrame(StoredFault):
-    """Send half a frame, then break the TCP connection: open control channels now, or the next reply to a sender."""
+    """Send half a frame, then break the TCP connection: open control channels now, or the next reply to a sender.
+
+    With `containing`, the next reply that contains this text: a listener's own echo may have one on its way.
+    """
 
     where: SocketKind = "control"
+    containing: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,11 +223,11 @@ class StoredFaults:
         """Return the stored faults as objects; `times` is the number of times left."""
         return [{**fault_as_dict(fault), "times": left} for fault, left in self._left.values()]
 
-    def take(self, kind: type[S], path: str, action: str = "") -> S | None:
-        """Return the first stored fault of this kind for the path and action, and use it up once."""
+    def take(self, kind: type[S], path: str, action: str = "", text: str = "") -> S | None:
+        """Return the first stored fault of this kind for the path, action and message, and use it up once."""
         for key, (fault, left) in self._left.items():
             fits = fault.path in {"", path} and getattr(fault, "action", action) == action
-            if fits and isinstance(fault, kind):
+            if fits and isinstance(fault, kind) and getattr(fault, "containing", "") in text:
                 if left is None or left > 1:
                     self._left[key] = (fault, left and left - 1)
                 else:

@@ -127,7 +127,8 @@ class WebSocketRelay:
 
     async def _relay(self, rendezvous: Rendezvous, listener: Connection) -> None:
         def cut_if_asked(reply: str | bytes) -> None:
-            if self.service.faults.take(CutMidFrame, rendezvous.path):
+            text = reply if isinstance(reply, str) else reply.decode(errors="replace")
+            if self.service.faults.take(CutMidFrame, rendezvous.path, text=text):
                 rendezvous.sender.cut(reply)
 
         self.joined.add(rendezvous)

@@ -305,6 +305,14 @@ class TestCutMidFrame:
         await listener.send(reply)
         assert await sender.recv() == reply
 
+    async def test_a_reply_without_the_text_that_is_waited_for_is_left_whole(self, emulator: RelayEmulator) -> None:
+        sender, listener = await join(emulator, await listen(emulator))
+        await emulator.inject({"fault": "cut_mid_frame", "where": "rendezvous", "containing": "created"})
+        await listener.send("echo")
+        assert await sender.recv() == "echo"
+        await listener.send(b"created")
+        assert (await close_of(sender))[0] == 1006
+
 
 class TestClockSkew:
     async def test_the_services_clock_is_wrong_for_tokens_and_in_each_date(self) -> None:
