@@ -37,6 +37,11 @@ Result = TypeVar("Result")
 LendConnection = Callable[[], AbstractContextManager[None]]
 
 
+def import_driver() -> None:
+    """Import the database's driver now, and not at its first use."""
+    connections[DEFAULT_DB_ALIAS]
+
+
 class DatabaseBusy(Exception):
     """All slots of a ConcurrencyLimit stayed in use for the whole wait."""
 

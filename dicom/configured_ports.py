@@ -8,9 +8,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
-from django.db import connection
 
-from core.database import LentConnections
+from core.database import LentConnections, import_driver
 from core.heartbeat import BEAT_SECONDS, HeartbeatWriter
 from dicom.checks import TLS_FILES
 from dicom.server import DicomServer, PortUnavailable, is_accepting, stop_server
@@ -30,9 +29,7 @@ def start_servers(prefix: str, what: str, start: Start) -> list[DicomServer]:
 
     `prefix` is what the names of the settings begin with, MWL or IMAGE, and `what` names the server in the error.
     """
-    # The database's driver is imported by the first use: no modality should wait for that, and be told that the
-    # database is not available.
-    logger.debug("database driver imported", extra={"vendor": connection.vendor})
+    import_driver()  # no modality should wait for that, and be told that the database is not available
 
     def setting(name: str) -> Any:
         return getattr(settings, f"{prefix}_{name}")
