@@ -40,13 +40,15 @@ UPLOADER_WORDS = {
     "disk_fails": StateWords(
         Severity.PROBLEM,
         "No image can be sent",
-        "Images wait, and none is lost until the day ends. Support: check that IMAGE_SPOOL_DIR is the folder that "
-        "run_image_scp writes to, and that its disk is mounted. Images are then sent without a restart.",
+        "Images wait. None is lost, but those that have not been sent by midnight fail. Support: check that "
+        "IMAGE_SPOOL_DIR is the folder that run_image_scp writes to, and that its disk is mounted. Images are then "
+        "sent without a restart.",
     ),
     "": StateWords(
         Severity.PROBLEM,
         "Not sending to Manage",
-        "Images wait, and none is lost until the day ends. Support: start run_image_uploader.",
+        "Images wait. None is lost, but those that have not been sent by midnight fail. Support: start "
+        "run_image_uploader.",
     ),
 }
 

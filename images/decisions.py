@@ -63,6 +63,7 @@ def discard(image: ReceivedImage, actor: str, note: str) -> None:
     locked.reason = Reason.PERHAPS_SENT if locked.may_be_with_manage else Reason.BY_PERSON
     locked.state, locked.next_attempt_at = State.DISCARDED, None
     store(locked, actor)
+    ReceivedImage.objects.filter(pk=locked.pk).update(decided_at=timezone.now())
     _note(locked, actor, note)
 
 

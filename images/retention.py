@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from core.audit import Auditor
 from images.linking import ACTOR
@@ -49,14 +50,15 @@ def kept_for() -> Mapping[State, tuple[str, timedelta]]:
         State.FAILED: ("received_at", failed),
         State.UNLINKED: ("received_at", unlinked),
         State.HELD: ("received_at", unlinked),
-        State.DISCARDED: ("received_at", used),
+        State.DISCARDED: ("discarded_at", used),
     }
 
 
 def expired(at: datetime) -> QuerySet[ReceivedImage]:
     """Return the images whose files are to be deleted at this time or before."""
     ended = [Q(state=state, **{f"{field}__lte": at - kept}) for state, (field, kept) in kept_for().items()]
-    return ReceivedImage.objects.filter(HAS_FILES, reduce(or_, ended))
+    images = ReceivedImage.objects.alias(discarded_at=Coalesce("decided_at", "received_at"))
+    return images.filter(HAS_FILES, reduce(or_, ended))
 
 
 def expiring_soon(now: datetime) -> QuerySet[ReceivedImage]:
@@ -98,7 +100,9 @@ def _delete(spool: Spool, image: ReceivedImage, now: datetime, *, keep_copy: boo
     if image.state in {State.UNLINKED, State.HELD}:
         changes |= {"state": State.DISCARDED, "reason": Reason.EXPIRED}
     with transaction.atomic():
-        still = ReceivedImage.objects.filter(pk=image.pk, state=image.state)
+        still = ReceivedImage.objects.filter(
+            pk=image.pk, state=image.state, file=image.file, received_at=image.received_at
+        )
         if not still.select_for_update(no_key=True).exists() or not Auditor(ACTOR).update(image, **changes):
             return False
     _unlink(files)
@@ -127,11 +131,11 @@ def settle_orphans(spool: Spool, now: datetime) -> int:
 
 
 def fail_lost(spool: Spool) -> int:
-    """Fail the images that still need their file and have none; return how many."""
+    """Fail the images that still need their file, and have neither it nor a copy; return how many."""
     needed = ReceivedImage.objects.filter(state__in=NEED_THEIR_FILE, lease_until=None).exclude(file="")
-    rows = list(needed.values_list("pk", "file"))  # before the files, as a file comes before its row
-    present = {file.name for file in spool.originals.iterdir()}
-    lost = [(key, file) for key, file in rows if file not in present]
+    rows = list(needed.values_list("pk", "file", "copy"))  # before the files, as a file comes before its row
+    originals, copies = ({file.name for file in folder.iterdir()} for folder in (spool.originals, spool.copies))
+    lost = [(key, file) for key, file, copy in rows if file not in originals and copy not in copies]
     failed = 0
     for key, file in lost:  # by its file, too: the image may have come again meanwhile
         still = needed.filter(pk=key, file=file)

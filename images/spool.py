@@ -4,8 +4,8 @@ A data set is written to `incoming/` while it arrives, as a DICOM Part 10 file (
 durable and moves it to `originals/`, in this order: fsync of the file, rename, fsync of the folder. What lies in
 `incoming/` belongs to nobody after a restart. Folders are for this user alone (0700), and so are files (0600).
 
-The spool has an id, in the file `spool-id`, which the database knows, too. So a folder that is empty because its disk
-is not mounted, or another gateway's, is not taken for the spool (`recognise`).
+The spool has an id, in the file `spool-id`, which the database knows, too, from its first image on. So a folder that is
+empty because its disk is not mounted is not taken for the spool, and nor is another gateway's (`recognise`).
 """
 
 import hashlib
@@ -120,23 +120,36 @@ def spool() -> Spool:
 
 
 def recognise(spool: Spool, *, marks: bool = False) -> None:
-    """Raise WrongSpool unless this is the spool of the database's images.
+    """Raise WrongSpool unless this is the spool of the database's images, and DiskFails if nobody can tell.
 
-    `marks`: an image is about to be stored, in the caller's transaction. The first one gives the spool its id. It also
-    gets it if it has none and no image needs its file: it is a new folder, and nothing can be lost.
+    A database that knows no id has had no image since the update that brought the ids: if images wait, the file of one
+    at least has to be there.
+    `marks`: an image is about to be stored, in the caller's transaction. The first one gives the spool its id.
     """
     known = SpoolIdentity.objects.values_list("spool_id", flat=True).first()
     try:
         found = spool.read_id()
-        if known and known == found:
-            return
-        if known and (found or ReceivedImage.objects.filter(state__in=NEED_THEIR_FILE).exclude(file="").exists()):
-            raise WrongSpool(f"IMAGE_SPOOL_DIR is not the folder with {ID_FILE} {known}")
-        if marks:
-            insert_unless_known(SpoolIdentity(spool_id=known or found or uuid4().hex[:12]))
-            spool.write_id(SpoolIdentity.objects.get().spool_id)
     except OSError as error:
-        raise DiskFails.of(error) from None
+        raise DiskFails(f"{ID_FILE} cannot be read: {error.strerror}") from None
+    if known and known != found:
+        raise WrongSpool(f"IMAGE_SPOOL_DIR is not the folder with {ID_FILE} {known}")
+    if known:
+        return
+    if not found and _has_none_of_the_files(spool):
+        raise WrongSpool(f"IMAGE_SPOOL_DIR has neither a {ID_FILE} nor a file of the images that wait")
+    if marks:
+        insert_unless_known(SpoolIdentity(spool_id=found or uuid4().hex[:12]))
+        try:
+            spool.write_id(SpoolIdentity.objects.get().spool_id)
+        except OSError as error:
+            raise DiskFails.of(error) from None
+
+
+def _has_none_of_the_files(spool: Spool) -> bool:
+    """Tell whether images need their files, and none of these is there."""
+    needed = ReceivedImage.objects.filter(state__in=NEED_THEIR_FILE).exclude(file="").values_list("file", flat=True)
+    names = list(needed)
+    return bool(names) and not any(spool.original(name).exists() for name in names)
 
 
 class IncomingFile:

@@ -98,20 +98,27 @@ class Uploader:
         connection.close()
 
     def check_spool(self) -> bool:
-        """Look whether the spool is there and the right one; return whether it is not."""
+        """Check that the spool is there and is the right one; return whether it is not."""
         try:
             recognise(self._spool)
         except DiskFails as failure:
-            if self.spool_problem != str(failure):
-                logger.error("no image can be sent", extra={"reason": str(failure)})
-            self.spool_problem = str(failure)
+            self._note_problem(failure)
             return True
         self.spool_problem = ""
         return False
 
+    def _note_problem(self, failure: DiskFails) -> None:
+        if self.spool_problem != str(failure):
+            logger.error("no image can be sent", extra={"reason": str(failure)})
+        self.spool_problem = str(failure)
+
     def work_once(self) -> bool:
-        """Deal with one image or report that is due; return False if nothing is."""
-        row = claim_image(self._clock()) or claim_report(self._clock())
+        """Deal with one image or report that is due; return False if nothing is.
+
+        While the spool cannot be used, the images are left to the uploaders that have it.
+        """
+        image = None if self.spool_problem else claim_image(self._clock())
+        row = image or claim_report(self._clock())
         if row is None:
             return False
         self._in_progress[threading.get_ident()] = (row, time.monotonic())
@@ -132,6 +139,7 @@ class Uploader:
             except (DatabaseError, InterfaceError):
                 raise
             except DiskFails as failure:
+                self._note_problem(failure)
                 try_again(image, self._clock(), f"The spool cannot be used: {failure}")
             except OSError as error:  # a full disk, a spool that is not mounted
                 logger.warning("image not copied or read", extra={**extra_of(image), "error": error.strerror})

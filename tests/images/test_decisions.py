@@ -161,6 +161,7 @@ class TestDiscarding:
         waiting = unlinked(state=State.WAITING, next_attempt_at=timezone.now())
         discard(waiting, JANE, WHY)
         assert (outcome(waiting), waiting.next_attempt_at) == ((State.DISCARDED, Reason.BY_PERSON), None)
+        assert waiting.decided_at is not None
 
     def test_of_a_claimed_image_keeps_it_from_manage(self) -> None:
         item = sent("ACC1")

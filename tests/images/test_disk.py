@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from images.models import ReceivedImage, SpoolIdentity
+from images.spool import ID_FILE
 from tests.dicom.raw import ERROR_COMMENT, Answer, RawAssociation, command_set, data, message
 from tests.dicom.serving import all_ended
 from tests.images.postgresql import LineToPostgresql, OwnPostgresql, address_of_database, database_at
@@ -86,14 +87,16 @@ def test_a_folder_that_is_not_the_spool_of_the_images_takes_none_until_the_disk_
     assert receiver.store(image()).Status == 0x0000
 
 
-def test_a_new_folder_is_taken_where_no_image_needs_its_file(receiver: Receiver) -> None:
+def test_a_new_folder_is_taken_once_somebody_has_given_it_the_id(receiver: Receiver) -> None:
+    """Nobody has to wait for an image: it could be the folder on which the disk is mounted later."""
     assert receiver.store(image()).Status == 0x0000
-    ReceivedImage.objects.update(state=ReceivedImage.State.UPLOADED)
+    ReceivedImage.objects.update(state=ReceivedImage.State.UPLOADED, file="")
     shutil.rmtree(receiver.spool.root)
     receiver.spool.prepare()
+    assert receiver.store(image()).Status == 0xA700
+    (receiver.spool.root / ID_FILE).write_text(f"{SpoolIdentity.objects.get().spool_id}\n")
     assert not receiver.context.check_disk()
     assert receiver.store(image()).Status == 0x0000
-    assert receiver.spool.read_id() == SpoolIdentity.objects.get().spool_id
 
 
 def test_a_file_that_gets_lost_while_it_arrives_is_a_failure_of_the_disk(receiver: Receiver) -> None:

@@ -78,6 +78,22 @@ class TestInTime:
         image = ReceivedImage.objects.get()
         assert (image.state, image.reason) == (State.DISCARDED, Reason.EXPIRED)
 
+    def test_what_a_person_discards_goes_a_day_later(self, spool: SmallDisk) -> None:
+        stored(spool, State.DISCARDED, received_at=NOW - 3 * DAY, decided_at=NOW)
+        assert delete_expired(spool, NOW + 23 * HOUR) == 0
+        assert delete_expired(spool, NOW + 24 * HOUR) == 1
+
+    def test_what_comes_again_meanwhile_stays(self, spool: SmallDisk) -> None:
+        class ReceivingDisk(SmallDisk):
+            def original(self, name: str) -> Path:
+                ReceivedImage.objects.update(received_at=NOW + 7 * DAY)
+                return super().original(name)
+
+        recognise(spool, marks=True)
+        stored(spool, State.HELD, received_at=NOW)
+        assert delete_expired(ReceivingDisk(spool.root), NOW + 7 * DAY) == 0
+        assert files(spool) == (1, 0)
+
     def test_what_waits_never_goes(self, spool: SmallDisk) -> None:
         stored(spool, State.WAITING, received_at=NOW)
         assert delete_expired(spool, NOW + 1000 * DAY) == 0
@@ -134,6 +150,13 @@ class TestOrphans:
         lost.refresh_from_db()
         assert (lost.state, lost.reason, lost.next_attempt_at) == (State.FAILED, Reason.FILE_LOST, None)
 
+    def test_a_row_whose_copy_can_be_sent_has_not_failed(self, spool: SmallDisk) -> None:
+        image = stored(spool, State.WAITING, copy="a.dcm")
+        stored(spool, State.WAITING)
+        spool.copy("a.dcm").write_bytes(bytes(10))
+        spool.original(image.file).unlink()
+        assert settle_orphans(spool, NOW) == 0
+
     def test_an_original_without_a_row_is_kept_for_a_week(self, spool: SmallDisk) -> None:
         stored(spool, State.WAITING)
         spool.original("since_the_backup.dcm").write_bytes(b"")
@@ -152,8 +175,19 @@ class TestOrphans:
             act(empty, NOW)
         assert ReceivedImage.objects.get().state == State.WAITING
 
+    def test_after_an_update_a_folder_with_none_of_the_files_is_another_one(
+        self, spool: SmallDisk, tmp_path: Path
+    ) -> None:
+        stored(spool, State.WAITING)
+        empty = SmallDisk(tmp_path / "not mounted")
+        empty.prepare()
+        with pytest.raises(WrongSpool):
+            recognise(empty, marks=True)
+        recognise(spool, marks=True)
+        assert spool.read_id()
+
     def test_without_a_spool_nothing_is_concluded(self, tmp_path: Path) -> None:
         waiting_image(KnownItems().add())
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(WrongSpool):
             settle_orphans(Spool(tmp_path / "not mounted"), NOW)
         assert ReceivedImage.objects.get().state == State.WAITING

@@ -181,6 +181,7 @@ class TestWithoutACopy:
         assert ReceivedImage.objects.get().state == State.UPLOADED
 
     def test_a_lost_file_is_a_failure(self, uploader: Uploader, spool: Spool, item: Any) -> None:
+        recognise(spool, marks=True)
         spool.original(received(spool, item).file).unlink()
         settled(uploader)
         image = ReceivedImage.objects.get()
@@ -193,18 +194,20 @@ class TestWithoutACopy:
         received(spool, item)
         aside = spool.root.rename(spool.root.with_name("aside"))
         spool.prepare()
-        assert uploader.check_spool()
         settled(uploader)
+        assert uploader.check_spool()
         image = ReceivedImage.objects.get()
         why = f"IMAGE_SPOOL_DIR is not the folder with spool-id {SpoolIdentity.objects.get().spool_id}"
         assert (image.state, image.last_error) == (State.WAITING, f"The spool cannot be used: {why}")
         assert uploader.spool_problem == why
+        received(spool, item, "R CC")
+        assert not uploader.work_once(), "it leaves the images to uploaders that have the spool"
         shutil.rmtree(spool.root)
         aside.rename(spool.root)
         clock.now += timedelta(seconds=2)
-        settled(uploader)
-        assert ReceivedImage.objects.get().state == State.UPLOADED
         assert not uploader.check_spool()
+        settled(uploader)
+        assert ReceivedImage.objects.get(pk=image.pk).state == State.UPLOADED
 
     def test_a_spool_that_is_not_there_is_none(self, uploader: Uploader, spool: Spool, item: Any) -> None:
         received(spool, item)
