@@ -7,7 +7,7 @@ text is the rule. Lengths are counted in characters, not bytes (PS3.5 section 6.
 import re
 import unicodedata
 from collections.abc import Callable
-from datetime import date, time
+from datetime import date, datetime, time, timedelta, timezone
 
 #: With surrogates: half a character cannot be encoded.
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -16,6 +16,8 @@ CONTROL_CHARACTERS_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud8
 UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 DA = re.compile(r"[0-9]{8}")
 TM = re.compile(r"([01][0-9]|2[0-3])(?:([0-5][0-9])(?:([0-5][0-9])(?:\.([0-9]{1,6}))?)?)?")
+DT = re.compile(r"([0-9]{8})([0-9]{2,6}(?:\.[0-9]{1,6})?)([+-][0-9]{4})?")
+OFFSET = re.compile(r"([+-])([0-9]{2})([0-5][0-9])")
 CS = re.compile(r" *[A-Z0-9_][A-Z0-9_ ]*")
 UI = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 DS = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)? *")
@@ -41,6 +43,28 @@ def parse_tm(text: str) -> time:
         raise ValueError("is not a time (HHMMSS)")
     hour, minute, second, fraction = match.groups()
     return time(int(hour), int(minute or 0), int(second or 0), int((fraction or "0").ljust(6, "0")))
+
+
+def parse_dt(text: str) -> datetime:
+    """Parse `YYYYMMDDHH…` to the parts of a second, with or without an offset from UTC (then without `tzinfo`).
+
+    Raise ValueError for any other text: a day without a time is legal in DICOM, but no moment.
+    """
+    match = DT.fullmatch(text)
+    if not match:
+        raise ValueError("is not a date and time (YYYYMMDDHHMMSS)")
+    day, at, offset = match.groups()
+    return datetime.combine(parse_da(day), parse_tm(at), parse_offset(offset) if offset else None)
+
+
+def parse_offset(text: str) -> timezone:
+    """Parse an offset from UTC, `+HHMM` or `-HHMM`; raise ValueError for any other text."""
+    match = OFFSET.fullmatch(text)
+    if not match:
+        raise ValueError("is not an offset from UTC (+HHMM)")
+    sign, hours, minutes = match.groups()
+    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    return timezone(-offset if sign == "-" else offset)
 
 
 def format_da(value: date) -> str:

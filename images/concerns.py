@@ -67,8 +67,9 @@ ANOTHER_VERSION = Kind(
 OF_ITEM_PUT_BACK = Kind(
     "images_put_back",
     Severity.WARNING,
-    "{} held back, taken before the item was put back on the list",
-    "Find out whose they are: send them again, link them to another woman’s item, or discard them.",
+    "{} held back: taken before their item was put back on the list",
+    "Find out whose they are: link them to the right item, or discard them. If they are hers and were taken later, the "
+    "machine’s clock may be wrong.",
 )
 OF_NO_ITEM = Kind(
     "images_unlinked",

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
 from struct import Struct
 from typing import BinaryIO, NamedTuple
 
 from django.utils import timezone
 
-from core.value_representations import parse_da, parse_tm
+from core.value_representations import parse_da, parse_dt, parse_offset
 from dicom.failures import UnreadableDataSet
 from dicom.service import EXPLICIT_VR_LITTLE_ENDIAN
 from dicom.upper_layer.dimse import UID
@@ -47,8 +48,9 @@ SHORT_VRS = frozenset(
 CHARACTER_SET, SOP_CLASS, SOP_INSTANCE, STUDY_DATE, ACCESSION_NUMBER = (
     0x00080005, 0x00080016, 0x00080018, 0x00080020, 0x00080050,
 )  # fmt: skip
-#: The tags of Acquisition Date and Time, and of Content Date and Time.
-ACQUIRED, CONTENT = (0x00080022, 0x00080032), (0x00080023, 0x00080033)
+#: The tags of Acquisition DateTime, of Acquisition Date and Time, and of Content Date and Time.
+TAKEN_AT = ((0x0008002A,), (0x00080022, 0x00080032), (0x00080023, 0x00080033))
+OFFSET_FROM_UTC = 0x00080201
 PATIENT_ID, VIEW_POSITION, STUDY, SERIES, LATERALITY = 0x00100020, 0x00185101, 0x0020000D, 0x0020000E, 0x00200062
 SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS, BITS_ALLOCATED = (
     0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011, 0x00280100,
@@ -56,7 +58,7 @@ SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS, BITS_ALLOCATED = (
 REQUEST_ATTRIBUTES, PIXEL_DATA = 0x00400275, 0x7FE00010
 READ = frozenset(
     {CHARACTER_SET, SOP_CLASS, SOP_INSTANCE, STUDY_DATE, ACCESSION_NUMBER, PATIENT_ID, VIEW_POSITION, STUDY, SERIES,
-     LATERALITY, SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS, BITS_ALLOCATED, *ACQUIRED, *CONTENT}
+     LATERALITY, SAMPLES, PHOTOMETRIC, FRAMES, ROWS, COLUMNS, BITS_ALLOCATED, OFFSET_FROM_UTC, *chain(*TAKEN_AT)}
 )  # fmt: skip
 
 
@@ -153,7 +155,7 @@ class _Reader:
                 accession_numbers=self._accession_numbers(),
                 patient_id=self._text(PATIENT_ID),
                 study_date=study_date,
-                taken_at=self._moment(*ACQUIRED) or self._moment(*CONTENT),
+                taken_at=self._taken_at(),
             ),
         )
 
@@ -184,10 +186,18 @@ class _Reader:
         text = raw.decode("utf-8" if is_unicode else "latin-1", "replace")
         return "".join(each for each in text if each.isprintable()).strip()
 
-    def _moment(self, day: int, at: int) -> datetime | None:
-        """Return a moment by the clinic's wall clock; None unless both the date and the time are there and valid."""
+    def _taken_at(self) -> datetime | None:
+        """Return when the image was taken; None unless it has a valid date together with a time.
+
+        The time is by its own offset, else by Timezone Offset From UTC, else by the clinic's clock.
+        """
+        offset = None
         with suppress(ValueError):
-            return timezone.make_aware(datetime.combine(parse_da(self._text(day)), parse_tm(self._text(at))))
+            offset = parse_offset(self._text(OFFSET_FROM_UTC))
+        for tags in TAKEN_AT:
+            with suppress(ValueError):
+                moment = parse_dt("".join(self._text(tag) for tag in tags))
+                return moment if moment.tzinfo else timezone.make_aware(moment, offset)
         return None
 
     def _accession_numbers(self) -> tuple[str, ...]:

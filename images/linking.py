@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from core.audit import Auditor
@@ -28,6 +29,8 @@ ACTOR = "gateway:images"
 LONGEST_PATIENT_ID = 10
 #: How long an image without an item is compared with new items. A person can link it for longer.
 LINKED_LATE_FOR = timedelta(days=1)
+#: A machine whose clock says that an image was taken this much later than it came has a wrong clock.
+CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 def assign_item(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> None:
@@ -44,7 +47,9 @@ def assign_item(image: ReceivedImage, identity: ImageIdentity, now: datetime) ->
         hold(image, item.accession_number, Reason.ANOTHER_PATIENT)
     elif not item.is_test and Modality.objects.filter(ae_title=image.calling_ae_title, is_test_machine=True).exists():
         hold(image, item.accession_number, Reason.TEST_MACHINE)
-    elif item.put_back_at and identity.taken_at and identity.taken_at < item.put_back_at:
+    elif item.put_back_at and (
+        is_of_series_before(image, item.put_back_at) or not _is_taken_since(item.put_back_at, identity.taken_at, now)
+    ):
         hold(image, item.accession_number, Reason.PUT_BACK)
     else:
         set_item(image, item, now)
@@ -53,6 +58,23 @@ def assign_item(image: ReceivedImage, identity: ImageIdentity, now: datetime) ->
 def hold(image: ReceivedImage, accession_number: str, reason: ReceivedImage.Reason) -> None:
     """Hold an image back for a person: it may not belong to the item that it names."""
     image.state, image.reason, image.item_accession_number = State.HELD, reason, accession_number
+
+
+def is_of_series_before(image: ReceivedImage, put_back_at: datetime) -> bool:
+    """Tell whether an image, or another of its Series, came before its item was put back, or is held back for that.
+
+    A woman whose examination begins anew gets a new Series. While the machine still has the wrong woman selected, the
+    next view has the Series of the first.
+    """
+    series = ReceivedImage.objects.filter(
+        study_instance_uid=image.study_instance_uid, series_instance_uid=image.series_instance_uid
+    )
+    return series.filter(Q(received_at__lt=put_back_at) | Q(state=State.HELD, reason=Reason.PUT_BACK)).exists()
+
+
+def _is_taken_since(put_back_at: datetime, taken_at: datetime | None, now: datetime) -> bool:
+    """Tell whether nothing speaks against it: neither the time of acquisition nor a clock that is ahead of ours."""
+    return taken_at is None or put_back_at <= taken_at <= now + CLOCKS_DIFFER
 
 
 def set_item(image: ReceivedImage, item: Item, now: datetime, *, by_person: bool = False) -> None:

@@ -51,7 +51,11 @@ class ReceivedImage(Queued, PersonalDataModel):
         ANOTHER_PATIENT = "another_patient", "the image names another patient than the item"
         SEVERAL_ITEMS = "several_items", "its Study Instance UID and its accession number name different items"
         TEST_MACHINE = "test_machine", "a test machine sent it, but the item is a patient's"
-        PUT_BACK = "put_back", "it was taken before its item was put back on the list, and may show another woman"
+        PUT_BACK = (
+            "put_back",
+            "it was taken, or came, before its item was put back on the list, or is of the Series of such an image, or "
+            "the machine's clock is wrong: it may show another woman",
+        )
         ANOTHER_VERSION = "another_version", "an image with the same SOP Instance UID came before, with other content"
         NO_COPY = "no_copy", "no copy for Manage could be made of it"
         LONG_PATIENT_ID = "long_patient_id", "its Patient ID is longer than the 10 characters that Manage takes"
@@ -63,7 +67,7 @@ class ReceivedImage(Queued, PersonalDataModel):
         FILE_LOST = "file_lost", "its file is missing from the spool"
         EXPIRED = "expired", "nobody linked it in time"
         BY_PERSON = "by_person", "a person decided"
-        PERHAPS_SENT = "perhaps_sent", "a person decided, but it had been sent and Manage may have it"
+        PERHAPS_SENT = "perhaps_sent", "discarded by a person after it had been sent: Manage may have it"
 
     sop_instance_uid = models.CharField("SOP Instance UID", max_length=64)
     version = models.PositiveSmallIntegerField(
@@ -96,7 +100,8 @@ class ReceivedImage(Queued, PersonalDataModel):
     item_id = models.UUIDField(null=True, db_index=True, help_text="The worklist item it belongs to.")
     item_accession_number = models.CharField(max_length=16, blank=True, db_index=True)
     decided_at = models.DateTimeField(
-        null=True, help_text="When a person last decided that it is to go to Manage as one of its item."
+        null=True,
+        help_text="When a person last decided that it is to go to Manage as one of its item, or discarded it.",
     )
     is_test = models.BooleanField("test image", default=False, help_text="It belongs to a test item: no patient.")
     correlation_id = models.CharField(

@@ -1,6 +1,6 @@
 """PS3.5 section 6.2: what a value may look like."""
 
-from datetime import date, time
+from datetime import date, datetime, time
 
 import pytest
 
@@ -42,6 +42,23 @@ class TestTimes:
     def test_what_is_no_time_is_refused_with_the_rule(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"^is not a time \(HHMMSS\)$"):
             vr.parse_tm(text)
+
+    @pytest.mark.parametrize(
+        ("text", "moment"),
+        [
+            ("2026070114", "2026-07-01T14:00"),
+            ("20260701143059.5", "2026-07-01T14:30:59.500000"),
+            ("202607011430+0530", "2026-07-01T14:30+05:30"),
+            ("202607011430-0100", "2026-07-01T14:30-01:00"),
+        ],
+    )
+    def test_a_date_and_time_may_have_an_offset(self, text: str, moment: str) -> None:
+        assert vr.parse_dt(text) == datetime.fromisoformat(moment)
+
+    @pytest.mark.parametrize("text", ["", "20260701", "2026070125", "2026130114", "2026070114+2400", "2026070114+1"])
+    def test_what_is_no_moment_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r"."):
+            vr.parse_dt(text)
 
     def test_a_time_is_written_with_exactly_six_digits(self) -> None:
         assert vr.format_tm(time(9, 5, 0, 123456)) == "090500"

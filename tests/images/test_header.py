@@ -81,6 +81,22 @@ class TestAHeader:
         made.ContentDate, made.ContentTime = content
         assert read(made).identity.taken_at == (taken_at and timezone.make_aware(taken_at))
 
+    @pytest.mark.parametrize(
+        ("acquired", "offset", "taken_at"),
+        [
+            ("20260701093012", "", "2026-07-01T09:30:12+01:00"),
+            ("20260701093012", "-0200", "2026-07-01T09:30:12-02:00"),
+            ("202607010930+0000", "-0200", "2026-07-01T09:30+00:00"),
+            ("20260701", "+0000", "2026-07-01T09:31+00:00"),
+        ],
+    )
+    def test_says_it_by_the_offset_of_the_machine_from_utc(
+        self, read: Read, acquired: str, offset: str, taken_at: str
+    ) -> None:
+        made = image(TINY, AcquisitionDateTime=acquired, AcquisitionDate="20260701", AcquisitionTime="0931")
+        made.TimezoneOffsetFromUTC = offset
+        assert read(made).identity.taken_at == datetime.fromisoformat(taken_at)
+
     def test_has_the_accession_numbers_of_the_requests_behind_its_own(self, read: Read) -> None:
         made = image(TINY)
         first, second = Dataset(), Dataset()

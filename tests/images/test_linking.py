@@ -83,10 +83,27 @@ class TestAnImageOfAnItem:
         for taken_at, expected in (
             (put_back_at - timedelta(seconds=1), (State.HELD, Reason.PUT_BACK)),
             (put_back_at, (State.WAITING, "")),
+            (put_back_at + timedelta(minutes=2), (State.HELD, Reason.PUT_BACK)),  # by a clock that is wrong
         ):
             received = image(study_instance_uid=hers.study_instance_uid, patient_id=hers.patient_id)
             assign_item(received, replace(identity_of(received), taken_at=taken_at), timezone.now())
             assert outcome(received) == expected
+
+    @pytest.mark.parametrize("came", [-1, 1])
+    def test_whose_series_began_before_its_item_was_put_back_is_held_and_one_of_a_new_series_is_not(
+        self, came: int
+    ) -> None:
+        hers = sent()
+        put_back_at = timezone.now()
+        WorklistItem.objects.update(put_back_at=put_back_at)
+        first = {"state": State.HELD, "reason": Reason.PUT_BACK if came > 0 else Reason.ANOTHER_VERSION}
+        names = {
+            "study_instance_uid": hers.study_instance_uid,
+            "received_at": put_back_at + came * timedelta(seconds=1),
+        }
+        stored(**first, **names, series_instance_uid="1.2.3.1")
+        assert outcome(of(hers, series_instance_uid="1.2.3.1")) == (State.HELD, Reason.PUT_BACK)
+        assert outcome(of(hers, series_instance_uid="1.2.3.2")) == (State.WAITING, "")
 
     def test_with_a_long_patient_id_is_never_taken(self) -> None:
         received = of(sent(), patient_id="999 000 0018")
@@ -159,6 +176,15 @@ class TestAnImageThatCameBeforeItsItem:
         early.refresh_from_db()
         hers.refresh_from_db()
         assert (outcome(early), hers.status) == ((State.HELD, Reason.ANOTHER_PATIENT), "SCHEDULED")
+
+    def test_is_held_if_the_item_was_put_back_since(self) -> None:
+        early = stored(state=State.UNLINKED, accession_number="ACC1", patient_id=HER_NUMBER)
+        hers = sent()
+        WorklistItem.objects.update(put_back_at=timezone.now())
+        assert link_late(timezone.now()) == 1
+        early.refresh_from_db()
+        hers.refresh_from_db()
+        assert (outcome(early), hers.status) == ((State.HELD, Reason.PUT_BACK), "SCHEDULED")
 
     def test_is_left_to_a_person_after_a_day(self) -> None:
         stored(

@@ -300,6 +300,10 @@ class TestHindrances:
         assert (image.state, image.reason, image.next_attempt_at) == (State.HELD, Reason.PUT_BACK, None)
         assert image.may_be_with_manage
 
+        later = put_back_at + timedelta(minutes=1)
+        due(item, received_at=later, series_instance_uid=image.series_instance_uid)
+        assert self.settled(NOW + timedelta(minutes=5)).reason == Reason.PUT_BACK, "the wrong woman is still selected"
+
         due(item, received_at=put_back_at)
         assert attempt(TAKEN, NOW + timedelta(minutes=5)).action_id == "A", "Manage may know the Study under A"
 

@@ -33,8 +33,9 @@ DISMISS = "worklist.dismiss_itemalarm"
 #: What a person must know who puts an item back on the list.
 ABOUT_ITS_IMAGES = (
     "Images that have already come for it may show another woman. Those that Manage does not have yet are held back "
-    "under Received images until somebody sends them again, links them to another item or discards them. Manage keeps "
-    "those that it has: call its support if they are not hers."
+    "under Received images until somebody sends them again, links them to another item or discards them. So are "
+    "further images of the same Series: at the machine, end that examination and begin a new one. Manage keeps those "
+    "that it has: call its support if they are not hers."
     if apps.is_installed("images")
     else ""
 )

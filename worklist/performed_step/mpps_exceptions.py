@@ -2,7 +2,8 @@
 
 An item that is put back forgets the images that have come: they showed the examination that no longer counts, and
 perhaps another woman. Those that Manage does not have yet are held back for a person, by the uploader, which compares
-their times with `put_back_at`. The next image begins the item again.
+their times with `put_back_at`; so are those that come later, if they were taken before or are of the same Series. The
+next image of another Series begins the item again.
 
 Every function locks steps before items and writes the audit log under the person's name, `actor`. DecisionRefused says
 why something cannot be done.
