@@ -86,7 +86,7 @@ $(BIN)/python:
 	  { echo "Python 3.11 or later is needed; this is $$($(PYTHON) --version). Name another: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-# Not compiled: Python compiles what it imports, which is a tenth of it.
+# Not compiled here: Python compiles a module when it is first imported, and most never are.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes
 
 $(VENV)/.installed: requirements-nonprod.txt | $(BIN)/python

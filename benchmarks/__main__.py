@@ -38,12 +38,11 @@ def main() -> None:
             began, load = time.monotonic(), load_average()
             try:
                 tables = measured(part, scale, Path(folder) / "migrated.sqlite3")
+                results.add(part, tables, load=load, before=options.before)
+                write(results, options.docs)
             except Exception:  # noqa: BLE001 - what the other parts measure is kept
                 traceback.print_exc()
                 failed.append(part)
-            else:
-                results.add(part, tables, load=load, before=options.before)
-                write(results, options.docs)
             progress(f"=== {part} took {time.monotonic() - began:.0f} s")
     if failed:
         parser.exit(1, f"failed: {', '.join(failed)}\n")

@@ -59,7 +59,7 @@ logger = logging.getLogger(__name__)
 
 #: The UID is a UUID's (PS3.5 annex B.2).
 IMPLEMENTATION = Implementation("2.25.305536432374367815031951741498806183741", "SCREENING_GW_1")
-#: Requests that may be without an answer at the same time: more than the one that was negotiated (PS3.7 annex D.3.3.3).
+#: The most requests that may be unanswered at once. One was negotiated (PS3.7 annex D.3.3.3); a few more do no harm.
 MAX_UNANSWERED = 8
 
 
@@ -260,6 +260,8 @@ class Association(threading.Thread):
             case AssociationRequested(request) if self._layer.state is State.AWAITING_LOCAL_ACCEPTANCE:
                 self._admit(request)
             case Message():
+                if not self._layer.is_established:
+                    self._send()  # an A-ABORT does not wait for the requests before it
                 self._answering = arrived
                 self._answer(arrived)
                 self._answering = None

@@ -42,7 +42,7 @@ class ServerConfig:
     min_bytes_per_second: int = 1000
     #: The longest P-DATA-TF that modalities are asked to send. Room for four is made when a long one comes.
     max_pdu_bytes: int = 16384
-    #: A longer data set ends the association. This one has room for the references of a report to 8,000 images.
+    #: A longer data set ends the association. The default has room for a report that refers to 8,000 images.
     max_data_set_bytes: int = 1 << 20
     #: Whether several processes may listen on the same port. Each applies the limits to its own associations.
     shares_port: bool = False

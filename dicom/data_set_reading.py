@@ -8,9 +8,12 @@ it loses what was performed. So `read_data_set` accounts for every byte, and ref
 - an undefined length without its delimiter, and a delimiter that ends nothing;
 - a VR that DICOM does not have, and reserved bytes behind a VR that are not zero;
 - tags that are doubled or not in ascending order, and groups that belong to no data set;
-- a value that holds the tag of another element, because its own length is wrong;
-- a sequence that belongs to no other one within another one, because the length of that one is wrong;
+- a value that holds another element, because its own length is wrong;
 - nesting deeper than MAX_DEPTH.
+
+A query is read strictly, as its answer must never be wider than it should be: it is also refused for a known tag within
+any value, whatever stands behind that tag, and for a sequence that is never nested, found within another one. In a
+report the numbers and the private values may look like tags.
 
 It takes what modalities do and what loses nothing: values of an odd length or longer than their VR allows, padding with
 NULs, another VR than the dictionary has for the tag, a group length that lies, UN for a known attribute (also for a
@@ -51,6 +54,8 @@ CHARACTER_SET, ITEM, ITEM_END, SEQUENCE_END = 0x00080005, 0xFFFEE000, 0xFFFEE00D
 FIRST_TAG, LAST_TAG = 0x00080000, 0xFFFCFFFF
 #: Group and element of each tag in DICOM's data dictionary (PS3.6 chapter 6).
 KNOWN_TAGS = frozenset((tag >> 16, tag & 0xFFFF) for tag in keyword_dict.values() if FIRST_TAG <= tag <= LAST_TAG)
+#: VRs of numbers, of tags and of bytes of any meaning.
+BINARY_VRS = {"AT", "FD", "FL", "OB", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "UN", "US", "UV"}
 VRS = {vr.encode(): str(vr) for vr in STANDARD_VR}
 LONG_VRS = {str(vr) for vr in EXPLICIT_VR_LENGTH_32}
 
@@ -66,33 +71,39 @@ class _Header(NamedTuple):
     start: int
 
 
-def read_data_set(data: bytes, transfer_syntax: str) -> Dataset:
+class _Rules(NamedTuple):
+    is_implicit: bool
+    is_strict: bool
+
+
+def read_data_set(data: bytes, transfer_syntax: str, *, is_strict: bool = False) -> Dataset:
     """Return the data set that the bytes are, in Implicit or Explicit VR Little Endian, with its values unconverted.
 
-    Raise UnreadableDataSet, whose text names a tag or an offset and no value, unless every byte has its place.
+    Raise UnreadableDataSet, whose text names a tag or an offset and no value, unless every byte has its place. With
+    `is_strict`, raise it also for what is hardly ever right.
     """
     is_implicit = transfer_syntax == ImplicitVRLittleEndian
     # Two letters of a VR would be a length of at least 16,705 in implicit VR, and the first element is a short one.
     looks_implicit = data[4:6] not in VRS
     if looks_implicit != is_implicit:
         with suppress(UnreadableDataSet):
-            return _read_whole(data, looks_implicit)
-    return _read_whole(data, is_implicit)
+            return _read_whole(data, _Rules(looks_implicit, is_strict))
+    return _read_whole(data, _Rules(is_implicit, is_strict))
 
 
-def _read_whole(data: bytes, is_implicit: bool) -> Dataset:
-    data_set, _ = _read_elements(data, 0, len(data), is_implicit, default_encoding, depth=0)
+def _read_whole(data: bytes, rules: _Rules) -> Dataset:
+    data_set, _ = _read_elements(data, 0, len(data), rules, default_encoding, depth=0)
     return data_set
 
 
 def _read_elements(  # noqa: PLR0913, PLR0917 - where it begins and ends, and what holds in it
-    data: bytes, at: int, end: int, is_implicit: bool, encoding: Encoding, depth: int, *, is_delimited: bool = False
+    data: bytes, at: int, end: int, rules: _Rules, encoding: Encoding, depth: int, *, is_delimited: bool = False
 ) -> tuple[Dataset, int]:
     """Return the data set from `at` to `end`, or to its delimiter if it `is_delimited`, and where it ends."""
     elements: dict[BaseTag, RawDataElement | DataElement] = {}
     parent_encoding, last = encoding, 0
     while at < end or is_delimited:
-        header = _read_header(data, at, end, is_implicit)
+        header = _read_header(data, at, end, rules.is_implicit)
         tag = header.tag
         if tag == ITEM_END and depth and not header.length and (is_delimited or header.start == end):
             at = header.start
@@ -101,29 +112,34 @@ def _read_elements(  # noqa: PLR0913, PLR0917 - where it begins and ends, and wh
             raise UnreadableDataSet.in_element(tag, f"is no element of a data set, at byte {at}")
         if tag <= last:
             raise UnreadableDataSet.in_element(tag, "is doubled, or not in the order of the tags")
-        if depth and tag in OUTERMOST:
+        if rules.is_strict and depth and tag in OUTERMOST:
             raise UnreadableDataSet.in_element(tag, "is within another sequence")
         last = tag
         if _is_sequence(data, header):
-            items, at = _read_items(data, header, end, is_implicit or header.vr == "UN", encoding, depth + 1)
+            within = rules._replace(is_implicit=rules.is_implicit or header.vr == "UN")
+            items, at = _read_items(data, header, end, within, encoding, depth + 1)
             elements[BaseTag(tag)] = DataElement(tag, "SQ", Sequence(items))
         else:
-            element, at = _read_element(data, header, end, is_implicit)
+            element, at = _read_element(data, header, end, rules)
             elements[element.tag] = element
             encoding = _named_encoding(element) if tag == CHARACTER_SET else encoding
     data_set = Dataset(elements, parent_encoding=parent_encoding)
-    data_set.set_original_encoding(is_implicit, is_little_endian=True, character_encoding=encoding)
+    data_set.set_original_encoding(rules.is_implicit, is_little_endian=True, character_encoding=encoding)
     return data_set, at
 
 
-def _read_element(data: bytes, header: _Header, end: int, is_implicit: bool) -> tuple[RawDataElement, int]:
+def _read_element(data: bytes, header: _Header, end: int, rules: _Rules) -> tuple[RawDataElement, int]:
     tag, vr, length, start = header
     if start + length > end:
         raise UnreadableDataSet.in_element(tag, "is longer than what is left")
     value = data[start : start + length]
-    if _holds_header(value):
-        raise UnreadableDataSet.in_element(tag, "holds other elements")
-    element = RawDataElement(BaseTag(tag), vr, length, value, start, is_implicit, is_little_endian=True)
+    if _holds_tag(value):
+        is_certain = rules.is_strict or not _may_be_binary(tag)
+        if is_certain or _holds_header(value, len(data) - start, rules.is_implicit):
+            raise UnreadableDataSet.in_element(tag, "holds other elements")
+    if vr is None and tag & 0xFFFF and not dictionary_has_tag(tag):
+        vr = "UN"  # pydicom would say in the log that it does not know the tag
+    element = RawDataElement(BaseTag(tag), vr, length, value, start, rules.is_implicit, is_little_endian=True)
     return element, start + length
 
 
@@ -135,7 +151,7 @@ def _named_encoding(specific_character_set: RawDataElement) -> Encoding:
 
 
 def _read_items(  # noqa: PLR0913, PLR0917 - as for _read_elements
-    data: bytes, header: _Header, end: int, is_implicit: bool, encoding: Encoding, depth: int
+    data: bytes, header: _Header, end: int, rules: _Rules, encoding: Encoding, depth: int
 ) -> tuple[list[Dataset], int]:
     """Return the items of the sequence that has this header, and where the sequence ends."""
     tag, _, length, at = header
@@ -157,9 +173,7 @@ def _read_items(  # noqa: PLR0913, PLR0917 - as for _read_elements
         item_end = end if item.length == UNDEFINED else at + item.length
         if item_end > end:
             raise UnreadableDataSet.in_element(tag, "has an item that is longer than itself")
-        read, at = _read_elements(
-            data, at, item_end, is_implicit, encoding, depth, is_delimited=item.length == UNDEFINED
-        )
+        read, at = _read_elements(data, at, item_end, rules, encoding, depth, is_delimited=item.length == UNDEFINED)
         items.append(read)
     return items, at
 
@@ -204,14 +218,38 @@ def _is_sequence(data: bytes, header: _Header) -> bool:
     return length >= HEADER and data[start : start + 4] == ITEM_TAG
 
 
-def _holds_header(value: bytes) -> bool:
+def _holds_tag(value: bytes) -> bool:
     """Whether the tag of a known element is somewhere in a value, with room for the rest of its header.
 
     Then the length of the value is wrong, and the value has swallowed what follows it. What stands behind the tag is
-    not looked at: it may be wrong as well. Hardly anything else looks like a tag: text has no NULs in it, and few
-    pairs of numbers are one.
+    not looked at: it may be wrong as well. Nothing in a text looks like a tag, as there are no NULs in it.
     """
     if len(value) < HEADER or b"\0" not in value:
         return False
     ends = [at + (len(value) - at - 4) // TAG.size * TAG.size for at in range(TAG.size)]
     return any(not KNOWN_TAGS.isdisjoint(TAG.iter_unpack(value[at:end])) for at, end in enumerate(ends))
+
+
+def _may_be_binary(tag: int) -> bool:
+    """Whether an element's value may be numbers, or anything: then some of them may look like a tag.
+
+    The VR that was sent does not count: it may be wrong.
+    """
+    return not dictionary_has_tag(tag) or not BINARY_VRS.isdisjoint(dictionary_VR(tag).split(" or "))
+
+
+def _holds_header(value: bytes, left: int, is_implicit: bool) -> bool:
+    """Whether the whole header of a known element is somewhere in a value, with a length for which there is room.
+
+    `left` is the number of bytes from the value to the end of the data set.
+    """
+    for at in range(len(value) - HEADER + 1):
+        if TAG.unpack_from(value, at) not in KNOWN_TAGS:
+            continue
+        try:
+            length = _read_header(value, at, len(value), is_implicit).length
+        except UnreadableDataSet:
+            continue
+        if length == UNDEFINED or length <= left - at:
+            return True
+    return False

@@ -125,7 +125,7 @@ def negotiate(request: AssociateRequest, offers: Sequence[Offer], implementation
 
 
 class Negotiator:
-    """Negotiates the associations of one server: as long as `pdu` keeps a request, its acceptance is kept, too."""
+    """Negotiates the associations of one server. As long as a request is in memory, its acceptance is kept, too."""
 
     def __init__(self, offers: Sequence[Offer], implementation: Implementation) -> None:
         self._offers, self._implementation = offers, implementation

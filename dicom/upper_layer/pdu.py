@@ -19,8 +19,8 @@ VALUE_HEADER = struct.Struct(">LBB")
 #: Protocol version, called and calling AE title, reserved (table 9-11).
 REQUEST_HEADER = struct.Struct(">H2x16s16s32s")
 
-#: A modality requests the same association each time: the last requests that were read are kept. Their number, and the
-#: longest. Bytes.
+#: A modality requests the same association each time, so the last requests are kept: how many, and up to which length
+#: in bytes. One with a user's identity may hold a password, and is not.
 KEPT, LONGEST_KEPT = 64, 4096
 IS_COMMAND, IS_LAST = 0b01, 0b10
 PADDING = "\0 "
@@ -150,8 +150,9 @@ def decode_pdu(pdu_type: PduType, content: bytes | memoryview, max_items: int) -
     """
     match pdu_type:
         case PduType.ASSOCIATE_RQ:
-            read = _kept_associate_request if len(content) <= LONGEST_KEPT else _associate_request
-            return read(bytes(content), max_items)
+            request = bytes(content)
+            is_kept = len(request) <= LONGEST_KEPT and bytes((ItemType.USER_IDENTITY_RQ, 0)) not in request
+            return (_kept_associate_request if is_kept else _associate_request)(request, max_items)
         case PduType.P_DATA_TF:
             return tuple(_values(content, max_items))
         case PduType.ABORT:

@@ -113,11 +113,15 @@ class DuplicateAccept(StoredFault):
 class CutMidFrame(StoredFault):
     """Send half a frame, then break the TCP connection: open control channels now, or the next reply to a sender.
 
-    With `containing`, the next reply that contains this text: a listener's own echo may have one on its way.
+    With `containing`, only a reply with this text is cut; the reply to a listener's own echo may come first.
     """
 
     where: SocketKind = "control"
     containing: str = ""
+
+    def __post_init__(self) -> None:
+        if self.containing and self.where == "control":
+            raise BadFault("containing is about replies: where must be rendezvous")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import struct
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
 
 import pytest
 from pydicom.dataset import Dataset
@@ -80,7 +81,7 @@ class TestADataSetThatIsAnnouncedAndNotSent:
 
 
 def together(messages: Sequence[bytes]) -> bytes:
-    """Return a P-DATA-TF of the fragments of these messages, each of which is one of its own: none arrives before."""
+    """Return one P-DATA-TF with all these messages, so that none arrives before another."""
     return pdu(DATA, b"".join(each[6:] for each in messages))
 
 
@@ -110,13 +111,33 @@ class TestRequestsBeforeTheLastIsAnswered:
             assert refusal(line)[:3] == (ABORT, 0, 2)
             line.close()
 
+    def test_are_not_waited_for_where_they_are_too_many(self, db: None) -> None:
+        may_answer = threading.Event()
+
+        def slow(_request: Request, _context: ServerContext) -> Response:
+            may_answer.wait(PATIENCE)
+            return Response(0x0000)
+
+        service = Service(WORKLIST, {CommandField.C_FIND_RQ: slow})
+        running = start_server("127.0.0.1", 0, ServerContext(AssociationPolicy(ServerConfig(CALLED))), [service])
+        try:
+            line = OddModality(port_of(running)).sends(association_request([offer(FIND_CONTEXT, WORKLIST)]))
+            line.accepted()
+            query = message(FIND_CONTEXT, find_request())[6:] + struct.pack(">LBB", 2, FIND_CONTEXT, 0b10)
+            line.send(pdu(DATA, query * (MAX_UNANSWERED + 1)))
+            assert refusal(line)[:3] == (ABORT, 0, 2)
+        finally:
+            may_answer.set()
+            stop_server(running)
+
     @pytest.mark.parametrize("is_cancelled", [True, False], ids=["C-CANCEL", "A-ABORT"])
     def test_hide_no_end_of_the_answer(self, db: None, is_cancelled: bool) -> None:
         ended = threading.Event()
 
         def never_ending(_request: Request, _context: ServerContext) -> Batches:
             try:
-                while (yield [Response(0xFF00)]) is not Interruption.CANCELLED:
+                some = chain(repeat([Response(0xFF00)], 1000), repeat([]))  # the requestor reads none of them
+                while (yield next(some)) is not Interruption.CANCELLED:
                     continue
                 yield [Response(0xFE00)]
             finally:

@@ -1,6 +1,7 @@
 """A data set is read wholly or refused: nothing in it gets lost."""
 
 from io import BytesIO
+from struct import pack
 
 import pytest
 from hypothesis import given
@@ -28,10 +29,10 @@ from tests.dicom.raw import EXPLICIT, IMPLICIT, Element
 ID, NAME, STEPS, STUDIES, MODALITY = 0x00100020, 0x00100010, 0x00400100, 0x00081110, 0x00080060
 
 
-def refusal(data: bytes, syntax: str) -> str:
+def refusal(data: bytes, syntax: str, *, is_strict: bool = False) -> str:
     """Return what a refused data set is refused with."""
     with pytest.raises(UnreadableDataSet) as refused:
-        read_data_set(data, syntax)
+        read_data_set(data, syntax, is_strict=is_strict)
     assert len(str(refused.value)) <= 64
     return str(refused.value)
 
@@ -208,14 +209,39 @@ class TestIsRefused:
     def test_the_steps_within_another_sequence_that_has_swallowed_them(self, syntax: str) -> None:
         steps = sequence(STEPS, item(name(syntax)), syntax=syntax)
         raw = sequence(STUDIES, item(element(ID, "LO", b"1 ", syntax) + steps), syntax=syntax)
-        assert refusal(raw, syntax) == "(0040,0100) is within another sequence"
+        assert refusal(raw, syntax, is_strict=True) == "(0040,0100) is within another sequence"
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=["implicit", "explicit"])
+@pytest.mark.parametrize(
+    ("tag", "vr", "value"),
+    [
+        (0x00291001, "OB", '<Exposure Side="R" kV="29"/>'.encode("utf-16-le")),
+        (0x00191001, "US", pack("<4H", 16, 16, 240, 240)),
+        (0x00283006, "OW", pack("<256H", *range(256))),
+        (0x00280009, "AT", pack("<4H", 0x18, 0x1063, 0x18, 0x1065)),
+    ],
+    ids=["UTF-16", "a region", "a look-up table", "tags"],
+)
+class TestAValueThatLooksLikeTags:
+    def test_of_a_report_is_read(self, syntax: str, tag: int, vr: str, value: bytes) -> None:
+        assert tag in read_data_set(element(tag, vr, value, syntax), syntax)
+
+    def test_of_a_query_is_refused(self, syntax: str, tag: int, vr: str, value: bytes) -> None:
+        assert refusal(element(tag, vr, value, syntax), syntax, is_strict=True).endswith("holds other elements")
+
+
+class TestAnUnknownTag:
+    def test_is_no_line_of_the_log(self, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder) -> None:
+        read_data_set(element(0x0018B000, "LO", b"?", IMPLICIT), IMPLICIT).decode()
+        assert (caplog.messages, list(recwarn)) == ([], [])
 
 
 class TestABrokenQuery:
     @given(broken=broken(QUERY))
     def test_is_refused_or_has_every_key_that_narrowed_it(self, broken: tuple[bytes, str]) -> None:
         try:
-            read = read_data_set(*broken)
+            read = read_data_set(*broken, is_strict=True)
             read.decode()
         except (UnreadableDataSet, *UNREADABLE):
             return

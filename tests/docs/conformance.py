@@ -27,6 +27,7 @@ from worklist.performed_step.identity import ScheduledStep
 from worklist.performed_step.item_state import STRONGEST_FIRST
 from worklist.performed_step.linking import LINKING_ORDER
 from worklist.performed_step.report import TABLE_F_7_2_1, AttributeFault
+from worklist.query import query_plan
 from worklist.query.information_model import NOT_KEYS, STATUS_WORDS, Attribute, Matching, WhenUnknown, rows
 from worklist.query.response import FALLBACKS
 from worklist.scp import SERVICES
@@ -353,6 +354,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "greeting seconds": lambda: f"{server.ARTIM_SECONDS:g}",
     "longest data set": lambda: f"{association_policy.ServerConfig('').max_data_set_bytes:,}",
     "unanswered": lambda: str(association.MAX_UNANSWERED),
+    "longest identifier": lambda: f"{query_plan.LONGEST:,}",
     "longest pdu": lambda: str(LIMITS.pdu_length),
     "data set seconds": lambda: f"{association_policy.ServerConfig('').data_set_seconds:g}",
     "bytes per second": lambda: str(LIMITS.bytes_per_second),

@@ -105,5 +105,7 @@ def _answer(request: Request, context: ServerContext, name: str, operation: Oper
             "ms": int((time.monotonic() - started) * 1000),
         }
         traced.set(**fields)
-        logger.info("procedure step reported", extra=fields)
+        # What is refused is nowhere but here: the modality may not send it again.
+        level = logging.INFO if response.status == statuses.SUCCESS else logging.WARNING
+        logger.log(level, "procedure step reported", extra=fields)
     return response

@@ -26,6 +26,8 @@ from worklist.query.response_plan import ResponsePlan, ReturnKeys
 
 #: The most identifiers that are kept, and the longest. Bytes.
 KEPT, LONGEST_KEPT = 64, 4096
+#: The longest identifier that is read. Those of modalities have less than a tenth, and reading a longer one takes long.
+LONGEST = 1 << 16
 
 
 class Identifier:
@@ -35,7 +37,7 @@ class Identifier:
         """Decode the whole identifier; raise UnreadableDataSet if that is impossible."""
         self.transfer_syntax = transfer_syntax
         self.is_short = len(encoded) <= LONGEST_KEPT
-        self.data_set = read_data_set(encoded, transfer_syntax)
+        self.data_set = read_data_set(encoded, transfer_syntax, is_strict=True)
         try:
             self.data_set.decode()
         except UNREADABLE as error:
@@ -71,7 +73,9 @@ _kept_plan = lru_cache(KEPT)(QueryPlan)
 
 
 def read_identifier(encoded: bytes, transfer_syntax: str) -> Identifier:
-    """Return the identifier; raise UnreadableDataSet unless the whole of it can be decoded."""
+    """Return the identifier; raise UnreadableDataSet unless the whole of it can be decoded, or if it is too long."""
+    if len(encoded) > LONGEST:
+        raise UnreadableDataSet(f"The identifier is longer than {LONGEST} bytes")
     read = _kept_identifier if len(encoded) <= LONGEST_KEPT else Identifier
     return read(encoded, transfer_syntax, settings.SECRET_KEY)
 

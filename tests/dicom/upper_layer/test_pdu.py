@@ -33,6 +33,14 @@ class TestAnAssociationRequest:
         assert (decoded.maximum_length, decoded.implementation_class_uid) == (31, "1.2.3")
         assert read_ae_title(decoded.calling_ae_title) == "MAMMO1"
 
+    def test_is_kept_unless_it_has_a_users_identity(self) -> None:
+        usual, with_password = (
+            raw.association_request(user=[raw.longest(31), *more])
+            for more in ([], [raw.item(raw.IDENTITY, b"\2\0\0\4user\0\6secret")])
+        )
+        assert request(usual) is request(usual)
+        assert request(with_password) is not request(with_password)
+
     def test_may_end_with_padding(self) -> None:
         assert request(raw.association_request(behind=bytes(7))).maximum_length == 16384
         assert request(raw.association_request(behind=b"\x20\x20")).maximum_length == 16384

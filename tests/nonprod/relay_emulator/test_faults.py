@@ -374,6 +374,7 @@ class TestReadFault:
             ({"fault": "drop", "code": 1000, "reason": "x" * 124}, "123 bytes"),
             ({"fault": "drop", "where": "here"}, "where cannot be 'here'; it may be: control, rendezvous"),
             ({"fault": "zombie", "routed": 1}, "routed cannot be 1"),
+            ({"fault": "cut_mid_frame", "containing": "x"}, "where must be rendezvous"),
             ({"fault": "refuse", "action": "listen"}, "refuse lacks one of: .*status"),
             ({"fault": "refuse", "action": "listen", "status": 200}, "status must be from 300 to 599"),
             (

@@ -222,7 +222,7 @@ class TestAnIdentifierThatCannotBeReadWholly:
             for name, value in changes.items():
                 setattr(items[index], name, value)
         try:
-            identifier = read_data_set(*broken)
+            identifier = read_data_set(*broken, is_strict=True)
             identifier.decode()
             keys = parse_matching_keys(identifier)
         except (UnreadableDataSet, BadKey, *UNREADABLE):

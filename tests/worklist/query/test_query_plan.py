@@ -11,6 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.dsutils import encode
 from pytest_django import Settings
 
+from dicom.failures import UnreadableDataSet
 from dicom.modality_policy import ModalityPolicy
 from dicom.models import Modality
 from tests.dicom.requests import Unit, dataset, request, step_of
@@ -20,7 +21,7 @@ from worklist.models import WorklistQuery
 from worklist.query.find import WorklistContext
 from worklist.query.information_model import MatchingOptions
 from worklist.query.matching import BadKey
-from worklist.query.query_plan import KEPT, LONGEST_KEPT, QueryPlan, query_plan, read_identifier
+from worklist.query.query_plan import KEPT, LONGEST, LONGEST_KEPT, QueryPlan, query_plan, read_identifier
 from worklist.query.response import ResponseOptions
 
 ASKED = request(dataset(Modality="MG"), AccessionNumber="", PatientName="MULLER*")
@@ -81,6 +82,10 @@ class TestAPlan:
         for number in range(KEPT):
             plan_of(request(AccessionNumber=f"ACC{number}"))
         assert plan_of() is not kept
+
+    def test_of_an_identifier_without_end_is_refused(self) -> None:
+        with pytest.raises(UnreadableDataSet, match="longer than 65536 bytes"):
+            read_identifier(bytes(LONGEST + 1), ImplicitVRLittleEndian)
 
     def test_of_a_long_identifier_is_not_kept(self) -> None:
         long = request(StudyInstanceUID=[f"1.2.{number}" for number in range(LONGEST_KEPT // 4)])
