@@ -73,7 +73,8 @@ class Decision:
     form: type[ReasonForm]
     states: frozenset[ReceivedImage.State]
     needs_item: bool
-    decide: Callable[[ReceivedImage, dict[str, Any], str], None]
+    #: Decides, and returns whether Manage may have the image although it should not.
+    decide: Callable[[ReceivedImage, dict[str, Any], str], bool | None]
 
     def is_open_to(self, image: ReceivedImage) -> bool:
         """Tell whether the image is in a state for this decision."""
@@ -100,8 +101,8 @@ DECISIONS = {
     ),
     "discard": Decision(
         "Discard",
-        "The image does not go to Manage, unless it has been sent already, and its files are deleted. The original in "
-        "the PACS is not affected.",
+        "The image does not go to Manage, unless it has already been sent. Its files are deleted. The original in the "
+        "PACS is not affected.",
         ReasonForm,
         DISCARDABLE,
         needs_item=False,
@@ -239,14 +240,14 @@ class ReceivedImageAdmin(RecordAdmin):
         form = decision.form(request.POST if request.method == "POST" else None, about=image)
         if form.is_valid():
             try:
-                decision.decide(image, form.cleaned_data, actor_of(request))
+                is_perhaps_sent = decision.decide(image, form.cleaned_data, actor_of(request))
             except CannotDecide as reason:
                 messages.error(request, f"Nothing has changed. {reason}.")
             else:
                 image.refresh_from_db()
                 messages.success(request, f"The image is now {image.get_state_display()}.")
-                if image.reason == ReceivedImage.Reason.PERHAPS_SENT:
-                    messages.warning(request, "It had been sent, and Manage may have it: call Manage's support.")
+                if is_perhaps_sent:
+                    messages.warning(request, "It had already been sent, so Manage may have it: call Manage's support.")
             return redirect(admin_url(image))
         context = {
             **self.admin_site.each_context(request),

@@ -203,7 +203,7 @@ def undecided_deleted_soon(now: datetime) -> Iterator[Concern]:
     yield Concern(
         key="failed_images_deleted_soon",
         severity=Severity.WARNING,
-        title=f"{count_of(count, 'image')} that Manage does not have, to be deleted within a day",
+        title=f"{count_of(count, 'image')} that Manage may not have, to be deleted within a day",
         what_to_do="Check that the PACS has them. What Manage still needs can be sent again until then.",
         permission=VIEW,
         count=count,

@@ -1,4 +1,4 @@
-"""Link, discard and send again images, as a person decides in the admin.
+"""Link images, discard them or send them again, as a person decides in the admin.
 
 Each decision is audited with the person's name, `actor`, and a reason. CannotDecide says why something cannot be done.
 A decision also takes an image away from an uploader that has claimed it. Only while it is being sent can nobody discard
@@ -35,13 +35,18 @@ class CannotDecide(Exception):
 
 
 @transaction.atomic
-def link_to_item(image: ReceivedImage, accession_number: str, actor: str, note: str) -> None:
-    """Link an image with an item, whatever the image says, and have it sent to Manage. The item is now in progress."""
+def link_to_item(image: ReceivedImage, accession_number: str, actor: str, note: str) -> bool:
+    """Link an image with an item, whatever the image says, and have it sent to Manage. The item is now in progress.
+
+    Return whether Manage may have it as one of another item.
+    """
     locked = _locked(image, LINKABLE, note)
     item = worklist().item_of_number(accession_number)
     if item is None:
         raise CannotDecide(f"No worklist item has accession number {accession_number}")
-    _send(locked, item, actor, note)
+    is_perhaps_anothers = locked.may_be_with_manage and locked.item_id != item.id
+    _send(locked, item, actor, note, is_perhaps_sent=is_perhaps_anothers)
+    return is_perhaps_anothers
 
 
 @transaction.atomic
@@ -55,19 +60,21 @@ def send_again(image: ReceivedImage, actor: str, note: str) -> None:
 
 
 @transaction.atomic
-def discard(image: ReceivedImage, actor: str, note: str) -> None:
-    """Discard an image: it never goes to Manage, unless it may be there already. Then its reason says so."""
+def discard(image: ReceivedImage, actor: str, note: str) -> bool:
+    """Discard an image: it never goes to Manage. Return whether it may be there already; then its reason says so."""
     locked = _locked(image, DISCARDABLE, note)
     if locked.may_be_with_manage and locked.lease_until and locked.lease_until > timezone.now():
-        raise CannotDecide("It is on its way to Manage at this moment. Look again in a minute whether Manage has it")
-    locked.reason = Reason.PERHAPS_SENT if locked.may_be_with_manage else Reason.BY_PERSON
+        raise CannotDecide("It is being sent to Manage now. Look again in a minute to see whether Manage has it")
+    is_perhaps_sent = locked.may_be_with_manage
+    locked.reason = Reason.PERHAPS_SENT if is_perhaps_sent else Reason.BY_PERSON
     locked.state, locked.next_attempt_at = State.DISCARDED, None
     store(locked, actor)
     ReceivedImage.objects.filter(pk=locked.pk).update(decided_at=timezone.now())
-    _note(locked, actor, note)
+    _note(locked, actor, note, is_perhaps_sent=is_perhaps_sent)
+    return is_perhaps_sent
 
 
-def _send(image: ReceivedImage, item: Item, actor: str, note: str) -> None:
+def _send(image: ReceivedImage, item: Item, actor: str, note: str, *, is_perhaps_sent: bool = False) -> None:
     if not image.file:
         raise CannotDecide("Its file has been deleted. Send it again from the machine")
     versions = ReceivedImage.objects.filter(sop_instance_uid=image.sop_instance_uid).exclude(pk=image.pk)
@@ -78,7 +85,7 @@ def _send(image: ReceivedImage, item: Item, actor: str, note: str) -> None:
     send_anew(image, item, actor)
     image.decided_at = timezone.now()
     ReceivedImage.objects.filter(pk=image.pk).update(decided_at=image.decided_at)
-    _note(image, actor, note)
+    _note(image, actor, note, is_perhaps_sent=is_perhaps_sent)
     if hindered := hindrance_now(image, timezone.now()):
         raise CannotDecide(CANNOT_GO[hindered])
 
@@ -92,5 +99,6 @@ def _locked(image: ReceivedImage, states: frozenset[ReceivedImage.State], note: 
     return locked
 
 
-def _note(image: ReceivedImage, actor: str, note: str) -> None:
-    Auditor(actor).note(AuditLog.Operation.UPDATE, image, decision=image.state, note=note[:300])
+def _note(image: ReceivedImage, actor: str, note: str, *, is_perhaps_sent: bool) -> None:
+    perhaps = {"manage_may_have_it": True} if is_perhaps_sent else {}
+    Auditor(actor).note(AuditLog.Operation.UPDATE, image, decision=image.state, note=note[:300], **perhaps)

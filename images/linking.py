@@ -87,14 +87,18 @@ def set_item(image: ReceivedImage, item: Item, now: datetime, *, by_person: bool
 
 def send_anew(image: ReceivedImage, item: Item, actor: str) -> None:
     """Queue a locked image for Manage as one of this item, as if it had just arrived."""
-    anew: dict[str, Any] = {"attempts": 0, "last_outcome": "", "last_status": None, "last_error": ""}
-    if image.item_id != item.id:  # the action under which it was tried for another item no longer counts
-        anew |= {"action_id": "", "action_day": None}
+    anew = without_attempts(is_of_another_item=image.item_id != item.id)
     set_item(image, item, timezone.now(), by_person=True)
     received_at = image.received_at
     store(image, actor)
     ReceivedImage.objects.filter(pk=image.pk).update(received_at=received_at, **anew)
     worklist().image_received(item.id, received_at)
+
+
+def without_attempts(*, is_of_another_item: bool) -> dict[str, Any]:
+    """Return the fields of an image that begins anew; the action under which it was tried for another item is over."""
+    fields: dict[str, Any] = {"attempts": 0, "last_outcome": "", "last_status": None, "last_error": ""}
+    return {**fields, "action_id": "", "action_day": None} if is_of_another_item else fields
 
 
 def state_of(image: ReceivedImage, item: Item, *, by_person: bool = False) -> tuple[str, str]:

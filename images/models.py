@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from core.models import BaseModel, PersonalDataModel
+from images.answers import Outcome
 
 
 class Queued(models.Model):
@@ -144,8 +145,13 @@ class ReceivedImage(Queued, PersonalDataModel):
     def may_be_with_manage(self) -> bool:
         """Tell whether Manage may have it although it has not said so: an attempt is under way, or had no clear end.
 
-        In these states a row names an action only from just before an attempt until an answer that excludes this.
+        If it waits, or is held back, its row names an action only from just before an attempt until an answer that
+        excludes this.
         """
+        if self.state == self.State.FAILED:
+            return self.last_outcome == Outcome.UNKNOWN.value
+        if self.state == self.State.DISCARDED:
+            return self.reason == self.Reason.PERHAPS_SENT
         return self.state in {self.State.WAITING, self.State.HELD} and bool(self.action_id)
 
     @property

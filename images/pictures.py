@@ -24,6 +24,10 @@ State = ReceivedImage.State
 MakeCopy = Callable[[Path, Path, int, int], None]
 
 
+#: How the last error of an image begins of which no copy can be made.
+NO_PICTURE = "There is no picture of it"
+
+
 class NoPicture(Exception):
     """The copy is missing, or cannot be decoded."""
 
@@ -53,11 +57,13 @@ def png_of(copy: Path) -> bytes:
 def copy_undecided(spool: Spool, make_copy: MakeCopy, now: datetime) -> int:
     """Make the missing copies of images that wait for a person, while none is due for Manage; return how many.
 
-    Why one cannot be made is in the row, and it is not tried again; only for want of memory or disk space it is.
+    Why one cannot be made is in the row, and it is not tried again. If the disk fails, or the system kills the worker
+    for want of memory, that is no fault of the image: it is tried again at the next call, and no other until then.
     """
-    undecided = ReceivedImage.objects.filter(state__in=(State.UNLINKED, State.HELD), copy="", last_error="")
+    undecided = ReceivedImage.objects.filter(state__in=(State.UNLINKED, State.HELD), copy="")
+    possible = undecided.exclude(file="").exclude(last_error__startswith=NO_PICTURE)
     made = 0
-    for image in list(undecided.exclude(file="").order_by("-received_at")[:100]):
+    for image in list(possible.order_by("-received_at")[:100]):
         if due(ReceivedImage.objects.filter(state=State.WAITING), now).exists():
             break
         original = spool.original(image.file)
@@ -67,9 +73,10 @@ def copy_undecided(spool: Spool, make_copy: MakeCopy, now: datetime) -> int:
         try:
             make_copy(original, spool.copy(image.file), settings.IMAGE_PREVIEW_PIXELS, settings.IMAGE_PREVIEW_RATIO)
         except CannotCopy as reason:
-            still.update(last_error=f"There is no picture of it: {reason}"[:200])
+            still.update(last_error=f"{NO_PICTURE}: {reason}"[:200])
         except OSError as error:
             logger.warning("image not copied or read", extra={"image": str(image.pk), "error": error.strerror})
+            break
         else:
             made += still.update(copy=image.file)
     return made

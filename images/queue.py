@@ -58,23 +58,28 @@ def claim_image(now: datetime) -> ReceivedImage | None:
 
 def claim(rows: QuerySet[Row], now: datetime) -> Row | None:
     """Return the row that has been due the longest, with a lease; None if no row is due."""
-    free = due(rows, now)
-    for key in list(free.order_by("next_attempt_at").values_list("pk", flat=True)[:CANDIDATES]):
-        if claim_row(free, key, now):
+    found = due(rows, now)
+    for key in list(found.order_by("next_attempt_at").values_list("pk", flat=True)[:CANDIDATES]):
+        if claim_row(found, key, now):
             return rows.get(pk=key)
     return None
 
 
 def due(rows: QuerySet[Row], now: datetime) -> QuerySet[Row]:
     """Return the rows that are due and not under a lease."""
-    return rows.filter(Q(lease_until=None) | Q(lease_until__lte=now), next_attempt_at__lte=now)
+    return rows.filter(free(now), next_attempt_at__lte=now)
 
 
-def claim_row(free: QuerySet[Row], key: Any, now: datetime) -> bool:
+def free(now: datetime) -> Q:
+    """Return the condition that a row is not under a lease."""
+    return Q(lease_until=None) | Q(lease_until__lte=now)
+
+
+def claim_row(rows: QuerySet[Row], key: Any, now: datetime) -> bool:
     """Lease a row if it is still among these; of two uploaders at the same instant, one succeeds."""
     # One name for each claim: a process that slept through its lease is not its own successor.
     holder = f"{instance_name()}:{secrets.token_hex(4)}"
-    return bool(free.filter(pk=key).update(attempts=F("attempts") + 1, lease_until=now + LEASE, leased_by=holder))
+    return bool(rows.filter(pk=key).update(attempts=F("attempts") + 1, lease_until=now + LEASE, leased_by=holder))
 
 
 def under_lease(row: Queued) -> QuerySet[Any]:
@@ -263,9 +268,10 @@ def apply_answer(image: ReceivedImage, action: Action, answer: Answer, now: date
         **columns_of(answer),
     )
     if slower:
-        # Nothing of this Study is with Manage: the next attempt may go under a newer action.
+        # Manage does not take this action: the next attempt may go under a newer one. Without its day an action no
+        # longer decides under which the Study goes, but it still says that Manage may have an image.
         others = ReceivedImage.objects.filter(study_instance_uid=image.study_instance_uid, action_id=action.id)
-        others.filter(MAY_BE_WITH_MANAGE).update(action_id="", action_day=None)
+        others.filter(MAY_BE_WITH_MANAGE, free(now)).update(action_day=None)
     logger.info("image will be sent again", extra={**extra_of(image), "status": answer.status, "why": answer.error})
     return is_written
 
@@ -278,8 +284,7 @@ def wake_others(image: ReceivedImage, now: datetime) -> None:
     waiting = ReceivedImage.objects.filter(state=State.WAITING, next_attempt_at__gt=now, attempts__gt=0)
     of_study = Q(study_instance_uid=image.study_instance_uid, last_status__isnull=False)
     had_no_connection = Q(last_outcome=Outcome.NOT_ARRIVED.value)
-    free = Q(lease_until=None) | Q(lease_until__lte=now)
-    waiting.filter(free, of_study | had_no_connection).update(next_attempt_at=now)
+    waiting.filter(free(now), of_study | had_no_connection).update(next_attempt_at=now)
 
 
 def extra_of(image: ReceivedImage) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from dicom.upper_layer.negotiation import PresentationContext
 from images.arrival_rate import ArrivalRate, TooManyImages
 from images.header import Header, read_header
 from images.items import ImageIdentity, worklist
-from images.linking import ACTOR, assign_item, identity_of, send_anew
+from images.linking import ACTOR, assign_item, send_anew, store, without_attempts
 from images.models import ReceivedImage
 from images.queue import OVERCOME_BY_A_NEW_ACTION, action_of, hindrance
 from images.spool import CannotStore, DiskFails, IncomingFile, Spool, encode_file_meta, recognise
@@ -229,24 +229,28 @@ def _write_row(
             request, received, header, version=1 + max((each.version for each in versions.values()), default=0)
         )
     elif image.file and context.spool.original(image.file).exists():
-        _take_note_again(image, list(versions.values()), now)
+        _take_note_again(image, header.identity, list(versions.values()), now)
         return image, False
     elif image.state in DONE and image.reason != Reason.EXPIRED:
         return image, False
-    image.received_at, image.item_id, image.next_attempt_at = now, None, None
+    former_item_id, image.received_at, image.decided_at = image.item_id, now, None
     image.file, image.size, image.deleted_at = received.name, received.data_set_at + received.size, None
-    _assign_and_save(image, header.identity, now)
+    assign_item(image, header.identity, now)
+    for name, value in without_attempts(is_of_another_item=image.item_id not in {None, former_item_id}).items():
+        setattr(image, name, value)
+    image.save()
+    _tell_worklist(image, now)
     return image, is_new
 
 
-def _assign_and_save(image: ReceivedImage, identity: ImageIdentity, now: datetime) -> None:
-    assign_item(image, identity, now)
-    image.save()
+def _tell_worklist(image: ReceivedImage, now: datetime) -> None:
     if image.item_id is not None:
         worklist().image_received(image.item_id, now)
 
 
-def _take_note_again(image: ReceivedImage, versions: list[ReceivedImage], now: datetime) -> None:
+def _take_note_again(
+    image: ReceivedImage, identity: ImageIdentity, versions: list[ReceivedImage], now: datetime
+) -> None:
     """Do what follows from the same bytes again, for an image that is locked and has its file.
 
     One that waits for a person is kept for as long as if it had just come, and goes to its item if that has come.
@@ -257,8 +261,12 @@ def _take_note_again(image: ReceivedImage, versions: list[ReceivedImage], now: d
         image.received_at = now
         image.save()
     elif image.state == State.UNLINKED:
+        assign_item(image, identity, now)
+        if image.state != State.UNLINKED:
+            store(image, ACTOR)
         image.received_at = now
-        _assign_and_save(image, identity_of(image), now)
+        image.save()
+        _tell_worklist(image, now)
 
 
 def _send_again(image: ReceivedImage, now: datetime) -> None:

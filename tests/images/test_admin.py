@@ -135,7 +135,12 @@ class TestDeciding:
 
     def test_says_if_manage_may_have_what_is_discarded(self, clinic: Client) -> None:
         image = stored(file="a.dcm", action_id="A")
-        assert "It had been sent, and Manage may have it" in decide(clinic, image, "discard")
+        assert "It had already been sent, so Manage may have it" in decide(clinic, image, "discard")
+
+    def test_says_if_manage_may_have_what_is_linked_with_another_item(self, clinic: Client) -> None:
+        sent("ACC1")
+        image = stored(state=State.HELD, file="a.dcm", patient_id=HER_NUMBER, action_id="A")
+        assert "Manage may have it" in decide(clinic, image, "link", accession_number="ACC1")
 
     def test_says_why_nothing_can_be_done(self, clinic: Client) -> None:
         image = stored(state=State.UPLOADED, file="a.dcm", item_id=sent("ACC1").pk)

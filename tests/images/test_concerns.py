@@ -94,7 +94,7 @@ class TestConcerns:
         ReceivedImage.objects.update(received_at=ago(days=6, minutes=1))
         assert found()["failed_images_deleted_soon"] == (
             Severity.WARNING,
-            "1 image that Manage does not have, to be deleted within a day",
+            "1 image that Manage may not have, to be deleted within a day",
         )
 
     def test_end_when_the_files_are_deleted(self) -> None:

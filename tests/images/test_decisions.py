@@ -60,6 +60,25 @@ class TestLinking:
         link_to_item(failed, "ACC1", JANE, WHY)
         assert (outcome(failed), failed.action_id, failed.action_day) == ((State.WAITING, ""), "", None)
 
+    @pytest.mark.parametrize(
+        ("sent_before", "may_be_there"),
+        [
+            ({"state": State.HELD, "action_id": "old"}, True),
+            ({"state": State.DISCARDED, "reason": Reason.PERHAPS_SENT, "action_id": "old"}, True),
+            ({"state": State.FAILED, "last_outcome": "unknown", "action_id": "old"}, True),
+            ({"state": State.FAILED, "last_outcome": "not_arrived", "action_id": "old"}, False),
+            ({"state": State.HELD}, False),
+        ],
+    )
+    def test_with_another_item_says_if_manage_may_have_it(
+        self, sent_before: dict[str, str], may_be_there: bool
+    ) -> None:
+        image = unlinked(**sent_before)
+        sent("ACC1")
+        assert link_to_item(image, "ACC1", JANE, WHY) is may_be_there
+        notes = [entry.after for entry in AuditLog.objects.filter(object_id=image.pk, actor=JANE)]
+        assert any("manage_may_have_it" in note for note in notes) is may_be_there
+
     def test_needs_an_item(self) -> None:
         with pytest.raises(CannotDecide, match="No worklist item has accession number ACC1"):
             link_to_item(unlinked(), "ACC1", JANE, WHY)
@@ -177,7 +196,7 @@ class TestDiscarding:
         now = timezone.now()
         sending = {"action_id": "A", "action_day": timezone.localdate(), "leased_by": "uploader"}
         image = unlinked(state=State.WAITING, lease_until=now + LEASE, **sending)
-        with pytest.raises(CannotDecide, match="on its way to Manage at this moment"):
+        with pytest.raises(CannotDecide, match="being sent to Manage now"):
             discard(image, JANE, WHY)
         assert outcome(image) == (State.WAITING, "")
         ReceivedImage.objects.update(lease_until=now)

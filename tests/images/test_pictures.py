@@ -1,5 +1,6 @@
 """An image that waits for a person has a picture."""
 
+import errno
 import shutil
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,20 @@ def test_it_is_not_tried_again_if_none_can_be_made(spool: Spool) -> None:
     assert [copy_undecided(spool, damaged, timezone.now()) for _ in range(2)] == [0, 0]
     image.refresh_from_db()
     assert (image.copy, image.last_error, len(tried)) == ("", "There is no picture of it: it is damaged", 1)
+
+
+def test_it_is_tried_again_after_the_disk_failed_and_no_other_until_then(spool: Spool) -> None:
+    for _ in range(2):
+        received(spool, State.HELD, last_error="The spool cannot be used")
+    tried = []
+
+    def failing(original: Path, *_: Any) -> None:
+        tried.append(original)
+        raise OSError(errno.ENOMEM, "the worker process was killed")
+
+    assert copy_undecided(spool, failing, timezone.now()) == 0
+    assert len(tried) == 1
+    assert copy_undecided(spool, copied, timezone.now()) == 2
 
 
 def test_what_is_due_for_manage_goes_first(spool: Spool) -> None:

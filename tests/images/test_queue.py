@@ -232,6 +232,16 @@ class TestAction:
         items.send_again(item, action_id="B")
         assert attempt(TAKEN, NOW + timedelta(minutes=5)).action_id == "B"
 
+    def test_forbidden_leaves_it_known_that_another_may_be_with_manage(self, items: KnownItems, item: Any) -> None:
+        under = {"study_instance_uid": item.study_instance_uid, "action_id": "A", "action_day": TODAY}
+        held = due(item, **under, state=State.HELD, next_attempt_at=None)
+        due(item)
+        attempt(FORBIDDEN)
+        held.refresh_from_db()
+        assert held.may_be_with_manage
+        items.send_again(item, action_id="B")
+        assert attempt(TAKEN, NOW + timedelta(minutes=5)).action_id == "B"
+
     def test_after_the_report_a_person_can_send_it_under_a_new_action(self, items: KnownItems, item: Any) -> None:
         due(item, action_id="A", action_day=TODAY)
         FailureReport.objects.create(action_id="A", delivered_at=NOW)

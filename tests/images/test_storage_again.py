@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from core.models import AuditLog
 from images.models import ReceivedImage
 from images.retention import delete_expired
 from tests.factories import WorklistItemFactory
@@ -57,6 +58,7 @@ def test_one_that_waits_for_a_person_is_kept_longer_and_goes_to_the_item_that_ha
         assert row.received_at > long_ago + timedelta(days=5)
         assert (row.state, row.item_id) == ((State.NOT_SENT, item.pk) if came else (state, None))
         assert (item.status == "IN PROGRESS") is came
+        assert AuditLog.objects.filter(object_id=row.pk, actor="gateway:images").exists() is came
         assert receiver.files() == [receiver.spool.original(row.file)]
 
 
@@ -66,11 +68,13 @@ def test_it_is_kept_as_one_that_has_just_come(tmp_path: Path, state: str) -> Non
         sent = image()
         receiver.store(sent)
         month_ago = timezone.now() - timedelta(days=30)
-        ReceivedImage.objects.update(state=state, received_at=month_ago)
+        tried = {"attempts": 7, "last_status": 500, "last_error": "500", "decided_at": month_ago}
+        ReceivedImage.objects.update(state=state, received_at=month_ago, **tried)
         delete_expired(receiver.spool, timezone.now())
         assert not receiver.files()
         assert receiver.store(sent).Status == 0x0000
         delete_expired(receiver.spool, timezone.now())
         row = ReceivedImage.objects.get()
         assert (row.state, row.reason, row.deleted_at) == (State.UNLINKED, "", None)
+        assert (row.attempts, row.last_status, row.last_error, row.decided_at) == (0, None, "", None)
         assert receiver.files() == [receiver.spool.original(row.file)]
