@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from core.audit import Auditor
@@ -47,9 +46,7 @@ def assign_item(image: ReceivedImage, identity: ImageIdentity, now: datetime) ->
         hold(image, item.accession_number, Reason.ANOTHER_PATIENT)
     elif not item.is_test and Modality.objects.filter(ae_title=image.calling_ae_title, is_test_machine=True).exists():
         hold(image, item.accession_number, Reason.TEST_MACHINE)
-    elif item.put_back_at and (
-        is_of_series_before(image, item.put_back_at) or not _is_taken_since(item.put_back_at, identity.taken_at, now)
-    ):
+    elif is_perhaps_of_before(image, item) or not _is_taken_since(item.put_back_at, identity.taken_at, now):
         hold(image, item.accession_number, Reason.PUT_BACK)
     else:
         set_item(image, item, now)
@@ -60,21 +57,25 @@ def hold(image: ReceivedImage, accession_number: str, reason: ReceivedImage.Reas
     image.state, image.reason, image.item_accession_number = State.HELD, reason, accession_number
 
 
-def is_of_series_before(image: ReceivedImage, put_back_at: datetime) -> bool:
-    """Tell whether an image, or another of its Series, came before its item was put back, or is held back for that.
+def is_perhaps_of_before(image: ReceivedImage, item: Item) -> bool:
+    """Tell whether an image may be of the examination after which its item was put back on the list.
 
-    A woman whose examination begins anew gets a new Series. While the machine still has the wrong woman selected, the
-    next view has the Series of the first.
+    A woman whose examination begins anew gets a new Series, whose images all come later and belong to her item. While
+    the machine still has the wrong woman selected, the next view has the Series of the first.
     """
+    if item.put_back_at is None:
+        return False
     series = ReceivedImage.objects.filter(
         study_instance_uid=image.study_instance_uid, series_instance_uid=image.series_instance_uid
     )
-    return series.filter(Q(received_at__lt=put_back_at) | Q(state=State.HELD, reason=Reason.PUT_BACK)).exists()
+    others = series.exclude(pk=image.pk).exclude(state=State.UNLINKED)
+    not_hers = others.exclude(item_id__in=(item.id, image.item_id or item.id))
+    return series.filter(received_at__lt=item.put_back_at).exists() or not_hers.exists()
 
 
-def _is_taken_since(put_back_at: datetime, taken_at: datetime | None, now: datetime) -> bool:
+def _is_taken_since(put_back_at: datetime | None, taken_at: datetime | None, now: datetime) -> bool:
     """Tell whether nothing speaks against it: neither the time of acquisition nor a clock that is ahead of ours."""
-    return taken_at is None or put_back_at <= taken_at <= now + CLOCKS_DIFFER
+    return put_back_at is None or taken_at is None or put_back_at <= taken_at <= now + CLOCKS_DIFFER
 
 
 def set_item(image: ReceivedImage, item: Item, now: datetime, *, by_person: bool = False) -> None:

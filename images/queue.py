@@ -29,7 +29,7 @@ from core.instance import instance_name
 from core.large_tables import midnight
 from images.answers import Answer, Outcome
 from images.items import Action, Item, worklist
-from images.linking import LONGEST_PATIENT_ID, is_of_series_before
+from images.linking import LONGEST_PATIENT_ID, is_perhaps_of_before
 from images.models import FailureReport, Queued, ReceivedImage
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class Hindrance:
 def hindrance(image: ReceivedImage, action: Action, now: datetime) -> Hindrance | None:
     """Return why an image cannot be sent under its action; None if it can."""
     item = worklist().item(image.item_id) if image.item_id else None
-    if item and item.put_back_at and _is_of_series_before(image, item.put_back_at):
+    if item and not _is_decided_since(item.put_back_at, image) and is_perhaps_of_before(image, item):
         return Hindrance(State.HELD, Reason.PUT_BACK)
     if not action.id:
         return Hindrance(State.NOT_SENT, Reason.NO_ACTION)
@@ -166,9 +166,8 @@ def hindrance(image: ReceivedImage, action: Action, now: datetime) -> Hindrance 
     return Hindrance(State.WAITING) if is_on_its_way else None
 
 
-def _is_of_series_before(image: ReceivedImage, put_back_at: datetime) -> bool:
-    is_decided_since = image.decided_at is not None and image.decided_at >= put_back_at
-    return not is_decided_since and is_of_series_before(image, put_back_at)
+def _is_decided_since(put_back_at: datetime | None, image: ReceivedImage) -> bool:
+    return bool(put_back_at and image.decided_at and image.decided_at >= put_back_at)
 
 
 #: Hindrances that another action of Manage's ends, as when it sends the woman again.

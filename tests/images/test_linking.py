@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -89,20 +90,24 @@ class TestAnImageOfAnItem:
             assign_item(received, replace(identity_of(received), taken_at=taken_at), timezone.now())
             assert outcome(received) == expected
 
-    @pytest.mark.parametrize("came", [-1, 1])
+    @pytest.mark.parametrize(
+        "first",
+        [
+            {"received_at": timezone.now() - timedelta(minutes=1), "state": State.UNLINKED},
+            {"state": State.HELD, "reason": Reason.PUT_BACK},
+            {"state": State.DISCARDED, "reason": Reason.BY_PERSON},
+            {"state": State.UPLOADED, "item_id": uuid4()},
+        ],
+        ids=["came before", "held", "discarded", "linked with another item"],
+    )
     def test_whose_series_began_before_its_item_was_put_back_is_held_and_one_of_a_new_series_is_not(
-        self, came: int
+        self, first: dict[str, Any]
     ) -> None:
         hers = sent()
-        put_back_at = timezone.now()
-        WorklistItem.objects.update(put_back_at=put_back_at)
-        first = {"state": State.HELD, "reason": Reason.PUT_BACK if came > 0 else Reason.ANOTHER_VERSION}
-        names = {
-            "study_instance_uid": hers.study_instance_uid,
-            "received_at": put_back_at + came * timedelta(seconds=1),
-        }
-        stored(**first, **names, series_instance_uid="1.2.3.1")
+        WorklistItem.objects.update(put_back_at=timezone.now())
+        stored(study_instance_uid=hers.study_instance_uid, series_instance_uid="1.2.3.1", **first)
         assert outcome(of(hers, series_instance_uid="1.2.3.1")) == (State.HELD, Reason.PUT_BACK)
+        stored(study_instance_uid=hers.study_instance_uid, series_instance_uid="1.2.3.2", item_id=hers.pk)
         assert outcome(of(hers, series_instance_uid="1.2.3.2")) == (State.WAITING, "")
 
     def test_with_a_long_patient_id_is_never_taken(self) -> None:
