@@ -212,7 +212,7 @@ def uploads(folder: Path, database_url: str, scale: Scale) -> Table:
     made = image_of(phantom, at=datetime.now().astimezone())
     images = {name: encoded(made, TRANSFER_SYNTAXES[name]) for name in SYNTAXES[: 2 if scale.is_short else None]}
     rows = {name: Row(f"images of 30 MB, {name}", "a minute") for name in images}
-    spool = Spool(folder / "uploads")
+    spool = Spool(folder / "spool")  # that of the image server, whose id the database knows
     spool.prepare()
     with uploading(folder, database_url, spool.root):
         uploaded(spool, images["explicit"], 2)  # each worker process has started then
