@@ -66,7 +66,7 @@ def measure(scale: Scale) -> list[Table]:
                 memory(ours, large, scale),
                 queries_meanwhile(worklist, ours, large, scale),
             ]
-        return [*received, uploads(folder, database_url, scale)]
+        return [*received, uploads(folder, ours.files, database_url, scale)]
 
 
 def prepared(phantom: Phantom) -> PreparedImage:
@@ -206,14 +206,16 @@ def queries_during(worklist: Server, server: ImageServer, image: PreparedImage, 
 # The uploader ---------------------------------------------------------------------------------------------------------
 
 
-def uploads(folder: Path, database_url: str, scale: Scale) -> Table:
-    """Measure how many copies the uploader makes and has taken by the emulated Manage, by transfer syntax."""
+def uploads(folder: Path, files: Path, database_url: str, scale: Scale) -> Table:
+    """Measure how many copies the uploader makes and has taken by the emulated Manage, by transfer syntax.
+
+    `files` is the spool of the image server: the database knows no other.
+    """
     phantom = SMALL_PHANTOM if scale.is_short else PHANTOM
     made = image_of(phantom, at=datetime.now().astimezone())
     images = {name: encoded(made, TRANSFER_SYNTAXES[name]) for name in SYNTAXES[: 2 if scale.is_short else None]}
     rows = {name: Row(f"images of 30 MB, {name}", "a minute") for name in images}
-    spool = Spool(folder / "spool")  # that of the image server, whose id the database knows
-    spool.prepare()
+    spool = Spool(files)
     with uploading(folder, database_url, spool.root):
         uploaded(spool, images["explicit"], 2)  # each worker process has started then
         for number in range(scale.rounds):

@@ -1,5 +1,6 @@
 """Answer what images ask of the worklist and of received actions, as none of these apps knows another."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -64,8 +65,9 @@ def _as_current(item: WorklistItem | None) -> Item | None:
 
 
 def _as_item(item: WorklistItem) -> Item:
-    action = confirmed_action(item)
-    put_back = [each.put_back_at for each in item.chain() if each.put_back_at]
+    chain = item.chain()
+    action = confirmed_action(item, chain)
+    put_back = [each.put_back_at for each in chain if each.put_back_at]
     return Item(
         id=item.pk,
         accession_number=item.accession_number,
@@ -79,7 +81,7 @@ def _as_item(item: WorklistItem) -> Item:
     )
 
 
-def confirmed_action(item: WorklistItem) -> Action:
+def confirmed_action(item: WorklistItem, chain: Sequence[WorklistItem]) -> Action:
     """Return the newest action for the item's appointment that was answered with success.
 
     Manage takes images only under an action that it counts as sent or confirmed. The gateway cannot see whether Manage
@@ -89,7 +91,7 @@ def confirmed_action(item: WorklistItem) -> Action:
     """
     appointment = Q(appointment_id=item.appointment_id, patient_id=item.patient_id, is_test=False)
     same = WorklistItem.objects.filter(appointment) if item.appointment_id and not item.is_test else None
-    items = {each.accession_number for each in (*item.chain(), *(same or ()))}
+    items = {each.accession_number for each in (*chain, *(same or ()))}
     actions = ReceivedAction.objects.filter(
         accession_number__in=items,
         action_type__in=(ActionType.CREATE_ITEM, ActionType.CREATE_TEST_ITEM),

@@ -61,9 +61,10 @@ def is_perhaps_of_before(image: ReceivedImage, item: Item) -> bool:
     """Tell whether an image may be of the examination after which its item was put back on the list.
 
     A woman whose examination begins anew gets a new Series, whose images all come later and belong to her item. While
-    the machine still has the wrong woman selected, the next view has the Series of the first.
+    the machine still has the wrong woman selected, the next view has the Series of the first. What a person has decided
+    since stands.
     """
-    if item.put_back_at is None:
+    if item.put_back_at is None or (image.decided_at and image.decided_at >= item.put_back_at):
         return False
     series = ReceivedImage.objects.filter(
         study_instance_uid=image.study_instance_uid, series_instance_uid=image.series_instance_uid

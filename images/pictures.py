@@ -22,8 +22,6 @@ State = ReceivedImage.State
 
 #: Makes a copy of the original with this longest side and ratio, as `images.copies.worker.copy_in_process` does.
 MakeCopy = Callable[[Path, Path, int, int], None]
-
-
 #: How the last error of an image begins of which no copy can be made.
 NO_PICTURE = "There is no picture of it"
 

@@ -151,7 +151,7 @@ class Hindrance:
 def hindrance(image: ReceivedImage, action: Action, now: datetime) -> Hindrance | None:
     """Return why an image cannot be sent under its action; None if it can."""
     item = worklist().item(image.item_id) if image.item_id else None
-    if item and not _is_decided_since(item.put_back_at, image) and is_perhaps_of_before(image, item):
+    if item and is_perhaps_of_before(image, item):
         return Hindrance(State.HELD, Reason.PUT_BACK)
     if not action.id:
         return Hindrance(State.NOT_SENT, Reason.NO_ACTION)
@@ -164,10 +164,6 @@ def hindrance(image: ReceivedImage, action: Action, now: datetime) -> Hindrance 
         return Hindrance(State.FAILED, Reason.AFTER_REPORT)
     is_on_its_way = report and report.lease_until and report.lease_until > now
     return Hindrance(State.WAITING) if is_on_its_way else None
-
-
-def _is_decided_since(put_back_at: datetime | None, image: ReceivedImage) -> bool:
-    return bool(put_back_at and image.decided_at and image.decided_at >= put_back_at)
 
 
 #: Hindrances that another action of Manage's ends, as when it sends the woman again.
